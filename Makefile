@@ -1,0 +1,82 @@
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PYTEST := $(BIN)/python -m pytest
+READY := $(VENV)/.ready
+REQUIREMENTS ?= requirements-dev.txt
+COMPOSE := docker compose
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+  --no-emit-index-url --no-annotate --no-header
+
+.PHONY: help
+help: ## Say what there is
+	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: test
+test: test-sqlite ## Test on SQLite; needs no Docker
+
+.PHONY: test-sqlite
+test-sqlite: $(READY) ## Test on one backend
+	$(PYTEST) --backend sqlite
+
+.PHONY: test-postgresql
+test-postgresql: $(READY) have-engine ## the same
+	$(PYTEST) --backend postgresql
+
+.PHONY: test-mysql
+test-mysql: $(READY) have-engine ## the same
+	$(PYTEST) --backend mysql
+
+.PHONY: test-all
+test-all: $(READY) have-engine ## Test on all three backends; fetches a Docker engine where none answers
+	$(PYTEST) --backend sqlite,postgresql,mysql --junit-xml build/junit.xml
+
+.PHONY: test-stack
+test-stack: $(READY) have-engine ## Test what docker compose up starts
+	$(PYTEST) tests/stack
+
+.PHONY: run
+run: $(READY) ## Serve the ledger on SQLite alone at http://localhost:8000; needs no Docker
+	TRIAL_BACKENDS=sqlite $(BIN)/python -m trials
+
+.PHONY: up
+up: have-engine ## Serve it on all three backends at http://localhost:8000
+	$(COMPOSE) up --build --wait
+
+.PHONY: down
+down: ## Stop what up started; the data stays
+	$(COMPOSE) down
+
+.PHONY: engine
+engine: ## Install and start a Docker engine, and build the images that cannot be pulled (Debian, as root)
+	docker/debian/engine
+
+.PHONY: have-engine
+have-engine:
+	@test -n "$(TESTBED_POSTGRESQL_URI)" -a -n "$(TESTBED_MYSQL_URI)" || docker info >/dev/null 2>&1 || \
+	  { echo "No Docker engine answers; make engine fetches one (ENGINE=no refuses)."; $(MAKE) engine; }
+
+.PHONY: lint
+lint: $(READY) ## Check style, types, Dockerfiles, shell scripts, workflows and compose.yaml
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/hadolint docker/*/Dockerfile docker/debian/*/Dockerfile
+	$(BIN)/shellcheck -x .ci/run $$(grep -lrE '^(#!.*sh$$|# shellcheck shell=)' docker)
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec compose.yaml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+
+.PHONY: lock
+lock: $(READY) ## Choose the versions in requirements*.txt anew
+	$(LOCK) --upgrade --group app -o requirements.txt
+	$(LOCK) --upgrade --group lint -o requirements-dev.txt
+	$(LOCK) --resolution lowest-direct --group test -o requirements-lowest.txt
+
+# The environment that all of the above run in, made anew when what it holds is said to change.
+$(READY): $(REQUIREMENTS) pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name one: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(REQUIREMENTS)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@

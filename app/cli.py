@@ -1,0 +1,64 @@
+"""``flask init-db``, and what ``flask shell`` has at hand."""
+
+from __future__ import annotations
+
+import time
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+import click
+from sqlalchemy import inspect
+from sqlalchemy.exc import DBAPIError
+
+from .database import Base, create_all, db_session, get_engine
+from .faults import Fault, fault_of
+from .models import Account, Transfer
+from .retry import TRIES, pause
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+
+def init_app(app: Flask) -> None:
+    """Add the commands to ``app``, and the names to its shell."""
+    app.cli.command("init-db")(init_db)
+    app.shell_context_processor(names_at_hand)
+
+
+def init_db() -> None:
+    """Create the tables that are missing. Those that exist are left as they are."""
+    try:
+        missing = _missing()
+        _create_missing()
+    except DBAPIError as error:
+        if fault_of(error) is not Fault.AWAY:
+            raise
+        message = f"{get_engine().url!r} cannot be reached. Start it or correct DATABASE_URI.\n{error.orig}"
+        raise click.ClickException(message) from None
+    if missing:
+        click.echo(f"Created {', '.join(missing)} in {get_engine().url!r}.")
+    else:
+        click.echo(f"Nothing to do: {get_engine().url!r} has every table.")
+
+
+def _create_missing() -> None:
+    for attempt in count(1):
+        try:
+            create_all()
+        except DBAPIError as error:
+            # A worker that started together with this one may be creating the same table.
+            if fault_of(error) is Fault.AWAY or attempt >= TRIES:
+                raise
+            time.sleep(pause(attempt))
+        else:
+            return
+
+
+def _missing() -> list[str]:
+    existing = inspect(get_engine()).get_table_names()
+    return sorted(set(Base.metadata.tables) - set(existing))
+
+
+def names_at_hand() -> dict[str, Any]:
+    """Return what a shell starts with; the session is removed when the shell ends."""
+    return {"db_session": db_session, "Account": Account, "Transfer": Transfer}

@@ -1,0 +1,41 @@
+"""Answers for probes: whether the process is alive, and whether it reaches its database."""
+
+# flask-smorest has no type hints, so its decorators have none either.
+# mypy: disallow-untyped-decorators=False
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import select
+
+from .database import db_session
+from .openapi import StrictBlueprint, failures, register
+from .schemas import StateSchema
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+blueprint = StrictBlueprint("health", __name__, description="For probes.")
+
+
+@blueprint.route("/healthz")
+@blueprint.doc(operationId="healthz", responses=failures())
+@blueprint.response(200, StateSchema)
+def healthz() -> dict[str, str]:
+    """Tell that the process answers, whatever its database does."""
+    return {"status": "ok"}
+
+
+@blueprint.route("/readyz")
+@blueprint.doc(operationId="readyz", responses=failures())
+@blueprint.response(200, StateSchema)
+def readyz() -> dict[str, str]:
+    """Tell that the database answers; 503 while it does not."""
+    db_session.execute(select(1))
+    return {"status": "ok"}
+
+
+def init_app(app: Flask) -> None:
+    """Serve ``/healthz`` and ``/readyz``."""
+    register(app, blueprint)

@@ -1,0 +1,81 @@
+"""The OpenAPI document, from the same schemas that requests are checked with."""
+
+# flask-smorest has no type hints.
+# mypy: disallow-subclassing-any=False
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from flask import request
+from flask_smorest import Api, Blueprint  # type: ignore[import-untyped]
+from werkzeug.http import HTTP_STATUS_CODES
+
+from .parsing import BODY_BYTES, StrictParser
+from .problems import MEDIA_TYPE, answer
+from .schemas import ProblemSchema
+
+if TYPE_CHECKING:
+    from flask import Flask, Response
+    from werkzeug.exceptions import HTTPException
+
+PROBLEMS = (400, 404, 409, 413, 415, 422, 500, 503)
+RETRY_AFTER = {
+    "Retry-After": {
+        "description": "seconds after which to try again",
+        "required": True,
+        "schema": {"type": "integer", "minimum": 1},
+    }
+}
+
+
+class StrictBlueprint(Blueprint):
+    """A blueprint whose arguments are read by ``StrictParser``."""
+
+    ARGUMENTS_PARSER = StrictParser()
+
+
+class ProblemApi(Api):
+    """An API whose errors are problems, each of them documented by its status."""
+
+    # Every status there is gets a response with this: as a schema it would be read each time.
+    ERROR_SCHEMA = {"$ref": "#/components/schemas/Problem"}  # noqa: RUF012 - as its base
+    DEFAULT_ERROR_RESPONSE_NAME = None
+
+    def handle_http_exception(self, error: HTTPException) -> Response:
+        """Answer as everything else does."""
+        return answer(error)
+
+
+def failures(*statuses: int) -> dict[int, str]:
+    """Document the problems that an operation may answer with, and those that any may."""
+    return {status: f"Problem{status}" for status in (*statuses, 500, 503)}
+
+
+def init_app(app: Flask) -> None:
+    """Serve the document of ``app`` as ``/openapi.json``."""
+    if app.config["MAX_CONTENT_LENGTH"] is None:
+        app.config["MAX_CONTENT_LENGTH"] = BODY_BYTES
+    # A doubled slash is another path, so an unknown one: a redirect would be in no document.
+    app.url_map.merge_slashes = False
+    api = ProblemApi(spec_kwargs={"title": "Ledger", "version": "1", "openapi_version": "3.1.0"})
+    api.init_app(app)
+    for status in PROBLEMS:
+        response = {
+            "description": HTTP_STATUS_CODES[status],
+            "content": {MEDIA_TYPE: {"schema": ProblemSchema}},
+        }
+        if status == HTTPStatus.SERVICE_UNAVAILABLE:
+            response["headers"] = RETRY_AFTER
+        api.spec.components.response(f"Problem{status}", response)
+
+    @app.get("/openapi.json")
+    def openapi() -> dict[str, Any]:
+        # The app may be mounted below a path, which only a request knows.
+        return {**api.spec.to_dict(), "servers": [{"url": request.script_root or "/"}]}
+
+
+def register(app: Flask, blueprint: Blueprint) -> None:
+    """Serve ``blueprint`` and document it."""
+    app.extensions["flask-smorest"]["apis"][""]["ext_obj"].register_blueprint(blueprint)

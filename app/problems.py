@@ -1,0 +1,80 @@
+"""Every error is answered as ``application/problem+json`` (RFC 9457), never with a traceback.
+
+A problem names the fields that are wrong under ``errors``; what concerns the whole body stands
+under ``body``. A database that cannot be had is a 503 with ``Retry-After``.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from flask import Response, current_app
+from sqlalchemy.exc import SQLAlchemyError
+from werkzeug.exceptions import HTTPException, ServiceUnavailable
+
+from .faults import Fault, fault_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from typing import Any
+
+    from flask import Flask
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER_SECONDS = 1
+
+
+class Problem(HTTPException):
+    """Raise it to answer with ``status`` and with what is wrong, by field."""
+
+    def __init__(self, status: int, detail: str, errors: Mapping[str, Iterable[str]]) -> None:
+        super().__init__(detail)
+        self.code = status
+        self.errors = errors
+
+
+def init_app(app: Flask) -> None:
+    """Answer the errors of ``app``. One that nobody expected is still logged, or raised
+    under ``TESTING``, as Flask does it: there is no handler for ``Exception``.
+    """
+    app.register_error_handler(HTTPException, answer)
+    app.register_error_handler(SQLAlchemyError, _answer_fault)
+
+
+def answer(error: HTTPException) -> Response:
+    """Return ``error`` as a problem, with the headers that belong to it, such as ``Allow``."""
+    if error.response is not None:
+        return error.get_response()  # type: ignore[return-value] # what abort(response) was given
+    problem: dict[str, Any] = {
+        "type": "about:blank",
+        "title": error.name,
+        "status": error.code,
+        "detail": error.description or error.name,
+    }
+    if isinstance(error, Problem):
+        problem["errors"] = {_printable(name): list(texts) for name, texts in error.errors.items()}
+    response = Response(json.dumps(problem), error.code, mimetype=MEDIA_TYPE)
+    for name, value in error.get_headers():
+        if name.lower() != "content-type":
+            response.headers.add(name, value)
+    return response
+
+
+def _answer_fault(error: SQLAlchemyError) -> Response:
+    fault = fault_of(error)
+    if fault not in {Fault.AWAY, Fault.CONTENDED}:
+        raise error
+    # Not the error itself, which tells the statement and its values.
+    cause = str(getattr(error, "orig", None) or error).partition("\n")[0]
+    current_app.logger.warning("The database is %s: %s", fault.name.lower(), cause)
+    detail = {
+        Fault.AWAY: "The database cannot be reached or has no room. Try again.",
+        Fault.CONTENDED: "Too many others want the same rows. Try again.",
+    }[fault]
+    return answer(ServiceUnavailable(detail, retry_after=RETRY_AFTER_SECONDS))
+
+
+def _printable(name: str) -> str:
+    """Return the name of a field as text: it is the client's, and may be no Unicode at all."""
+    return name.encode(errors="backslashreplace").decode()

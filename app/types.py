@@ -1,0 +1,151 @@
+"""Column types that mean the same on every backend.
+
+A value that a column cannot keep exactly is refused with ``ValueError`` before it is sent:
+SQLite would keep it as it is, MySQL would round it, PostgreSQL would fail.
+"""
+
+# ruff: noqa: ARG002 - the signatures are those of the base class
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import BigInteger, DateTime, Integer, String, type_coerce
+from sqlalchemy.dialects.mysql import DATETIME
+from sqlalchemy.sql import operators
+from sqlalchemy.types import TypeDecorator
+
+if TYPE_CHECKING:
+    from sqlalchemy import ColumnElement, Dialect
+    from sqlalchemy.sql.operators import OperatorType
+    from sqlalchemy.types import TypeEngine
+
+# SQLite numbers the rows of an INTEGER key only, not of a BIGINT.
+Id = BigInteger().with_variant(Integer(), "sqlite")
+LARGEST_ID = 2**63 - 1
+
+# Byte by byte, trailing spaces included.
+COLLATIONS = {
+    "sqlite": "BINARY",
+    "postgresql": "C",
+    "mysql": "utf8mb4_0900_bin",
+    "mariadb": "utf8mb4_nopad_bin",
+}
+
+MONEY_DIGITS = 12
+MONEY_PLACES = 4
+LARGEST_MONEY = Decimal(10) ** MONEY_DIGITS - Decimal(10) ** -MONEY_PLACES
+
+
+def unstorable(text: str) -> str | None:
+    """Say what in ``text`` no database here could give back; None when it is sound."""
+    if "\0" in text:
+        return "NUL (U+0000) cannot be stored."
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        return "A lone surrogate (U+D800 to U+DFFF) is not text."
+    return None
+
+
+class ExactText(TypeDecorator[str]):
+    """Up to ``length`` characters of any Unicode, compared byte by byte.
+
+    NUL and lone surrogates are refused: PostgreSQL has no place for either.
+    """
+
+    impl = String
+    cache_ok = True
+
+    def __init__(self, length: int) -> None:
+        super().__init__(length)
+        self.length = length
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Return a VARCHAR of this length, with the collation of ``dialect``."""
+        return dialect.type_descriptor(String(self.length, collation=COLLATIONS.get(dialect.name)))
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """Return ``value``, which the column can keep, or raise ``ValueError``."""
+        if value is None:
+            return None
+        # SQLite knows no lengths.
+        if len(value) > self.length:
+            message = f"{len(value)} characters are too many for a column of {self.length}."
+            raise ValueError(message)
+        if fault := unstorable(value):
+            raise ValueError(fault)
+        return value
+
+
+class Money(TypeDecorator[Decimal]):
+    """An exact decimal, kept as a whole number of ten-thousandths.
+
+    SQLite has no exact NUMERIC, and MySQL and PostgreSQL round a surplus decimal away; whole
+    numbers compare and add up exactly on all three. Literals in SQL are in ten-thousandths.
+    """
+
+    impl = BigInteger
+    cache_ok = True
+
+    class Comparator(TypeDecorator.Comparator[Decimal]):
+        """Lets sums and differences of money be money again, not ten-thousandths."""
+
+        def operate(self, op: OperatorType, *other: Any, **options: Any) -> ColumnElement[Any]:
+            """Return the expression, as money where it is."""
+            result = super().operate(op, *other, **options)
+            return type_coerce(result, Money()) if op in {operators.add, operators.sub} else result
+
+    comparator_factory = Comparator
+
+    def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> int | None:
+        """Return ``value`` in ten-thousandths; raise ``ValueError`` rather than round."""
+        return None if value is None else in_units(value)
+
+    def process_result_value(self, value: int | Decimal | None, dialect: Dialect) -> Decimal | None:
+        """Return the amount; ``value`` is a Decimal where a server has added integers up."""
+        return None if value is None else Decimal(value).scaleb(-MONEY_PLACES)
+
+
+def in_units(amount: Decimal) -> int:
+    """Return ``amount`` in the ten-thousandths that the database keeps; never round."""
+    if not isinstance(amount, Decimal):
+        message = f"Money is a Decimal, not {type(amount).__name__}."
+        raise ValueError(message)  # noqa: TRY004 - one error for all that a column refuses
+    if not amount.is_finite() or abs(amount) >= Decimal(2**63).scaleb(-MONEY_PLACES):
+        message = f"{amount} is beyond what the database can keep."
+        raise ValueError(message)
+    units = amount.scaleb(MONEY_PLACES)
+    if units != units.to_integral_value():
+        message = f"{amount} has more than {MONEY_PLACES} decimal places."
+        raise ValueError(message)
+    return int(units)
+
+
+class Instant(TypeDecorator[datetime]):
+    """A moment, to the microsecond; aware and in UTC when read. A naive one is refused."""
+
+    impl = DateTime
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Return a type that keeps microseconds: DATETIME alone drops them on MySQL."""
+        if dialect.name in {"mysql", "mariadb"}:
+            return dialect.type_descriptor(DATETIME(fsp=6))
+        return dialect.type_descriptor(DateTime(timezone=True))
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Return ``value`` in UTC."""
+        if value is None:
+            return None
+        if value.utcoffset() is None:
+            message = "A naive datetime could mean any time zone. Give it one: datetime.now(UTC)."
+            raise ValueError(message)
+        value = value.astimezone(UTC)
+        return value if dialect.name == "postgresql" else value.replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Return ``value`` aware, in UTC."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)

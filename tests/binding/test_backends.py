@@ -1,0 +1,178 @@
+"""Promise 10: what each backend is asked for, seen on a live connection."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from sqlalchemy import Column, ForeignKey, Integer, MetaData, Table, func, insert, select, text, update
+from sqlalchemy.exc import DatabaseError, IntegrityError
+
+from app.engines import make_engine
+
+from .marker import Base, Marker
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy import Engine
+
+    from testbed.backends import Backend
+    from testbed.databases import Database
+
+# What a connection of ours answers, by backend.
+SETTINGS: dict[str, dict[str, object]] = {
+    "sqlite": {
+        "PRAGMA foreign_keys": 1,
+        "PRAGMA journal_mode": "wal",
+        "PRAGMA busy_timeout": 5000,
+    },
+    "postgresql": {
+        "SHOW timezone": "UTC",
+        "SHOW statement_timeout": "30s",
+        "SHOW client_encoding": "UTF8",
+    },
+    "mysql": {
+        "SELECT @@time_zone": "+00:00",
+        "SELECT @@character_set_connection": "utf8mb4",
+        "SELECT @@character_set_client": "utf8mb4",
+        "SELECT @@sql_mode LIKE '%STRICT_ALL_TABLES%'": 1,
+        "SELECT @@sql_mode LIKE '%ONLY_FULL_GROUP_BY%'": 1,
+    },
+}
+
+# What the driver itself is told.
+ARGUMENTS: dict[str, dict[str, object]] = {
+    "sqlite": {"timeout": 5},
+    "postgresql": {"connect_timeout": 5, "tcp_user_timeout": 30_000},
+    "mysql": {"connect_timeout": 5, "read_timeout": 30, "write_timeout": 30},
+}
+
+# How a connection is asked to see the database as it was at its first read.
+SNAPSHOT: dict[str, dict[str, Any]] = {
+    "sqlite": {},
+    "postgresql": {"isolation_level": "REPEATABLE READ"},
+    "mysql": {"isolation_level": "REPEATABLE READ"},
+}
+
+
+@pytest.fixture
+def engine(database_uri: str) -> Iterator[Engine]:
+    engine = make_engine(database_uri)
+    Base.metadata.create_all(engine)
+    yield engine
+    engine.dispose()
+
+
+def test_a_connections_settings_are_ours(engine: Engine, backend: Backend) -> None:
+    with engine.connect() as connection:
+        answers = {question: connection.scalar(text(question)) for question in SETTINGS[backend.name]}
+
+    assert answers == SETTINGS[backend.name]
+
+
+def test_the_time_to_connect_and_to_answer_is_bounded(
+    database_uri: str, backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = make_engine(database_uri)
+    connect, told = engine.dialect.connect, {}
+
+    def spy(*arguments: object, **options: object) -> object:
+        told.update(options)
+        return connect(*arguments, **options)
+
+    monkeypatch.setattr(engine.dialect, "connect", spy)
+    engine.connect().close()
+    engine.dispose()
+
+    assert ARGUMENTS[backend.name].items() <= told.items()
+
+
+def test_foreign_keys_are_enforced_on_every_connection(engine: Engine) -> None:
+    metadata = MetaData()
+    Table("parent", metadata, Column("id", Integer, primary_key=True))
+    child = Table("child", metadata, Column("parent_id", ForeignKey("parent.id")))
+    metadata.create_all(engine)
+    with engine.connect() as first, engine.connect() as second:
+        for connection in (first, second):
+            with pytest.raises(IntegrityError):
+                connection.execute(child.insert().values(parent_id=1))
+            connection.rollback()
+
+
+def test_a_rollback_takes_back_a_released_savepoint(engine: Engine) -> None:
+    with engine.connect() as connection:
+        with connection.begin_nested():
+            connection.execute(insert(Marker).values(name="nested"))
+        connection.rollback()
+
+    with engine.connect() as connection:
+        assert connection.scalar(select(func.count(Marker.id))) == 0
+
+
+def test_a_transaction_begins_with_its_first_read(engine: Engine, backend: Backend) -> None:
+    with engine.connect() as other, engine.connect() as reader:
+        reader.execution_options(**SNAPSHOT[backend.name])
+        before = reader.scalar(select(func.count(Marker.id)))
+        other.execute(insert(Marker).values(name="meanwhile"))
+        other.commit()
+
+        assert reader.scalar(select(func.count(Marker.id))) == before == 0
+
+
+def test_a_reader_does_not_hold_up_a_writer(engine: Engine) -> None:
+    with engine.connect() as reader, engine.connect() as writer:
+        reader.execute(select(func.count(Marker.id)))
+        writer.execute(insert(Marker).values(name="written"))
+        writer.commit()
+
+
+def test_a_writer_waits_for_another_writers_lock(engine: Engine) -> None:
+    with engine.begin() as connection:
+        connection.execute(insert(Marker).values(id=1, name="contended"))
+    begun = threading.Event()
+
+    def write() -> None:
+        with engine.connect().execution_options(sqlite_begin="IMMEDIATE") as other:
+            begun.set()
+            other.execute(update(Marker).values(name="second"))
+            other.commit()
+
+    with ThreadPoolExecutor(1) as thread:
+        with engine.connect().execution_options(sqlite_begin="IMMEDIATE") as first:
+            first.execute(update(Marker).values(name="first"))
+            waiting = thread.submit(write)
+            assert begun.wait(10)
+            assert not waiting.done()
+            first.commit()
+        waiting.result(10)
+    with engine.connect() as connection:
+        assert connection.scalars(select(Marker.name)).all() == ["second"]
+
+
+def test_any_unicode_comes_back_and_stays_apart(engine: Engine) -> None:
+    names = ["😀", "🦊", "Zoë", "日本語"]
+    with engine.begin() as connection:
+        connection.execute(insert(Marker), [{"name": name} for name in names])
+
+    with engine.connect() as connection:
+        assert connection.scalars(select(Marker.name).order_by(Marker.id)).all() == names
+
+
+@pytest.mark.needs("server")
+def test_text_that_is_too_long_is_refused_not_cut(engine: Engine) -> None:
+    with engine.connect() as connection, pytest.raises(DatabaseError):
+        connection.execute(insert(Marker).values(name="x" * 61))
+
+
+@pytest.mark.needs("server")
+def test_a_pooled_connection_that_the_server_has_ended_is_replaced(
+    engine: Engine, database: Database
+) -> None:
+    with engine.connect():
+        database.terminate(database.sessions())
+
+    with engine.connect() as connection:
+        assert connection.scalar(text("SELECT 1")) == 1

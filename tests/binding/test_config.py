@@ -1,0 +1,83 @@
+"""Promise 3: the configuration selects the database."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from sqlalchemy import make_url
+
+import app as ledger
+from app import create_app
+
+from .marker import engine_of
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+
+def database_of(app: Flask) -> str | None:
+    return engine_of(app).url.database
+
+
+def test_a_cfg_file_selects_the_database(database_uri: str, tmp_path: Path) -> None:
+    path = tmp_path / "test.cfg"
+    path.write_text(f"DATABASE_URI = {database_uri!r}\n")
+
+    assert (
+        database_of(create_app(str(path))) == database_of(create_app(path)) == make_url(database_uri).database
+    )
+
+
+def test_a_relative_cfg_path_is_one_in_the_working_directory(
+    database_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "test.cfg").write_text(f"DATABASE_URI = {database_uri!r}\n")
+    monkeypatch.chdir(tmp_path)
+
+    assert database_of(create_app("test.cfg")) == make_url(database_uri).database
+
+
+def test_a_mapping_selects_the_database(database_uri: str) -> None:
+    assert database_of(create_app({"DATABASE_URI": database_uri})) == make_url(database_uri).database
+
+
+def test_nothing_means_the_environments_file(
+    database_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "test.cfg").write_text(f"DATABASE_URI = {database_uri!r}\n")
+    monkeypatch.setenv("APP_CONFIG", str(tmp_path / "test.cfg"))
+
+    assert database_of(create_app()) == make_url(database_uri).database
+
+
+def test_nothing_at_all_means_embedded_sqlite(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("APP_CONFIG", raising=False)
+    app = create_app()
+
+    assert engine_of(app).dialect.name == "sqlite"
+    assert database_of(app) == str(Path(app.instance_path, "ledger.db"))
+
+
+@pytest.mark.parametrize("name", ["sqlite", "postgresql", "mysql"])
+def test_each_backend_has_a_file(name: str) -> None:
+    path = Path(ledger.__file__).parent / "config" / f"{name}.cfg"
+
+    assert engine_of(create_app(path)).dialect.name == name
+
+
+def test_a_configuration_without_a_uri_says_what_to_set() -> None:
+    with pytest.raises(ValueError, match=r'no DATABASE_URI[.] Set one, such as "sqlite:///ledger[.]db"'):
+        create_app({})
+
+
+def test_a_file_that_is_missing_is_named() -> None:
+    with pytest.raises(FileNotFoundError, match=r"no-such-file[.]cfg"):
+        create_app("no-such-file.cfg")
+
+
+def test_engine_options_come_from_the_configuration(database_uri: str) -> None:
+    app = create_app({"DATABASE_URI": database_uri, "DATABASE_ENGINE_OPTIONS": {"pool_size": 2}})
+
+    assert engine_of(app).pool.size() == 2  # type: ignore[attr-defined]

@@ -1,0 +1,115 @@
+"""Promise 6: in a context, the session belongs to that context object."""
+
+from __future__ import annotations
+
+import gc
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from flask import copy_current_request_context, current_app
+from sqlalchemy import select, text
+
+from app.database import db_session
+
+from .marker import Marker, checked_out
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from flask import Flask
+    from flask.testing import FlaskClient
+
+
+def test_a_context_has_one_session(app: Flask) -> None:
+    with app.app_context():
+        assert db_session() is db_session()
+
+
+def test_nested_contexts_do_not_share_or_remove_each_others_session(app: Flask) -> None:
+    with app.app_context():
+        outer = db_session()
+        marker = Marker(name="pending")
+        outer.add(marker)
+        with app.app_context():
+            assert db_session() is not outer
+            assert not db_session.new
+        assert db_session() is outer
+        assert marker in db_session.new
+
+
+def test_a_later_context_never_finds_an_earlier_ones_session(app: Flask) -> None:
+    # Contexts that are dropped without a pop: their addresses are used again at once.
+    for _ in range(50):
+        context = app.app_context()
+        context.push()
+        session = db_session()
+        assert not session.info
+        session.info["seen"] = True
+        current_app.do_teardown_appcontext = lambda *_: None  # type: ignore[method-assign]
+        context.pop()
+        del session
+        del context
+    gc.collect()
+
+
+def test_a_thread_in_a_copied_context_has_its_own_session(app: Flask) -> None:
+    with app.test_request_context():
+        session = db_session()
+
+        @copy_current_request_context
+        def other() -> bool:
+            return db_session() is session
+
+        with ThreadPoolExecutor(1) as thread:
+            assert thread.submit(other).result() is False
+
+
+def test_an_async_view_gets_its_own_contexts_session(
+    make_app: Callable[..., Flask],
+) -> None:
+    app = make_app(DATABASE_ENGINE_OPTIONS={"pool_size": 1, "max_overflow": 0, "pool_timeout": 2})
+    threads = set()
+
+    @app.get("/async")
+    async def view() -> dict[str, bool]:
+        threads.add(threading.get_ident())
+        db_session.execute(text("SELECT 1"))
+        return {"same": db_session() is before[-1]}
+
+    before: list[object] = []
+    app.before_request(lambda: before.append(db_session()))
+    client = app.test_client()
+    for _ in range(10):
+        assert client.get("/async").json == {"same": True}
+        assert checked_out(app) == 0
+
+    assert threading.get_ident() not in threads
+
+
+def test_what_one_request_left_uncommitted_the_next_does_not_see(app: Flask, client: FlaskClient) -> None:
+    @app.get("/add")
+    def add() -> str:
+        db_session.add(Marker(name="uncommitted"))
+        db_session.flush()
+        return "added"
+
+    app.add_url_rule("/list", view_func=lambda: list(db_session.scalars(select(Marker.name))))
+    client.get("/add")
+
+    assert client.get("/list").json == []
+
+
+def test_sessions_go_with_their_threads_and_contexts(app: Flask) -> None:
+    def session_left_behind() -> None:
+        db_session()
+
+    for _ in range(20):
+        with app.app_context():
+            db_session()
+        thread = threading.Thread(target=session_left_behind)
+        thread.start()
+        thread.join()
+    gc.collect()
+
+    assert len(db_session.registry.registry) == 0

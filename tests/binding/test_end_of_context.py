@@ -1,0 +1,178 @@
+"""Promise 7: when a context ends, its session is rolled back and removed, its connection back."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import click
+import pytest
+from flask import Flask, abort
+from sqlalchemy import event, select, text
+
+from app.database import db_session
+
+from .marker import Marker, checked_out, engine_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+FLASK = tuple(int(part) for part in version("flask").split(".")[:2])
+
+
+class OddError(Exception):
+    pass
+
+
+@pytest.fixture
+def app(make_app: Callable[..., Flask]) -> Flask:
+    """An app that has one connection, and so fails at once if a request keeps it."""
+    app = make_app(
+        TESTING=True,
+        DATABASE_ENGINE_OPTIONS={"pool_size": 1, "max_overflow": 0, "pool_timeout": 1},
+    )
+
+    @app.before_request
+    def write() -> None:
+        db_session.add(Marker(name="uncommitted"))
+        db_session.flush()
+
+    @app.get("/ok")
+    def ok() -> str:
+        return "ok"
+
+    @app.get("/abort")
+    def not_found() -> str:
+        abort(404)
+
+    @app.get("/error")
+    def error() -> str:
+        raise OddError
+
+    return app
+
+
+def left_behind(app: Flask) -> list[Any]:
+    """Return what a request that has ended should not have left: checked out, sessions, rows."""
+    with app.app_context():
+        rows = list(db_session.scalars(select(Marker.name)))
+    return [checked_out(app), len(db_session.registry.registry), rows]
+
+
+@pytest.mark.parametrize(
+    ("path", "status"), [("/ok", 200), ("/abort", 404), ("/nowhere", 404), ("/error", 500)]
+)
+def test_the_session_ends_with_the_request(app: Flask, path: str, status: int) -> None:
+    app.testing = False
+    for _ in range(3):
+        assert app.test_client().get(path).status_code == status
+        assert left_behind(app) == [0, 0, []]
+
+
+def test_the_session_ends_when_an_error_handler_answers(app: Flask) -> None:
+    app.register_error_handler(OddError, lambda _: ("handled", 418))
+
+    assert app.test_client().get("/error").status_code == 418
+    assert left_behind(app) == [0, 0, []]
+
+
+def test_the_session_ends_when_the_error_is_raised_again_under_testing(app: Flask) -> None:
+    with pytest.raises(OddError):
+        app.test_client().get("/error")
+    assert left_behind(app) == [0, 0, []]
+
+
+@pytest.mark.parametrize("hook", ["teardown_appcontext", "teardown_request"])
+def test_the_session_ends_when_another_teardown_callback_raises(app: Flask, hook: str) -> None:
+    def fail(_: object) -> None:
+        raise OddError
+
+    getattr(app, hook)(fail)
+    with pytest.raises(OddError):
+        app.test_client().get("/ok")
+    del app.teardown_appcontext_funcs[:], app.teardown_request_funcs[None][:]
+
+    assert left_behind(app) == [0, 0, []]
+
+
+def test_the_session_ends_when_another_teardown_callback_opens_one_again(app: Flask) -> None:
+    @app.teardown_appcontext
+    def open_again(_: object) -> None:
+        db_session.execute(text("SELECT 1"))
+
+    app.test_client().get("/ok")
+
+    assert left_behind(app) == [0, 0, []]
+
+
+def test_another_teardown_callback_still_finds_the_requests_session(app: Flask) -> None:
+    seen = []
+    app.before_request(lambda: seen.append(db_session()))
+    app.teardown_appcontext(lambda _: seen.append(db_session()))
+    app.test_client().get("/ok")
+
+    assert seen[0] is seen[1]
+
+
+def test_the_session_ends_with_a_test_clients_request_not_with_its_block(app: Flask) -> None:
+    with app.test_client() as client:
+        client.get("/ok")
+        assert left_behind(app) == [0, 0, []]
+        client.get("/ok")
+    assert left_behind(app) == [0, 0, []]
+
+
+def test_the_session_ends_with_a_pushed_context(app: Flask) -> None:
+    with app.app_context():
+        db_session.add(Marker(name="uncommitted"))
+        db_session.flush()
+        assert checked_out(app) == 1
+    assert left_behind(app) == [0, 0, []]
+
+
+def test_the_session_ends_with_a_cli_command(app: Flask) -> None:
+    @app.cli.command("write")
+    def write() -> None:
+        db_session.add(Marker(name="uncommitted"))
+        db_session.flush()
+        click.echo(checked_out(app))
+
+    assert app.test_cli_runner().invoke(args=["write"]).output == "1\n"
+    assert left_behind(app) == [0, 0, []]
+
+
+def test_a_commit_outlives_the_request(app: Flask) -> None:
+    @app.get("/commit")
+    def commit() -> str:
+        db_session.commit()
+        return "committed"
+
+    app.test_client().get("/commit")
+
+    assert left_behind(app) == [0, 0, ["uncommitted"]]
+
+
+def test_a_request_inside_a_pushed_context_shares_its_session_up_to_flask_3_1(app: Flask) -> None:
+    seen = []
+    app.before_request(lambda: seen.append(db_session()))
+    with app.app_context():
+        outer = db_session()
+        app.test_client().get("/ok")
+        assert (seen == [outer]) is (FLASK < (3, 2))
+    assert left_behind(app) == [0, 0, []]
+
+
+def test_a_connection_that_died_does_not_fail_the_end_of_its_request(app: Flask) -> None:
+    @app.get("/dies")
+    def dies() -> str:
+        # As a server's restart does: nothing tells the session before its rollback.
+        connection = db_session.connection().connection.dbapi_connection
+        assert connection is not None
+        connection.close()
+        return "answered"
+
+    invalidated = []
+    event.listen(engine_of(app), "invalidate", lambda *_: invalidated.append(1))
+
+    assert app.test_client().get("/dies").text == "answered"
+    assert left_behind(app) == [0, 0, []]

@@ -1,0 +1,195 @@
+"""Promise 5: what ``db_session`` is where no context is pushed, and what a rebinding ends."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import weakref
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+from sqlalchemy import event, select, text
+
+from app.database import StaleSessionError, UnboundError, db_session, get_engine, init_engine
+
+from .marker import Marker, checked_out, engine_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from flask import Flask
+
+
+def test_works_while_one_engine_is_live(app: Flask) -> None:
+    db_session.add(Marker(name="shell"))
+    db_session.commit()
+
+    assert db_session.get_bind() is engine_of(app) is get_engine()
+    assert db_session.scalars(select(Marker.name)).all() == ["shell"]
+
+
+def test_works_on_an_engine_of_no_app(database_uri: str) -> None:
+    engine = init_engine(database_uri)
+
+    assert db_session.get_bind() is engine
+    db_session.remove()
+
+
+def test_is_local_to_the_thread(app: Flask) -> None:
+    def session_of_a_thread() -> object:
+        try:
+            return db_session()
+        finally:
+            db_session.remove()
+
+    with ThreadPoolExecutor(1) as thread:
+        assert thread.submit(session_of_a_thread).result() is not db_session()
+    assert engine_of(app)
+
+
+def test_with_several_engines_live_it_says_to_push_a_context(
+    make_app: Callable[..., Flask], other_database_uri: str
+) -> None:
+    first = make_app()
+    db_session.execute(text("SELECT 1"))
+    last = make_app(other_database_uri)
+
+    with pytest.raises(UnboundError, match=r"2 engines are live .* with app.app_context\(\)"):
+        db_session.execute(text("SELECT 1"))
+    db_session.remove()
+    with pytest.raises(UnboundError):
+        db_session.execute(text("SELECT 1"))
+    assert checked_out(first) == checked_out(last) == 0
+
+
+def test_an_engine_lives_until_it_is_disposed_of(
+    make_app: Callable[..., Flask], other_database_uri: str
+) -> None:
+    first, last = make_app(), make_app(other_database_uri)
+    engine_of(last).dispose()
+
+    assert db_session.get_bind() is engine_of(first)
+
+
+def test_an_engine_that_was_disposed_of_still_serves_its_app(app: Flask) -> None:
+    engine_of(app).dispose()
+    with pytest.raises(UnboundError):
+        db_session()
+
+    with app.app_context():
+        assert db_session.scalar(text("SELECT 1")) == 1
+    assert db_session.scalar(text("SELECT 1")) == 1
+
+
+def test_a_session_of_a_disposed_engine_is_refused(
+    make_app: Callable[..., Flask], other_database_uri: str
+) -> None:
+    first = make_app()
+    db_session.execute(text("SELECT 1"))
+    engine_of(first).dispose()
+    last = make_app(other_database_uri)
+
+    with pytest.raises(StaleSessionError, match=r"Call db_session.remove\(\)"):
+        db_session.execute(text("SELECT 1"))
+    db_session.remove()
+    assert db_session.get_bind() is engine_of(last)
+
+
+def test_an_engine_lives_until_its_app_is_collected(
+    make_app: Callable[..., Flask], other_database_uri: str
+) -> None:
+    kept, dropped = make_app(), make_app(other_database_uri)
+    with dropped.app_context():
+        db_session.execute(text("SELECT 1"))
+    closed = []
+    event.listen(engine_of(dropped), "close", lambda *_: closed.append(1))
+    gone = weakref.ref(dropped)
+    del dropped
+    gc.collect()
+
+    assert gone() is None
+    assert closed
+    assert db_session.get_bind() is engine_of(kept)
+
+
+@pytest.mark.parametrize("owned", [True, False], ids=["same-app", "no-app"])
+def test_rebinding_disposes_of_the_engine_that_it_replaces(
+    owned: bool,  # noqa: FBT001 - a parameter of the test
+    app: Flask,
+    database_uri: str,
+    other_database_uri: str,
+) -> None:
+    owner = app if owned else None
+    if not owned:
+        engine_of(app).dispose()
+    replaced = init_engine(database_uri, app=owner)
+    db_session.execute(text("SELECT 1"))
+    closed = []
+    event.listen(replaced, "close", lambda *_: closed.append(1))
+    new = init_engine(other_database_uri, app=owner)
+
+    assert closed == [1]
+    assert db_session.get_bind() is new
+    assert new.url.database != replaced.url.database
+
+
+def test_rebinding_leaves_no_thread_silently_on_the_old_engine(
+    app: Flask, database_uri: str, other_database_uri: str
+) -> None:
+    init_engine(database_uri, app=app)
+    ready, rebound = threading.Event(), threading.Event()
+    closed: list[int] = []
+
+    def work() -> list[bool]:
+        held = db_session()
+        held.add(Marker(name="lost"))
+        held.flush()
+        ready.set()
+        assert rebound.wait(10)
+        refused = []
+        for use in (held.commit, lambda: held.execute(text("SELECT 1")), db_session.get_bind):
+            with pytest.raises(StaleSessionError, match=r"replaced. Call db_session.remove\(\)"):
+                refused.append(use())
+        db_session.remove()
+        answers = [closed == [1], db_session.get_bind() is engine_of(app)]
+        db_session.remove()
+        return answers
+
+    event.listen(engine_of(app), "close", lambda *_: closed.append(1))
+    with ThreadPoolExecutor(1) as thread:
+        answer = thread.submit(work)
+        assert ready.wait(10)
+        init_engine(other_database_uri, app=app)
+        rebound.set()
+
+        assert answer.result(20) == [True, True]
+
+
+def test_a_second_app_is_no_rebinding(make_app: Callable[..., Flask], other_database_uri: str) -> None:
+    first = make_app()
+    with first.app_context():
+        session = db_session()
+        connection = session.connection().connection.dbapi_connection
+        make_app(other_database_uri)
+
+        assert db_session() is session
+        assert session.connection().connection.dbapi_connection is connection
+
+
+def test_apps_that_are_dropped_leave_no_connection_behind(make_app: Callable[..., Flask]) -> None:
+    opened: list[int] = []
+    closed: list[int] = []
+    for _ in range(10):
+        app = make_app()
+        event.listen(engine_of(app), "connect", lambda *_: opened.append(1))
+        event.listen(engine_of(app), "close", lambda *_: closed.append(1))
+        engine_of(app).dispose()
+        with app.app_context():
+            db_session.execute(text("SELECT 1"))
+    del app
+    gc.collect()
+
+    # The first connection of each was opened by make_app, before anybody counted.
+    assert len(opened) == 10
+    assert len(closed) == 20

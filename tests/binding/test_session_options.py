@@ -1,0 +1,83 @@
+"""Promises 8 and 9: the session's options and its events."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from sqlalchemy import event, inspect, text
+
+from app.database import db_session, init_engine
+
+from .marker import Marker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from flask import Flask
+
+COUNT = text("SELECT count(*) FROM marker")
+
+
+@pytest.fixture
+def counted() -> Iterator[list[int]]:
+    flushes: list[int] = []
+
+    def count(*_: object) -> None:
+        flushes.append(1)
+
+    event.listen(db_session, "after_flush", count)
+    yield flushes
+    event.remove(db_session, "after_flush", count)
+
+
+def test_autoflush_is_on_and_said_so(app: Flask) -> None:
+    with app.app_context():
+        db_session.add(Marker(name="pending"))
+        assert db_session.scalar(COUNT) == 1
+    assert db_session.session_factory.kw["autoflush"] is True
+
+
+def test_expire_on_commit_is_on_and_said_so(app: Flask) -> None:
+    with app.app_context():
+        marker = Marker(name="committed")
+        db_session.add(marker)
+        db_session.commit()
+        assert inspect(marker).expired
+    assert db_session.session_factory.kw["expire_on_commit"] is True
+
+
+def test_both_can_be_configured_for_an_app(make_app: Callable[..., Flask], other_database_uri: str) -> None:
+    app = make_app(DATABASE_SESSION_OPTIONS={"autoflush": False, "expire_on_commit": False})
+    other = make_app(other_database_uri)
+    with app.app_context():
+        marker = Marker(name="pending")
+        db_session.add(marker)
+        assert db_session.scalar(COUNT) == 0
+        db_session.commit()
+        assert not inspect(marker).expired
+    with other.app_context():
+        assert db_session.autoflush
+
+
+def test_a_listener_fires_exactly_once_after_any_number_of_rebinds(
+    app: Flask, database_uri: str, other_database_uri: str, counted: list[int]
+) -> None:
+    for uri in (other_database_uri, database_uri) * 2:
+        init_engine(uri, app=app)
+    with app.app_context():
+        db_session.add(Marker(name="flushed"))
+        db_session.flush()
+
+        assert counted == [1]
+
+
+def test_a_listener_hears_every_app(
+    make_app: Callable[..., Flask], other_database_uri: str, counted: list[int]
+) -> None:
+    for app in (make_app(), make_app(other_database_uri)):
+        with app.app_context():
+            db_session.add(Marker(name="flushed"))
+            db_session.flush()
+
+    assert counted == [1, 1]

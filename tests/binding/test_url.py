@@ -1,0 +1,79 @@
+"""Promise 10: what a URI means here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from sqlalchemy import URL, make_url
+
+from app.engines import database_url, make_engine
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.mark.parametrize(
+    ("bare", "driver"),
+    [
+        ("postgresql://u@h/d", "postgresql+psycopg2"),
+        ("postgres://u@h/d", "postgresql+psycopg2"),
+        ("mysql://u@h/d", "mysql+pymysql"),
+        ("mariadb://u@h/d", "mariadb+pymysql"),
+        ("mysql+mysqldb://u@h/d", "mysql+mysqldb"),
+    ],
+)
+def test_a_bare_scheme_means_the_driver_installed_here(bare: str, driver: str) -> None:
+    assert database_url(bare).drivername == driver
+
+
+PASSWORD = "p@s/s:%#?"
+
+
+@pytest.mark.parametrize("scheme", ["postgresql", "mysql"])
+def test_a_quoted_password_is_read_whole(scheme: str) -> None:
+    quoted = URL.create(scheme, "u", PASSWORD, "h", database="d").render_as_string(hide_password=False)
+
+    assert database_url(quoted).password == PASSWORD
+
+
+@pytest.mark.parametrize("ending", ["", "\n", "\r\n"])
+def test_a_password_comes_from_a_file(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / "password"
+    path.write_bytes((PASSWORD + ending).encode())
+
+    assert database_url("postgresql://u@h/d", password_file=path).password == PASSWORD
+
+
+def test_a_password_file_that_is_missing_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="no-such-password"):
+        database_url("postgresql://u@h/d", password_file=tmp_path / "no-such-password")
+
+
+@pytest.mark.parametrize("uri", ["postgresql://u:p@ss/w@h/d", "mysql://u:p@ss@h/d", "nonsense", ""])
+def test_a_uri_that_cannot_be_meant_is_refused_without_its_password(uri: str) -> None:
+    with pytest.raises(ValueError, match="database URI") as error:
+        database_url(uri)
+    assert "p@ss" not in str(error.value)
+
+
+def test_a_relative_sqlite_path_means_the_directory(tmp_path: Path) -> None:
+    assert database_url("sqlite:///sub/a.db", directory=tmp_path).database == str(tmp_path / "sub" / "a.db")
+    assert (tmp_path / "sub").is_dir()
+
+
+@pytest.mark.parametrize(
+    "uri", ["sqlite://", "sqlite:///:memory:", "sqlite:////tmp/a.db", "sqlite:///file:a?uri=true"]
+)
+def test_other_sqlite_databases_stay_where_they_are(uri: str, tmp_path: Path) -> None:
+    assert database_url(uri, directory=tmp_path) == make_url(uri)
+
+
+def test_an_option_replaces_the_default_of_its_name() -> None:
+    engine = make_engine(
+        "mysql://u@h/d?charset=latin1", connect_args={"read_timeout": 1}, pool_pre_ping=False
+    )
+    arguments = engine.dialect.create_connect_args(engine.url)[1]
+
+    assert arguments["charset"] == "latin1"
+    assert engine.pool._pre_ping is False  # noqa: SLF001 - no public way to ask
