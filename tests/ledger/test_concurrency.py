@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
+from threading import Event
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import event, insert
+
+from app.database import get_engine
+from app.models import Transfer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import pytest
+    from flask import Flask
+    from flask.testing import FlaskClient
+    from werkzeug.test import TestResponse
+
+    OpenAccount = Callable[..., int]
+    Order = Callable[..., dict[str, Any]]
+    Balance = Callable[[int], str]
+    PostAtOnce = Callable[[Sequence[dict[str, Any]]], list[TestResponse]]
+
+
+def test_opposite_transfers_at_once_are_all_made_and_keep_the_total(
+    open_account: OpenAccount, order: Order, balance: Balance, post_at_once: PostAtOnce
+) -> None:
+    ada, bob = open_account("100.00"), open_account("100.00")
+    there = [order(from_account_id=ada, to_account_id=bob, amount="3") for _ in range(6)]
+    back = [order(from_account_id=bob, to_account_id=ada, amount="2") for _ in range(6)]
+
+    answers = post_at_once([body for pair in zip(there, back, strict=True) for body in pair])
+
+    assert {answer.status_code for answer in answers} == {201}
+    assert (balance(ada), balance(bob)) == ("94.00", "106.00")
+
+
+def test_transfers_lock_in_one_order_so_that_none_is_ever_a_deadlocks_victim(
+    open_account: OpenAccount, order: Order, post_at_once: PostAtOnce, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.retry.TRIES", 1)
+    ada, bob = open_account(), open_account()
+    pairs = [(ada, bob), (bob, ada)] * 6
+
+    answers = post_at_once([order(from_account_id=a, to_account_id=b, amount="1") for a, b in pairs])
+
+    assert {answer.status_code for answer in answers} == {201}
+
+
+def test_transfers_round_a_ring_are_all_made_and_keep_the_total(
+    open_account: OpenAccount, order: Order, balance: Balance, post_at_once: PostAtOnce
+) -> None:
+    ring = [open_account("10.00") for _ in range(4)]
+    bodies = [
+        order(from_account_id=ring[i % 4], to_account_id=ring[(i + 1) % 4], amount="1") for i in range(12)
+    ]
+
+    answers = post_at_once(bodies)
+
+    assert {answer.status_code for answer in answers} == {201}
+    assert [balance(account) for account in ring] == ["10.00"] * 4
+
+
+def test_an_account_that_many_draw_on_at_once_is_never_overdrawn(
+    open_account: OpenAccount, order: Order, balance: Balance, post_at_once: PostAtOnce
+) -> None:
+    ada, bob = open_account("10.00"), open_account("0")
+
+    answers = post_at_once([order(from_account_id=ada, to_account_id=bob, amount="3") for _ in range(8)])
+
+    assert sorted(answer.status_code for answer in answers) == [201] * 3 + [409] * 5
+    assert (balance(ada), balance(bob)) == ("1.00", "9.00")
+
+
+def test_a_key_that_comes_many_times_at_once_is_applied_once_and_answered_alike(
+    client: FlaskClient, order: Order, balance: Balance, post_at_once: PostAtOnce
+) -> None:
+    body = order(amount="25.00")
+
+    answers = post_at_once([body] * 8)
+
+    assert {answer.status_code for answer in answers} == {201}
+    assert len({answer.text for answer in answers}) == 1
+    assert balance(body["from_account_id"]) == "75.00"
+    assert client.get("/api/transfers").json["total"] == 1  # type: ignore[index]
+
+
+def test_a_key_that_comes_at_once_with_other_accounts_is_applied_once(
+    client: FlaskClient, order: Order, post_at_once: PostAtOnce
+) -> None:
+    answers = post_at_once([order(idempotency_key="the same") for _ in range(6)])
+
+    assert sorted(answer.status_code for answer in answers) == [201] + [409] * 5
+    assert client.get("/api/transfers").json["total"] == 1  # type: ignore[index]
+
+
+def test_a_key_that_another_transaction_took_after_it_was_looked_up_is_a_conflict(
+    app: Flask, client: FlaskClient, order: Order, balance: Balance
+) -> None:
+    body, other = order(), order()
+    del other["idempotency_key"]
+    waits = Event()
+
+    def watch(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if statement.startswith(("INSERT INTO transfer", "BEGIN IMMEDIATE")):
+            waits.set()
+
+    with app.app_context():
+        engine = get_engine()
+    with engine.connect() as rival, ThreadPoolExecutor(1) as threads:
+        values = {**other, "amount": Decimal(1), "idempotency_key": body["idempotency_key"]}
+        rival.execute(insert(Transfer).values(**values))
+        event.listen(engine, "before_cursor_execute", watch)
+        answer = threads.submit(app.test_client().post, "/api/transfers", json=body)
+        waits.wait(60)
+        rival.commit()
+
+        assert answer.result(60).status_code == 409
+        assert balance(body["from_account_id"]) == "100.00"
+        assert client.get("/api/transfers").json["total"] == 1  # type: ignore[index]

@@ -1,0 +1,277 @@
+"""What is not a valid request is answered with a problem that names the field, and no database is asked.
+
+So these tests have none, and run once: an answer that needed it would be a 503.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from app import create_app
+
+if TYPE_CHECKING:
+    from flask.testing import FlaskClient
+
+ADA = {"owner": "Ada", "currency": "EUR", "balance": "12.50"}
+ORDER = {"from_account_id": 1, "to_account_id": 2, "amount": "1", "note": "", "idempotency_key": "key"}
+
+NOT_TEXT = [None, 1, True, ["Ada"], {"a": "Ada"}, "a\0b", "\ud800", "\udfff tail"]
+NOT_MONEY = [
+    None,
+    1,
+    12.5,
+    True,
+    ["1"],
+    "",
+    " 1",
+    "1 ",
+    "1\n",
+    "+1",
+    "-1",
+    "-0",
+    "1.",
+    ".5",
+    "01",
+    "1e5",
+    "1E-2",
+]
+NOT_MONEY += [
+    "1,5",
+    "1_000",
+    "0x1",
+    "NaN",
+    "Infinity",
+    "-Infinity",
+    "0.00001",
+    "1000000000000",
+    "\u0661",
+    "1" * 5000,
+]
+NOT_IDS = [None, "1", 1.5, True, [1], 0, -1, 2**63, 10**400, 1e300, 2.0**60]
+
+
+@pytest.fixture(scope="module")
+def client(client_class: type[FlaskClient]) -> FlaskClient:
+    app = create_app({"DATABASE_URI": "postgresql://nobody@127.0.0.1:1/nothing"})
+    app.test_client_class = client_class
+    return app.test_client()
+
+
+def test_there_is_no_database_here(client: FlaskClient) -> None:
+    assert client.post("/api/transfers", json=ORDER).status_code == 503
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        *(("owner", value) for value in [*NOT_TEXT, "", "a" * 201]),
+        *(("balance", value) for value in NOT_MONEY),
+        *(
+            ("currency", value)
+            for value in [*NOT_TEXT, "", "EU", "EURO", "eur", "E R", "EUR\n", "\uff25\uff35\uff32"]
+        ),
+        *((field, "x") for field in ["id", "Owner", "\u00f6wner"]),
+    ],
+)
+def test_a_wrong_field_of_an_account_is_named(client: FlaskClient, field: str, value: object) -> None:
+    answer = client.post("/api/accounts", json={**ADA, field: value})
+
+    assert answer.status_code == 422
+    assert answer.mimetype == "application/problem+json"
+    assert list(answer.json["errors"]) == [field]  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        *(("from_account_id", value) for value in NOT_IDS),
+        *(("to_account_id", value) for value in NOT_IDS),
+        *(("amount", value) for value in [*NOT_MONEY, "0", "0.0", "0.0000"]),
+        *(("note", value) for value in [*NOT_TEXT, "a" * 1001]),
+        *(("idempotency_key", value) for value in [*NOT_TEXT, "", "a" * 201]),
+        ("created_at", "2026-11-22T12:00:00Z"),
+    ],
+)
+def test_a_wrong_field_of_a_transfer_is_named(client: FlaskClient, field: str, value: object) -> None:
+    answer = client.post("/api/transfers", json={**ORDER, field: value})
+
+    assert answer.status_code == 422
+    assert answer.mimetype == "application/problem+json"
+    assert list(answer.json["errors"]) == [field]  # type: ignore[index]
+
+
+@pytest.mark.parametrize("field", ["from_account_id", "to_account_id", "amount", "idempotency_key"])
+def test_a_missing_field_of_a_transfer_is_named(client: FlaskClient, field: str) -> None:
+    answer = client.post(
+        "/api/transfers", json={name: value for name, value in ORDER.items() if name != field}
+    )
+
+    assert (answer.status_code, list(answer.json["errors"])) == (422, [field])  # type: ignore[index]
+
+
+def test_all_wrong_fields_are_named_at_once(client: FlaskClient) -> None:
+    answer = client.post("/api/accounts", json={"currency": "euro", "balance": "-1", "colour": "red"})
+
+    assert set(answer.json["errors"]) == {"owner", "currency", "balance", "colour"}  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        (b"", "body"),
+        (b"{", "body"),
+        (b'{"owner": "Ada"} {}', "body"),
+        (b'{"owner": "Ada",}', "body"),
+        (b"{'owner': 'Ada'}", "body"),
+        (b'{"owner": "\xff"}', "body"),
+        (b'{"owner": "\xed\xa0\x80"}', "body"),
+        (json.dumps(ADA).encode("utf-16"), "body"),
+        (b"\xef\xbb\xbf" + json.dumps(ADA).encode(), "body"),
+        (b"[" * 30_000, "body"),
+        (b'{"balance": ' + b"1" * 5000 + b"}", "body"),
+        (b'{"balance": NaN}', "balance"),
+        (b'{"balance": -Infinity}', "balance"),
+        (b'{"balance": "1", "owner": "Ada", "owner": "Bob", "currency": "EUR"}', "owner"),
+    ],
+)
+def test_a_body_that_is_not_json_is_a_bad_request(client: FlaskClient, body: bytes, field: str) -> None:
+    answer = client.post("/api/accounts", data=body, content_type="application/json")
+
+    assert answer.status_code == 400
+    assert list(answer.json["errors"]) == [field]  # type: ignore[index]
+
+
+@pytest.mark.parametrize("body", [b"null", b"1", b'"Ada"', b"[]", b"true", b"NaN"])
+def test_a_body_that_is_no_object_is_refused(client: FlaskClient, body: bytes) -> None:
+    answer = client.post("/api/accounts", data=body, content_type="application/json")
+
+    assert answer.status_code == 422
+    assert list(answer.json["errors"]) == ["body"]  # type: ignore[index]
+
+
+def test_the_name_of_a_field_that_is_no_text_can_be_read_in_the_problem(client: FlaskClient) -> None:
+    answer = client.post(
+        "/api/accounts", data=json.dumps({**ADA, "\ud800": 1}), content_type="application/json"
+    )
+
+    assert list(answer.json["errors"]) == ["\\ud800"]  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    "content_type", [None, "text/plain", "application/x-www-form-urlencoded", "application/jsonp"]
+)
+def test_a_body_of_another_type_is_unsupported(client: FlaskClient, content_type: str | None) -> None:
+    answer = client.post("/api/accounts", data=json.dumps(ADA), content_type=content_type)
+
+    assert answer.status_code == 415
+    assert answer.mimetype == "application/problem+json"
+
+
+def test_a_body_that_is_far_too_long_is_refused_unread(client: FlaskClient) -> None:
+    answer = client.post("/api/accounts", json={**ADA, "owner": "a" * 70_000})
+
+    assert answer.status_code == 413
+    assert answer.mimetype == "application/problem+json"
+
+
+@pytest.mark.parametrize(
+    "account_id",
+    ["0", "-1", "abc", "1.0", "01", "%D9%A1", "%00", "1%0A", 2**63, "9" * 400],
+)
+def test_an_account_that_cannot_be_is_unknown(client: FlaskClient, account_id: object) -> None:
+    answer = client.get(f"/api/accounts/{account_id}")
+
+    assert answer.status_code == 404
+    assert answer.mimetype == "application/problem+json"
+    assert list(answer.json["errors"]) == ["account_id"]  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/api/accounts"),
+        ("POST", "/api/transfers"),
+        ("GET", "/api/accounts"),
+        ("GET", "/api/accounts/1"),
+        ("GET", "/api/transfers"),
+    ],
+)
+def test_an_unknown_parameter_is_named(client: FlaskClient, method: str, path: str) -> None:
+    body = ADA if method == "POST" else None
+
+    answer = client.open(f"{path}?pgae=2", method=method, json=body)
+
+    assert answer.status_code == 422
+    assert list(answer.json["errors"]) == ["pgae"]  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        "/api",
+        "/api/",
+        "/api/accounts/",
+        "/api//accounts",
+        "/api/accounts/1/x",
+        "/static/x",
+        "/%00",
+        "/%ff",
+    ],
+)
+def test_an_unknown_path_is_a_problem(client: FlaskClient, path: str) -> None:
+    answer = client.get(path)
+
+    assert answer.status_code == 404
+    assert answer.mimetype == "application/problem+json"
+    assert answer.json["status"] == 404  # type: ignore[index]
+
+
+def test_a_method_that_is_not_allowed_is_a_problem_that_says_which_are(client: FlaskClient) -> None:
+    answer = client.delete("/api/accounts")
+
+    assert answer.status_code == 405
+    assert answer.mimetype == "application/problem+json"
+    assert set(answer.headers["Allow"].split(", ")) == {"GET", "POST", "HEAD", "OPTIONS"}
+
+
+@pytest.mark.parametrize("path", ["/api/accounts", "/api/transfers"])
+@pytest.mark.parametrize("field", ["page", "per_page"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        "0",
+        "-1",
+        "+1",
+        "1.0",
+        "1.5",
+        "1e3",
+        "abc",
+        "null",
+        "01",
+        "%D9%A1",
+        "1_0",
+        "%FF",
+        "%00",
+        "9" * 5000,
+    ],
+)
+def test_a_bad_page_is_named(client: FlaskClient, path: str, field: str, value: str) -> None:
+    answer = client.get(f"{path}?{field}={value}")
+
+    assert answer.status_code == 422
+    assert list(answer.json["errors"]) == [field]  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    "query", ["per_page=101", "page=1000000001", "page=9223372036854775808", "page=1&page=1"]
+)
+def test_a_page_beyond_the_limits_is_named(client: FlaskClient, query: str) -> None:
+    answer = client.get(f"/api/accounts?{query}")
+
+    assert answer.status_code == 422
+    assert list(answer.json["errors"]) == [query.partition("=")[0]]  # type: ignore[index]

@@ -1,0 +1,170 @@
+"""A database that cannot be had is a 503 that says when to come back; a fault of ours is a bare 500."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from sqlalchemy import event, make_url, text
+
+from app import create_app
+from app.database import db_session, drop_all, get_engine
+from app.models import Account
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from flask import Flask
+    from flask.testing import FlaskClient
+    from werkzeug.test import TestResponse
+
+    Order = Callable[..., dict[str, Any]]
+    Balance = Callable[[int], str]
+
+ADA = {"owner": "Ada", "currency": "EUR", "balance": "12.50"}
+ORDER = {"from_account_id": 1, "to_account_id": 2, "amount": "1", "note": "", "idempotency_key": "key"}
+REQUESTS: list[tuple[str, str, dict[str, Any] | None]] = [
+    ("GET", "/readyz", None),
+    ("GET", "/api/accounts", None),
+    ("GET", "/api/accounts/1", None),
+    ("GET", "/api/transfers", None),
+    ("POST", "/api/accounts", ADA),
+    ("POST", "/api/transfers", ORDER),
+]
+
+# How each database is told to wait for a lock for a moment only.
+IMPATIENCE = {
+    "sqlite": "PRAGMA busy_timeout = 200",
+    "postgresql": "SET lock_timeout = '200ms'",
+    "mysql": "SET SESSION innodb_lock_wait_timeout = 1",
+}
+
+
+def assert_unavailable(answer: TestResponse) -> None:
+    assert answer.status_code == 503, answer.text
+    assert answer.mimetype == "application/problem+json"
+    assert int(answer.headers["Retry-After"]) > 0
+    assert "Traceback" not in answer.text
+
+
+@pytest.fixture
+def away(database_uri: str, tmp_path: Path, client_class: type[FlaskClient]) -> FlaskClient:
+    """Return the client of an app whose database is not there: nobody listens, or no file can be."""
+    url = make_url(database_uri)
+    url = url.set(port=1) if url.host else url.set(database=str(tmp_path))
+    app = create_app({"DATABASE_URI": url.render_as_string(hide_password=False), "TESTING": True})
+    app.test_client_class = client_class
+    return app.test_client()
+
+
+def test_what_needs_a_database_that_is_away_is_unavailable(away: FlaskClient) -> None:
+    for method, path, body in REQUESTS:
+        assert_unavailable(away.open(path, method=method, json=body))
+
+
+def test_the_process_is_healthy_while_its_database_is_away(away: FlaskClient) -> None:
+    assert away.get("/healthz").json == {"status": "ok"}
+    assert away.get("/openapi.json").status_code == 200
+
+
+def test_a_probe_of_the_process_takes_no_connection(app: Flask) -> None:
+    taken = []
+    with app.app_context():
+        event.listen(get_engine(), "checkout", lambda *_: taken.append(1))
+
+    assert app.test_client().get("/healthz").status_code == 200
+    assert not taken
+
+
+def test_a_database_that_is_away_is_logged_in_one_line(
+    away: FlaskClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    away.get("/readyz")
+
+    (record,) = caplog.records
+    assert record.message.startswith("The database is away: ")
+    assert "\n" not in record.message
+    assert record.exc_info is None
+
+
+def test_what_needs_a_connection_while_all_are_out_is_unavailable(make_app: Callable[..., Flask]) -> None:
+    app = make_app(DATABASE_ENGINE_OPTIONS={"pool_size": 1, "max_overflow": 0, "pool_timeout": 0.01})
+    with app.app_context():
+        engine = get_engine()
+
+    with engine.connect():
+        for method, path, body in REQUESTS:
+            assert_unavailable(app.test_client().open(path, method=method, json=body))
+    assert app.test_client().get("/readyz").status_code == 200
+
+
+def test_a_transfer_that_gets_no_lock_is_unavailable_and_moves_nothing(
+    make_app: Callable[..., Flask], order: Order, balance: Balance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def be_impatient(connection: Any, _record: object) -> None:
+        connection.cursor().execute(IMPATIENCE[engine.name])
+        connection.commit()
+
+    monkeypatch.setattr("app.retry.TRIES", 1)
+    body = order(amount="25.00")
+    app = make_app()
+    with app.app_context():
+        engine = get_engine()
+        db_session.connection(execution_options={"sqlite_begin": "IMMEDIATE"})
+        db_session.get(Account, body["from_account_id"], with_for_update=True)
+        event.listen(engine, "connect", be_impatient)
+        with ThreadPoolExecutor(1) as threads:
+            answer = threads.submit(app.test_client().post, "/api/transfers", json=body).result(60)
+
+    assert_unavailable(answer)
+    assert balance(body["from_account_id"]) == "100.00"
+    assert app.test_client().post("/api/transfers", json=body).status_code == 201
+
+
+def test_a_missing_table_is_an_error_of_ours_and_says_nothing(
+    make_app: Callable[..., Flask], caplog: pytest.LogCaptureFixture
+) -> None:
+    app = make_app(TESTING=False)
+    with app.app_context():
+        drop_all()
+
+    answer = app.test_client().get("/api/accounts")
+
+    assert answer.status_code == 500
+    assert answer.mimetype == "application/problem+json"
+    assert "account" not in answer.json["detail"]  # type: ignore[index]
+    assert caplog.records[-1].exc_info
+
+
+def test_an_error_that_nobody_expected_is_a_problem_without_details(
+    make_app: Callable[..., Flask], caplog: pytest.LogCaptureFixture
+) -> None:
+    app = make_app(TESTING=False)
+
+    @app.get("/fails")
+    def fails() -> str:
+        db_session.add(Account(owner="Ada", currency="EUR", balance=Decimal(1)))
+        db_session.flush()
+        secret = "a secret"
+        raise KeyError(secret)
+
+    answer = app.test_client().get("/fails")
+
+    assert answer.status_code == 500
+    assert answer.mimetype == "application/problem+json"
+    assert "secret" not in answer.text
+    assert caplog.records[-1].exc_info
+    assert app.test_client().get("/api/accounts").json["total"] == 0  # type: ignore[index]
+
+
+def test_an_error_that_nobody_expected_reaches_a_test(app: Flask) -> None:
+    @app.get("/fails")
+    def fails() -> str:
+        db_session.execute(text("SELECT nonsense"))
+        return ""
+
+    with pytest.raises(Exception, match="nonsense"):
+        app.test_client().get("/fails")

@@ -1,0 +1,216 @@
+"""What is written is what is read, and compares as it is, on every backend."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from sqlalchemy import func, insert, select
+from sqlalchemy.exc import DatabaseError, IntegrityError, StatementError
+
+from app.database import db_session
+from app.models import Account, Transfer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from flask import Flask
+
+    OpenAccount = Callable[..., int]
+
+MOMENT = datetime(2026, 11, 22, 12, 30, 59, 619951, tzinfo=UTC)
+TEXTS = [
+    "Ada Lovelace",
+    "Łódź, Zürich, Đà Nẵng",
+    "渋谷 · العربية · हिन्दी",
+    "🍣🍺👩‍👩‍👧‍👦",
+    "ke\u0301y ≠ k\u00e9y",
+    " spaces around ",
+    "a\tb\nc\r\nd",
+    "'; DROP TABLE account; -- \\' \" ` % %s :name {x}",
+    "\x01\x7f\x80\ufeff\ufffe\uffff\U0010ffff",
+]
+
+
+@pytest.fixture
+def context(app: Flask) -> Iterator[None]:
+    with app.app_context():
+        yield
+
+
+def keep(row: Account | Transfer) -> int:
+    """Commit the row and forget it, so that what is read next comes from the database."""
+    db_session.add(row)
+    db_session.commit()
+    row_id = row.id
+    db_session.remove()
+    return row_id
+
+
+def account(**fields: Any) -> Account:
+    return Account(**{"owner": "Ada", "currency": "EUR", "balance": Decimal(1), **fields})
+
+
+@pytest.fixture
+def transfer(context: None, open_account: OpenAccount) -> Callable[..., Transfer]:
+    del context
+    ids = {"from_account_id": open_account(), "to_account_id": open_account()}
+    return lambda **fields: Transfer(
+        **{**ids, "amount": Decimal(1), "note": "", "idempotency_key": "key", **fields}
+    )
+
+
+@pytest.mark.usefixtures("context")
+def test_money_is_read_as_it_was_written() -> None:
+    amounts = [Decimal(a) for a in ("0", "0.0001", "0.1", "1", "12345678.9", "999999999999.9999")]
+
+    ids = [keep(account(balance=amount)) for amount in amounts]
+
+    assert [db_session.get_one(Account, account_id).balance for account_id in ids] == amounts
+
+
+@pytest.mark.usefixtures("context")
+def test_money_compares_and_adds_up_exactly_in_sql() -> None:
+    for amount in ("0.1", "0.2", "999999999999.9999"):
+        keep(account(balance=Decimal(amount)))
+
+    assert db_session.scalar(select(func.sum(Account.balance))) == Decimal("1000000000000.2999")
+    assert db_session.scalars(select(Account.balance).where(Account.balance > Decimal("0.1999"))).all() == [
+        Decimal("0.2"),
+        Decimal("999999999999.9999"),
+    ]
+    assert db_session.scalar(select(Account.balance + Decimal("0.2")).order_by(Account.id)) == Decimal("0.3")
+
+
+@pytest.mark.usefixtures("context")
+@pytest.mark.parametrize(
+    "amount", [Decimal("0.00001"), Decimal("NaN"), Decimal("Infinity"), Decimal(10) ** 15, 0.5]
+)
+def test_money_that_cannot_be_kept_exactly_is_refused(amount: object) -> None:
+    db_session.add(account(balance=amount))
+
+    with pytest.raises(StatementError, match=r"Money is a Decimal|beyond what|decimal places"):
+        db_session.flush()
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        MOMENT,
+        MOMENT.replace(microsecond=1),
+        MOMENT.astimezone(timezone(timedelta(hours=-8))),
+        MOMENT.replace(year=1999),
+    ],
+)
+def test_a_moment_keeps_its_microseconds_and_comes_back_in_utc(
+    transfer: Callable[..., Transfer], moment: datetime
+) -> None:
+    keep(transfer(created_at=moment))
+
+    read = db_session.scalars(select(Transfer.created_at)).one()
+
+    assert read == moment
+    assert read.tzinfo is UTC
+
+
+def test_moments_compare_to_the_microsecond_in_any_time_zone(transfer: Callable[..., Transfer]) -> None:
+    keep(transfer(created_at=MOMENT))
+    same = MOMENT.astimezone(timezone(timedelta(hours=14)))
+
+    assert db_session.scalar(select(func.count()).where(Transfer.created_at == same)) == 1
+    assert db_session.scalar(select(func.count()).where(Transfer.created_at < same)) == 0
+    assert (
+        db_session.scalar(select(func.count()).where(Transfer.created_at < same + timedelta(microseconds=1)))
+        == 1
+    )
+
+
+def test_a_naive_moment_is_refused(transfer: Callable[..., Transfer]) -> None:
+    db_session.add(transfer(created_at=MOMENT.replace(tzinfo=None)))
+
+    with pytest.raises(StatementError, match="naive"):
+        db_session.flush()
+
+
+@pytest.mark.usefixtures("context")
+def test_any_text_is_read_as_it_was_written() -> None:
+    ids = [keep(account(owner=text)) for text in TEXTS]
+
+    assert [db_session.get_one(Account, account_id).owner for account_id in ids] == TEXTS
+
+
+@pytest.mark.usefixtures("context")
+def test_text_compares_byte_by_byte() -> None:
+    for owner in ("ada", "Ada", "ada ", "áda", "🍣", "🍺"):
+        keep(account(owner=owner))
+
+    assert db_session.scalars(select(Account.owner).where(Account.owner == "ada")).all() == ["ada"]
+    assert db_session.scalars(select(Account.owner).where(Account.owner == "🍣")).all() == ["🍣"]
+    assert db_session.scalars(select(Account.owner).order_by(Account.owner)).all() == [
+        "Ada",
+        "ada",
+        "ada ",
+        "áda",
+        "🍣",
+        "🍺",
+    ]
+
+
+@pytest.mark.usefixtures("context")
+def test_a_column_holds_as_many_characters_as_it_says_of_any_width() -> None:
+    account_id = keep(account(owner="🍣" * 200))
+
+    assert db_session.scalars(select(Account.owner).where(Account.id == account_id)).one() == "🍣" * 200
+
+
+@pytest.mark.usefixtures("context")
+@pytest.mark.parametrize("owner", ["a\0b", "\ud800", "\udc00\ud800", "a" * 201])
+def test_text_that_not_every_database_can_keep_is_refused(owner: str) -> None:
+    db_session.add(account(owner=owner))
+
+    with pytest.raises(StatementError, match=r"NUL|surrogate|too many"):
+        db_session.flush()
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"amount": Decimal(0)},
+        {"amount": Decimal(-1)},
+        {"from_account_id": 999_999_999},
+        {"to_account_id": 999_999_999},
+    ],
+)
+def test_the_database_refuses_a_transfer_that_must_not_be(
+    transfer: Callable[..., Transfer], fields: dict[str, object]
+) -> None:
+    db_session.add(transfer(**fields))
+
+    with pytest.raises(DatabaseError):
+        db_session.flush()
+
+
+def test_the_database_refuses_a_transfer_to_its_own_account(transfer: Callable[..., Transfer]) -> None:
+    row = transfer()
+    row.to_account_id = row.from_account_id
+    db_session.add(row)
+
+    with pytest.raises(DatabaseError, match="between_two_accounts"):
+        db_session.flush()
+
+
+def test_the_database_refuses_a_second_transfer_of_one_key(transfer: Callable[..., Transfer]) -> None:
+    keep(transfer())
+    db_session.add(transfer())
+
+    with pytest.raises(IntegrityError):
+        db_session.flush()
+
+
+@pytest.mark.usefixtures("context")
+@pytest.mark.parametrize("balance", [Decimal("-0.0001"), Decimal(10) ** 12])
+def test_the_database_refuses_a_balance_out_of_range(balance: Decimal) -> None:
+    with pytest.raises(DatabaseError, match="balance_in_range"):
+        db_session.execute(insert(Account).values(owner="Ada", currency="EUR", balance=balance))
