@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from typing import TYPE_CHECKING
+
+import pytest
+
+from app import create_app
+from app.database import get_engine
+from trials.tables import create_tables_on_first_contact
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from flask import Flask
+
+AT_ONCE = 8
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """Where the database will be; until the folder is made, it is away."""
+    return tmp_path / "place"
+
+
+@pytest.fixture
+def app(place: Path) -> Iterator[Flask]:
+    app = create_app({"DATABASE_URI": f"sqlite:///{place}/ledger.db"})
+    with app.app_context():
+        engine = get_engine()
+    create_tables_on_first_contact(engine)
+    yield app
+    engine.dispose()
+
+
+def test_nothing_connects_before_a_request_does(app: Flask, place: Path) -> None:
+    place.mkdir()
+
+    assert app.test_client().get("/healthz").status_code == 200
+    assert not list(place.iterdir())
+
+
+def test_a_database_that_is_away_is_503_until_it_is_there(app: Flask, place: Path) -> None:
+    away = app.test_client().get("/api/accounts")
+    place.mkdir()
+    there = app.test_client().get("/api/accounts")
+
+    assert (away.status_code, there.status_code) == (503, 200)
+
+
+def test_requests_that_come_first_all_find_the_tables(app: Flask, place: Path) -> None:
+    place.mkdir()
+    all_there = Barrier(AT_ONCE, timeout=60)
+
+    def ask(_: int) -> int:
+        all_there.wait()
+        return app.test_client().get("/api/accounts").status_code
+
+    with ThreadPoolExecutor(AT_ONCE) as clients:
+        answers = list(clients.map(ask, range(AT_ONCE)))
+
+    assert answers == [200] * AT_ONCE

@@ -1,0 +1,1 @@
+"""The manual trial: the same ledger on each backend, side by side in one process."""

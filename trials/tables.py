@@ -1,0 +1,39 @@
+"""Tables for a database that may not be there yet when the process starts."""
+
+from __future__ import annotations
+
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from sqlalchemy import event
+
+from app.database import Base
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine
+
+
+def create_tables_on_first_contact(engine: Engine) -> None:
+    """Let the first connection that succeeds create what is missing, before anybody uses one.
+
+    It does so on that connection itself: whoever wants the database anyway pays for it, and
+    one that is down is not asked twice. A failure is that caller's, and the next one tries again.
+    """
+    lock = Lock()
+    done = False
+
+    def connected(connection: Connection) -> None:
+        nonlocal done
+        if done:
+            return
+        try:
+            with lock:
+                if not done:
+                    Base.metadata.create_all(connection)
+                    connection.commit()
+                    done = True
+        except BaseException:
+            connection.close()
+            raise
+
+    event.listen(engine, "engine_connect", connected)
