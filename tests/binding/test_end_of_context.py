@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -162,7 +163,9 @@ def test_a_request_inside_a_pushed_context_shares_its_session_up_to_flask_3_1(ap
     assert left_behind(app) == [0, 0, []]
 
 
-def test_a_connection_that_died_does_not_fail_the_end_of_its_request(app: Flask) -> None:
+def test_a_connection_that_died_does_not_fail_the_end_of_its_request(
+    app: Flask, caplog: pytest.LogCaptureFixture
+) -> None:
     @app.get("/dies")
     def dies() -> str:
         # As a server's restart does: nothing tells the session before its rollback.
@@ -176,3 +179,14 @@ def test_a_connection_that_died_does_not_fail_the_end_of_its_request(app: Flask)
 
     assert app.test_client().get("/dies").text == "answered"
     assert left_behind(app) == [0, 0, []]
+    (told,) = (record.getMessage() for record in caplog.records if record.name == "app.database")
+    assert re.fullmatch("A session's connection was lost before its rollback: (?!None).+", told)
+
+
+def test_teardown_callbacks_are_told_the_error(app: Flask) -> None:
+    told: list[BaseException | None] = []
+    app.teardown_appcontext(told.append)
+    with pytest.raises(OddError):
+        app.test_client().get("/error")
+
+    assert any(isinstance(error, OddError) for error in told)

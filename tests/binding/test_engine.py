@@ -6,15 +6,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 from flask import Flask, current_app
-from sqlalchemy import event, select, text
+from sqlalchemy import Column, Integer, Table, event, inspect, select, text
 
 from app import create_app
-from app.database import UnboundError, db_session, get_engine, init_engine
+from app.database import Base, UnboundError, create_all, db_session, drop_all, get_engine, init_engine
 
 from .marker import Marker, engine_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 
 def test_init_engine_returns_the_apps_engine_with_the_options_given(database_uri: str) -> None:
@@ -85,3 +86,43 @@ def test_a_refused_option_leaves_the_engine_as_it_was(app: Flask, database_uri: 
             init_engine(database_uri, app=app, **wrong)
 
     assert engine_of(app) is before
+
+
+def test_an_option_of_the_sessions_own_wins(app: Flask) -> None:
+    with app.app_context(), get_engine().connect() as connection:
+        session = db_session(bind=connection, autoflush=False)
+
+        assert session.get_bind() is connection
+        assert session.get_bind(clause=text("SELECT 1")) is connection
+        assert not session.autoflush
+
+
+def test_a_bind_of_a_class_is_looked_up_as_sqlalchemy_does(app: Flask) -> None:
+    with app.app_context(), get_engine().connect() as connection:
+        db_session().bind_mapper(Marker, connection)
+
+        assert db_session.get_bind(Marker) is db_session.get_bind(mapper=Marker) is connection
+        assert db_session.get_bind() is get_engine()
+
+
+def test_a_relative_sqlite_path_is_one_in_the_apps_instance_folder(tmp_path: Path) -> None:
+    app = Flask("bare", instance_path=str(tmp_path))
+
+    assert init_engine("sqlite:///ledger.db", app=app).url.database == str(tmp_path / "ledger.db")
+
+
+def test_create_all_and_drop_all_are_for_the_contexts_engine(
+    app: Flask, make_app: Callable[..., Flask], other_database_uri: str
+) -> None:
+    make_app(other_database_uri)
+    with app.app_context():
+        table = Table("of_the_base", Base.metadata, Column("id", Integer, primary_key=True))
+        try:
+            create_all()
+            assert inspect(get_engine()).has_table("of_the_base")
+            # Its read would keep a server from dropping the table.
+            db_session.execute(select(table))
+            drop_all()
+            assert not inspect(get_engine()).has_table("of_the_base")
+        finally:
+            Base.metadata.remove(table)

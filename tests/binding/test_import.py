@@ -47,7 +47,9 @@ def test_a_factory_call_opens_nothing(database_uri: str) -> None:
 
 
 def test_use_before_any_engine_says_what_to_call() -> None:
-    with pytest.raises(UnboundError, match=r"create_app\(config\), or init_engine\(uri\)"):
+    with pytest.raises(
+        UnboundError, match=r"^No engine is bound. Call create_app\(config\), or init_engine\(uri\), first.$"
+    ):
         db_session.execute(text("SELECT 1"))
 
 
