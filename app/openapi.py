@@ -43,6 +43,9 @@ class ProblemApi(Api):
     ERROR_SCHEMA = {"$ref": "#/components/schemas/Problem"}  # noqa: RUF012 - as its base
     DEFAULT_ERROR_RESPONSE_NAME = None
 
+    def _register_pagination_header(self) -> None:
+        """Leave out what describes a header that no answer has: pages tell of themselves."""
+
     def handle_http_exception(self, error: HTTPException) -> Response:
         """Answer as everything else does."""
         return answer(error)

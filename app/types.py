@@ -12,14 +12,12 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import BigInteger, DateTime, Integer, String, type_coerce
+from sqlalchemy import BigInteger, DateTime, Integer, String
 from sqlalchemy.dialects.mysql import DATETIME
-from sqlalchemy.sql import operators
 from sqlalchemy.types import TypeDecorator
 
 if TYPE_CHECKING:
-    from sqlalchemy import ColumnElement, Dialect
-    from sqlalchemy.sql.operators import OperatorType
+    from sqlalchemy import Dialect
     from sqlalchemy.types import TypeEngine
 
 # SQLite numbers the rows of an INTEGER key only, not of a BIGINT.
@@ -88,15 +86,8 @@ class Money(TypeDecorator[Decimal]):
     impl = BigInteger
     cache_ok = True
 
-    class Comparator(TypeDecorator.Comparator[Decimal]):
-        """Lets sums and differences of money be money again, not ten-thousandths."""
-
-        def operate(self, op: OperatorType, *other: Any, **options: Any) -> ColumnElement[Any]:
-            """Return the expression, as money where it is."""
-            result = super().operate(op, *other, **options)
-            return type_coerce(result, Money()) if op in {operators.add, operators.sub} else result
-
-    comparator_factory = Comparator
+    # With BIGINT's own, the sum of two amounts would be a plain number of ten-thousandths.
+    comparator_factory = TypeDecorator.Comparator
 
     def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> int | None:
         """Return ``value`` in ten-thousandths; raise ``ValueError`` rather than round."""
