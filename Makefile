@@ -32,6 +32,27 @@ test-mysql: $(READY) have-engine ## the same
 test-all: $(READY) have-engine ## Test on all three backends; fetches a Docker engine where none answers
 	$(PYTEST) --backend sqlite,postgresql,mysql --junit-xml build/junit.xml
 
+.PHONY: report
+report: $(READY) have-engine ## Put the app through the battery; write build/report/index.html and build/matrix.json
+	$(PYTEST) testbed/battery --backend sqlite,postgresql,mysql --matrix build/matrix.json --report build/report
+
+.PHONY: power
+power: $(READY) have-engine ## Put every wrong binding through the battery: each must be caught (build/power.json)
+	$(BIN)/python -m tests.power
+
+.PHONY: power-full
+power-full: $(READY) have-engine ## The same, with the checks that stop servers
+	$(BIN)/python -m tests.power --full
+
+.PHONY: soak
+soak: $(READY) have-engine ## Run the battery 20 times in random order: no false alarm
+	$(BIN)/python -m tests.soak
+
+.PHONY: mutants
+mutants: $(READY) ## Break app/database.py in every small way: the tests must notice
+	$(BIN)/python -m mutmut run
+	$(BIN)/python -m mutmut results
+
 .PHONY: test-stack
 test-stack: $(READY) have-engine ## Test what docker compose up starts
 	$(PYTEST) tests/stack

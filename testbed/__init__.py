@@ -1,0 +1,1 @@
+"""Tests of database code on real databases: servers, clean databases and leak checks, as a pytest plugin."""

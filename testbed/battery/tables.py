@@ -1,0 +1,66 @@
+"""The battery's own tables. Their names collide with nobody's, and no app knows them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from uuid import UUID
+
+from sqlalchemy import JSON, DateTime, ForeignKey, NullPool, Numeric, String, create_engine, text
+from sqlalchemy.dialects import mysql
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+
+
+class Base(DeclarativeBase):
+    """The battery's own metadata."""
+
+
+class Item(Base):
+    """Something with a unique name."""
+
+    __tablename__ = "testbed_item"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(60), unique=True)
+    parts: Mapped[list[Part]] = relationship(back_populates="item")
+
+
+class Part(Base):
+    """Something that belongs to an item."""
+
+    __tablename__ = "testbed_part"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    item_id: Mapped[int] = mapped_column(ForeignKey(Item.id, ondelete="CASCADE"))
+    item: Mapped[Item] = relationship(back_populates="parts")
+
+
+class Value(Base):
+    """One value of each type that databases do not agree on."""
+
+    __tablename__ = "testbed_value"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    short: Mapped[str | None] = mapped_column(String(3))
+    number: Mapped[int | None]
+    amount: Mapped[Decimal | None] = mapped_column(Numeric(6, 2))
+    moment: Mapped[datetime | None] = mapped_column(DateTime)
+    precise: Mapped[datetime | None] = mapped_column(DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql"))
+    aware: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    document: Mapped[object | None] = mapped_column(JSON)
+    universal: Mapped[UUID | None]
+    blob: Mapped[bytes | None]
+
+
+# A file remembers this, whoever said it: said here, no check depends on what the subject of an earlier one said.
+PREPARE = {"sqlite": "PRAGMA journal_mode = WAL"}
+
+
+def create_all(uri: str) -> None:
+    """Make the tables in the database of `uri`, over a connection of the battery's own."""
+    engine = create_engine(uri, poolclass=NullPool)
+    if statement := PREPARE.get(engine.dialect.name):
+        with engine.connect() as connection:
+            connection.execute(text(statement))
+    Base.metadata.create_all(engine)
+    engine.dispose()

@@ -1,0 +1,235 @@
+"""What the harness promises every test, whatever app it tries: a clean database, in time, that nobody else is in."""
+
+from __future__ import annotations
+
+import gc
+import os
+import threading
+import time
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from sqlalchemy import select, text, update
+
+from testbed import stash
+from testbed.battery.check import check
+from testbed.battery.tables import Item
+from testbed.battery.threads import WITHIN, Task, at_once
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from flask import Flask
+
+    from testbed.backend import Backend
+    from testbed.battery.conftest import Trial
+    from testbed.databases import Database
+    from testbed.servers import Server
+
+# How long the harness waits for the locks of others, for the while; MySQL counts in seconds.
+SHORTLY = {
+    "sqlite": "PRAGMA busy_timeout = 100",
+    "postgresql": "SET lock_timeout = '100ms'",
+    "mysql": "SET lock_wait_timeout = 1, innodb_lock_wait_timeout = 1",
+}
+CONNECTIONS = 3
+NOBODY_CAN = "the server makes the keys, and the harness has it start again"
+REFUSED = "a subject on another database is refused before anything is sent to it"
+
+
+@pytest.fixture
+def next_test(
+    pytestconfig: pytest.Config, server: Server, database_schema: Callable[[str], None]
+) -> Callable[[], None]:
+    """Does what the harness does between two tests."""
+    isolation = stash.run_of(pytestconfig).isolation(server)
+    return lambda: isolation.clean(database_schema)
+
+
+def named(trial: Trial, app: Flask) -> Flask:
+    """The app, with a view that lists the items."""
+
+    @app.get("/testbed/names")
+    def names() -> str:
+        return ", ".join(trial.session.scalars(select(Item.name)))
+
+    return app
+
+
+def names(app: Flask) -> str:
+    return app.test_client().get("/testbed/names").text
+
+
+@check(
+    "isolation.committed-rows-go",
+    "What a view committed before it rolled back is there for its own test, and gone for the next.",
+    cases=(65,),
+    remedy="Call session.remove() in a teardown_appcontext callback: the next test must not meet its objects.",
+)
+def test_committed_rows_go(trial: Trial, next_test: Callable[[], None]) -> None:
+    app = trial.app()
+    met = []
+
+    @app.post("/testbed/write")
+    def write() -> str:
+        trial.session.add(Item(id=1, name="committed"))
+        trial.session.commit()
+        trial.session.add(Item(name="rolled back"))
+        trial.session.rollback()
+        return ""
+
+    @app.get("/testbed/there")
+    def there() -> str:
+        met.append(trial.session.get(Item, 1))
+        return "" if met[-1] is None else str(met[-1].name)
+
+    app.test_client().post("/testbed/write")
+    assert app.test_client().get("/testbed/there").text == "committed"
+    assert trial.names() == ["committed"]
+
+    next_test()
+    assert trial.names() == []
+    assert app.test_client().get("/testbed/there").text == ""
+
+
+@check(
+    "isolation.objects-of-fixtures",
+    "An object that a fixture made in an open context can still be read after a request through the client.",
+    cases=(66,),
+    remedy="Remove the session when the application context ends (teardown_appcontext), not when a request does.",
+)
+def test_objects_of_fixtures(trial: Trial) -> None:
+    app = named(trial, trial.app())
+    with app.app_context():
+        item = Item(name="made by a fixture")
+        trial.session.add(item)
+        trial.session.commit()
+
+        assert names(app) == "made by a fixture"
+        assert item.name == "made by a fixture"
+
+
+@check(
+    "isolation.worker-holds-on",
+    "A thread that holds on to the database does not hold up the next test, whose app sees nothing of this one.",
+    cases=(67,),
+    remedy="Give each app an engine of its own.",
+)
+def test_worker_holds_on(trial: Trial, next_test: Callable[[], None], backend: Backend) -> None:
+    app = named(trial, trial.app())
+    holds, over = threading.Event(), threading.Event()
+    together = threading.Barrier(CONNECTIONS, timeout=WITHIN)
+    trial.database.connection.rows("INSERT INTO testbed_item (name) VALUES ('old')")
+
+    def connect() -> None:
+        with app.app_context():
+            trial.session.execute(select(Item))
+            together.wait()
+
+    def work() -> None:
+        with app.app_context():
+            trial.session.execute(update(Item).values(name="held"))
+            holds.set()
+            over.wait(WITHIN)
+            trial.session.rollback()
+
+    at_once(*[connect] * CONNECTIONS)
+    worker = Task(work)
+    assert holds.wait(WITHIN)
+    trial.database.connection.rows(SHORTLY[backend.name])
+    began = time.monotonic()
+    try:
+        next_test()
+        assert time.monotonic() - began < WITHIN
+        assert trial.names() == []
+        assert names(named(trial, trial.app())) == ""
+    finally:
+        over.set()
+        # It may well be told that it was thrown out.
+        worker.ended.wait(WITHIN)
+        trial.database.connection.close()
+
+
+@check(
+    "isolation.database-of-its-own",
+    "The session is in a database that this run made for itself, under a name that no other process has.",
+    cases=(68,),
+    unfailable=dict.fromkeys(("sqlite", "postgresql", "mysql"), REFUSED),
+)
+def test_database_of_its_own(trial: Trial, backend: Backend, pytestconfig: pytest.Config) -> None:
+    with trial.app().app_context():
+        (where,) = trial.session.execute(text(backend.whereabouts)).one()
+
+    assert stash.run_of(pytestconfig).name in where
+
+
+@check(
+    "isolation.keys-start-again",
+    "The first row of each test has the same key, whatever ran before, where keys can be started again cheaply.",
+    cases=(69,),
+    needs=("restarts-identities",),
+    unfailable=dict.fromkeys(("sqlite", "postgresql"), NOBODY_CAN),
+)
+def test_keys_start_again(trial: Trial, next_test: Callable[[], None]) -> None:
+    keys = []
+    for _ in range(2):
+        with trial.app().app_context():
+            item = Item(name="first")
+            trial.session.add(item)
+            trial.session.commit()
+            keys.append(item.id)
+        next_test()
+
+    assert keys == [1, 1]
+
+
+@check(
+    "isolation.nothing-for-the-collector",
+    "When an app's engine is disposed of nothing is open that only the garbage collector would close.",
+    cases=(70, 5),
+    remedy="Dispose of every engine that is made, the one of the set-up too; make none for a context.",
+)
+def test_nothing_for_the_collector(trial: Trial) -> None:
+    app = named(trial, trial.app(keep=False))
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(CONNECTIONS):
+            names(app)
+        trial.engine(app).dispose()
+        trial.database.connection.close()
+
+        assert still_open(trial.database) == []
+    finally:
+        gc.enable()
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always", ResourceWarning)
+        del app
+        gc.collect()
+    assert [str(warning.message) for warning in said] == []
+
+
+def still_open(database: Database) -> list[str]:
+    """Sessions on the server, and descriptors of the file; the server notices a moment late."""
+    deadline = time.monotonic() + WITHIN / 10
+    while (found := [*_descriptors(database.name), *database.sessions()]) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return found
+
+
+def _descriptors(name: str) -> list[str]:
+    if not Path(name).is_absolute():
+        return []
+    # Where there is no /proc, Python 3.13 and newer warn of a file that is left to the collector.
+    listed = Path("/proc/self/fd")
+    found = []
+    for descriptor in os.listdir(listed) if listed.exists() else ():
+        try:
+            path = str((listed / descriptor).readlink())
+        except OSError:  # That of the listing itself.
+            continue
+        if name in path:
+            found.append(path)
+    return found

@@ -1,0 +1,192 @@
+"""A check that hangs is a failure, and its report says who waits for what: the run goes on."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+import threading
+import traceback
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from testbed import stash
+from testbed.battery.check import check_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+    from types import FrameType
+
+    from testbed.databases import Database
+
+SIGNAL = signal.SIGUSR1
+# Between one attempt to get a hung check going and the next.
+AGAIN = 2.0
+# A server that was asked what it does, and has not said so by then, does nothing.
+ANSWER = 5.0
+# What else ends the waiting: called with nothing, from another thread.
+RESCUES: pytest.StashKey[list[Callable[[], None]]] = pytest.StashKey()
+
+
+class HungError(Exception):
+    """Raised in the middle of whatever the main thread waits for."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How long a check may take."""
+    group = parser.getgroup("testbed")
+    group.addoption(
+        "--check-timeout", metavar="SECONDS", type=float, help="a check that takes longer has failed"
+    )
+    parser.addini("check_timeout", "seconds after which a check has failed", default="30")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """A test may say for itself how long it takes."""
+    config.addinivalue_line("markers", "within(seconds): it hangs if it takes longer")
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
+    """The check's fixtures are bounded, each phase by itself."""
+    return (yield from _bounded(item, "setup"))
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """So is the check."""
+    return (yield from _bounded(item, "call"))
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object]:
+    """So is what it leaves to clear up."""
+    return (yield from _bounded(item, "teardown"))
+
+
+def seconds_of(item: pytest.Item) -> float:
+    """How long it may take; 0 for ever, which is for those that are no checks."""
+    if mark := item.get_closest_marker("within"):
+        return float(mark.args[0])
+    if check_of(item) is None:
+        return 0
+    return float(item.config.getoption("check_timeout") or item.config.getini("check_timeout"))
+
+
+def _bounded(item: pytest.Item, phase: str) -> Generator[None, object, object]:
+    seconds = seconds_of(item)
+    if not seconds:
+        return (yield)
+    watchdog = Watchdog(item, phase, seconds)
+    try:
+        with watchdog:
+            result = yield
+    except Exception as error:
+        if not watchdog.has_barked:
+            raise
+        # Whatever it died of in the end: it was our doing.
+        pytest.fail(watchdog.message, pytrace=isinstance(error, HungError))
+    if watchdog.has_barked:
+        pytest.fail(watchdog.message, pytrace=False)
+    return result
+
+
+class Watchdog:
+    """While it is entered, time runs; when it is up, who waits is told of in the report, and is made to end."""
+
+    def __init__(self, item: pytest.Item, phase: str, seconds: float) -> None:
+        self.has_barked = False
+        self.message = f"It hung: its {phase} had not ended after {seconds:g} s."
+        self._item = item
+        self._phase = phase
+        self._seconds = seconds
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
+        self._before: Any = None
+
+    def __enter__(self) -> None:
+        self._before = signal.signal(SIGNAL, self._interrupt)
+        self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        # A late signal finds nobody to interrupt, and must not find the default handler, which ends the process.
+        self._thread.join()
+        signal.signal(SIGNAL, self._before or signal.SIG_DFL)
+
+    def _interrupt(self, _number: int, _frame: FrameType | None) -> None:
+        if not self._over.is_set():
+            raise HungError(self.message)
+
+    def _watch(self) -> None:
+        if self._over.wait(self._seconds):
+            return
+        self.has_barked = True
+        self._tell("stacks of all threads", stacks())
+        databases = self._databases()
+        for database in databases:
+            self._tell(f"sessions and locks on {database.backend.name}", activity(database))
+        while not self._over.is_set():
+            for rescue in self._item.stash.get(RESCUES, []):
+                with contextlib.suppress(Exception):
+                    rescue()
+            for database in databases:
+                _in_time(database, _end_sessions)
+            signal.pthread_kill(threading.main_thread().ident or 0, SIGNAL)
+            self._over.wait(AGAIN)
+
+    def _tell(self, what: str, text: str) -> None:
+        self._item.add_report_section(self._phase, what, text)
+
+    def _databases(self) -> list[Database]:
+        """The one that the test is on; another connection to it, since the main thread may be in the first."""
+        found = getattr(self._item, "funcargs", {}).values()
+        candidates = [getattr(value, "database", value) for value in found]
+        if stash.BEGAN in self._item.stash:
+            _, server = self._item.stash[stash.BEGAN]
+            candidates.append(stash.run_of(self._item.config).isolation(server).database)
+        from testbed.databases import Database  # noqa: PLC0415 - SQLAlchemy is not for everybody
+
+        known = {value.name: value for value in candidates if isinstance(value, Database)}
+        return [Database(database.backend, database.url) for database in known.values()]
+
+
+def stacks() -> str:
+    """What every thread is doing, the innermost call last."""
+    names = {thread.ident: thread.name for thread in threading.enumerate()}
+    return "\n".join(
+        f"{names.get(ident, ident)}:\n{''.join(traceback.format_stack(frame))}"
+        for ident, frame in sys._current_frames().items()  # noqa: SLF001 - there is no other way to them
+        if ident != threading.get_ident()
+    )
+
+
+def activity(database: Database) -> str:
+    """What the server says of each session in the database, and of the locks that it has and wants."""
+    said = _in_time(database, lambda its: its.connection.rows(its.backend.activity))
+    if isinstance(said, str):
+        return said
+    return "\n".join(line for (line,) in said) or "(none)"
+
+
+def _end_sessions(database: Database) -> None:
+    database.terminate(database.sessions())
+
+
+def _in_time(database: Database, ask: Callable[[Database], Any]) -> Any:
+    """What it answers; or, in a word, why nothing: a server that is frozen holds up who asks."""
+    answers: list[Any] = []
+
+    def run() -> None:
+        try:
+            answers.append(ask(database))
+        except Exception as error:  # noqa: BLE001 - each driver has its own
+            answers.append(f"(the server does not say: {error})")
+        finally:
+            database.connection.close()
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(ANSWER)
+    return answers[0] if answers else "(the server does not answer)"

@@ -1,0 +1,213 @@
+"""A throwaway server: its data in memory, known by its labels, gone with its run."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import threading
+from typing import TYPE_CHECKING
+
+from docker.errors import APIError, NotFound
+from docker.types import Mount
+from sqlalchemy.engine import URL
+from testcontainers.core.config import ConnectionMode, testcontainers_config
+from testcontainers.core.container import DockerContainer
+
+import docker
+from testbed import images
+from testbed.owners import Owner
+from testbed.readiness import ServerError
+from testbed.reaper import BACKEND_LABEL, RUN_LABEL
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from testcontainers.core.docker_client import DockerClient
+
+    import docker
+    from testbed.backend import Backend, Recipe
+
+OWNER_LABEL = "testbed.owner"
+# Docker cannot change a label, but it can change a name.
+KEPT_PREFIX = "testbed-kept-"
+LOOPBACK = frozenset({"localhost", "127.0.0.1"})
+
+
+class Container:
+    """A running container of this run; `remove` it."""
+
+    def __init__(self, backend: Backend, recipe: Recipe, container: DockerContainer, source: str) -> None:
+        self.source = source
+        self._backend = backend
+        self._recipe = recipe
+        self._container = container
+
+    @classmethod
+    def start(  # noqa: PLR0913  (what differs from one container to the next)
+        cls,
+        client: docker.DockerClient,
+        backend: Backend,
+        *,
+        run: str,
+        tell: Callable[[str], None],
+        flags: Sequence[str] = (),
+        size: int | None = None,
+        port: int | None = None,
+    ) -> Container:
+        """Starts one, without waiting for the server in it; its image is baked first if need be.
+
+        A test may want more `flags` for its server, a bound on the `size` of its data in bytes, and a `port`
+        of this machine that stays the same when the container is started again.
+        """
+        recipe = backend.recipe
+        if recipe is None:
+            message = f"{backend.name} runs in no container"
+            raise ValueError(message)
+        sweep(client)
+        tag, base = images.bake(client, backend, recipe, tell)
+        container = DockerContainer(tag).with_command([*recipe.command, *flags])
+        _expose(container, recipe.port, port)
+        container.with_kwargs(
+            labels={RUN_LABEL: run, BACKEND_LABEL: backend.name, OWNER_LABEL: str(Owner.of(os.getpid()))},
+            mounts=[
+                Mount(path, source="", type="tmpfs", tmpfs_size=size, tmpfs_mode=0o1777)
+                for path in recipe.memory
+            ],
+        )
+        try:
+            with _without_ryuk:
+                container.start()
+        except APIError as error:
+            message = f"{backend.name}: the container does not start: {error.explanation or error}"
+            raise ServerError(message) from None
+        return cls(
+            backend,
+            recipe,
+            container,
+            f"{base}, throwaway container {container.get_wrapped_container().short_id}",
+        )
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Where it is on the engine's network, past the engine's proxies."""
+        wrapped = self._container.get_wrapped_container()
+        wrapped.reload()
+        network, *_ = wrapped.attrs["NetworkSettings"]["Networks"].values()
+        return str(network["IPAddress"]), self._recipe.port
+
+    @property
+    def capabilities(self) -> frozenset[str]:
+        """What it adds to those of its backend, once it has started."""
+        try:
+            # An engine that is elsewhere, or in a machine of its own, hides the network that its containers are on.
+            socket.create_connection(self.address, timeout=0.5).close()
+        except OSError:
+            return frozenset({"container", "throwaway"})
+        return frozenset({"container", "throwaway", "routed"})
+
+    @property
+    def id(self) -> str:
+        """What Docker calls it."""
+        return str(self._container.get_wrapped_container().id)
+
+    def url(self, drivername: str, username: str, password: str, database: str) -> URL:
+        """How this process reaches it."""
+        client = self._container.get_docker_client()
+        port = self._recipe.port
+        if client.get_connection_mode() != ConnectionMode.bridge_ip:
+            port = int(client.port(self.id, port))
+        host = self._container.get_container_host_ip().replace("localhost", "127.0.0.1")
+        return URL.create(drivername, username, password, host, port, database)
+
+    def has_ended(self) -> bool:
+        """Whether the server in it has stopped running."""
+        wrapped = self._container.get_wrapped_container()
+        wrapped.reload()
+        return wrapped.status not in {"created", "running", "restarting"}
+
+    def log(self, since: float) -> str:
+        """What the server wrote since then; all there is, if it is gone."""
+        try:
+            output = self._container.get_wrapped_container().logs(since=since or None)
+        except (APIError, OSError) as error:
+            return f"(cannot be had: {error})"
+        return output.decode(errors="replace")
+
+    def keep(self, database: str) -> list[str]:
+        """Lets it live on, under a name that says so; answers how to look into it and how to remove it."""
+        name = f"{KEPT_PREFIX}{self._backend.name}-{self.id[:12]}"
+        self._container.get_wrapped_container().rename(name)
+        look = self._recipe.client.replace("{container}", name).replace("{database}", database)
+        return [f"look:   {look}", f"log:    docker logs {name}", f"remove: docker rm -fv {name}"]
+
+    def remove(self) -> None:
+        """Kills it: there is nothing that a clean stop would save."""
+        with contextlib.suppress(NotFound):
+            self._container.stop()
+
+
+class _WithoutRyuk:
+    """testcontainers' own reaper is an image that may not be had; containers started in here have ours.
+
+    Several threads may be in here at once; what was set before is set again when the last one leaves.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._before = False
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._inside:
+                self._before = testcontainers_config.ryuk_disabled
+                testcontainers_config.ryuk_disabled = True
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                testcontainers_config.ryuk_disabled = self._before
+
+
+_without_ryuk = _WithoutRyuk()
+
+
+def sweep(client: docker.DockerClient) -> None:
+    """Removes the containers and networks of runs that were killed along with their reaper."""
+    for container in client.containers.list(all=True, filters={"label": OWNER_LABEL}, ignore_removed=True):
+        owner = Owner.parse(container.labels[OWNER_LABEL])
+        if owner is None or str(container.name).startswith(KEPT_PREFIX):
+            continue
+        # Whoever counts elsewhere may still be there, but not with a container that has ended.
+        stale = not owner.is_alive() if owner.can_be_judged() else container.status in {"exited", "dead"}
+        if stale:
+            with contextlib.suppress(APIError):
+                container.remove(force=True, v=True)
+    for network in client.networks.list(filters={"label": OWNER_LABEL}):
+        owner = Owner.parse(network.attrs["Labels"][OWNER_LABEL])
+        if owner is not None and owner.can_be_judged() and not owner.is_alive():
+            with contextlib.suppress(APIError):
+                network.remove()
+
+
+def _expose(container: DockerContainer, port: int, outside: int | None) -> None:
+    container.with_bind_ports(port, outside)
+    if address := _address(container.get_docker_client()):
+        container.ports[str(port)] = (address, outside)  # type: ignore[assignment]
+
+
+def _address(client: DockerClient) -> str | None:
+    """The one address to listen on: the password is no secret, so nobody from elsewhere is let in.
+
+    None where the engine is another machine's, which only its network can be reached by.
+    """
+    mode = client.get_connection_mode()
+    if mode == ConnectionMode.docker_host and client.host() in LOOPBACK:
+        return "127.0.0.1"
+    if mode == ConnectionMode.gateway_ip:
+        config = client.client.networks.get("bridge").attrs["IPAM"]["Config"]
+        return next((pool["Gateway"] for pool in config if "Gateway" in pool), None)
+    return None

@@ -1,0 +1,1 @@
+"""What the battery found, for people and for programs."""

@@ -1,0 +1,182 @@
+"""The part of the plugin that tells what the checks of the battery found: `--matrix`, `--report`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from testbed import stash
+from testbed.backend import Backend
+from testbed.battery.check import check_of
+from testbed.report.results import FAILED, NOT_APPLICABLE, NOT_RUN, PASSED, Results
+from testbed.timeline import redact
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable
+    from pathlib import Path
+
+    from testbed.report.evidence import Gatherer
+    from testbed.report.matrix import Attempt, Report
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Where to keep what is found."""
+    group = parser.getgroup("testbed")
+    group.addoption(
+        "--matrix", metavar="PATH", help="write there, as JSON, which check held on which backend"
+    )
+    group.addoption("--report", metavar="DIR", help="write a report there, with the evidence for each check")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Has somebody listen; it costs next to nothing unless a report is wanted."""
+    config.pluginmanager.register(Reporter(config), "testbed-reporter")
+
+
+class Reporter:
+    """Hears of every check, and tells in the end."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._results = Results()
+        self._matrix = _path(config, "matrix")
+        self._directory = _path(config, "report")
+        self._gatherer: Gatherer | None = None
+        if self._directory is not None:
+            from testbed.report.evidence import Gatherer  # noqa: PLC0415 - it needs SQLAlchemy
+
+            self._gatherer = Gatherer()
+            config.add_cleanup(self._gatherer.close)
+
+    def pytest_deselected(self, items: Iterable[pytest.Item]) -> None:
+        """Those that do not apply are in the matrix too; those that nobody asked for are not."""
+        for item in items:
+            if reason := item.stash.get(stash.NOT_APPLICABLE, ""):
+                for attempt in self._attempts(item):
+                    attempt["outcome"], attempt["reason"] = NOT_APPLICABLE, reason
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Where the run is cut short, what was left is seen not to have run."""
+        for item in session.items:
+            self._attempts(item)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
+        """Records what happens while a check runs."""
+        if self._gatherer is None:
+            return (yield)
+        attempts = self._attempts(item)
+        if not attempts:
+            self._gatherer.pause()
+            return (yield)
+        self._gatherer.begin()
+        try:
+            return (yield)
+        finally:
+            self._gatherer.end(item, attempts)
+
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
+        """What a check asks belongs to its evidence; what its fixtures ask does not."""
+        if self._gatherer is None or not check_of(item):
+            return (yield)
+        with self._gatherer.listening_to_the_check():
+            return (yield)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Takes the outcome from the report, with all that others have added to it."""
+        report = yield
+        for attempt in self._attempts(item):
+            _judge(attempt, report)
+            if self._gatherer is not None:
+                self._gatherer.add(item, attempt, report)
+        return report
+
+    def pytest_sessionfinish(self) -> None:
+        """Writes what was asked for, after a run that was cut short too; the servers are still there."""
+        if self._matrix is None and self._directory is None:
+            return
+        from testbed.report import pages  # noqa: PLC0415
+        from testbed.report.matrix import matrix_of, write  # noqa: PLC0415
+
+        if self._gatherer is not None:
+            self._gatherer.read_late_logs()
+        report = self._report()
+        if self._matrix is not None:
+            write(self._matrix, matrix_of(report))
+        if self._directory is not None:
+            pages.write(self._directory, report)
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """One row a check, one column a backend; then what failed."""
+        if self._results.rows() and terminalreporter.verbosity >= 0:
+            from testbed.report import terminal  # noqa: PLC0415
+
+            terminal.write(terminalreporter, self._report())
+        if self._directory is not None:
+            terminalreporter.write_line(f"report: {self._directory / 'index.html'}")
+
+    def _attempts(self, item: pytest.Item) -> list[Attempt]:
+        """One; or one for each backend, where a check does not depend on it; none where it is no check."""
+        if not (check := check_of(item)):
+            return []
+        return [self._results.attempt(check, backend, item.nodeid) for backend in _backends(item)]
+
+    def _report(self) -> Report:
+        from testbed.report import facts  # noqa: PLC0415
+
+        run = self._config.stash.get(stash.RUN, None)
+        return {
+            "subject": facts.subject(self._config),
+            "software": facts.software(),
+            "servers": facts.servers(run) if run else {},
+            "checks": self._results.rows(),
+            "made": facts.now(),
+            "evidence": self._results.evidence(),
+        }
+
+
+def _judge(attempt: Attempt, report: pytest.TestReport) -> None:
+    if report.when == "setup":  # Of a second time too, where a test is run again.
+        attempt["outcome"], attempt["reason"], attempt["seconds"], attempt["failure"] = NOT_RUN, "", 0.0, ""
+    attempt["seconds"] = round(attempt["seconds"] + report.duration, 6)
+    if report.failed or hasattr(report, "wasxfail"):
+        # That it was expected to fail does not make the claim hold.
+        attempt["outcome"], attempt["reason"] = FAILED, attempt["reason"] or _reason(report)
+        attempt["failure"] += f"{redact(report.longreprtext)}\n"
+    elif report.skipped:
+        attempt["reason"] = _reason(report)
+    elif report.when == "call" and attempt["outcome"] != FAILED:
+        attempt["outcome"] = PASSED
+
+
+def _reason(report: pytest.TestReport) -> str:
+    """What went wrong, in a line."""
+    crash = getattr(report.longrepr, "reprcrash", None)
+    if crash is not None:
+        text = crash.message
+    elif isinstance(report.longrepr, tuple):
+        text = report.longrepr[2]
+    else:
+        # Of a fixture that cannot be had pytest tells the place first, with what it is about after an E.
+        lines = report.longreprtext.splitlines()
+        text = next((line[1:] for line in lines if line.startswith("E ")), report.longreprtext)
+    line = redact(text.strip().partition("\n")[0])
+    return line if report.when == "call" else f"{report.when}: {line}"
+
+
+def _backends(item: pytest.Item) -> list[str]:
+    callspec = getattr(item, "callspec", None)
+    backend = callspec.params.get("backend") if callspec is not None else None
+    if isinstance(backend, Backend):
+        return [backend.name]
+    return [chosen.name for chosen in item.config.stash[stash.BACKENDS]]
+
+
+def _path(config: pytest.Config, option: str) -> Path | None:
+    path = config.getoption(option)
+    return config.invocation_params.dir / path if path else None

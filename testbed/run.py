@@ -1,0 +1,149 @@
+"""One run of the tests: the servers it was asked for, its databases on them, and the end of it all."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from testbed import files
+from testbed.isolation import Isolation
+from testbed.leaks import Probe
+from testbed.readiness import ServerError
+from testbed.reaper import Reaper
+from testbed.servers import obtain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from testbed.backend import Backend
+    from testbed.containers import Container
+    from testbed.servers import Server
+
+
+class Run:
+    """Owns everything that has to be gone when the tests are over.
+
+    `tell` is called with a line for the person who waits. End it with `close`; should the process end
+    without, the reaper does what can be done from outside.
+    """
+
+    def __init__(
+        self, *, session: str = "", within: float = 60.0, tell: Callable[[str], None] = print
+    ) -> None:
+        self.name = f"testbed_{secrets.token_hex(6)}"
+        self.servers: dict[str, Server] = {}
+        self.probe = Probe(session)
+        self._within = within
+        self._tell = tell
+        self._reaper: Reaper | None = None
+        self._isolations: dict[tuple[str, str], Isolation] = {}
+        self._listening = False
+        self._pid = os.getpid()
+        self._lock = threading.Lock()
+        self._stopped = threading.Event()
+        self._coming: list[Future[Server]] = []
+
+    def start(self, backends: Iterable[Backend]) -> None:
+        """Gets the servers of these backends, all at once; `ServerError` tells of each that cannot be had."""
+        wanted = [backend for backend in backends if backend.name not in self.servers]
+        errors = []
+        with ThreadPoolExecutor(max(1, len(wanted))) as threads:
+            coming = [threads.submit(self._obtain, backend) for backend in wanted]
+            self._coming += coming
+            try:
+                for server in coming:
+                    try:
+                        self.servers[server.result().backend.name] = server.result()
+                    except ServerError as error:
+                        errors.append(str(error))
+            except BaseException:
+                # Who waits in a thread would hold up the end.
+                self._stopped.set()
+                raise
+        if errors:
+            raise ServerError("\n".join(errors))
+
+    def server(self, backend: Backend) -> Server:
+        """The server of that backend, got now if it was not asked for before."""
+        self.start([backend])
+        return self.servers[backend.name]
+
+    def isolation(self, server: Server, which: str = "") -> Isolation:
+        """The run's database on that server, with what keeps it clean; `which` tells apart several there."""
+        self.watch()
+        key = server.backend.name, which
+        if key not in self._isolations:
+            self._isolations[key] = Isolation(server, f"{self.name}_{which}" if which else self.name)
+        return self._isolations[key]
+
+    def watch(self) -> Probe:
+        """What listens to pools and sessions, from now on."""
+        if not self._listening:
+            self.probe.install()
+            self._listening = True
+        return self.probe
+
+    def keep(self, server: Server) -> list[str]:
+        """Leaves the database and its server after the run; answers how to look into it and remove it."""
+        if self._reaper is not None:
+            self._reaper.keep(server.backend.name)
+        return server.keep(self.name)
+
+    def close(self) -> None:
+        """Removes it all; several calls do no harm, nor does one in a process that a test has forked."""
+        if os.getpid() != self._pid:
+            return
+        if self._listening:
+            self.probe.remove()
+            self._listening = False
+        for isolation in self._isolations.values():
+            isolation.database.connection.close()
+        self._isolations.clear()
+        coming, self._coming, self.servers = self._coming, [], {}
+        servers = [server.result() for server in coming if server.done() and not server.exception()]
+        with ThreadPoolExecutor(max(1, len(servers))) as threads:
+            removed = all(list(threads.map(_close, servers)))
+        if self._reaper is not None:
+            self._reaper.dismiss(all_gone=removed and all(server.done() for server in coming))
+            self._reaper = None
+
+    def _obtain(self, backend: Backend) -> Server:
+        if backend.recipe is not None:
+            start, within, stopped = self.start_container, self._within, self._stopped
+            return obtain(backend, self.name, start=start, within=within, stopped=stopped)
+        files.sweep()
+        directory = files.Directory(backend, self.name)
+        self._reap().watch_directory(backend.name, directory.path)
+        return directory
+
+    def start_container(
+        self, backend: Backend, *, flags: Sequence[str] = (), size: int | None = None, port: int | None = None
+    ) -> Container:
+        """Starts one that is gone, at the latest, when the run is; see `Container.start`."""
+        # Docker's client takes 0.3 s to import, and most runs need none.
+        from testbed import images  # noqa: PLC0415
+        from testbed.containers import Container  # noqa: PLC0415
+
+        client = images.connect(backend)
+        self._reap().watch_containers()
+        return Container.start(
+            client, backend, run=self.name, tell=self._tell, flags=flags, size=size, port=port
+        )
+
+    def _reap(self) -> Reaper:
+        """The process that cleans up if this one cannot."""
+        with self._lock:
+            if self._reaper is None:
+                self._reaper = Reaper(self.name)
+            return self._reaper
+
+
+def _close(server: Server) -> bool:
+    try:
+        server.close()
+    except Exception:  # noqa: BLE001
+        return False
+    return True

@@ -1,0 +1,28 @@
+"""`--check binding.two-apps`: runs checks by their ids."""
+
+from __future__ import annotations
+
+import pytest
+
+from testbed.battery.check import check_of
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """One option."""
+    parser.getgroup("testbed").addoption(
+        "--check", action="append", metavar="ID", help="run only this check of the battery; repeatable"
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves out all other tests; an id that nobody has is a mistake."""
+    if not (wanted := set(config.getoption("check") or ())):
+        return
+    ids = {item: it.id for item in items if (it := check_of(item)) is not None}
+    if unknown := wanted - set(ids.values()):
+        choice = ", ".join(sorted(set(ids.values())))
+        message = f"Unknown check {', '.join(sorted(unknown))}. Choose from: {choice}."
+        raise pytest.UsageError(message)
+    left_out = [item for item in items if ids.get(item) not in wanted]
+    items[:] = [item for item in items if ids.get(item) in wanted]
+    config.hook.pytest_deselected(items=left_out)

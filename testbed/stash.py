@@ -1,0 +1,45 @@
+"""What the parts of the plugin know in common, kept on pytest's own objects."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from testbed.backend import Backend
+    from testbed.databases import Database
+    from testbed.run import Run
+    from testbed.servers import Server
+
+# Of a run of pytest.
+BACKENDS: pytest.StashKey[list[Backend]] = pytest.StashKey()
+RUN: pytest.StashKey[Run] = pytest.StashKey()
+KEPT: pytest.StashKey[list[str]] = pytest.StashKey()
+# Of a test: since when it has used which server and databases, its failures, and what it left open.
+BEGAN: pytest.StashKey[tuple[float, Server]] = pytest.StashKey()
+DATABASES: pytest.StashKey[list[Database]] = pytest.StashKey()
+FAILURES: pytest.StashKey[list[pytest.TestReport]] = pytest.StashKey()
+LEAK: pytest.StashKey[str] = pytest.StashKey()
+# Of a test that was left out: the capability that is missing.
+NOT_APPLICABLE: pytest.StashKey[str] = pytest.StashKey()
+
+
+def run_of(config: pytest.Config) -> Run:
+    """The one run of this pytest, made on first use and closed whatever ends it."""
+    if RUN not in config.stash:
+        # SQLAlchemy is not imported for those who use none of this.
+        from testbed.run import Run  # noqa: PLC0415
+
+        def tell(line: str) -> None:
+            if reporter := config.pluginmanager.get_plugin("terminalreporter"):
+                reporter.write_line(line)
+
+        run = Run(
+            session=config.getoption("session") or config.getini("session"),
+            within=float(config.getini("server_timeout")),
+            tell=tell,
+        )
+        config.stash[RUN] = run
+        config.add_cleanup(run.close)
+    return config.stash[RUN]

@@ -1,0 +1,40 @@
+"""Directories with tests of their own, to be run on the servers of this run or on others."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from testbed import stash
+from testbed.servers import expected_capabilities
+from testbed.uris import variable
+from tests.testbed.projects import Project
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """A directory for tests that need no server."""
+    (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = --strict-markers\nfilterwarnings = error\n")
+    return Project(tmp_path)
+
+
+@pytest.fixture
+def project_here(project: Project, pytestconfig: pytest.Config) -> Project:
+    """Its tests run on all backends of this run, on the same servers: given to it by their URIs."""
+    for backend in pytestconfig.stash[stash.BACKENDS]:
+        project.backends.append(backend.name)
+        if url := stash.run_of(pytestconfig).server(backend).url:
+            project.environment[variable(backend)] = url.render_as_string(hide_password=False)
+    return project
+
+
+@pytest.fixture
+def project_of_its_own(project: Project, pytestconfig: pytest.Config) -> Project:
+    """Its tests run on servers of their own, of all backends of this run whose servers can be had so."""
+    chosen = pytestconfig.stash[stash.BACKENDS]
+    project.backends = [backend.name for backend in chosen if "throwaway" in expected_capabilities(backend)]
+    return project

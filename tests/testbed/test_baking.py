@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+
+from testbed import recipes
+from testbed.backends import BACKENDS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from testbed.backend import Recipe
+    from tests.testbed.projects import Project
+
+
+RECIPES = [backend.recipe for backend in BACKENDS.values() if backend.recipe]
+OF_EACH = pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.folder)
+
+
+@OF_EACH
+def test_each_recipe_is_there_with_its_image_s_name(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(recipe.variable, raising=False)
+
+    assert (recipes.folder(recipe) / "Dockerfile").is_file()
+    assert ":" in recipes.base_image(recipe)
+
+
+@OF_EACH
+def test_the_environment_names_another_image(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(recipe.variable, "other:1")
+
+    assert recipes.base_image(recipe) == "other:1"
+
+
+@pytest.fixture
+def copied(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """An installed package: the recipes among its own data, no source tree around it."""
+    package = tmp_path / "site-packages" / "testbed"
+    for recipe in RECIPES:
+        shutil.copytree(recipes.folder(recipe), package / "data" / recipe.folder)
+    (package / "data" / ".env").write_text("POSTGRESQL_IMAGE=postgres:1\nMYSQL_IMAGE=mysql:1\n")
+    monkeypatch.setattr(recipes, "_PACKAGE", package)
+    return package / "data"
+
+
+@OF_EACH
+def test_an_installed_testbed_bakes_from_its_own_data(
+    recipe: Recipe, copied: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(recipe.variable, raising=False)
+
+    assert recipes.folder(recipe) == copied / recipe.folder
+    assert recipes.base_image(recipe).endswith(":1")
+
+
+@OF_EACH
+def test_the_digest_changes_with_the_recipe_and_with_the_image_under_it(recipe: Recipe, copied: Path) -> None:
+    before = recipes.digest(recipe, "sha256:1")
+    assert recipes.digest(recipe, "sha256:1") == before
+    assert recipes.digest(recipe, "sha256:2") != before
+
+    with (copied / recipe.folder / "Dockerfile").open("a") as file:
+        file.write("# changed\n")
+    assert recipes.digest(recipe, "sha256:1") != before
+
+
+def test_an_image_that_is_not_there_is_told_with_both_ways_out(project_of_its_own: Project) -> None:
+    named = {recipe.variable: "testbed.invalid/nothing:1" for recipe in RECIPES}
+    outcome = project_of_its_own.run(**named)
+
+    lines = outcome.lines("ERROR")
+    assert len(lines) == len([name for name in project_of_its_own.backends if BACKENDS[name].recipe])
+    for line in lines:
+        assert "testbed.invalid/nothing:1 is not here and cannot be pulled" in line
+        assert "`make engine`" in line
+        assert "_URI" in line

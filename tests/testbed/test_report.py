@@ -1,0 +1,229 @@
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+import jsonschema  # type: ignore[import-untyped]
+import pytest
+
+from testbed import stash
+from testbed.report.matrix import SCHEMA
+
+if TYPE_CHECKING:
+    from tests.testbed.projects import Outcome, Project
+
+BATTERY = """
+    from sqlalchemy import create_engine, text
+    from sqlalchemy.pool import NullPool
+
+    from testbed.battery.check import check
+
+    @check("binding.holds", "It holds.", cases=(2,))
+    def test_holds(database_uri):
+        engine = create_engine(database_uri, poolclass=NullPool)
+        with engine.connect() as connection:
+            connection.execute(text("SELECT 4711"))
+
+    @check("lifecycle.breaks", "It breaks.", cases=(15,), remedy="Mend it.")
+    def test_breaks(database):
+        print("before it broke")
+        assert 1 == 2, "broken"
+
+    @check("lifecycle.breaks", "It breaks.", cases=(15,), remedy="Mend it.")
+    def test_does_not_break(database):
+        pass
+
+    @check("lifecycle.leaks", "It leaks.", cases=(16,))
+    def test_leaks(database_uri):
+        global leak
+        leak = create_engine(database_uri).connect()
+        leak.execute(text("SELECT 1"))
+
+    @check("faults.elsewhere", "It is elsewhere.", cases=(50,), needs=("glass",))
+    def test_elsewhere(database):
+        pass
+
+    @check("binding.asks", "It asks past all engines.", cases=(1,))
+    def test_asks(database):
+        assert database.connection.rows("SELECT 4712") == [(4712,)]
+
+    def test_no_check(database):
+        pass
+"""
+
+
+@pytest.fixture
+def battery(project_here: Project) -> Project:
+    project_here.write(BATTERY)
+    return project_here
+
+
+def matrix(project: Project, *options: str) -> tuple[dict[str, Any], Outcome]:
+    outcome = project.run("--matrix", "build/matrix.json", *options)
+    return json.loads((project.path / "build" / "matrix.json").read_text()), outcome
+
+
+def results(found: dict[str, Any], backend: str) -> dict[str, str]:
+    return {row["id"]: row["results"].get(backend) for row in found["checks"]}
+
+
+def test_the_matrix_has_the_outcome_of_every_check_on_every_backend(battery: Project) -> None:
+    found, outcome = matrix(battery)
+
+    for backend in battery.backends:
+        assert results(found, backend) == {
+            "binding.asks": "passed",
+            "binding.holds": "passed",
+            "lifecycle.breaks": "failed",
+            "lifecycle.leaks": "failed",
+            "faults.elsewhere": "not applicable",
+        }
+    assert outcome.code == 1
+    breaks, leaks, elsewhere = found["checks"][2:]
+    (backend, *_) = battery.backends
+    assert breaks["reasons"][backend].startswith("AssertionError: broken")
+    assert leaks["reasons"][backend].startswith("teardown: Failed: left open: 1 connection")
+    assert elsewhere["reasons"][backend] == f"{backend} lacks glass"
+    assert (breaks["claim"], breaks["cases"], breaks["remedy"]) == ("It breaks.", [15], "Mend it.")
+
+
+def test_the_matrix_is_as_its_schema_says(battery: Project, pytestconfig: pytest.Config) -> None:
+    found, _ = matrix(battery)
+
+    jsonschema.validate(found, json.loads(SCHEMA.read_text()))
+    for name, facts in found["servers"].items():
+        backend = stash.run_of(pytestconfig).servers[name]
+        assert facts["version"] == backend.version
+        assert facts["settings"]
+    assert list(found["servers"]) == battery.backends
+    assert found["software"]["SQLAlchemy"]
+
+
+def test_what_was_cut_short_has_not_run(battery: Project) -> None:
+    found, _ = matrix(battery, "-x")
+
+    ran = results(found, battery.backends[0])
+    assert (ran["lifecycle.breaks"], ran["binding.asks"]) == ("failed", "not run")
+
+
+def test_what_nobody_asked_for_is_not_in_the_matrix(battery: Project) -> None:
+    found, _ = matrix(battery, "-k", "holds or elsewhere")
+
+    assert list(results(found, battery.backends[0])) == ["binding.holds", "faults.elsewhere"]
+
+
+def test_a_skipped_check_has_not_run(project_here: Project) -> None:
+    project_here.write(
+        """
+        import pytest
+        from testbed.battery.check import check
+
+        @check("binding.skipped", "It is skipped.")
+        def test_skipped(database):
+            pytest.skip("no wish")
+        """
+    )
+    found, _ = matrix(project_here)
+
+    (row,) = found["checks"]
+    assert set(row["results"].values()) == {"not run"}
+    assert set(row["reasons"].values()) == {"Skipped: no wish"}
+
+
+def test_an_expected_failure_is_no_pass(project_here: Project) -> None:
+    project_here.write(
+        """
+        import pytest
+        from testbed.battery.check import check
+
+        @pytest.mark.xfail(reason="known", strict=True)
+        @check("binding.known", "It is known.")
+        def test_known(database):
+            assert 1 == 2
+        """
+    )
+    found, outcome = matrix(project_here)
+
+    assert outcome.code == 0
+    assert set(found["checks"][0]["results"].values()) == {"failed"}
+
+
+def test_the_terminal_has_a_row_a_check_and_tells_what_to_do(battery: Project) -> None:
+    text = battery.run().text
+
+    words = " +".join(["failed"] * len(battery.backends))
+    assert re.search(rf"^lifecycle +{' +'.join(battery.backends)}$", text, re.MULTILINE)
+    assert re.search(rf"^  breaks +{words}$", text, re.MULTILINE)
+    everywhere = ", ".join(battery.backends)
+    assert (
+        f"""
+lifecycle.breaks failed on {everywhere}
+  claim:    It breaks.
+  evidence: AssertionError: broken
+  remedy:   Mend it.
+"""
+        in text
+    )
+
+
+def test_the_terminal_says_nothing_more_where_it_is_to_be_quiet_or_has_no_check(battery: Project) -> None:
+    assert "battery:" not in battery.run("-q").text
+    assert "battery:" not in battery.run("-k", "no_check").text
+
+
+def test_the_evidence_is_what_happened_in_this_run(battery: Project) -> None:
+    battery.run("--report", "build/report")
+    report = json.loads((battery.path / "build" / "report" / "evidence.json").read_text())
+
+    for backend in battery.backends:
+        ((holds,), (asks,), (leaks,)) = (
+            report["evidence"][check][backend]
+            for check in ("binding.holds", "binding.asks", "lifecycle.leaks")
+        )
+        statements = [event["text"] for event in holds["timeline"] if event["kind"] == "statement"]
+        assert "SELECT 4711" in statements
+        assert holds["timeline"][-1]["kind"] == "connection closed"
+        assert "def test_holds" in holds["source"]
+        assert [event["text"] for event in asks["timeline"]] == ["SELECT 4712"]
+        assert "left open: 1 connection" in leaks["failure"]
+        breaks = report["evidence"]["lifecycle.breaks"][backend][0]
+        assert ["Captured stdout call", "before it broke"] in breaks["sections"]
+        assert "--keep-failed" in dict(breaks["sections"])["rerun with its server and rows kept"]
+
+
+def test_the_evidence_has_the_log_of_the_server_since_the_check_began(
+    project_of_its_own: Project,
+) -> None:
+    """Only the log of a container can be had; PostgreSQL writes an error into it."""
+    project_of_its_own.write(
+        """
+        import contextlib
+        from testbed.battery.check import check
+
+        @check("binding.errs", "It errs.")
+        def test_errs(database):
+            with contextlib.suppress(Exception):
+                database.connection.rows("SELECT * FROM missing_table")
+        """
+    )
+    project_of_its_own.run("--report", "report")
+    report = json.loads((project_of_its_own.path / "report" / "evidence.json").read_text())
+
+    logs = {name: tests[0]["log"] for name, tests in report["evidence"]["binding.errs"].items()}
+    assert logs.get("sqlite") is None
+    assert "postgresql" not in logs or 'relation "missing_table" does not exist' in logs["postgresql"]
+
+
+def test_nobody_listens_where_no_report_is_wanted(battery: Project) -> None:
+    battery.write(
+        """
+        import sys
+
+        def test_not_even_loaded():
+            assert "testbed.recorder" not in sys.modules
+        """,
+        name="test_last.py",
+    )
+
+    assert battery.run("-k", "holds or not_even").code == 0
