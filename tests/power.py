@@ -77,32 +77,30 @@ def find(names: Iterable[str]) -> list[Meeting]:
     found = [module.name for module in pkgutil.iter_modules(specimens.__path__)]
     if unknown := set(names) - set(found):
         sys.exit(f"No such specimen: {', '.join(sorted(unknown))}. Choose from: {', '.join(found)}.")
-    declared = {name: _declared(name) for name in sorted(names or found)}
-    return [Meeting(name, specimen) for name, specimen in declared.items() if specimen is not None]
+    return [Meeting(name, Specimen(**fields)) for name, fields in _declared(sorted(names or found)).items()]
 
 
-def _declared(name: str) -> Specimen | None:
-    """What the module says of itself, read in a process of its own: some make an engine on import."""
+def _declared(names: list[str]) -> dict[str, dict[str, Any]]:
+    """What the modules say of themselves, read in another process: some make an engine on import."""
     code = (
         "import dataclasses, importlib, json, sys\n"
-        "module = importlib.import_module(f'tests.specimens.{sys.argv[1]}')\n"
-        "specimen = getattr(module, 'SPECIMEN', None)\n"
-        "print(json.dumps(specimen and dataclasses.asdict(specimen)))\n"
+        "found = {name: importlib.import_module(f'tests.specimens.{name}') for name in sys.argv[1:]}\n"
+        "print(json.dumps({name: dataclasses.asdict(module.SPECIMEN)"
+        " for name, module in found.items() if hasattr(module, 'SPECIMEN')}))\n"
     )
-    environment = {**os.environ, "DATABASE_URI": "sqlite://"}
     answer = subprocess.run(
-        [sys.executable, "-c", code, name],
+        [sys.executable, "-c", code, *names],
         cwd=ROOT,
-        env=environment,
-        capture_output=True,
+        env={**os.environ, "DATABASE_URI": "sqlite://"},
+        stdout=subprocess.PIPE,
         text=True,
         check=True,
     )
-    told: dict[str, Any] | None = json.loads(answer.stdout)
-    if told is None:
-        return None
-    fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in told.items()}
-    return Specimen(**fields)
+    told: dict[str, dict[str, Any]] = json.loads(answer.stdout)
+    return {
+        name: {key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}
+        for name, fields in told.items()
+    }
 
 
 def battery(

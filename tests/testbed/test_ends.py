@@ -6,14 +6,16 @@ import contextlib
 import os
 import re
 import secrets
+import shutil
 import signal
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, cast
 
 import pytest
 
+from testbed.backends import BACKENDS
 from testbed.reaper import Reaper
 from tests.testbed.projects import eventually
 
@@ -125,6 +127,33 @@ def interrupt(process: subprocess.Popen[str]) -> bool:
     except subprocess.TimeoutExpired:
         return False
     return True
+
+
+def test_what_is_kept_stays_when_the_run_is_killed_after_that(project: Project) -> None:
+    project.backends = [name for name, backend in BACKENDS.items() if backend.recipe is None]
+    project.write(
+        """
+        from pathlib import Path
+
+        def test_failing(database):
+            database.connection.rows("CREATE TABLE t (x INTEGER)")
+            Path("file").write_text(database.url.database)
+            assert 1 == 2
+        """
+    )
+    project.write(
+        "import time\ndef pytest_sessionfinish():\n    print('over')\n    time.sleep(60)", "conftest.py"
+    )
+    with project.start("--keep-failed", "-s", PYTHONUNBUFFERED="1") as process:
+        said = (line for line in cast("IO[str]", process.stdout))
+        assert any(line.strip().endswith("over") for line in said)
+        file = Path((project.path / "file").read_text())
+        run = file.stem
+        os.kill(process.pid, signal.SIGKILL)
+
+    eventually(lambda: not processes_of(run))
+    assert file.exists()
+    shutil.rmtree(file.parent)
 
 
 def test_the_reaper_leaves_what_is_kept(tmp_path: Path) -> None:

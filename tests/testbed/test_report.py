@@ -16,12 +16,19 @@ if TYPE_CHECKING:
 BATTERY = """
     from sqlalchemy import create_engine, text
     from sqlalchemy.pool import NullPool
+    import pytest
 
     from testbed.battery.check import check
 
-    @check("binding.holds", "It holds.", cases=(2,))
-    def test_holds(database_uri):
+    @pytest.fixture
+    def engine(database_uri):
         engine = create_engine(database_uri, poolclass=NullPool)
+        with engine.connect() as connection:
+            connection.execute(text("SELECT 4710"))
+        return engine
+
+    @check("binding.holds", "It holds.", cases=(2,))
+    def test_holds(engine):
         with engine.connect() as connection:
             connection.execute(text("SELECT 4711"))
 
@@ -39,6 +46,11 @@ BATTERY = """
         global leak
         leak = create_engine(database_uri).connect()
         leak.execute(text("SELECT 1"))
+
+    @check("lifecycle.leaks", "It leaks.", cases=(16,))
+    def test_fails_and_leaks(database_uri):
+        test_leaks(database_uri)
+        assert 1 == 2
 
     @check("faults.elsewhere", "It is elsewhere.", cases=(50,), needs=("glass",))
     def test_elsewhere(database):
@@ -83,7 +95,11 @@ def test_the_matrix_has_the_outcome_of_every_check_on_every_backend(battery: Pro
     breaks, leaks, elsewhere = found["checks"][2:]
     (backend, *_) = battery.backends
     assert breaks["reasons"][backend].startswith("AssertionError: broken")
-    assert leaks["reasons"][backend].startswith("teardown: Failed: left open: 1 connection")
+    reasons = leaks["reasons"][backend].splitlines()
+    assert [reason.partition(",")[0] for reason in reasons] == [
+        "teardown: Failed: left open: 1 connection",
+        "assert 1 == 2",
+    ]
     assert elsewhere["reasons"][backend] == f"{backend} lacks glass"
     assert (breaks["claim"], breaks["cases"], breaks["remedy"]) == ("It breaks.", [15], "Mend it.")
 
@@ -177,16 +193,17 @@ def test_the_evidence_is_what_happened_in_this_run(battery: Project) -> None:
     report = json.loads((battery.path / "build" / "report" / "evidence.json").read_text())
 
     for backend in battery.backends:
-        ((holds,), (asks,), (leaks,)) = (
+        ((holds,), (asks,), (leaks, fails_and_leaks)) = (
             report["evidence"][check][backend]
             for check in ("binding.holds", "binding.asks", "lifecycle.leaks")
         )
         statements = [event["text"] for event in holds["timeline"] if event["kind"] == "statement"]
-        assert "SELECT 4711" in statements
+        assert statements == ["SELECT 4711"]
         assert holds["timeline"][-1]["kind"] == "connection closed"
         assert "def test_holds" in holds["source"]
         assert [event["text"] for event in asks["timeline"]] == ["SELECT 4712"]
         assert "left open: 1 connection" in leaks["failure"]
+        assert "left open: 1 connection" in dict(fails_and_leaks["sections"])["left open"]
         breaks = report["evidence"]["lifecycle.breaks"][backend][0]
         assert ["Captured stdout call", "before it broke"] in breaks["sections"]
         assert "--keep-failed" in dict(breaks["sections"])["rerun with its server and rows kept"]

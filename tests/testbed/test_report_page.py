@@ -174,6 +174,20 @@ def test_a_long_timeline_is_drawn_as_far_as_it_can_be_read() -> None:
     assert f"and {MOST_EVENTS - MOST_ROWS} more" in [one["text"] for one in picture.find("text")]
 
 
+def test_what_overlaps_is_drawn_in_rows_of_its_own() -> None:
+    def context(number: int, begins: float, ends: float) -> list[dict[str, Any]]:
+        return [
+            {"at": begins, "kind": "context pushed", "thread": "t", "context": number},
+            {"at": ends, "kind": "context popped", "thread": "t", "context": number},
+        ]
+
+    events = [*context(1, 0.0, 0.2), *context(2, 0.1, 0.3), *context(3, 0.4, 0.5)]
+    bars = Page(draw(sorted(events, key=lambda event: event["at"]))).find("rect")
+
+    first, second, third = (bar["attributes"]["y"] for bar in bars)
+    assert first == third != second
+
+
 def test_what_was_not_seen_to_end_is_marked() -> None:
     picture = Page(draw(EVENTS[:-1]))
 
