@@ -52,8 +52,8 @@ class Backend:
     `embedded`: it is a file, or in the memory, of the process that uses it.
     `restarts-identities`: the keys that it generates start again for every test.
     `bounded-reads`: its driver can be told how long to wait for an answer.
-    Its server may have more: `throwaway` when it is this run's own, `container` when it is in one, and `routed` when
-    that can be reached at its own address, so that the network between can be cut.
+    Its server may have more: `throwaway` when it is this run's own, `container` when it is in one, and
+    `routed` when that can be reached at its own address, so that the network between can be cut.
     """
     recipe: Recipe | None
     """None for a database that is a file of the tests' own process."""

@@ -100,7 +100,7 @@ class Container:
     def capabilities(self) -> frozenset[str]:
         """What it adds to those of its backend, once it has started."""
         try:
-            # An engine that is elsewhere, or in a machine of its own, hides the network that its containers are on.
+            # An engine that is elsewhere, or in a machine of its own, hides its containers' network.
             socket.create_connection(self.address, timeout=0.5).close()
         except OSError:
             return frozenset({"container", "throwaway"})

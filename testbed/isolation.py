@@ -24,8 +24,8 @@ class NotCleanError(RuntimeError):
 class Isolation:
     """Makes a database as its schema left it: the same tables, with no row but those that the schema put in.
 
-    The schema is called with the database's URI while the database is empty: at first, and again when a test
-    has changed what cannot be mended table by table.
+    It begins with a database that is new. The schema is called with the database's URI while the database is
+    empty: at first, and again when a test has changed what cannot be mended table by table.
     """
 
     def __init__(self, server: Server, name: str) -> None:
@@ -34,6 +34,7 @@ class Isolation:
         self._name = name
         self._schema: Schema | None = None
         self._as_built: _Contents | None = None
+        self._untouched = True
 
     def clean(self, schema: Schema | None = None) -> None:
         """Undoes what earlier tests left, whoever wrote it; ends the sessions that stand in the way."""
@@ -87,9 +88,11 @@ class Isolation:
 
     def _rebuild(self, schema: Schema | None) -> None:
         self._as_built = None
-        self.database.connection.close()
-        self._server.drop(self._name)
-        self._server.create(self._name)
+        if not self._untouched:
+            self.database.connection.close()
+            self._server.drop(self._name)
+            self._server.create(self._name)
+        self._untouched = False
         if schema is not None:
             schema(self.database.uri)
         built = _Contents(self.database)

@@ -105,7 +105,7 @@ class Reporter:
 
         if self._gatherer is not None:
             self._gatherer.read_late_logs()
-        report = self._report()
+        report = self._report(ask=True)
         if self._matrix is not None:
             write(self._matrix, matrix_of(report))
         if self._directory is not None:
@@ -116,7 +116,7 @@ class Reporter:
         if self._results.rows() and terminalreporter.verbosity >= 0:
             from testbed.report import terminal  # noqa: PLC0415
 
-            terminal.write(terminalreporter, self._report())
+            terminal.write(terminalreporter, self._report(ask=False))
         if self._directory is not None:
             terminalreporter.write_line(f"report: {self._directory / 'index.html'}")
 
@@ -126,14 +126,14 @@ class Reporter:
             return []
         return [self._results.attempt(check, backend, item.nodeid) for backend in _backends(item)]
 
-    def _report(self) -> Report:
+    def _report(self, *, ask: bool) -> Report:
         from testbed.report import facts  # noqa: PLC0415
 
         run = self._config.stash.get(stash.RUN, None)
         return {
             "subject": facts.subject(self._config),
             "software": facts.software(),
-            "servers": facts.servers(run) if run else {},
+            "servers": facts.servers(run, ask=ask) if run else {},
             "checks": self._results.rows(),
             "made": facts.now(),
             "evidence": self._results.evidence(),

@@ -76,7 +76,10 @@ class Run:
         self.watch()
         key = server.backend.name, which
         if key not in self._isolations:
-            self._isolations[key] = Isolation(server, f"{self.name}_{which}" if which else self.name)
+            name = f"{self.name}_{which}" if which else self.name
+            if which:  # The first comes with its server.
+                server.create(name)
+            self._isolations[key] = Isolation(server, name)
         return self._isolations[key]
 
     def watch(self) -> Probe:

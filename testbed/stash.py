@@ -37,9 +37,18 @@ def run_of(config: pytest.Config) -> Run:
 
         run = Run(
             session=config.getoption("session") or config.getini("session"),
-            within=float(config.getini("server_timeout")),
+            within=_seconds(config),
             tell=tell,
         )
         config.stash[RUN] = run
         config.add_cleanup(run.close)
     return config.stash[RUN]
+
+
+def _seconds(config: pytest.Config) -> float:
+    text = config.getini("server_timeout")
+    try:
+        return float(text)
+    except ValueError:
+        message = f"server_timeout is a number of seconds, not {text!r}."
+        raise pytest.UsageError(message) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import sys
@@ -12,7 +13,7 @@ from flask import Flask
 from sqlalchemy import make_url
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from sqlalchemy.engine import URL, Engine
 
@@ -138,8 +139,11 @@ class Subject:
         return app
 
     def engine(self, app: Flask) -> Engine:
-        """The engine that the session is bound to inside `app`; no statement is sent."""
-        with app.app_context():
+        """The engine that the session is bound to inside `app`; no statement is sent.
+
+        A session that is made for that is removed, though the subject may forget it.
+        """
+        with self._removing_what_is_made(), app.app_context(), self._removing_what_is_made():
             try:
                 bind = self.session.get_bind()
             except Exception as error:
@@ -149,6 +153,20 @@ class Subject:
                 )
                 raise SubjectError(message) from error
         return bind.engine  # type: ignore[no-any-return]
+
+    @contextlib.contextmanager
+    def _removing_what_is_made(self) -> Iterator[None]:
+        """Leave the scope as it was, where the session is one that has scopes."""
+        before = self._has_a_session()
+        yield
+        if before is False and self._has_a_session():
+            self.session.remove()
+
+    def _has_a_session(self) -> bool | None:
+        """Whether there is one in this scope; None where that cannot be asked."""
+        with contextlib.suppress(Exception):
+            return bool(self.session.registry.has())
+        return None
 
     def _factory(self) -> Callable[[dict[str, Any]], Any]:
         return find(self.app_path, "--app")  # type: ignore[no-any-return]

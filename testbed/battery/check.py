@@ -38,7 +38,7 @@ class Check:
         return self.id.partition(".")[0]
 
 
-def check(
+def check(  # noqa: PLR0913 - all but the first two have names
     id: str,  # noqa: A002 - it is what everybody calls it
     claim: str,
     *,

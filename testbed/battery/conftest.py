@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from testbed import stash
 from testbed.battery import tables
 from testbed.battery.own_server import own_server, own_servers
 from testbed.connections import Connection
+from testbed.databases import NOTICE
 from testbed.subjects import subject_of
 
 if TYPE_CHECKING:
@@ -81,6 +83,13 @@ class Trial:
         # Outside any context that is pushed: to look at a session that is kept in one would make it.
         return Context().run(self._probe.leaks, *self._databases)
 
+    def sessions_come_down_to(self, number: int) -> bool:
+        """Whether the server has no more sessions in the database than that, as soon as it has noticed."""
+        deadline = time.monotonic() + NOTICE
+        while (found := len(self.database.sessions())) > number and time.monotonic() < deadline:
+            time.sleep(0.005)
+        return found <= number
+
     def names(self, database: Database | None = None) -> list[str]:
         """The committed items, asked of the server over a connection that the subject knows nothing of."""
         rows = (database or self.database).connection.rows("SELECT name FROM testbed_item ORDER BY id")
@@ -111,7 +120,7 @@ def own_trial(request: pytest.FixtureRequest, own_server: OwnServer) -> Iterator
 
 @pytest.fixture
 def connect(database: Database) -> Iterator[Callable[[], Connection]]:
-    """Opens connections of the check's own, in autocommit: what they show is the backend's doing, not the subject's."""
+    """Opens connections of the check's own, in autocommit: they show what the backend does by itself."""
     opened: list[Connection] = []
 
     def open_one() -> Connection:

@@ -41,7 +41,7 @@ FLAGS = {
 
 
 class OwnServer:
-    """A throwaway server with a database that has the battery's tables. It forgets all when it is started again."""
+    """A throwaway server and its database with the battery's tables. Started again, it has forgotten all."""
 
     def __init__(
         self, run: Run, backend: Backend, *, flags: Sequence[str] = (), size: int | None = None
@@ -56,7 +56,7 @@ class OwnServer:
         self.server = NetworkServer(
             backend, self._url, source=self._container.source, container=self._container
         )
-        self._isolation = Isolation(self.server, self.name)
+        self._isolation = self._made_anew()
 
     @property
     def database(self) -> Database:
@@ -91,7 +91,7 @@ class OwnServer:
         self._docker().start()
         self._wait()
         self._isolation.database.connection.close()
-        self._isolation = Isolation(self.server, self.name)
+        self._isolation = self._made_anew()
         self.clean()
 
     def pause(self) -> None:
@@ -100,8 +100,8 @@ class OwnServer:
 
     def cut(self) -> None:
         """Cut the way of `direct_uri`: what is sent there is lost, and nobody learns of it."""
-        assert self._network is not None
-        self._network.disconnect(self.id)
+        if self._network is not None:
+            self._network.disconnect(self.id)
 
     def mend(self) -> None:
         """Undo what was done to it, if anything was."""
@@ -124,6 +124,10 @@ class OwnServer:
     def id(self) -> str:
         """What Docker calls its container."""
         return self._container.id
+
+    def _made_anew(self) -> Isolation:
+        self.server.create(self.name)
+        return Isolation(self.server, self.name)
 
     def _wait(self) -> None:
         self._url = self._container.url(self.backend.drivername, USER, PASSWORD, DATABASE)
@@ -160,7 +164,7 @@ class OwnServers:
 
 @contextlib.contextmanager
 def lent(request: pytest.FixtureRequest, own: OwnServer) -> Iterator[OwnServer]:
-    """The server for one check: running, clean, and watched; mended afterwards, and then nothing may be left open."""
+    """The server for one check: running, clean, watched. Then it is mended, and nothing may be open."""
     item: pytest.Item = request.node
     item.stash[stash.BEGAN] = time.time(), own.server
     item.stash.setdefault(RESCUES, []).append(own.kill)
@@ -185,7 +189,7 @@ def own_servers(backend: Backend, pytestconfig: pytest.Config) -> Iterator[OwnSe
 
 @pytest.fixture
 def own_server(request: pytest.FixtureRequest, own_servers: OwnServers) -> Iterator[OwnServer]:
-    """A server that this check may do anything to; the checks share it, and it starts when the first wants it."""
+    """A server that this check may do anything to; checks share it, and the first that wants it starts it."""
     with lent(request, own_servers.get()) as own:
         yield own
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from decimal import Decimal
-from uuid import UUID
+from datetime import datetime  # noqa: TC003 - the mapper reads the annotations
+from decimal import Decimal  # noqa: TC003
+from uuid import UUID  # noqa: TC003
 
 from sqlalchemy import JSON, DateTime, ForeignKey, NullPool, Numeric, String, create_engine, text
 from sqlalchemy.dialects import mysql
@@ -35,6 +35,9 @@ class Part(Base):
     item: Mapped[Item] = relationship(back_populates="parts")
 
 
+PRECISE = DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql")
+
+
 class Value(Base):
     """One value of each type that databases do not agree on."""
 
@@ -45,14 +48,14 @@ class Value(Base):
     number: Mapped[int | None]
     amount: Mapped[Decimal | None] = mapped_column(Numeric(6, 2))
     moment: Mapped[datetime | None] = mapped_column(DateTime)
-    precise: Mapped[datetime | None] = mapped_column(DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql"))
+    precise: Mapped[datetime | None] = mapped_column(PRECISE)
     aware: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     document: Mapped[object | None] = mapped_column(JSON)
     universal: Mapped[UUID | None]
     blob: Mapped[bytes | None]
 
 
-# A file remembers this, whoever said it: said here, no check depends on what the subject of an earlier one said.
+# A file remembers this, whoever said it: said here, no check depends on what an earlier one's subject said.
 PREPARE = {"sqlite": "PRAGMA journal_mode = WAL"}
 
 

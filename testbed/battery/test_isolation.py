@@ -1,9 +1,8 @@
-"""What the harness promises every test, whatever app it tries: a clean database, in time, that nobody else is in."""
+"""What the harness promises every test of any app: a clean database, in time, that nobody else is in."""
 
 from __future__ import annotations
 
 import gc
-import os
 import threading
 import time
 import warnings
@@ -66,7 +65,7 @@ def names(app: Flask) -> str:
     "isolation.committed-rows-go",
     "What a view committed before it rolled back is there for its own test, and gone for the next.",
     cases=(65,),
-    remedy="Call session.remove() in a teardown_appcontext callback: the next test must not meet its objects.",
+    remedy="Call session.remove() in a teardown_appcontext callback: its objects are not for the next test.",
 )
 def test_committed_rows_go(trial: Trial, next_test: Callable[[], None]) -> None:
     app = trial.app()
@@ -96,9 +95,9 @@ def test_committed_rows_go(trial: Trial, next_test: Callable[[], None]) -> None:
 
 @check(
     "isolation.objects-of-fixtures",
-    "An object that a fixture made in an open context can still be read after a request through the client.",
+    "What a fixture made in an open context can still be read after a request through the client.",
     cases=(66,),
-    remedy="Remove the session when the application context ends (teardown_appcontext), not when a request does.",
+    remedy="Remove the session when the application context ends (teardown_appcontext), not the request.",
 )
 def test_objects_of_fixtures(trial: Trial) -> None:
     app = named(trial, trial.app())
@@ -113,7 +112,7 @@ def test_objects_of_fixtures(trial: Trial) -> None:
 
 @check(
     "isolation.worker-holds-on",
-    "A thread that holds on to the database does not hold up the next test, whose app sees nothing of this one.",
+    "A thread that holds on to the database does not hold up the next test, whose app sees nothing of it.",
     cases=(67,),
     remedy="Give each app an engine of its own.",
 )
@@ -167,7 +166,7 @@ def test_database_of_its_own(trial: Trial, backend: Backend, pytestconfig: pytes
 
 @check(
     "isolation.keys-start-again",
-    "The first row of each test has the same key, whatever ran before, where keys can be started again cheaply.",
+    "The first row of each test has the same key, whatever ran before, where that costs little.",
     cases=(69,),
     needs=("restarts-identities",),
     unfailable=dict.fromkeys(("sqlite", "postgresql"), NOBODY_CAN),
@@ -225,9 +224,9 @@ def _descriptors(name: str) -> list[str]:
     # Where there is no /proc, Python 3.13 and newer warn of a file that is left to the collector.
     listed = Path("/proc/self/fd")
     found = []
-    for descriptor in os.listdir(listed) if listed.exists() else ():
+    for descriptor in listed.iterdir() if listed.exists() else ():
         try:
-            path = str((listed / descriptor).readlink())
+            path = str(descriptor.readlink())
         except OSError:  # That of the listing itself.
             continue
         if name in path:

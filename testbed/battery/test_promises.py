@@ -156,7 +156,7 @@ def test_rebinding_disposes(trial: Trial) -> None:
         assert len(trial.database.sessions()) > before
         assert trial.rebind(app, other) is not replaced
 
-        assert ended(trial, before)
+        assert trial.sessions_come_down_to(before)
 
 
 @check(
@@ -178,13 +178,7 @@ def test_dispose(trial: Trial) -> None:
         assert names(trial) == []
         assert len(trial.database.sessions()) > before
 
-    assert ended(trial, before)
-
-
-def ended(trial: Trial, number: int) -> bool:
-    """Whether the server has no more than so many sessions, as soon as it has noticed."""
-    waiting = threading.Event()
-    return any(len(trial.database.sessions()) <= number or waiting.wait(0.01) for _ in range(100))
+    assert trial.sessions_come_down_to(before)
 
 
 @check(

@@ -78,7 +78,7 @@ def test_rolls_back(trial: Trial) -> None:
     "transactions.savepoint-released",
     "What a released savepoint wrote goes when the transaction around it is rolled back.",
     cases=(34,),
-    remedy="On SQLite send BEGIN yourself in a listener for the engine's `begin`; elsewhere set no AUTOCOMMIT.",
+    remedy="On SQLite send BEGIN in a listener for the engine's `begin`; elsewhere set no AUTOCOMMIT.",
 )
 def test_savepoint_released(trial: Trial) -> None:
     with trial.app().app_context():
@@ -127,7 +127,7 @@ def test_raw_connection_is_reset(trial: Trial) -> None:
 
 @check(
     "transactions.fresh-reads",
-    "A request reads what others committed before it began, whatever an earlier request on its thread has read.",
+    "A request reads what others committed before it began, whatever an earlier one on its thread read.",
     cases=(37,),
     remedy="Call session.remove() in a teardown_appcontext callback.",
 )
@@ -226,7 +226,7 @@ def test_deadlock(trial: Trial) -> None:
 
 @check(
     "transactions.error-in-transaction",
-    "After an error in a transaction, PostgreSQL refuses its every statement until the rollback; the others go on.",
+    "After an error in a transaction PostgreSQL refuses every statement but a rollback; the others go on.",
     cases=(36,),
     records=True,
 )
@@ -242,7 +242,7 @@ def test_error_in_transaction(connect: Callable[[], Connection], backend: Backen
 
 @check(
     "transactions.stale-snapshot",
-    "In a transaction, MySQL and SQLite go on reading what was there at first; PostgreSQL reads what is there now.",
+    "In a transaction MySQL and SQLite go on reading what was there at first; PostgreSQL reads what is now.",
     cases=(37,),
     records=True,
 )
@@ -260,7 +260,7 @@ def test_stale_snapshot(trial: Trial, connect: Callable[[], Connection], backend
 
 @check(
     "transactions.lost-update",
-    "Of two transactions that read a row and then change it, MySQL alone lets the second one overwrite the first.",
+    "Of two transactions that read a row and then change it, MySQL alone lets the second overwrite it.",
     cases=(38,),
     records=True,
 )

@@ -24,7 +24,7 @@ class Task(Generic[T]):
         self._thread.start()
 
     def result(self, within: float = WITHIN) -> T:
-        """What the work returned, or raises what it raised; `TimeoutError` if it goes on for longer than that."""
+        """What the work returned, or raises what it raised; `TimeoutError` if it goes on for longer."""
         if not self.ended.wait(within):
             message = f"It has not ended within {within:g} s."
             raise TimeoutError(message)

@@ -93,7 +93,7 @@ def _bounded(item: pytest.Item, phase: str) -> Generator[None, object, object]:
 
 
 class Watchdog:
-    """While it is entered, time runs; when it is up, who waits is told of in the report, and is made to end."""
+    """While it is entered, time runs; when that is up, the report is told who waits, and they are ended."""
 
     def __init__(self, item: pytest.Item, phase: str, seconds: float) -> None:
         self.has_barked = False
@@ -111,7 +111,7 @@ class Watchdog:
 
     def __exit__(self, *_: object) -> None:
         self._over.set()
-        # A late signal finds nobody to interrupt, and must not find the default handler, which ends the process.
+        # A late signal must not find the default handler, which ends the process.
         self._thread.join()
         signal.signal(SIGNAL, self._before or signal.SIG_DFL)
 
@@ -140,7 +140,7 @@ class Watchdog:
         self._item.add_report_section(self._phase, what, text)
 
     def _databases(self) -> list[Database]:
-        """The one that the test is on; another connection to it, since the main thread may be in the first."""
+        """The one that the test is on, by a connection of our own: the main thread may be in its."""
         found = getattr(self._item, "funcargs", {}).values()
         candidates = [getattr(value, "database", value) for value in found]
         if stash.BEGAN in self._item.stash:

@@ -46,14 +46,14 @@ def now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def servers(run: Run) -> dict[str, ServerFacts]:
-    """Those that the run has, asked now."""
+def servers(run: Run, *, ask: bool) -> dict[str, ServerFacts]:
+    """Those that the run has; they are asked for their settings now, if that is wanted."""
     return {
         name: {
             "backend": name,
             "version": server.version,
             "source": redact(server.source),
-            "settings": _settings(run, server),
+            "settings": _settings(run, server) if ask else {},
         }
         for name, server in run.servers.items()
     }

@@ -1,4 +1,4 @@
-"""An engine in AUTOCOMMIT, so that stale reads and aborted transactions stop: every flush is for good at once."""
+"""An engine in AUTOCOMMIT, against stale reads and aborted transactions: every flush is for good at once."""
 
 from __future__ import annotations
 

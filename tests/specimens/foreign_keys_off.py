@@ -1,4 +1,4 @@
-"""Foreign keys are not checked: SQLite was left as it comes, MySQL was told so for an import and never told back."""
+"""Foreign keys are not checked: SQLite is left as it comes, MySQL was told so for an import, once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""PRAGMA foreign_keys = ON is sent once, when the app starts: on the one connection that happens to be there."""
+"""PRAGMA foreign_keys = ON is sent once, when the app starts, on whatever connection comes first."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["SPECIMEN", "create_app", "session"]
 
 SPECIMEN = Specimen(
-    mistake="The connection's character set is MySQL's utf8mb3: four-byte characters are refused or become `?`.",
+    mistake="The connection speaks MySQL's utf8mb3: four-byte characters are refused or become `?`.",
     met="movim/movim#1042",
     caught_by=("portability.characters",),
     backends=("mysql",),

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from flask import Flask
 
 SPECIMEN = Specimen(
-    mistake="Nothing bounds the wait for an answer, so that the ping that should save the request hangs itself.",
+    mistake="Nothing bounds the wait for an answer, so the ping that should save the request hangs itself.",
     met="mozilla-ai/clawbolt#1138, SolaceLabs/solace-agent-mesh#1533",
     caught_by=("faults.half-open", "faults.paused"),
     backends=("postgresql", "mysql"),

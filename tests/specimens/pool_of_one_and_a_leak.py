@@ -1,4 +1,4 @@
-"""A pool of one, "since it is for tests", and sessions that are kept under the key of a request that is over."""
+"""A pool of one, "since it is for tests", and sessions kept under the keys of requests that are over."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from flask import Flask
 
 SPECIMEN = Specimen(
-    mistake="After a deadlock only the statement is repeated, without a rollback: what came before it is lost.",
+    mistake="After a deadlock only the statement is repeated, with no rollback: what came before is lost.",
     met="opennem/opennem#566, keephq/keep#4439",
     caught_by=("transactions.deadlock",),
     backends=("postgresql", "mysql"),

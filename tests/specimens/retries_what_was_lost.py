@@ -1,4 +1,4 @@
-"""A session that reconnects by itself and sends the statement again, as the snippets against "gone away" do."""
+"""A session that reconnects and sends the statement again, as the snippets against "gone away" do."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from flask import Flask
 
 SPECIMEN = Specimen(
-    mistake="A lost connection is replaced in the middle of a transaction: its second half is committed alone.",
+    mistake="A connection is replaced in the middle of a transaction: its second half is committed alone.",
     met="sqlalchemy/sqlalchemy#5657, #6283",
     caught_by=("faults.lost-in-transaction",),
     backends=("postgresql", "mysql"),

@@ -1,4 +1,4 @@
-"""A listener that rolls back at every error, so that PostgreSQL goes on after one: what was written before is gone."""
+"""A listener that rolls back at every error, so that PostgreSQL goes on: what was written before is gone."""
 
 from __future__ import annotations
 

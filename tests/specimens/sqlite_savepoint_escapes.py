@@ -1,4 +1,4 @@
-"""SQLite as its driver leaves it: the driver begins no transaction before a savepoint, so its release commits."""
+"""SQLite as its driver leaves it: none begins a transaction before a savepoint, so its release commits."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from flask import Flask
 
 SPECIMEN = Specimen(
-    mistake="Nobody sends BEGIN on SQLite, so a released savepoint is committed, whatever becomes of the rest.",
+    mistake="Nobody sends BEGIN on SQLite: a released savepoint is committed, whatever becomes of the rest.",
     met="new-usemame/Calibre-Web-NextGen#1873",
     caught_by=("transactions.savepoint-released",),
     backends=("sqlite",),

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from flask import Flask
 
 SPECIMEN = Specimen(
-    mistake="Requests that succeed commit, and nothing rolls back the others: the next on the thread fails too.",
+    mistake="Nothing rolls back a request that failed or said nothing: the next on its thread fails too.",
     met="pallets-eco/flask-sqlalchemy#1238, jfinkels/flask-restless#370, chroma-core/chroma#1693",
     caught_by=(
         "faults.swallowed-loss",

@@ -29,7 +29,7 @@ def create_app(config: Mapping[str, Any]) -> Flask:
     url = make_url(config["DATABASE_URI"])
     user, password = url.username, url.password
     where = f"{url.host}:{url.port}/{url.database}"
-    uri = url if CORRECTED else f"{url.drivername}://{user}:{password}@{where}"
+    uri = url if CORRECTED or not url.host else f"{url.drivername}://{user}:{password}@{where}"
     app = make_app({"DATABASE_URI": uri})
 
     @app.teardown_appcontext

@@ -25,9 +25,13 @@ def project(tmp_path: Path) -> Project:
 @pytest.fixture
 def project_here(project: Project, pytestconfig: pytest.Config) -> Project:
     """Its tests run on all backends of this run, on the same servers: given to it by their URIs."""
-    for backend in pytestconfig.stash[stash.BACKENDS]:
+    return with_servers_of_this_run(project, pytestconfig)
+
+
+def with_servers_of_this_run(project: Project, config: pytest.Config) -> Project:
+    for backend in config.stash[stash.BACKENDS]:
         project.backends.append(backend.name)
-        if url := stash.run_of(pytestconfig).server(backend).url:
+        if url := stash.run_of(config).server(backend).url:
             project.environment[variable(backend)] = url.render_as_string(hide_password=False)
     return project
 

@@ -54,8 +54,10 @@ def kept(
             project.write(FAILING)
             outcomes[backend.name] = project.run("--keep-failed", POSTGRESQL_IMAGE="postgres:18")
     yield outcomes
-    for outcome in outcomes.values():
-        subprocess.run(said(outcome, "remove"), shell=True, check=True, capture_output=True, timeout=30)  # noqa: S602
+    for command in [
+        line.removeprefix("remove: ") for outcome in outcomes.values() for line in outcome.lines("remove: ")
+    ]:
+        subprocess.run(command, shell=True, check=True, capture_output=True, timeout=30)  # noqa: S602
 
 
 def test_a_failing_test_names_the_command_that_runs_it_again(kept: dict[str, Outcome]) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import jsonschema  # type: ignore[import-untyped]
@@ -9,9 +10,11 @@ import pytest
 
 from testbed import stash
 from testbed.report.matrix import SCHEMA
+from tests.testbed.conftest import with_servers_of_this_run
+from tests.testbed.projects import Project
 
 if TYPE_CHECKING:
-    from tests.testbed.projects import Outcome, Project
+    from tests.testbed.projects import Outcome
 
 BATTERY = """
     from sqlalchemy import create_engine, text
@@ -65,10 +68,32 @@ BATTERY = """
 """
 
 
+@dataclass
+class Ran:
+    """The battery above, run once on all backends of this run for all who look at what came of it."""
+
+    backends: list[str]
+    outcome: Outcome
+    matrix: dict[str, Any]
+    report: dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Ran:
+    project = with_servers_of_this_run(Project(tmp_path_factory.mktemp("battery")), pytestconfig)
+    project.write(BATTERY)
+    outcome = project.run("--matrix", "build/matrix.json", "--report", "build/report")
+    matrix, report = (
+        json.loads((project.path / "build" / name).read_text())
+        for name in ("matrix.json", "report/evidence.json")
+    )
+    return Ran(project.backends, outcome, matrix, report)
+
+
 @pytest.fixture
-def battery(project_here: Project) -> Project:
-    project_here.write(BATTERY)
-    return project_here
+def battery(project: Project) -> Project:
+    project.write(BATTERY)
+    return project
 
 
 def matrix(project: Project, *options: str) -> tuple[dict[str, Any], Outcome]:
@@ -80,20 +105,18 @@ def results(found: dict[str, Any], backend: str) -> dict[str, str]:
     return {row["id"]: row["results"].get(backend) for row in found["checks"]}
 
 
-def test_the_matrix_has_the_outcome_of_every_check_on_every_backend(battery: Project) -> None:
-    found, outcome = matrix(battery)
-
-    for backend in battery.backends:
-        assert results(found, backend) == {
+def test_the_matrix_has_the_outcome_of_every_check_on_every_backend(ran: Ran) -> None:
+    for backend in ran.backends:
+        assert results(ran.matrix, backend) == {
             "binding.asks": "passed",
             "binding.holds": "passed",
             "lifecycle.breaks": "failed",
             "lifecycle.leaks": "failed",
             "faults.elsewhere": "not applicable",
         }
-    assert outcome.code == 1
-    breaks, leaks, elsewhere = found["checks"][2:]
-    (backend, *_) = battery.backends
+    assert ran.outcome.code == 1
+    breaks, leaks, elsewhere = ran.matrix["checks"][2:]
+    (backend, *_) = ran.backends
     assert breaks["reasons"][backend].startswith("AssertionError: broken")
     reasons = leaks["reasons"][backend].splitlines()
     assert [reason.partition(",")[0] for reason in reasons] == [
@@ -104,33 +127,31 @@ def test_the_matrix_has_the_outcome_of_every_check_on_every_backend(battery: Pro
     assert (breaks["claim"], breaks["cases"], breaks["remedy"]) == ("It breaks.", [15], "Mend it.")
 
 
-def test_the_matrix_is_as_its_schema_says(battery: Project, pytestconfig: pytest.Config) -> None:
-    found, _ = matrix(battery)
-
-    jsonschema.validate(found, json.loads(SCHEMA.read_text()))
-    for name, facts in found["servers"].items():
+def test_the_matrix_is_as_its_schema_says(ran: Ran, pytestconfig: pytest.Config) -> None:
+    jsonschema.validate(ran.matrix, json.loads(SCHEMA.read_text()))
+    for name, facts in ran.matrix["servers"].items():
         backend = stash.run_of(pytestconfig).servers[name]
         assert facts["version"] == backend.version
         assert facts["settings"]
-    assert list(found["servers"]) == battery.backends
-    assert found["software"]["SQLAlchemy"]
+    assert list(ran.matrix["servers"]) == ran.backends
+    assert ran.matrix["software"]["SQLAlchemy"]
 
 
 def test_what_was_cut_short_has_not_run(battery: Project) -> None:
     found, _ = matrix(battery, "-x")
 
-    ran = results(found, battery.backends[0])
+    ran = results(found, "sqlite")
     assert (ran["lifecycle.breaks"], ran["binding.asks"]) == ("failed", "not run")
 
 
 def test_what_nobody_asked_for_is_not_in_the_matrix(battery: Project) -> None:
     found, _ = matrix(battery, "-k", "holds or elsewhere")
 
-    assert list(results(found, battery.backends[0])) == ["binding.holds", "faults.elsewhere"]
+    assert list(results(found, "sqlite")) == ["binding.holds", "faults.elsewhere"]
 
 
-def test_a_skipped_check_has_not_run(project_here: Project) -> None:
-    project_here.write(
+def test_a_skipped_check_has_not_run(project: Project) -> None:
+    project.write(
         """
         import pytest
         from testbed.battery.check import check
@@ -140,15 +161,15 @@ def test_a_skipped_check_has_not_run(project_here: Project) -> None:
             pytest.skip("no wish")
         """
     )
-    found, _ = matrix(project_here)
+    found, _ = matrix(project)
 
     (row,) = found["checks"]
     assert set(row["results"].values()) == {"not run"}
     assert set(row["reasons"].values()) == {"Skipped: no wish"}
 
 
-def test_an_expected_failure_is_no_pass(project_here: Project) -> None:
-    project_here.write(
+def test_an_expected_failure_is_no_pass(project: Project) -> None:
+    project.write(
         """
         import pytest
         from testbed.battery.check import check
@@ -159,19 +180,19 @@ def test_an_expected_failure_is_no_pass(project_here: Project) -> None:
             assert 1 == 2
         """
     )
-    found, outcome = matrix(project_here)
+    found, outcome = matrix(project)
 
     assert outcome.code == 0
     assert set(found["checks"][0]["results"].values()) == {"failed"}
 
 
-def test_the_terminal_has_a_row_a_check_and_tells_what_to_do(battery: Project) -> None:
-    text = battery.run().text
+def test_the_terminal_has_a_row_a_check_and_tells_what_to_do(ran: Ran) -> None:
+    text = ran.outcome.text
 
-    words = " +".join(["failed"] * len(battery.backends))
-    assert re.search(rf"^lifecycle +{' +'.join(battery.backends)}$", text, re.MULTILINE)
+    words = " +".join(["failed"] * len(ran.backends))
+    assert re.search(rf"^lifecycle +{' +'.join(ran.backends)}$", text, re.MULTILINE)
     assert re.search(rf"^  breaks +{words}$", text, re.MULTILINE)
-    everywhere = ", ".join(battery.backends)
+    everywhere = ", ".join(ran.backends)
     assert (
         f"""
 lifecycle.breaks failed on {everywhere}
@@ -188,11 +209,10 @@ def test_the_terminal_says_nothing_more_where_it_is_to_be_quiet_or_has_no_check(
     assert "battery:" not in battery.run("-k", "no_check").text
 
 
-def test_the_evidence_is_what_happened_in_this_run(battery: Project) -> None:
-    battery.run("--report", "build/report")
-    report = json.loads((battery.path / "build" / "report" / "evidence.json").read_text())
+def test_the_evidence_is_what_happened_in_this_run(ran: Ran) -> None:
+    report = ran.report
 
-    for backend in battery.backends:
+    for backend in ran.backends:
         ((holds,), (asks,), (leaks, fails_and_leaks)) = (
             report["evidence"][check][backend]
             for check in ("binding.holds", "binding.asks", "lifecycle.leaks")
