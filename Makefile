@@ -18,23 +18,28 @@ test: test-sqlite ## Test on SQLite; needs no Docker
 
 .PHONY: test-sqlite
 test-sqlite: $(READY) ## Test on one backend
-	$(PYTEST) --backend sqlite
+	$(PYTEST) --backend sqlite $(EVIDENCE)
 
 .PHONY: test-postgresql
 test-postgresql: $(READY) have-engine ## the same
-	$(PYTEST) --backend postgresql
+	$(PYTEST) --backend postgresql $(EVIDENCE)
 
 .PHONY: test-mysql
 test-mysql: $(READY) have-engine ## the same
-	$(PYTEST) --backend mysql
+	$(PYTEST) --backend mysql $(EVIDENCE)
 
 .PHONY: test-all
 test-all: $(READY) have-engine ## Test on all three backends; fetches a Docker engine where none answers
-	$(PYTEST) --backend sqlite,postgresql,mysql --junit-xml build/junit.xml
+	$(PYTEST) --backend sqlite,postgresql,mysql --junit-xml build/junit.xml --matrix build/matrix.json --report build/report
 
 .PHONY: report
 report: $(READY) have-engine ## Put the app through the battery; write build/report/index.html and build/matrix.json
 	$(PYTEST) testbed/battery --backend sqlite,postgresql,mysql --matrix build/matrix.json --report build/report
+
+.PHONY: merge-reports
+merge-reports: $(READY) ## Make one report of those that CI's jobs left in build/jobs
+	cp build/jobs/power/power.json build/ 2>/dev/null || true
+	$(BIN)/python -m testbed.report build/jobs/*/evidence.json --output build/report
 
 .PHONY: power
 power: $(READY) have-engine ## Put every wrong binding through the battery: each must be caught (build/power.json)

@@ -31,7 +31,8 @@ ROOT = Path(__file__).parents[1]
 OUTPUT = ROOT / "build" / "power.json"
 # One specimen's whole battery; a check bounds its own time.
 AT_MOST_SECONDS = 900
-WORKERS = 2
+# They wait more than they work.
+WORKERS = 6
 
 # Of one run: backend -> check id -> outcome.
 Outcomes = dict[str, dict[str, str]]
@@ -117,6 +118,7 @@ def battery(
                 "pytest",
                 "testbed/battery",
                 "-q",
+                "--tb=native",
                 "-p",
                 "no:cacheprovider",
                 "-W",

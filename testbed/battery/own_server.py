@@ -108,6 +108,7 @@ class OwnServer:
         docker = self._docker()
         if docker.status == "paused":
             docker.unpause()
+            docker.reload()
         if self._network is not None and self.name not in docker.attrs["NetworkSettings"]["Networks"]:
             self._network.connect(self.id)
         if docker.status != "running":

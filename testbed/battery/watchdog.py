@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import sys
 import threading
@@ -29,6 +30,10 @@ ANSWER = 5.0
 RESCUES: pytest.StashKey[list[Callable[[], None]]] = pytest.StashKey()
 
 
+_HUNG: pytest.StashKey[bool] = pytest.StashKey()
+_STATUS: pytest.StashKey[int] = pytest.StashKey()
+
+
 class HungError(Exception):
     """Raised in the middle of whatever the main thread waits for."""
 
@@ -45,6 +50,28 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """A test may say for itself how long it takes."""
     config.addinivalue_line("markers", "within(seconds): it hangs if it takes longer")
+    # The first to be registered is the last to be done.
+    config.add_cleanup(lambda: _end_with(config.stash.get(_STATUS, None)))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_sessionfinish(session: pytest.Session) -> Generator[None, object, object]:
+    """Remembers how the run ended, if something in it hung."""
+    result = yield
+    if _HUNG in session.config.stash:
+        session.config.stash[_STATUS] = int(session.exitstatus)
+    return result
+
+
+def _end_with(status: int | None) -> None:
+    """End the process, where a thread that still hangs would keep it for ever: all has been told by now."""
+    main = threading.main_thread()
+    left = [thread for thread in threading.enumerate() if not thread.daemon and thread is not main]
+    for thread in left if status is not None else ():
+        thread.join(AGAIN)
+        if thread.is_alive():
+            sys.stdout.flush()
+            os._exit(status or 1)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -122,7 +149,7 @@ class Watchdog:
     def _watch(self) -> None:
         if self._over.wait(self._seconds):
             return
-        self.has_barked = True
+        self.has_barked = self._item.config.stash[_HUNG] = True
         self._tell("stacks of all threads", stacks())
         databases = self._databases()
         for database in databases:
