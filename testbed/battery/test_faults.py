@@ -57,9 +57,9 @@ CUT_OFF = {
 # Whether SQLAlchemy knows that the connection of a statement is lost when the server was stopped meanwhile.
 STOP_IS_KNOWN_AS_LOSS = {"postgresql": True, "mysql": False}
 # A driver's own limits, in its own units, and how short they are made here.
-LIMITS = {
-    "postgresql": {"connect_timeout": 2, "tcp_user_timeout": 1000},
-    "mysql": {"connect_timeout": 1, "read_timeout": 1, "write_timeout": 1},
+LIMITS: dict[str, dict[str, float]] = {
+    "postgresql": {"connect_timeout": 2, "tcp_user_timeout": 500},
+    "mysql": {"connect_timeout": 1, "read_timeout": 0.5, "write_timeout": 0.5},
 }
 # What the server needs for itself, as baked, with the 64 MB that are left for the checks.
 ROOM = {"postgresql": (40 + 64) * MEGABYTE, "mysql": (141 + 64) * MEGABYTE}
@@ -137,7 +137,7 @@ def shorten_limits(trial: Trial, app: Flask, backend: Backend) -> None:
     def connect(_dialect: object, _record: object, _args: object, options: dict[str, Any]) -> None:
         for name, most in LIMITS[backend.name].items():
             if options.get(name):
-                options[name] = min(int(options[name]), most)
+                options[name] = min(type(most)(options[name]), most)
 
     event.listen(trial.engine(app), "do_connect", connect)
 

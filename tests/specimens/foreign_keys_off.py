@@ -34,6 +34,6 @@ def create_app(config: Mapping[str, Any]) -> Flask:
     app = make_app(config)
     if not CORRECTED:
         url = app.extensions["engine"].url
-        app.extensions["engine"] = create_engine(url, **OPTIONS[url.get_backend_name()])
+        app.extensions["engine"] = create_engine(url, **OPTIONS.get(url.get_backend_name(), {}))
     app.teardown_appcontext(lambda _: session.remove())
     return app

@@ -28,7 +28,7 @@ session = scoped_session(new_session)
 
 def create_app(config: Mapping[str, Any]) -> Flask:
     app = make_app(config)
-    if not CORRECTED:
+    if not CORRECTED and app.extensions["engine"].dialect.name == "sqlite":
         engine = app.extensions["engine"] = create_engine(config["DATABASE_URI"])
         with engine.connect() as connection:
             connection.execute(text("PRAGMA foreign_keys = ON"))

@@ -31,5 +31,5 @@ OPTIONS: dict[str, dict[str, Any]] = {
 
 
 def create_app(config: Mapping[str, Any]) -> Flask:
-    options = OPTIONS[make_url(config["DATABASE_URI"]).get_backend_name()]
+    options = OPTIONS.get(make_url(config["DATABASE_URI"]).get_backend_name(), {})
     return app.create_app({**config, "DATABASE_ENGINE_OPTIONS": {} if CORRECTED else options})

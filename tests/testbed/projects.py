@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 # Far more than any of them needs.
 WITHIN = 60.0
+
+
+def _hear_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @dataclass
@@ -52,6 +57,8 @@ class Project:
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
+            # A shell starts what runs in the background deaf to Ctrl-C, and all that it starts.
+            preexec_fn=_hear_interrupts,  # noqa: PLW1509 - it takes no lock
         )
 
     def run(self, *options: str, **environment: str) -> Outcome:
