@@ -21,11 +21,11 @@ test-sqlite: $(READY) ## Test on one backend
 	$(PYTEST) --backend sqlite $(EVIDENCE)
 
 .PHONY: test-postgresql
-test-postgresql: $(READY) have-engine ## the same
+test-postgresql: $(READY) have-engine ## Test on one backend
 	$(PYTEST) --backend postgresql $(EVIDENCE)
 
 .PHONY: test-mysql
-test-mysql: $(READY) have-engine ## the same
+test-mysql: $(READY) have-engine ## Test on one backend
 	$(PYTEST) --backend mysql $(EVIDENCE)
 
 .PHONY: test-all

@@ -11,7 +11,9 @@ factory calls, says what it talks to::
 
 The idea and the names are those of a public-domain Flask snippet by Dan Jacob (2010), with
 remarks by Amit Matani, sebastianmarkow and Donald Curtis. To copy it, take this module and
-``engines.py``, which holds what each database needs of its engine.
+``engines.py``, which holds what each database needs of its engine; they are written for Flask
+3.0 and SQLAlchemy 2.1, or newer. ``init_engine`` wraps the app's ``wsgi_app`` and its
+``do_teardown_appcontext``: WSGI middleware that you add afterwards is around them.
 """
 
 from __future__ import annotations
@@ -65,7 +67,7 @@ class Binding:
         self.session_options: Mapping[str, Any] = {}
 
     def bind(self, engine: Engine | None) -> None:
-        """Dispose of the engine that was bound; its sessions are stale from here on."""
+        """Take this engine, or none; dispose of the one before, whose sessions are stale then."""
         replaced, self.engine = self.engine, engine
         if engine is not None:
             _live[engine] = self
@@ -75,7 +77,8 @@ class Binding:
             replaced.dispose()
 
     def _revive(self, engine: Engine) -> None:
-        # An engine that was disposed of may connect again; a replaced one is nobody's.
+        # An engine that its user disposed of may connect again, and then counts again outside
+        # contexts; one that was replaced is nobody's.
         if engine is self.engine:
             _live[engine] = self
 
@@ -368,9 +371,10 @@ _inherited: list[object] = []
 def _start_anew() -> None:
     """In a forked child, neither use nor close what the parent has open."""
     engines, sessions = dict(_live), dict(db_session.registry.registry)
+    # Kept, so that no finalizer closes what both processes hold.
     _inherited.append((sessions, [engine.pool for engine in engines]))
     for session in sessions.values():
-        session.binding = Binding()
+        session.binding = Binding()  # that of no engine: whoever still holds it finds it stale
     db_session.registry.registry.clear()
     for engine, binding in engines.items():
         engine.dispose(close=False)

@@ -13,8 +13,6 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import psycopg2
-from psycopg2.extensions import POLL_OK, POLL_READ, POLL_WRITE, set_wait_callback
 from sqlalchemy import URL, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -135,6 +133,9 @@ def bound_psycopg2_waits(seconds: float) -> None:
     out): its kernel still acknowledges. The connection is closed and ``OperationalError``
     raised. Longer than ``statement_timeout``, or every slow statement loses its connection.
     """
+    # Here, since nothing else needs the driver of a database that may not be used.
+    import psycopg2  # noqa: PLC0415
+    from psycopg2.extensions import POLL_OK, POLL_READ, POLL_WRITE, set_wait_callback  # noqa: PLC0415
 
     def wait(connection: psycopg2.extensions.connection) -> None:
         events = {POLL_READ: select.POLLIN, POLL_WRITE: select.POLLOUT}

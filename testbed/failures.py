@@ -12,6 +12,7 @@ import pytest
 
 from testbed import stash
 from testbed.backends import BACKENDS
+from testbed.subjects import subject_options
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -63,7 +64,8 @@ def rerun_command(item: pytest.Item, backend: Backend) -> str:
     settings = [f"{name}={shlex.quote(os.environ[name])}" for name in images if os.environ.get(name)]
     python = Path(sys.executable)
     program = str(python.relative_to(directory)) if python.is_relative_to(directory) else str(python)
-    command = [program, "-m", "pytest", "--backend", backend.name, "--keep-failed", test]
+    subject = subject_options(item.config)
+    command = [program, "-m", "pytest", "--backend", backend.name, *subject, "--keep-failed", test]
     return " ".join([*settings, shlex.join(command)])
 
 

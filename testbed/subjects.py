@@ -40,6 +40,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def subject_options(config: pytest.Config) -> list[str]:
+    """What the command line said of the subject, to be said again."""
+    given = [(name, config.getoption(name)) for name in ("app", "session", "uri_key", "uri_env")]
+    words = [word for name, value in given if value for word in (f"--{name.replace('_', '-')}", value)]
+    return [*words, *(["--promises"] if config.getoption("promises") else [])]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Refuse to run checks of nothing, once and before any of them."""
+    if any(item.get_closest_marker("check") for item in items):
+        subject_of(config)
+
+
 def option(config: pytest.Config, name: str) -> str:
     """What the command line says, else what the configuration file says."""
     return config.getoption(name) or config.getini(name)  # type: ignore[no-any-return]

@@ -26,6 +26,10 @@ def blocks(language: str) -> list[str]:
     return found
 
 
+def test_it_has_no_gaps() -> None:
+    assert "@@" not in README
+
+
 def test_the_test_in_it_passes(
     backend: Backend, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
