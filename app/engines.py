@@ -121,7 +121,8 @@ def make_engine(uri: str | URL, *, directory: str | PathLike[str] | None = None,
         event.listen(engine, "connect", _write_ahead)
     if backend == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
-        event.listen(engine, "begin", _begin_sqlite)
+        if settings.get("isolation_level") != "AUTOCOMMIT":
+            event.listen(engine, "begin", _begin_sqlite)
     _close_what_comes_back_late(engine)
     return engine
 

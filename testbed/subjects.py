@@ -48,8 +48,10 @@ def subject_options(config: pytest.Config) -> list[str]:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Refuse to run checks of nothing, once and before any of them."""
-    if any(item.get_closest_marker("check") for item in items):
+    """Refuse to try nothing, once and before any check."""
+    if any(
+        "trial" in getattr(item, "fixturenames", ()) and item.get_closest_marker("check") for item in items
+    ):
         subject_of(config)
 
 

@@ -175,8 +175,8 @@ def meet(meeting: Meeting, backends: str, shared: Mapping[str, str], *, full: bo
     return meeting
 
 
-def idle(meetings: list[Meeting], recording: set[str]) -> list[str]:
-    """The checks that caught no specimen on a backend where they were run."""
+def idle(meetings: list[Meeting], blameless: Mapping[str, set[str]]) -> list[str]:
+    """The checks that caught no specimen on a backend where they were run, and could have."""
     ran: dict[str, set[str]] = {}
     caught: dict[str, set[str]] = {}
     for meeting in meetings:
@@ -189,20 +189,21 @@ def idle(meetings: list[Meeting], recording: set[str]) -> list[str]:
     return [
         f"{check} on {', '.join(sorted(missing))}"
         for check, backends in sorted(ran.items())
-        if check not in recording and (missing := backends - caught.get(check, set()))
+        if (missing := backends - caught.get(check, set()) - blameless.get(check, set()))
     ]
 
 
-def recording_checks() -> set[str]:
-    """The checks that state what a backend does by nature: no binding can fail them."""
-    found: set[str] = set()
+def blameless_checks() -> dict[str, set[str]]:
+    """The backends on which a check states what they do by nature: no binding can fail it there."""
+    found: dict[str, set[str]] = {}
     package = importlib.import_module("testbed.battery")
     for module in pkgutil.iter_modules(package.__path__):
         if module.name.startswith("test_"):
             for value in vars(importlib.import_module(f"testbed.battery.{module.name}")).values():
                 for mark in getattr(value, "pytestmark", ()):
-                    if mark.name == "check" and getattr(mark.args[0], "records", False):
-                        found.add(mark.args[0].id)
+                    if mark.name == "check":
+                        it = mark.args[0]
+                        found[it.id] = set(ALL if it.records else it.unfailable)
     return found
 
 
@@ -248,7 +249,7 @@ def main() -> int:
     finally:
         run.close()
     got_away = [it.name for it in meetings if it.complaints]
-    powerless = [] if options.specimens else idle(meetings, recording_checks())
+    powerless = [] if options.specimens else idle(meetings, blameless_checks())
     OUTPUT.parent.mkdir(exist_ok=True)
     document = {"specimens": [as_json(it) for it in meetings], "caught_nothing": powerless}
     OUTPUT.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")

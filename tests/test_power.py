@@ -45,9 +45,10 @@ def test_a_backend_that_was_not_run_is_a_complaint() -> None:
 
 
 def test_a_check_that_catches_nothing_is_told_unless_it_only_records() -> None:
-    assert idle([meeting("passed")], set()) == [f"{CHECK} on sqlite"]
-    assert idle([meeting("failed")], set()) == []
-    assert idle([meeting("passed")], {CHECK}) == []
+    assert idle([meeting("passed")], {}) == [f"{CHECK} on sqlite"]
+    assert idle([meeting("failed")], {}) == []
+    assert idle([meeting("passed")], {CHECK: {"sqlite"}}) == []
+    assert idle([meeting("passed")], {CHECK: {"mysql"}}) == [f"{CHECK} on sqlite"]
 
 
 def test_a_specimen_that_does_not_exist_is_named() -> None:

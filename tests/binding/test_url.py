@@ -77,3 +77,14 @@ def test_an_option_replaces_the_default_of_its_name() -> None:
 
     assert arguments["charset"] == "latin1"
     assert engine.pool._pre_ping is False  # noqa: SLF001 - no public way to ask
+
+
+def test_an_engine_that_commits_by_itself_does_so_on_sqlite_too() -> None:
+    engine = make_engine("sqlite://", isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.exec_driver_sql("CREATE TABLE t (x INTEGER)")
+        connection.exec_driver_sql("INSERT INTO t VALUES (1)")
+
+    with engine.connect() as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM t").scalar() == 1
+    engine.dispose()
