@@ -25,7 +25,7 @@ import weakref
 from contextvars import ContextVar, copy_context
 from typing import TYPE_CHECKING, Any, cast
 
-from flask import current_app, has_app_context
+from flask import has_app_context
 from flask.globals import app_ctx
 from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
     from flask import Flask
+    from flask.ctx import AppContext
     from sqlalchemy import URL, Connection, Engine
 
 log = logging.getLogger(__name__)
@@ -148,11 +149,11 @@ def _binding_of(app: Flask) -> Binding:
 
 def _binding() -> Binding:
     """Return the binding of the current context or response; else the only live one."""
-    if has_app_context():
-        binding: Binding | None = current_app.extensions.get("database")
+    if (context := _current_context()) is not None:
+        binding: Binding | None = context.app.extensions.get("database")
         if binding is None:
             message = (
-                f"App {current_app.name!r} has no engine. Call init_engine(uri, app=app) in its factory."
+                f"App {context.app.name!r} has no engine. Call init_engine(uri, app=app) in its factory."
             )
             raise UnboundError(message)
         return binding
@@ -169,6 +170,11 @@ def _binding() -> Binding:
         )
         raise UnboundError(message)
     return bindings[0]
+
+
+def _current_context() -> AppContext | None:
+    """Return the context itself: a proxy would stand for another one later."""
+    return app_ctx._get_current_object() if has_app_context() else None  # type: ignore[attr-defined] # noqa: SLF001 - a proxy's documented method
 
 
 # --- Sessions ---------------------------------------------------------------------------------
@@ -206,8 +212,7 @@ class BoundSessionmaker(sessionmaker[BoundSession]):
         if options.get("bind") is not None:
             return super().__call__(**options)
         binding = _binding()
-        options["bind"] = binding.engine
-        session = super().__call__(**{**binding.session_options, **options})
+        session = super().__call__(**{**binding.session_options, **options, "bind": binding.engine})
         session.binding = binding
         return session
 
@@ -239,9 +244,7 @@ def _current_scope() -> object:
 
     The objects are the keys, never their ids, which Python uses again.
     """
-    if has_app_context():
-        return app_ctx._get_current_object()  # type: ignore[attr-defined] # noqa: SLF001 - a proxy's documented method
-    return _response.get() or _thread.scope
+    return _current_context() or _response.get() or _thread.scope
 
 
 class ScopeRegistry(ScopedRegistry[BoundSession]):
