@@ -25,7 +25,6 @@ import weakref
 from contextvars import ContextVar, copy_context
 from typing import TYPE_CHECKING, Any, cast
 
-from flask import has_app_context
 from flask.globals import app_ctx
 from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError
@@ -174,7 +173,10 @@ def _binding() -> Binding:
 
 def _current_context() -> AppContext | None:
     """Return the context itself: a proxy would stand for another one later."""
-    return app_ctx._get_current_object() if has_app_context() else None  # type: ignore[attr-defined] # noqa: SLF001 - a proxy's documented method
+    try:
+        return app_ctx._get_current_object()  # type: ignore[attr-defined,no-any-return] # noqa: SLF001 - a proxy's documented method
+    except RuntimeError:
+        return None
 
 
 # --- Sessions ---------------------------------------------------------------------------------
@@ -212,7 +214,7 @@ class BoundSessionmaker(sessionmaker[BoundSession]):
         if options.get("bind") is not None:
             return super().__call__(**options)
         binding = _binding()
-        session = super().__call__(**{**binding.session_options, **options, "bind": binding.engine})
+        session = self.class_(**{**self.kw, **binding.session_options, **options, "bind": binding.engine})
         session.binding = binding
         return session
 
@@ -337,12 +339,14 @@ class _Body:
     next request would take that context for its own and never tear it down.
     """
 
+    _chunks: Iterable[bytes] | None = None
+
     def __init__(self, response: _Response, wsgi_app: WSGIApplication, *request: Any) -> None:
         self._response = response
         self._context = copy_context()
         self._context.run(_response.set, response)
-        self._chunks = self._context.run(wsgi_app, *request)
-        self._iterator = self._context.run(iter, self._chunks)
+        chunks = self._chunks = self._context.run(wsgi_app, *request)
+        self._iterator = self._context.run(iter, chunks)
 
     def __iter__(self) -> Iterator[bytes]:
         return self
@@ -355,16 +359,17 @@ class _Body:
             raise
 
     def close(self) -> None:
-        """End the body and the session that it opened; the server calls this."""
+        """End the body and the session that it opened; the server calls this. Once is enough."""
+        chunks, self._chunks = self._chunks, None
         try:
-            if hasattr(self._chunks, "close"):
-                self._context.run(self._chunks.close)
+            if chunks is not None and hasattr(chunks, "close"):
+                self._context.run(chunks.close)
         finally:
             db_session.registry.end(self._response)
 
     def __del__(self) -> None:
         # A generator that is collected outside its context could not pop what it pushed.
-        if hasattr(self, "_chunks"):
+        if self._chunks is not None:
             self.close()
 
 

@@ -6,7 +6,7 @@ import gc
 from typing import TYPE_CHECKING
 
 import pytest
-from flask import Flask, stream_with_context
+from flask import Flask, Response, stream_with_context
 from sqlalchemy import text
 from werkzeug.test import EnvironBuilder
 
@@ -47,6 +47,23 @@ def app(make_app: Callable[..., Flask]) -> Flask:
 def start(app: Flask, path: str) -> Iterator[bytes]:
     """Call the app as a server would, without asking for the first chunk."""
     return iter(app.wsgi_app(EnvironBuilder(path).get_environ(), lambda *_: lambda _: None))
+
+
+def test_what_is_called_when_a_response_closes_is_called_once(app: Flask) -> None:
+    closed = []
+
+    @app.get("/closing")
+    def closing() -> Response:
+        response = Response("ok")
+        response.call_on_close(lambda: closed.append(1))
+        return response
+
+    body = start(app, "/closing")
+    body.close()  # type: ignore[attr-defined]
+    del body
+    gc.collect()
+
+    assert closed == [1]
 
 
 @pytest.mark.parametrize("path", ["/bare", "/wrapped"])
