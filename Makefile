@@ -55,12 +55,26 @@ soak: $(READY) have-engine ## Run the battery 20 times in random order: no false
 
 .PHONY: mutants
 mutants: $(READY) ## Break app/database.py in every small way: the tests must notice
-	$(BIN)/python -m mutmut run
-	$(BIN)/python -m mutmut results
+	@mkdir -p build
+	$(BIN)/python -m mutmut run >build/mutants.log 2>&1 || { tail -20 build/mutants.log; exit 1; }
+	$(BIN)/python -m tests.mutants
+
+.PHONY: bench
+bench: $(VENV)/.bench have-engine ## Time everything against what could be used instead; write build/bench.json and docs/bench
+	$(PYTEST) --quiet tests/bench
+	$(BIN)/python -m bench
 
 .PHONY: test-stack
-test-stack: $(READY) have-engine ## Test what docker compose up starts
+test-stack: $(VENV)/.stack have-engine ## Test what docker compose up starts
 	$(PYTEST) tests/stack
+
+.PHONY: test-browser
+test-browser: $(VENV)/.stack have-engine ## Try its page as a person would, in a real browser
+	$(PYTEST) tests/browser
+
+.PHONY: conformance
+conformance: $(READY) have-engine ## Put other bindings and other people's apps through the battery: docs/conformance.md
+	$(BIN)/python -m tests.conformance
 
 .PHONY: run
 run: $(READY) ## Serve the ledger on SQLite alone at http://localhost:8000; needs no Docker
@@ -84,7 +98,7 @@ have-engine:
 	  { echo "No Docker engine answers; make engine fetches one (ENGINE=no refuses)."; $(MAKE) engine; }
 
 .PHONY: lint
-lint: $(READY) ## Check style, types, Dockerfiles, shell scripts, workflows and compose.yaml
+lint: $(READY) $(VENV)/.bench $(VENV)/.stack ## Check style, types, Dockerfiles, shell scripts, workflows and compose.yaml
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
@@ -98,6 +112,8 @@ lock: $(READY) ## Choose the versions in requirements*.txt anew
 	$(LOCK) --upgrade --group app -o requirements.txt
 	$(LOCK) --upgrade --group lint -o requirements-dev.txt
 	$(LOCK) --resolution lowest-direct --group test -o requirements-lowest.txt
+	$(LOCK) --upgrade -c requirements-dev.txt --group bench -o requirements-bench.txt
+	$(LOCK) --upgrade -c requirements-dev.txt --group stack -o requirements-stack.txt
 
 # The environment that all of the above run in, made anew when what it holds is said to change.
 $(READY): $(REQUIREMENTS) pyproject.toml
@@ -105,4 +121,9 @@ $(READY): $(REQUIREMENTS) pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(REQUIREMENTS)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# What a few commands need besides.
+$(VENV)/.%: requirements-%.txt $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from testbed import stash
 from testbed.backend import Backend
-from testbed.subjects import PROMISES, promises
+from testbed.subjects import LACKS, lacking
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _COUNTS = pytest.StashKey[Counter[str]]()
+_TOLD = pytest.StashKey[bool]()
 
 
 @pytest.hookimpl(trylast=True)
@@ -33,6 +34,28 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = kept
         config.hook.pytest_deselected(items=left_out)
     config.stash[_COUNTS] = counts
+    if (controller := config.stash.get(stash.CONTROLLER, None)) is not None:
+        controller.ask("not applicable", counts)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Has the workers of a parallel run say what they left out; all leave out the same."""
+    if (workers := config.stash.get(stash.WORKERS, None)) is not None:
+        workers.answers["not applicable"] = lambda counts: config.stash.setdefault(_COUNTS, counts) and None
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_node_collection_finished(node: Any) -> None:
+    """Tells it when the first worker knows: nothing is collected by who leads them."""
+    if node.config.stash.get(_TOLD, False):
+        return
+    node.config.stash[_TOLD] = True
+    if (reporter := node.config.pluginmanager.get_plugin("terminalreporter")) is not None:
+        if reporter.isatty:  # pytest-xdist's own line is to be written over.
+            reporter.rewrite("", erase=True)
+            reporter.rewrite("")
+        for line in pytest_report_collectionfinish(node.config):
+            reporter.write_line(line)
 
 
 def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
@@ -49,12 +72,8 @@ def _missing(config: pytest.Config, item: pytest.Item) -> str:
     backend = callspec.params.get("backend") if callspec is not None else None
     if not marks or not isinstance(backend, Backend):
         return ""
-    missing = {name for mark in marks for name in mark.args} - set(_capabilities(config, backend))
-    if PROMISES in missing:
-        if not promises(config):
-            return "the subject does not promise it"
-        missing.remove(PROMISES)
-    return f"{backend.name} lacks {', '.join(sorted(missing))}" if missing else ""
+    needed = {name for mark in marks for name in mark.args}
+    return lacking(config, needed) or backend.lacks(needed - LACKS.keys(), _capabilities(config, backend))
 
 
 def _capabilities(config: pytest.Config, backend: Backend) -> Iterable[str]:

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from testbed.connections import Connection
+    from testbed.watching import Built, Watch
 
 # Databases of runs are called this, and nothing that is called otherwise is ever dropped.
-NAME_PATTERN = "^testbed_[0-9a-f]{12}(_[a-z0-9]+)?$"
+NAME_PATTERN = "^testbed_[0-9a-f]{12}(_[a-z0-9]+)*$"
+
+
+def new_name() -> str:
+    """A name for a run that no other has, here or anywhere."""
+    return f"testbed_{secrets.token_hex(6)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +93,11 @@ class Backend:
     objects: str
     """Answers everything in the database: (name, definition, statement that drops it, table to empty).
 
-    The name is NULL where coming and going mean nothing, the statement where a thing goes with another.
+    The name is NULL where coming and going mean nothing, the statement where a thing goes with another. That
+    of a trigger begins with `trigger`, that of a rule with `rule`.
     """
+    watch: Callable[[Connection, Built], Watch | None]
+    """What tells in one question what was written since; None where this server does not."""
     empty: Callable[[Sequence[str]], Sequence[str]]
     """The statements that delete the rows of these tables, whatever their foreign keys."""
     identities: str
@@ -104,6 +114,14 @@ class Backend:
     activity: str
     """What a person reads when something hangs: each session here, what it does and for whom it waits."""
 
+    def lacks(self, needs: Iterable[str], has: Iterable[str] | None = None) -> str:
+        """Why something that needs these capabilities does not apply here; nothing where it does.
+
+        `has` are those of its server, where that has been asked for.
+        """
+        missing = set(needs) - set(self.capabilities if has is None else has)
+        return f"{self.name} lacks {', '.join(sorted(missing))}" if missing else ""
+
 
 def ask(statement: str) -> Callable[[Connection], list[OpenTransaction]]:
     """For a server that lists its transactions: as (session, what it does)."""
@@ -112,6 +130,11 @@ def ask(statement: str) -> Callable[[Connection], list[OpenTransaction]]:
         return [OpenTransaction(str(session), str(detail)) for session, detail in connection.rows(statement)]
 
     return transactions
+
+
+def quoted(text: str) -> str:
+    """The text as a literal."""
+    return "'{}'".format(text.replace("'", "''"))
 
 
 def delete_one_by_one(begin: str) -> Callable[[Sequence[str]], Sequence[str]]:

@@ -77,8 +77,11 @@ class Checkouts:
         """Closes the connection and empties its place in the pool, in whatever state its user left it."""
         connection = checkout.connection()
         if connection is not None:
+            detached = connection.dbapi_connection if checkout.detached else None
             with contextlib.suppress(Exception):
                 connection.invalidate()
+                if detached is not None:  # No pool closes it.
+                    detached.close()
         with self._lock:
             self._out = {key: out for key, out in self._out.items() if out is not checkout}
 

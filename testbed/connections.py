@@ -10,7 +10,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from sqlalchemy.engine import URL, Dialect
-    from sqlalchemy.engine.interfaces import DBAPIConnection
+    from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
+
+
+# Drivers that send several statements at once, and whether they tell what each but the last has answered.
+AT_ONCE = {"psycopg2": False, "pymysql": True}
 
 
 class Connection:
@@ -33,6 +37,11 @@ class Connection:
         self._dialect: Dialect = url.get_dialect()()
         self._dialect.dbapi = url.get_dialect().import_dbapi()
         self._dbapi: DBAPIConnection | None = None
+        self._answers_all = AT_ONCE.get(self._dialect.driver, False)
+        self.opened = 0
+        """How often: what a server tells of its session is of this one only."""
+        self.executed = 0
+        """How many statements, by whomever."""
 
     def rows(self, statement: str) -> list[tuple[Any, ...]]:
         """What the statement answers, be it nothing; the driver's errors go through."""
@@ -45,6 +54,12 @@ class Connection:
                 self.close()
         self._dbapi = self._open()
         return self._execute(self._dbapi, statement)
+
+    def batch(self, statements: Sequence[str]) -> list[tuple[Any, ...]]:
+        """Executes all, in one round trip where the driver can; what the last of them with rows answers."""
+        together = ["; ".join(statements)] if self._dialect.driver in AT_ONCE else statements
+        answers = [self.rows(statement) for statement in together]
+        return next((rows for rows in reversed(answers) if rows), [])
 
     def run(self, statements: Sequence[str]) -> None:
         """Executes one after the other."""
@@ -61,6 +76,7 @@ class Connection:
     def _open(self) -> DBAPIConnection:
         args, options = self._dialect.create_connect_args(self.url)
         connection = self._dialect.connect(*args, **{**options, **self._options})
+        self.opened += 1
         try:
             self._dialect.set_isolation_level(connection, "AUTOCOMMIT")
             for statement in self.setup:
@@ -74,13 +90,13 @@ class Connection:
         dbapi = self._dialect.loaded_dbapi
         return isinstance(error, dbapi.Error) and self._dialect.is_disconnect(error, self._dbapi, None)
 
-    @staticmethod
-    def _execute(connection: DBAPIConnection, statement: str) -> list[tuple[Any, ...]]:
+    def _execute(self, connection: DBAPIConnection, statement: str) -> list[tuple[Any, ...]]:
+        self.executed += 1
         begun, error = time.monotonic(), None
         cursor = connection.cursor()
         try:
             cursor.execute(statement)
-            return [tuple(row) for row in cursor.fetchall()] if cursor.description else []
+            return self._answer(cursor)
         except Exception as raised:
             error = raised
             raise
@@ -88,3 +104,13 @@ class Connection:
             cursor.close()
             if Connection.listener is not None:
                 Connection.listener(connection, statement, begun, error)
+
+    def _answer(self, cursor: DBAPICursor) -> list[tuple[Any, ...]]:
+        rows = _rows(cursor)
+        while self._answers_all and cursor.nextset():
+            rows = _rows(cursor) or rows
+        return rows
+
+
+def _rows(cursor: DBAPICursor) -> list[tuple[Any, ...]]:
+    return [tuple(row) for row in cursor.fetchall()] if cursor.description else []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import socket
 import threading
@@ -23,12 +24,15 @@ from testbed.reaper import BACKEND_LABEL, RUN_LABEL
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from docker.models.containers import Container as DockerModel
     from testcontainers.core.docker_client import DockerClient
 
     import docker
     from testbed.backend import Backend, Recipe
 
 OWNER_LABEL = "testbed.owner"
+STAYS_LABEL = "testbed.stays"
+REMOVE = "python -m testbed.servers remove"
 # Docker cannot change a label, but it can change a name.
 KEPT_PREFIX = "testbed-kept-"
 LOOPBACK = frozenset({"localhost", "127.0.0.1"})
@@ -37,8 +41,11 @@ LOOPBACK = frozenset({"localhost", "127.0.0.1"})
 class Container:
     """A running container of this run; `remove` it."""
 
-    def __init__(self, backend: Backend, recipe: Recipe, container: DockerContainer, source: str) -> None:
+    def __init__(
+        self, backend: Backend, recipe: Recipe, container: DockerContainer, source: str, *, stays: bool
+    ) -> None:
         self.source = source
+        self.stays = stays
         self._backend = backend
         self._recipe = recipe
         self._container = container
@@ -54,8 +61,11 @@ class Container:
         flags: Sequence[str] = (),
         size: int | None = None,
         port: int | None = None,
+        stays: bool = False,
     ) -> Container:
         """Starts one, without waiting for the server in it; its image is baked first if need be.
+
+        One that `stays` is no run's: it is found again by what it is, and the one that is there is used.
 
         A test may want more `flags` for its server, a bound on the `size` of its data in bytes, and a `port`
         of this machine that stays the same when the container is started again.
@@ -64,12 +74,17 @@ class Container:
         if recipe is None:
             message = f"{backend.name} runs in no container"
             raise ValueError(message)
-        sweep(client)
         tag, base = images.bake(client, backend, recipe, tell)
+        labels = {RUN_LABEL: run, BACKEND_LABEL: backend.name, OWNER_LABEL: str(Owner.of(os.getpid()))}
+        if stays:
+            kind = _kind(client, tag, recipe, (*flags, size, port))
+            if found := _kept(client, kind):
+                return cls(backend, recipe, _attached(found), _kept_source(base, found.short_id), stays=True)
+            labels = {STAYS_LABEL: kind, BACKEND_LABEL: backend.name}
         container = DockerContainer(tag).with_command([*recipe.command, *flags])
         _expose(container, recipe.port, port)
         container.with_kwargs(
-            labels={RUN_LABEL: run, BACKEND_LABEL: backend.name, OWNER_LABEL: str(Owner.of(os.getpid()))},
+            labels=labels,
             mounts=[
                 Mount(path, source="", type="tmpfs", tmpfs_size=size, tmpfs_mode=0o1777)
                 for path in recipe.memory
@@ -81,12 +96,9 @@ class Container:
         except APIError as error:
             message = f"{backend.name}: the container does not start: {error.explanation or error}"
             raise ServerError(message) from None
-        return cls(
-            backend,
-            recipe,
-            container,
-            f"{base}, throwaway container {container.get_wrapped_container().short_id}",
-        )
+        short = container.get_wrapped_container().short_id
+        source = _kept_source(base, short) if stays else f"{base}, throwaway container {short}"
+        return cls(backend, recipe, container, source, stays=stays)
 
     @property
     def address(self) -> tuple[str, int]:
@@ -128,23 +140,78 @@ class Container:
 
     def log(self, since: float) -> str:
         """What the server wrote since then; all there is, if it is gone."""
-        try:
-            output = self._container.get_wrapped_container().logs(since=since or None)
-        except (APIError, OSError) as error:
-            return f"(cannot be had: {error})"
-        return output.decode(errors="replace")
+        return _log(self._container.get_wrapped_container(), since)
 
     def keep(self, database: str) -> list[str]:
         """Lets it live on, under a name that says so; answers how to look into it and how to remove it."""
-        name = f"{KEPT_PREFIX}{self._backend.name}-{self.id[:12]}"
-        self._container.get_wrapped_container().rename(name)
+        wrapped = self._container.get_wrapped_container()
+        if self.stays:  # It is others' too.
+            name, remove = str(wrapped.name), REMOVE
+        else:
+            name = f"{KEPT_PREFIX}{self._backend.name}-{self.id[:12]}"
+            remove = f"docker rm -fv {name}"
+            wrapped.rename(name)
         look = self._recipe.client.replace("{container}", name).replace("{database}", database)
-        return [f"look:   {look}", f"log:    docker logs {name}", f"remove: docker rm -fv {name}"]
+        return [f"look:   {look}", f"log:    docker logs {name}", f"remove: {remove}"]
 
     def remove(self) -> None:
         """Kills it: there is nothing that a clean stop would save."""
         with contextlib.suppress(NotFound):
             self._container.stop()
+
+
+def remove_kept(client: docker.DockerClient) -> list[str]:
+    """Removes the servers that stayed, whoever uses them; answers what they were."""
+    found = client.containers.list(all=True, filters={"label": STAYS_LABEL}, ignore_removed=True)
+    for container in found:
+        with contextlib.suppress(NotFound):
+            container.remove(force=True, v=True)
+    return [f"{container.labels[BACKEND_LABEL]} {container.short_id}" for container in found]
+
+
+def _kind(client: docker.DockerClient, tag: str, recipe: Recipe, settings: Sequence[object]) -> str:
+    """What makes two servers the same: the image, and all that they are started with."""
+    what = (client.images.get(tag).id, recipe.command, tuple(settings), recipe.memory, recipe.port)
+    return hashlib.sha256(repr(what).encode()).hexdigest()[:16]
+
+
+def _kept(client: docker.DockerClient, kind: str) -> DockerModel | None:
+    labelled: dict[str, str | list[str] | bool] = {"label": f"{STAYS_LABEL}={kind}"}
+    found = client.containers.list(all=True, filters=labelled, ignore_removed=True)
+    return min(found, key=lambda container: str(container.attrs["Created"]), default=None)
+
+
+def _attached(found: DockerModel) -> DockerContainer:
+    container = DockerContainer(str(found.image.id) if found.image else "")
+    container._container = found  # noqa: SLF001 - testcontainers knows only those that it has started
+    return container
+
+
+def _kept_source(base: str, short: str) -> str:
+    return f"{base}, container {short}, which stays"
+
+
+def log_of(backend: Backend, container: str, since: float) -> str:
+    """What the server in the container of that id wrote since then; why it cannot be had, if it is gone."""
+    client = images.connect(backend)
+    try:
+        return _log(client.containers.get(container), since)
+    except (APIError, OSError) as error:
+        return _cannot_be_had(error)
+    finally:
+        client.close()
+
+
+def _log(container: DockerModel, since: float) -> str:
+    try:
+        output: bytes = container.logs(since=since or None)
+    except (APIError, OSError) as error:
+        return _cannot_be_had(error)
+    return output.decode(errors="replace")
+
+
+def _cannot_be_had(error: Exception) -> str:
+    return f"(cannot be had: {error})"
 
 
 class _WithoutRyuk:

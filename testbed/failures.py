@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+import threading
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +25,26 @@ if TYPE_CHECKING:
 
 # An attribute of a report, so that it goes where the report goes.
 LEAK_MARK = "testbed_leak"
+STOPPED = "kept what the first failure left (--keep-failed)"
+# Two workers may fail at once.
+_keeping = threading.Lock()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Has the workers of a parallel run say what is to be kept."""
+    if (workers := config.stash.get(stash.WORKERS, None)) is not None:
+        workers.answers["keep"] = partial(_keep_first, config)
+        workers.answers["is kept"] = lambda: stash.KEPT in config.stash
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> bool | None:
+    """Begins no test after the first failure that is kept, in whichever worker that was."""
+    controller = item.config.stash.get(stash.CONTROLLER, None)
+    if controller is None or not item.config.getoption("keep_failed") or not controller.ask("is kept"):
+        return None
+    item.session.shouldfail = STOPPED
+    return True
 
 
 @pytest.hookimpl(wrapper=True)
@@ -55,6 +77,19 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
             terminalreporter.write_line(line)
 
 
+def fail_for_leaks(item: pytest.Item, leaks: list[str]) -> None:
+    """Fail the test that left these open; one that has failed already is only told of them."""
+    from testbed.leaks import describe  # noqa: PLC0415 - SQLAlchemy is not for everybody
+
+    told = describe(leaks)
+    if failures := item.stash.get(stash.FAILURES, []):
+        # Why it failed is what matters: the leak may well be a consequence.
+        failures[0].sections.append(("left open", told))
+        return
+    item.stash[stash.LEAK] = told
+    pytest.fail(told, pytrace=False)
+
+
 def rerun_command(item: pytest.Item, backend: Backend) -> str:
     """Runs this test alone, from the directory that the tests were started in."""
     directory = item.config.invocation_params.dir
@@ -70,11 +105,18 @@ def rerun_command(item: pytest.Item, backend: Backend) -> str:
 
 
 def _keep(item: pytest.Item, server: Server) -> None:
-    if stash.KEPT in item.config.stash:
-        return
-    how = stash.run_of(item.config).keep(server)
-    item.config.stash[stash.KEPT] = [
-        f"{item.nodeid} failed; its {server.backend.name} is as it left it",
-        *how,
-    ]
-    item.session.shouldfail = "kept what the first failure left (--keep-failed)"
+    run = stash.run_of(item.config)
+    what = item.nodeid, server.backend.name, run.name
+    controller = item.config.stash.get(stash.CONTROLLER, None)
+    if controller is None:
+        _keep_first(item.config, *what)
+    else:
+        controller.ask("keep", *what)
+    item.session.shouldfail = STOPPED
+
+
+def _keep_first(config: pytest.Config, test: str, backend: str, database: str) -> None:
+    with _keeping:
+        if stash.KEPT not in config.stash:
+            how = stash.run_of(config).keep(backend, database)
+            config.stash[stash.KEPT] = [f"{test} failed; its {backend} is as it left it", *how]

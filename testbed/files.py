@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -27,14 +28,19 @@ class Directory:
     """Holds the database files of one run, which go with it."""
 
     def __init__(self, backend: Backend, name: str) -> None:
+        path = _parent() / name
+        path.mkdir(mode=0o700)
+        (path / OWNER_FILE).write_text(str(Owner.of(os.getpid())))
+        self._use(backend, path)
+
+    def _use(self, backend: Backend, path: Path) -> None:
         self.backend = backend
         self.capabilities = backend.capabilities | {"throwaway"}
         self.url: URL | None = None
-        self.path = _parent() / name
-        self.path.mkdir(mode=0o700)
-        (self.path / OWNER_FILE).write_text(str(Owner.of(os.getpid())))
-        self.source = f"files in {self.path}"
-        self.version = str(Connection(URL.create(backend.drivername)).rows(backend.version)[0][0])
+        self.path = path
+        self.source = f"files in {path}"
+        with contextlib.closing(Connection(URL.create(backend.drivername))) as connection:
+            self.version = str(connection.rows(backend.version)[0][0])
 
     def create(self, name: str) -> None:
         """Nothing is to be done: the file is made on first use."""

@@ -8,6 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from testbed import stash
+from testbed.drivers import with_driver
+from testbed.failures import fail_for_leaks
+from testbed.schema import schema_of
+from testbed.subjects import drivers_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,15 +31,10 @@ def server(backend: Backend, pytestconfig: pytest.Config) -> Server:
 def database_schema(pytestconfig: pytest.Config) -> Callable[[str], None] | None:
     """What makes the tables in an empty database when called with its URI; they stay, tests' rows do not.
 
-    By default the tables of the `metadata` in the configuration. Override it for tables that are made
-    otherwise; rows that it inserts are there for every test.
+    By default the tables of `--metadata`, or those that `--schema-command` makes. Override it for tables that
+    are made otherwise; rows that it inserts are there for every test.
     """
-    metadata = pytestconfig.getini("metadata")
-    if not metadata:
-        return None
-    from testbed.schema import create_all  # noqa: PLC0415
-
-    return create_all(metadata)
+    return schema_of(pytestconfig)
 
 
 @pytest.fixture
@@ -43,8 +42,6 @@ def database(
     request: pytest.FixtureRequest, server: Server, database_schema: Callable[[str], None] | None
 ) -> Iterator[Database]:
     """A clean database. When the test and all fixtures that use it are done, nothing may be left open."""
-    from testbed.leaks import describe  # noqa: PLC0415
-
     item: pytest.Item = request.node
     run = stash.run_of(request.config)
     item.stash[stash.BEGAN] = time.time(), server
@@ -58,19 +55,13 @@ def database(
     if not request.config.getoption("keep_failed"):
         for database in databases:
             run.probe.repair(database)
-    told = describe(leaks)
-    if failures := item.stash.get(stash.FAILURES, []):
-        # Why it failed is what matters: the leak may well be a consequence.
-        failures[0].sections.append(("left open", told))
-        return
-    item.stash[stash.LEAK] = told
-    pytest.fail(told, pytrace=False)
+    fail_for_leaks(item, leaks)
 
 
 @pytest.fixture
-def database_uri(database: Database) -> str:
+def database_uri(database: Database, pytestconfig: pytest.Config) -> str:
     """The URI, password and all, of a clean database: give it to the application under test."""
-    return database.uri
+    return with_driver(database.uri, drivers_of(pytestconfig))
 
 
 @pytest.fixture
@@ -90,6 +81,6 @@ def other_database(
 
 
 @pytest.fixture
-def other_database_uri(other_database: Database) -> str:
+def other_database_uri(other_database: Database, pytestconfig: pytest.Config) -> str:
     """The URI of the second one."""
-    return other_database.uri
+    return with_driver(other_database.uri, drivers_of(pytestconfig))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 from docker.errors import APIError, DockerException, ImageNotFound
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 # Docker answers a question at once or is not there.
 ANSWER_WITHIN = 2
 WORK_WITHIN = 300
+BASE_LABEL = "testbed.base"
 
 
 def connect(backend: Backend) -> docker.DockerClient:
@@ -54,6 +56,7 @@ def bake(
     except ImageNotFound:
         tell(f"testbed: baking {backend.name} from {base_name}, once ...")
         _build(client, backend, recipe, base_name, tag)
+        _remove_superseded(client, base_name, tag)
     return tag, base_name
 
 
@@ -78,6 +81,7 @@ def _build(client: docker.DockerClient, backend: Backend, recipe: Recipe, base: 
         path=str(recipes.folder(recipe)),
         tag=tag,
         buildargs={recipe.variable: base},
+        labels={BASE_LABEL: base},
         rm=True,
         forcerm=True,
         decode=True,
@@ -88,6 +92,14 @@ def _build(client: docker.DockerClient, backend: Backend, recipe: Recipe, base: 
             )
             raise ServerError(message)
         said = str(event.get("stream", "")).strip() or said
+
+
+def _remove_superseded(client: docker.DockerClient, base: str, tag: str) -> None:
+    """Removes what was baked from that base before, unless a container is still made of it."""
+    for image in client.images.list(filters={"label": f"{BASE_LABEL}={base}"}):
+        for old in {*image.tags} - {tag}:
+            with contextlib.suppress(APIError):
+                client.images.remove(old)
 
 
 def _repository_and_tag(name: str) -> tuple[str, str]:

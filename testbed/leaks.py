@@ -24,6 +24,11 @@ class Probe:
         self._sessions = Sessions()
         self._registry = Registry(session) if session else None
 
+    def know(self, session: str) -> None:
+        """That `scoped_session` is looked into from now on, where none was named before."""
+        if session and self._registry is None:
+            self._registry = Registry(session)
+
     def install(self) -> None:
         """Begins to listen to pools and sessions."""
         self._checkouts.install()

@@ -9,8 +9,11 @@ from testbed.backends import BACKENDS, UnknownBackendError, choose
 from testbed.parameters import backend_fixture
 
 pytest_plugins = [
+    "testbed.parallel",
     "testbed.fixtures",
     "testbed.subjects",
+    "testbed.schema",
+    "testbed.baseline",
     "testbed.applicability",
     "testbed.failures",
     "testbed.selection",
@@ -32,6 +35,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--keep-failed",
         action="store_true",
         help="stop at the first failure, leave its server and its rows, and tell how to connect",
+    )
+    group.addoption(
+        "--keep-servers",
+        action="store_true",
+        help="leave throwaway servers for the next run that wants the same;"
+        " `python -m testbed.servers remove` removes them",
     )
     parser.addini("backend", "backends to run on where --backend names none", type="args", default=["sqlite"])
     parser.addini(

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from testbed.backend import Backend
 
 POLL_EVERY = 0.02
+# To ask the engine takes its time from the server that is starting.
+LOOK_EVERY = 0.25
 END_OF_LOG = 5
 
 
@@ -46,6 +48,7 @@ def wait_until_ready(  # noqa: PLR0913  (each is a reason to stop waiting)
 
     So it does when `stopped` is set, by somebody who wants the server no more.
     """
+    look_again = time.monotonic() + LOOK_EVERY
     deadline = time.monotonic() + within
     while answer := _attempt(Connection(url, options=backend.login_options)):
         problem = ""
@@ -53,13 +56,15 @@ def wait_until_ready(  # noqa: PLR0913  (each is a reason to stop waiting)
             problem = f"refuses the log-in of {url.username or 'nobody'}: {answer}"
         elif stopped is not None and stopped.is_set():
             problem = "is wanted no more."
-        elif container is not None and container.has_ended():
+        elif container is not None and time.monotonic() >= look_again and container.has_ended():
             problem = "ended before it was ready."
         elif time.monotonic() >= deadline:
             problem = f"was not ready within {within:g} s: {answer}."
         if problem:
             message = f"{backend.name} ({where}) {problem}{end_of_log(container)}"
             raise ServerError(message)
+        if time.monotonic() >= look_again:
+            look_again = time.monotonic() + LOOK_EVERY
         time.sleep(POLL_EVERY)
 
 

@@ -56,6 +56,14 @@ class Reaper:
         """What there is of this backend stays."""
         self._say(f"keep {backend}")
 
+    def is_there(self) -> bool:
+        """Whether it can be relied upon."""
+        return self._process.poll() is None
+
+    def finish(self) -> None:
+        """What there is now is to be removed, and nothing else will come."""
+        self._say("finish")
+
     def dismiss(self, *, all_gone: bool) -> None:
         """The run is over. Should not all be gone, the reaper sees to it, and nobody waits for that."""
         if all_gone:
@@ -84,6 +92,7 @@ class _Told:
     kept: set[str] = field(default_factory=set)
     containers: bool = False
     done: bool = False
+    finished: bool = False
 
     def hear(self, line: str) -> None:
         word, _, rest = line.partition(" ")
@@ -96,6 +105,8 @@ class _Told:
             self.containers = True
             if rest:
                 os.environ["DOCKER_HOST"] = rest
+        elif word == "finish":
+            self.finished = True
         self.done = word == "done"
 
 
@@ -112,7 +123,7 @@ def main(run: str, owner: int) -> None:
         if backend not in told.kept:
             shutil.rmtree(path, ignore_errors=True)
     if told.containers:
-        _remove_containers(run, told.kept)
+        _remove_containers(run, told.kept, 0.0 if told.finished else STRAGGLERS)
 
 
 def _lines(owner: int) -> Iterator[str]:
@@ -147,12 +158,12 @@ def _runs(pid: int) -> bool:
     return True
 
 
-def _remove_containers(run: str, kept: set[str]) -> None:
+def _remove_containers(run: str, kept: set[str], within: float) -> None:
     import docker  # noqa: PLC0415  (0.3 s that only a run that was killed has to pay)
 
     client = docker.from_env()
-    deadline = time.monotonic() + STRAGGLERS
-    while time.monotonic() < deadline:
+    deadline = time.monotonic() + within
+    while True:
         labelled: dict[str, str | list[str] | bool] = {"label": f"{RUN_LABEL}={run}"}
         for container in client.containers.list(all=True, filters=labelled, ignore_removed=True):
             if container.labels.get(BACKEND_LABEL) not in kept:
@@ -161,6 +172,8 @@ def _remove_containers(run: str, kept: set[str]) -> None:
         for network in client.networks.list(filters=labelled):
             with contextlib.suppress(docker.errors.APIError):
                 network.remove()
+        if time.monotonic() >= deadline:
+            return
         time.sleep(0.2)
 
 

@@ -9,7 +9,15 @@ import pytest
 from testbed import stash
 from testbed.backend import Backend
 from testbed.battery.check import check_of
-from testbed.report.results import FAILED, NOT_APPLICABLE, NOT_RUN, PASSED, Results
+from testbed.report.results import (
+    FAILED,
+    KNOWN_FAILURE,
+    KNOWN_MARK,
+    NOT_APPLICABLE,
+    NOT_RUN,
+    PASSED,
+    Results,
+)
 from testbed.timeline import redact
 
 if TYPE_CHECKING:
@@ -18,6 +26,7 @@ if TYPE_CHECKING:
 
     from testbed.report.evidence import Gatherer
     from testbed.report.matrix import Attempt, Report
+    from testbed.report.results import Found
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -43,6 +52,10 @@ class Reporter:
         self._matrix = _path(config, "matrix")
         self._directory = _path(config, "report")
         self._gatherer: Gatherer | None = None
+        # In a parallel run the workers find, and the one who leads them tells.
+        self._controller = config.stash.get(stash.CONTROLLER, None)
+        if (workers := config.stash.get(stash.WORKERS, None)) is not None:
+            workers.answers["found"] = self._results.put
         if self._directory is not None:
             from testbed.report.evidence import Gatherer  # noqa: PLC0415 - it needs SQLAlchemy
 
@@ -56,31 +69,36 @@ class Reporter:
                 for attempt in self._attempts(item):
                     attempt["outcome"], attempt["reason"] = NOT_APPLICABLE, reason
 
+    @pytest.hookimpl(tryfirst=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Where the run is cut short, what was left is seen not to have run."""
         for item in session.items:
             self._attempts(item)
+        self._hand_over(self._results.found())
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
         """Records what happens while a check runs."""
-        if self._gatherer is None:
-            return (yield)
         attempts = self._attempts(item)
-        if not attempts:
-            self._gatherer.pause()
-            return (yield)
-        self._gatherer.begin()
+        if self._gatherer is not None:
+            if attempts:
+                self._gatherer.begin()
+            else:
+                self._gatherer.pause()
         try:
             return (yield)
         finally:
-            self._gatherer.end(item, attempts)
+            if attempts:
+                if self._gatherer is not None:
+                    self._gatherer.end(item, attempts)
+                self._hand_over(self._results.of(item.nodeid))
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
         """What a check asks belongs to its evidence; what its fixtures ask does not."""
         if self._gatherer is None or not check_of(item):
             return (yield)
+        self._read_late_logs()
         with self._gatherer.listening_to_the_check():
             return (yield)
 
@@ -96,15 +114,21 @@ class Reporter:
                 self._gatherer.add(item, attempt, report)
         return report
 
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """A worker that dies reports nothing of the test that it was at; pytest-xdist does."""
+        if report.when not in {"setup", "call", "teardown"}:
+            for _, _, attempt in self._results.of(report.nodeid):
+                attempt["outcome"], attempt["reason"] = FAILED, report.longreprtext
+
+    @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self) -> None:
         """Writes what was asked for, after a run that was cut short too; the servers are still there."""
-        if self._matrix is None and self._directory is None:
+        self._read_late_logs()
+        if self._controller is not None or (self._matrix is None and self._directory is None):
             return
         from testbed.report import pages  # noqa: PLC0415
         from testbed.report.matrix import matrix_of, write  # noqa: PLC0415
 
-        if self._gatherer is not None:
-            self._gatherer.read_late_logs()
         report = self._report(ask=True)
         if self._matrix is not None:
             write(self._matrix, matrix_of(report))
@@ -119,6 +143,14 @@ class Reporter:
             terminal.write(terminalreporter, self._report(ask=False))
         if self._directory is not None:
             terminalreporter.write_line(f"report: {self._directory / 'index.html'}")
+
+    def _read_late_logs(self) -> None:
+        for test in self._gatherer.read_late_logs() if self._gatherer is not None else ():
+            self._hand_over(self._results.of(test))
+
+    def _hand_over(self, found: list[Found]) -> None:
+        if self._controller is not None and found:
+            self._controller.ask("found", found)
 
     def _attempts(self, item: pytest.Item) -> list[Attempt]:
         """One; or one for each backend, where a check does not depend on it; none where it is no check."""
@@ -146,11 +178,12 @@ def _judge(attempt: Attempt, report: pytest.TestReport) -> None:
     attempt["seconds"] = round(attempt["seconds"] + report.duration, 6)
     if report.failed or hasattr(report, "wasxfail"):
         # That it was expected to fail does not make the claim hold.
-        attempt["outcome"], attempt["reason"] = FAILED, attempt["reason"] or _reason(report)
+        attempt["outcome"] = KNOWN_FAILURE if hasattr(report, KNOWN_MARK) else FAILED
+        attempt["reason"] = attempt["reason"] or _reason(report)
         attempt["failure"] += f"{redact(report.longreprtext)}\n"
     elif report.skipped:
         attempt["reason"] = _reason(report)
-    elif report.when == "call" and attempt["outcome"] != FAILED:
+    elif report.when == "call" and attempt["outcome"] not in {FAILED, KNOWN_FAILURE}:
         attempt["outcome"] = PASSED
 
 
@@ -165,7 +198,10 @@ def _reason(report: pytest.TestReport) -> str:
         # Of a fixture that cannot be had pytest tells the place first, with what it is about after an E.
         lines = report.longreprtext.splitlines()
         text = next((line[1:] for line in lines if line.startswith("E ")), report.longreprtext)
-    line = redact(text.strip().partition("\n")[0])
+    line, *more = redact(text.strip()).splitlines() or [""]
+    if more and more[0].startswith("assert "):
+        # After what was said about it: what was found, and what should have been.
+        line += f" ({more[0]})"
     return line if report.when == "call" else f"{report.when}: {line}"
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import secrets
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Protocol
 
 from testbed import files
+from testbed.backend import new_name
 from testbed.isolation import Isolation
 from testbed.leaks import Probe
+from testbed.lending import borrow
 from testbed.readiness import ServerError
 from testbed.reaper import Reaper
 from testbed.servers import obtain
@@ -20,20 +23,41 @@ if TYPE_CHECKING:
 
     from testbed.backend import Backend
     from testbed.containers import Container
+    from testbed.lending import Loan
     from testbed.servers import Server
+
+
+# Seconds that looking for what killed runs left may hold up the end of one.
+SWEEPING = 5.0
+
+
+class Owner(Protocol):
+    """Who has the servers that a run only uses."""
+
+    def lend(self, backend: str) -> Loan:
+        """The server of that backend; `ServerError` says why there is none."""
 
 
 class Run:
     """Owns everything that has to be gone when the tests are over.
 
-    `tell` is called with a line for the person who waits. End it with `close`; should the process end
-    without, the reaper does what can be done from outside.
+    `tell` is called with a line for the person who waits. A worker of a parallel run gets its servers from
+    the `owner`, who keeps them up and removes them; its databases on them are its own. End it with `close`;
+    should the process end without, the reaper does what can be done from outside.
     """
 
-    def __init__(
-        self, *, session: str = "", within: float = 60.0, tell: Callable[[str], None] = print
+    def __init__(  # noqa: PLR0913 - all have names
+        self,
+        *,
+        name: str = "",
+        session: str = "",
+        within: float = 60.0,
+        tell: Callable[[str], None] = print,
+        owner: Owner | None = None,
+        keep_servers: bool = False,
     ) -> None:
-        self.name = f"testbed_{secrets.token_hex(6)}"
+        self.name = name or new_name()
+        self._owner = owner
         self.servers: dict[str, Server] = {}
         self.probe = Probe(session)
         self._within = within
@@ -45,9 +69,15 @@ class Run:
         self._lock = threading.Lock()
         self._stopped = threading.Event()
         self._coming: list[Future[Server]] = []
+        self._keep_servers = keep_servers
+        self._engine: Backend | None = None
+        self._sweeping: threading.Thread | None = None
 
     def start(self, backends: Iterable[Backend]) -> None:
         """Gets the servers of these backends, all at once; `ServerError` tells of each that cannot be had."""
+        if self._stopped.is_set():
+            message = "The run is over."
+            raise ServerError(message)
         wanted = [backend for backend in backends if backend.name not in self.servers]
         errors = []
         with ThreadPoolExecutor(max(1, len(wanted))) as threads:
@@ -65,6 +95,7 @@ class Run:
                 raise
         if errors:
             raise ServerError("\n".join(errors))
+        self._sweep_beside()
 
     def server(self, backend: Backend) -> Server:
         """The server of that backend, got now if it was not asked for before."""
@@ -89,16 +120,17 @@ class Run:
             self._listening = True
         return self.probe
 
-    def keep(self, server: Server) -> list[str]:
-        """Leaves the database and its server after the run; answers how to look into it and remove it."""
+    def keep(self, backend: str, database: str) -> list[str]:
+        """Leaves that database and its server after the run; answers how to look into it and remove it."""
         if self._reaper is not None:
-            self._reaper.keep(server.backend.name)
-        return server.keep(self.name)
+            self._reaper.keep(backend)
+        return self.servers[backend].keep(database)
 
     def close(self) -> None:
         """Removes it all; several calls do no harm, nor does one in a process that a test has forked."""
         if os.getpid() != self._pid:
             return
+        self._stopped.set()
         if self._listening:
             self.probe.remove()
             self._listening = False
@@ -109,21 +141,52 @@ class Run:
         servers = [server.result() for server in coming if server.done() and not server.exception()]
         with ThreadPoolExecutor(max(1, len(servers))) as threads:
             removed = all(list(threads.map(_close, servers)))
+        if self._sweeping is not None:
+            self._sweeping.join(SWEEPING)
         if self._reaper is not None:
-            self._reaper.dismiss(all_gone=removed and all(server.done() for server in coming))
+            ended = removed and all(server.done() for server in coming)
+            reaped = any(getattr(server, "is_reaped", False) for server in servers)
+            if ended and reaped:
+                self._reaper.finish()
+            self._reaper.dismiss(all_gone=ended and not reaped)
             self._reaper = None
 
     def _obtain(self, backend: Backend) -> Server:
+        if self._owner is not None:
+            return self._borrowed(self._owner, backend)
         if backend.recipe is not None:
-            start, within, stopped = self.start_container, self._within, self._stopped
-            return obtain(backend, self.name, start=start, within=within, stopped=stopped)
-        files.sweep()
+            server = obtain(
+                backend,
+                self.name,
+                start=partial(self.start_container, stays=self._keep_servers),
+                within=self._within,
+                stopped=self._stopped,
+                tell=self._tell,
+            )
+            # To kill a server and to give back its memory takes a while, which nobody has to wait for.
+            server.is_reaped = self._reaper is not None and self._reaper.is_there()
+            return server
         directory = files.Directory(backend, self.name)
         self._reap().watch_directory(backend.name, directory.path)
         return directory
 
+    def _borrowed(self, owner: Owner, backend: Backend) -> Server:
+        server = borrow(owner.lend(backend.name))
+        try:
+            server.create(self.name)
+        except BaseException:
+            server.close()
+            raise
+        return server
+
     def start_container(
-        self, backend: Backend, *, flags: Sequence[str] = (), size: int | None = None, port: int | None = None
+        self,
+        backend: Backend,
+        *,
+        flags: Sequence[str] = (),
+        size: int | None = None,
+        port: int | None = None,
+        stays: bool = False,
     ) -> Container:
         """Starts one that is gone, at the latest, when the run is; see `Container.start`."""
         # Docker's client takes 0.3 s to import, and most runs need none.
@@ -131,10 +194,25 @@ class Run:
         from testbed.containers import Container  # noqa: PLC0415
 
         client = images.connect(backend)
+        self._engine = backend
         self._reap().watch_containers()
         return Container.start(
-            client, backend, run=self.name, tell=self._tell, flags=flags, size=size, port=port
+            client,
+            backend,
+            run=self.name,
+            tell=self._tell,
+            flags=flags,
+            size=size,
+            port=port,
+            stays=stays,
         )
+
+    def _sweep_beside(self) -> None:
+        """Removes what killed runs left, while the tests already run."""
+        if self._owner is not None or self._sweeping is not None:
+            return
+        self._sweeping = threading.Thread(target=_sweep, args=[self._engine], daemon=True)
+        self._sweeping.start()
 
     def _reap(self) -> Reaper:
         """The process that cleans up if this one cannot."""
@@ -142,6 +220,15 @@ class Run:
             if self._reaper is None:
                 self._reaper = Reaper(self.name)
             return self._reaper
+
+
+def _sweep(engine: Backend | None) -> None:
+    with contextlib.suppress(Exception):  # The next run does the same.
+        files.sweep()
+        if engine is not None:
+            from testbed import containers, images  # noqa: PLC0415
+
+            containers.sweep(images.connect(engine))
 
 
 def _close(server: Server) -> bool:

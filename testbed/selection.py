@@ -21,6 +21,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     ids = {item: it.id for item in items if (it := check_of(item)) is not None}
     if unknown := wanted - set(ids.values()):
         choice = ", ".join(sorted(set(ids.values())))
+        # None of them has been tried, nor is to be told of.
+        items.clear()
         message = f"Unknown check {', '.join(sorted(unknown))}. Choose from: {choice}."
         raise pytest.UsageError(message)
     left_out = [item for item in items if ids.get(item) not in wanted]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import os
+import sys
 import time
 from typing import TYPE_CHECKING, Protocol
 
@@ -12,7 +14,7 @@ from testbed.readiness import ServerError, end_of_log, wait_until_ready
 from testbed.uris import given_url, variable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from threading import Event
 
     from sqlalchemy.engine import URL
@@ -57,19 +59,44 @@ class Server(Protocol):
         """Removes what the run made here."""
 
 
+class Housing(Protocol):
+    """The container that a server is in, as far as the server minds."""
+
+    @property
+    def id(self) -> str:
+        """What Docker calls it."""
+
+    @property
+    def capabilities(self) -> frozenset[str]:
+        """What it adds to those of the backend."""
+
+    @property
+    def stays(self) -> bool:
+        """Whether it outlives the run, for others."""
+
+    def log(self, since: float) -> str:
+        """What the server wrote since that `time.time()`."""
+
+    def keep(self, database: str) -> list[str]:
+        """Lets it live on; answers how to look into it and how to remove it."""
+
+    def remove(self) -> None:
+        """The server is needed no more."""
+
+
 class NetworkServer:
     """A server that one logs in to: a given one, or the one in `container`."""
 
-    def __init__(
-        self, backend: Backend, url: URL, *, source: str, container: Container | None = None
-    ) -> None:
+    def __init__(self, backend: Backend, url: URL, *, source: str, container: Housing | None = None) -> None:
         self.backend = backend
         self.capabilities = backend.capabilities | (container.capabilities if container else set())
         self.url = url
         self.source = source
         self.container = container
+        self.is_reaped = False
+        """Whether somebody else removes the container when the run is over, and nobody waits for that."""
         self._databases: list[str] = []
-        self._kept = False
+        self._kept: set[str] = set()
         self._connection = Connection(url, options=backend.connect_options, setup=backend.patience)
         self.version = str(self._connection.rows(backend.version)[0][0])
 
@@ -109,7 +136,7 @@ class NetworkServer:
 
     def keep(self, name: str) -> list[str]:
         """Leaves the database, and the container that it is in."""
-        self._kept = True
+        self._kept.add(name)
         with contextlib.closing(
             Connection(self.locate(name), options=self.backend.connect_options)
         ) as inside:
@@ -125,16 +152,28 @@ class NetworkServer:
 
     def close(self) -> None:
         """Drops the databases, or the container whole."""
-        if self.container is None:
-            for name in () if self._kept else self._databases:
+        if self.container is None or self.container.stays:
+            for name in self._left():
                 self.drop(name)
-        elif not self._kept:
+        elif not self._kept and not self.is_reaped:
             self.container.remove()
         self._connection.close()
 
+    def _left(self) -> list[str]:
+        """Its databases, and those of workers that could not drop theirs."""
+        ours, kept = (tuple(f"{name}_" for name in names) for names in (self._databases, self._kept))
+        found = [f"{name}_" for (name,) in self._connection.rows(self.backend.databases)]
+        return [name[:-1] for name in found if name.startswith(ours) and not name.startswith(kept)]
 
-def obtain(
-    backend: Backend, name: str, *, start: Callable[[Backend], Container], within: float, stopped: Event
+
+def obtain(  # noqa: PLR0913 - all but the first two have names
+    backend: Backend,
+    name: str,
+    *,
+    start: Callable[[Backend], Container],
+    within: float,
+    stopped: Event,
+    tell: Callable[[str], None] = print,
 ) -> NetworkServer:
     """A server with a database of that name; `ServerError` says in one line why there is none.
 
@@ -146,6 +185,16 @@ def obtain(
         wait_until_ready(backend, url, where=source, within=min(within, GRACE), stopped=stopped)
         return _prepared(backend, name, url, source)
     container = start(backend)
+    if container.stays:
+        try:
+            url = container.url(backend.drivername, USER, PASSWORD, DATABASE)
+            source, soon = container.source, min(within, GRACE)
+            wait_until_ready(backend, url, where=source, within=soon, container=container, stopped=stopped)
+            return _prepared(backend, name, url, source, container)
+        except (ServerError, ConnectionError) as error:
+            tell(f"testbed: another {backend.name} takes the place of the one that stayed: {error}")
+            container.remove()
+            container = start(backend)
     source = container.source
     try:
         try:
@@ -175,7 +224,7 @@ def _prepared(
     try:
         server = NetworkServer(backend, url, source=source, container=container)
         server.check()
-        if container is None:
+        if container is None or container.stays:
             server.sweep()
         server.create(name)
     except Exception as error:  # noqa: BLE001  (mostly the driver's, about a privilege that is missing)
@@ -186,3 +235,26 @@ def _prepared(
 
 def _named(statement: str, database: str) -> str:
     return statement.replace("{database}", database)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """`python -m testbed.servers remove`: removes the servers that `--keep-servers` has left."""
+    parser = argparse.ArgumentParser(prog="python -m testbed.servers", description=main.__doc__)
+    parser.add_argument("what", choices=["remove"])
+    parser.parse_args(arguments)
+    from testbed import images  # noqa: PLC0415
+    from testbed.backends import BACKENDS  # noqa: PLC0415
+    from testbed.containers import remove_kept  # noqa: PLC0415
+
+    try:
+        backend = next(known for known in BACKENDS.values() if known.recipe is not None)
+        removed = remove_kept(images.connect(backend))
+    except ServerError as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        return 1
+    print("\n".join(f"removed {server}" for server in removed) or "there was none")  # noqa: T201
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -9,6 +9,7 @@ import pytest
 if TYPE_CHECKING:
     from testbed.backend import Backend
     from testbed.databases import Database
+    from testbed.messages import Controller, Workers
     from testbed.run import Run
     from testbed.servers import Server
 
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 BACKENDS: pytest.StashKey[list[Backend]] = pytest.StashKey()
 RUN: pytest.StashKey[Run] = pytest.StashKey()
 KEPT: pytest.StashKey[list[str]] = pytest.StashKey()
+# Of a run that is spread over workers: what the one has of the others.
+WORKERS: pytest.StashKey[Workers] = pytest.StashKey()
+CONTROLLER: pytest.StashKey[Controller] = pytest.StashKey()
 # Of a test: since when it has used which server and databases, its failures, and what it left open.
 BEGAN: pytest.StashKey[tuple[float, Server]] = pytest.StashKey()
 DATABASES: pytest.StashKey[list[Database]] = pytest.StashKey()
@@ -29,16 +33,22 @@ def run_of(config: pytest.Config) -> Run:
     """The one run of this pytest, made on first use and closed whatever ends it."""
     if RUN not in config.stash:
         # SQLAlchemy is not imported for those who use none of this.
+        from testbed.parallel import Owner  # noqa: PLC0415
         from testbed.run import Run  # noqa: PLC0415
 
         def tell(line: str) -> None:
             if reporter := config.pluginmanager.get_plugin("terminalreporter"):
                 reporter.write_line(line)
 
+        controller = config.stash.get(CONTROLLER, None)
+        known = controller or config.stash.get(WORKERS, None)
         run = Run(
+            name=known.run if known else "",
+            owner=Owner(controller) if controller else None,
             session=config.getoption("session") or config.getini("session"),
             within=_seconds(config),
             tell=tell,
+            keep_servers=config.getoption("keep_servers"),
         )
         config.stash[RUN] = run
         config.add_cleanup(run.close)

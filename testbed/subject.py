@@ -3,95 +3,143 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flask import Flask
+from flask import Flask, current_app
 from sqlalchemy import make_url
 
+from testbed import discovery
+from testbed.discovery import RefusedError, SubjectError, find
+from testbed.drivers import with_driver
+from testbed.factories import Way, ways
+from testbed.guard import only_databases_of_the_run
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator, Mapping
+    from types import ModuleType
 
     from sqlalchemy.engine import URL, Engine
 
+__all__ = ["BoundElsewhereError", "RefusedError", "Subject", "SubjectError", "find"]
 
-class SubjectError(Exception):
-    """The subject cannot be tried; one sentence says what was tried and how to say it right."""
+# Where apps look for the URI, and in which variables: all of them are given where none is told.
+URI_KEYS = ("DATABASE_URI", "DATABASE_URL", "SQLALCHEMY_DATABASE_URI", "SQLALCHEMY_ENGINES.default")
+URI_VARIABLES = (
+    *("DATABASE_URL", "DATABASE_URI", "SQLALCHEMY_DATABASE_URI"),
+    # As `from_prefixed_env` reads them.
+    *("FLASK_DATABASE_URI", "FLASK_SQLALCHEMY_DATABASE_URI", "FLASK_SQLALCHEMY_ENGINES__default"),
+)
+# The ways of an app that is made when its module is imported.
+ON_IMPORT, AFTER_IMPORT = "on import", "after import"
 
 
-class RefusedError(SubjectError):
-    """The factory itself raised."""
-
-
-def find(path: str, option: str) -> Any:
-    """What `module:attribute.path` names, looked up anew; the working directory is searched too."""
-    module, colon, attributes = path.partition(":")
-    if not (module and colon and attributes):
-        message = f"{option} {path!r} is not of the form module:attribute."
-        raise SubjectError(message)
-    if str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
-    try:
-        found: Any = importlib.import_module(module)
-    except Exception as error:
-        message = f"{option} {path!r}: importing {module!r} raised {type(error).__name__}: {error}"
-        raise SubjectError(message) from error
-    for name in attributes.split("."):
-        if not hasattr(found, name):
-            message = f"{option} {path!r}: {module!r} has no {attributes!r}; {name!r} was not found."
-            raise SubjectError(message)
-        found = getattr(found, name)
-    return found
+class BoundElsewhereError(SubjectError):
+    """Nothing was sent: its session is on another database than the one that it was given."""
 
 
 class Subject:
-    """An app's factory and its session, by name.
+    """An app and its session, by name.
 
-    `app` names a callable that takes a mapping; the database's URI is in it under `uri_key`, whose
-    dots reach into nested mappings. `session` names a `scoped_session`, or anything that is used
-    like a session inside a context. `uri_env` names the environment variable in which an app that
-    makes its engine when it is imported finds the URI; see `start`.
+    `app` names a factory or an app. `uri_key` says where a configuration has the database's URI, with dots
+    that reach into nested mappings; empty, it is in all the usual places. `session` names a `scoped_session`,
+    anything that is used like a session inside a context, or a callable that returns the session of the
+    context; empty, an extension keeps it. `uri_env` names the environment variable in which the app finds the
+    URI; see `start`. `drivers` says, by backend, which driver the app is to use.
+
+    It can make apps once `testbed.resolution.resolve` has found out the rest.
     """
 
-    def __init__(self, app: str, session: str, uri_key: str, uri_env: str = "") -> None:
+    def __init__(
+        self,
+        app: str,
+        session: str = "",
+        uri_key: str = "",
+        uri_env: str = "",
+        *,
+        drivers: Mapping[str, str] | None = None,
+    ) -> None:
         self.app_path = app
         self.session_path = session
         self.uri_key = uri_key
         self.uri_env = uri_env
+        self.drivers = dict(drivers or {})
+        self.way = ""
+        """The name of the way in which it is made."""
+        self.by_environment = bool(uri_env)
+        self.session_is_called = False
+        """Whether the name means a callable that returns the session."""
+        self.roots: list[str] = []
+        """The modules in which it begins."""
+        self.folder = ""
+        """Where they are to be imported from, if it was named by a path."""
+        self.own: list[str] = []
+        """The modules that came with it."""
+        self.imported_once = False
+        """Whether they cannot be imported anew."""
+        self._removed: dict[str, ModuleType] = {}
+        self.notes: list[str] = []
+        """What was found rather than told, in words."""
+        self._imported_before = set(sys.modules)
+        self._environment: dict[str, str | None] = {}
+        self._made: tuple[str, Flask] | None = None
 
-    def load(self) -> None:
-        """Import both, or raise `SubjectError`; nothing is called yet."""
-        if not callable(self._factory()):
-            message = f"--app {self.app_path!r} is no factory: it cannot be called."
-            raise SubjectError(message)
-        try:
-            session = self.session
-            is_one = all(callable(getattr(session, name, None)) for name in ("get_bind", "execute"))
-        except RuntimeError:
-            # Flask's own: one that is kept in a context can be looked at in none but that.
-            return
-        if not is_one:
-            message = (
-                f"--session {self.session_path!r} is no session: a {type(session).__name__} has no"
-                " get_bind and execute. Name a scoped_session, such as app.database:db_session."
-            )
-            raise SubjectError(message)
+    def __str__(self) -> str:
+        return f"--app {self.app_path!r}"
+
+    @classmethod
+    def of(cls, told: Mapping[str, Any]) -> Subject:
+        """The one that `told` told of, perhaps in another process."""
+        subject = cls("")
+        vars(subject).update(told)
+        if subject.folder and subject.folder not in sys.path:
+            sys.path.insert(0, subject.folder)
+        return subject
+
+    def told(self) -> dict[str, Any]:
+        """All that was told and found, as plain values."""
+        return {name: value for name, value in vars(self).items() if not name.startswith("_")}
+
+    @property
+    def makes_several_apps(self) -> bool:
+        """Whether it is a factory, not one app that is made when its module is imported."""
+        return self.way not in {ON_IMPORT, AFTER_IMPORT}
 
     def start(self, uri: str) -> None:
         """Begin as a process does whose environment holds the URI, where the subject reads it there.
 
         Its modules are imported anew, for what they did with the variable they did on import.
         """
-        if not self.uri_env:
-            return
-        os.environ[self.uri_env] = uri
-        for path in (self.app_path, self.session_path):
-            module = path.partition(":")[0]
-            for name in [name for name in sys.modules if name == module or name.startswith(f"{module}.")]:
-                del sys.modules[name]
+        self._made = None
+        if self.by_environment:
+            self.set_environment(uri)
+        if self.by_environment or not self.makes_several_apps:
+            self.forget()
+
+    def end(self) -> None:
+        """Give the process back its environment."""
+        for name, value in self._environment.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+        self._environment.clear()
+
+    def forget(self) -> None:
+        """Whoever needs the subject's modules next imports them anew, if that can be done twice."""
+        self._made = None
+        if not self.imported_once:
+            self._removed = {name: sys.modules.pop(name) for name in self.modules()}
+
+    def modules(self) -> set[str]:
+        """The project's own, but for those that this process had imported before and does not name."""
+        roots = {*self.roots, self.session_path.partition(":")[0]} - {""}
+        named = {name for name in sys.modules if any(f"{name}.".startswith(f"{root}.") for root in roots)}
+        own = named | (set(self.own) & sys.modules.keys())
+        return own | (discovery.modules_of(roots) - self._imported_before)
 
     def beside_session(self, name: str) -> Any:
         """What is called that in the session's own module."""
@@ -100,43 +148,113 @@ class Subject:
     @property
     def session(self) -> Any:
         """The session as the app's own code sees it, looked up anew at each use."""
-        return find(self.session_path, "--session")
+        if self.session_path:
+            found = find(self.session_path, "--session")
+            return found() if self.session_is_called else found
+        kept = discovery.kept_in(current_app)
+        if kept is None:
+            message = f"{self} keeps no session in app.extensions. Name it: --session."
+            raise SubjectError(message)
+        return kept[1]
 
     def configuration(self, uri: str) -> dict[str, Any]:
         """The mapping that the factory is called with."""
         configuration: dict[str, Any] = {}
-        inner = configuration
-        *path, last = self.uri_key.split(".")
-        for part in path:
-            inner = inner.setdefault(part, {})
-        inner[last] = uri
+        for key in [self.uri_key] if self.uri_key else URI_KEYS:
+            inner = configuration
+            *path, last = key.split(".")
+            for part in path:
+                inner = inner.setdefault(part, {})
+            inner[last] = self.with_driver(uri)
         return configuration
+
+    def with_driver(self, uri: str) -> str:
+        """The URI with the driver that was asked for; any other is left as it is."""
+        return with_driver(uri, self.drivers)
 
     def make(self, uri: str) -> Flask:
         """Make an app on the database of `uri`, and refuse one that is bound to another."""
-        try:
-            app = self._factory()(self.configuration(uri))
-        except Exception as error:
-            message = (
-                f"--app {self.app_path!r} raised {type(error).__name__} when called with a mapping that"
-                f" holds {self.uri_key!r}: {error}"
-            )
-            raise RefusedError(message) from error
-        if not isinstance(app, Flask):
-            message = (
-                f"--app {self.app_path!r} is no factory of Flask apps: it returned a {type(app).__name__}."
-            )
-            raise SubjectError(message)
-        engine = self.engine(app)
-        wanted, bound = make_url(uri), engine.url
-        if not means(wanted, bound):
-            engine.dispose()
-            message = (
-                f"--app {self.app_path!r} is bound to {bound.render_as_string()}, not to the database that it"
-                f" was given under {self.uri_key!r}. If it reads another key, name that one with --uri-key."
-            )
-            raise SubjectError(message)
+        uri = self.with_driver(uri)
+        if self._made is not None:
+            # One app for the process; it is on the database that it was made for.
+            if self._made[0] == uri:
+                return self._made[1]
+            message = f"{self} is one app, which is on another database already."
+            raise RefusedError(message)
+        if self.by_environment:  # Before it is imported anew, to see what it is.
+            self.set_environment(uri)
+        app = self.call(next(way for way in self.ways() if way.name == self.way), uri)
+        # In a thread of its own: the caller may be in a context, and its session the thread's.
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(self.check_binding, app, uri).result()
         return app
+
+    def ways(self) -> Iterator[Way]:
+        """How it may be made. What they call is looked up only then: it may have been imported anew."""
+        place = discovery.locate(self.app_path)
+        if isinstance(self.found(), Flask):
+            yield Way(ON_IMPORT, "as it is made on import", lambda *_: self.found(), by_environment=True)
+            yield Way(AFTER_IMPORT, "configured after its import", self._configured)
+            return
+        environment = bool(self.uri_env)
+        for way in ways(self.found(), place.arguments, environment=environment):
+
+            def call(mapping: Mapping[str, Any], uri: str, name: str = way.name) -> Any:
+                again = ways(self.found(), place.arguments, environment=environment)
+                return next(it for it in again if it.name == name).call(mapping, uri)
+
+            yield Way(way.name, way.told, call, way.by_environment)
+
+    def found(self) -> Any:
+        """The factory or the app itself, looked up anew."""
+        place = discovery.locate(self.app_path)
+        path = f"{place.module}:{place.attribute}"
+        try:
+            return find(path, "--app")
+        except SubjectError:
+            if not self._removed:
+                raise
+        # A library keeps what was made of them at first, and wants no second.
+        self.imported_once = True
+        for name in self.modules():
+            del sys.modules[name]
+        sys.modules.update(self._removed)
+        self._removed = {}
+        return find(path, "--app")
+
+    def call(self, way: Way, uri: str) -> Flask:
+        """Make an app in that way, whatever it is bound to; it connects to databases of the run only."""
+        uri = self.with_driver(uri)
+        if self.by_environment:
+            self.set_environment(uri)
+        with self.guarded():
+            try:
+                app = way.call(self.configuration(uri), uri)
+            except SubjectError:
+                raise
+            except (Exception, SystemExit) as error:
+                holds = f" that holds {self.keys()}" if way.name == "mapping" else ""
+                message = f"{self} raised {type(error).__name__} when called {way.told}{holds}: {error}"
+                raise RefusedError(message) from error
+        if not isinstance(app, Flask):
+            message = f"{self} is no factory of Flask apps: it returned a {type(app).__name__}."
+            raise SubjectError(message)
+        if not self.makes_several_apps:
+            self._made = uri, app
+        return app
+
+    def check_binding(self, app: Flask, uri: str) -> Engine:
+        """The engine of its session, which is of that database; `SubjectError` where it is of another."""
+        engine = self.engine(app)
+        if means(make_url(uri), engine.url):
+            return engine
+        engine.dispose()
+        given = f"in {self.variables()}" if self.by_environment else f"under {self.keys()}"
+        message = (
+            f"{self} is bound to {engine.url.render_as_string()}, not to the database that it"
+            f" was given {given}."
+        )
+        raise BoundElsewhereError(message)
 
     def engine(self, app: Flask) -> Engine:
         """The engine that the session is bound to inside `app`; no statement is sent.
@@ -147,12 +265,53 @@ class Subject:
             try:
                 bind = self.session.get_bind()
             except Exception as error:
+                session = (
+                    f"--session {self.session_path!r}" if self.session_path else "The session that was found"
+                )
                 message = (
-                    f"--session {self.session_path!r} has no engine inside a context of --app"
+                    f"{session} has no engine inside a context of --app"
                     f" {self.app_path!r}: {type(error).__name__}: {error}"
                 )
                 raise SubjectError(message) from error
         return bind.engine  # type: ignore[no-any-return]
+
+    @contextlib.contextmanager
+    def guarded(self) -> Iterator[None]:
+        """The subject's own start-up code runs: it connects to databases of the run only."""
+        error: BaseException | None = None
+        with only_databases_of_the_run() as refused:
+            try:
+                yield
+            except Exception as raised:
+                if not refused:
+                    raise
+                error = raised
+        if refused:
+            message = (
+                f"{self} wanted to connect to {refused[0]} when it started, which is no database of this run:"
+                " that was refused, and nothing was sent. If it should read another, say where it reads the"
+                " URI: --uri-key KEY or --uri-env NAME."
+            )
+            raise SubjectError(message) from error
+
+    def set_environment(self, uri: str) -> None:
+        """The URI is in the variable that the subject reads, or in all the usual ones."""
+        for name in [self.uri_env] if self.uri_env else URI_VARIABLES:
+            self._environment.setdefault(name, os.environ.get(name))
+            os.environ[name] = self.with_driver(uri)
+
+    def variables(self) -> str:
+        """The environment variables that hold the URI, in words."""
+        return self.uri_env or f"any of {', '.join(URI_VARIABLES)}"
+
+    def keys(self) -> str:
+        """The keys of a configuration that hold the URI, in words."""
+        return repr(self.uri_key) if self.uri_key else f"any of {', '.join(URI_KEYS)}"
+
+    def _configured(self, mapping: Mapping[str, Any], _: str) -> Flask:
+        app: Flask = self.found()
+        app.config.update(mapping)
+        return app
 
     @contextlib.contextmanager
     def _removing_what_is_made(self) -> Iterator[None]:
@@ -167,9 +326,6 @@ class Subject:
         with contextlib.suppress(Exception):
             return bool(self.session.registry.has())
         return None
-
-    def _factory(self) -> Callable[[dict[str, Any]], Any]:
-        return find(self.app_path, "--app")  # type: ignore[no-any-return]
 
 
 def means(wanted: URL, bound: URL) -> bool:

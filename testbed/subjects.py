@@ -2,57 +2,100 @@
 
 from __future__ import annotations
 
+import contextlib
+import secrets
+import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from testbed import stash
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from testbed.subject import Subject
 
-# The one capability that is the subject's own.
-PROMISES = "promises"
+# The capabilities that are the subject's own, and why a check is not applicable to one that lacks them.
+PROMISES, SEVERAL_APPS = "promises", "several-apps"
+LACKS = {
+    PROMISES: "the subject does not promise it",
+    SEVERAL_APPS: "the subject is one app, made when its module is imported, and no factory of several",
+}
 SUBJECT: pytest.StashKey[Subject] = pytest.StashKey()
+DRIVERS: pytest.StashKey[dict[str, str]] = pytest.StashKey()
+# Of the text that its start-up code wrote.
+MOST_LINES = 30
+TOLD = ("app", "session", "uri_key", "uri_env")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Options of the command line, each also a setting of the configuration file."""
     group = parser.getgroup("testbed")
-    group.addoption("--app", metavar="MODULE:FACTORY", help="the app that the battery tries")
     group.addoption(
-        "--session", metavar="MODULE:ATTRIBUTE", help="its session, such as app.database:db_session"
+        "--app",
+        metavar="MODULE:FACTORY",
+        help="the app that the battery tries: a factory, an app, a module or a file with one"
+        " (default: as flask finds it here)",
     )
     group.addoption(
-        "--uri-key", metavar="KEY", help="where the factory finds the URI (default: DATABASE_URI)"
+        "--session",
+        metavar="MODULE:ATTRIBUTE",
+        help="its session, such as app.database:db_session, or a callable that returns it"
+        " (default: that of an extension, or the only scoped_session)",
+    )
+    group.addoption(
+        "--uri-key",
+        metavar="KEY",
+        help="where a configuration has the URI, such as SQLALCHEMY_ENGINES.default",
     )
     group.addoption(
         "--uri-env",
         metavar="NAME",
-        help="environment variable that gives the URI to an app that reads it on import",
+        help="environment variable that gives the URI to an app that reads it there",
     )
     group.addoption("--promises", action="store_true", help="also check what only this binding promises")
+    group.addoption(
+        "--driver",
+        action="append",
+        metavar="BACKEND=DRIVER",
+        help="have the app use this driver, such as postgresql=psycopg; repeatable",
+    )
+    group.addoption(
+        "--start-timeout",
+        metavar="SECONDS",
+        type=float,
+        help="an app that takes longer to be made has failed",
+    )
     parser.addini("app", "module:factory of the app that the battery tries", default="")
-    parser.addini("uri_key", "where its factory finds the database's URI", default="DATABASE_URI")
-    parser.addini("uri_env", "environment variable that the app reads the URI from on import", default="")
+    parser.addini("uri_key", "where its configuration has the database's URI", default="")
+    parser.addini("uri_env", "environment variable that the app reads the URI from", default="")
     parser.addini(
         "promises", "check what only this repository's binding promises", type="bool", default=False
     )
+    parser.addini("driver", "backend=driver for the app to use", type="args", default=[])
+    parser.addini("start_timeout", "seconds after which making an app has failed", default="30")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Reads what can be wrong by itself."""
+    from testbed.drivers import UnknownDriverError, drivers  # noqa: PLC0415
+
+    try:
+        config.stash[DRIVERS] = drivers(config.getoption("driver") or config.getini("driver"))
+        _seconds(config)
+    except (UnknownDriverError, ValueError) as error:
+        raise pytest.UsageError(str(error)) from None
 
 
 def subject_options(config: pytest.Config) -> list[str]:
     """What the command line said of the subject, to be said again."""
-    given = [(name, config.getoption(name)) for name in ("app", "session", "uri_key", "uri_env")]
+    given = [(name, config.getoption(name)) for name in TOLD]
     words = [word for name, value in given if value for word in (f"--{name.replace('_', '-')}", value)]
+    words += [word for driver in config.getoption("driver") or () for word in ("--driver", driver)]
     return [*words, *(["--promises"] if config.getoption("promises") else [])]
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Refuse to try nothing, once and before any check."""
-    if any(
-        "trial" in getattr(item, "fixturenames", ()) and item.get_closest_marker("check") for item in items
-    ):
-        subject_of(config)
 
 
 def option(config: pytest.Config, name: str) -> str:
@@ -60,48 +103,187 @@ def option(config: pytest.Config, name: str) -> str:
     return config.getoption(name) or config.getini(name)  # type: ignore[no-any-return]
 
 
+def drivers_of(config: pytest.Config) -> dict[str, str]:
+    """By backend the driver that the app is to use."""
+    return config.stash[DRIVERS]
+
+
 def promises(config: pytest.Config) -> bool:
     """Whether the subject opted into the checks of what only this repository's binding promises."""
     return bool(config.getoption("promises") or config.getini("promises"))
 
 
-def subject_of(config: pytest.Config) -> Subject:
-    """The subject that the options name, imported; a usage error where it cannot be tried."""
-    from testbed.subject import Subject, SubjectError  # noqa: PLC0415 - for those who use none of this
+def facts(config: pytest.Config) -> dict[str, str]:
+    """What is tried, as told or found, for a report."""
+    subject = config.stash.get(SUBJECT, None)
+    if subject is None:
+        return {name: option(config, name) for name in TOLD}
+    found = {
+        "app": subject.app_path,
+        "session": subject.session_path,
+        "uri_key": subject.uri_key,
+        "uri_env": subject.uri_env,
+        "found": "; ".join(subject.notes),
+        "drivers": ", ".join(f"{backend}={driver}" for backend, driver in subject.drivers.items()),
+    }
+    return {name: value for name, value in found.items() if value or name in TOLD}
 
-    if SUBJECT not in config.stash:
-        names = option(config, "app"), option(config, "session")
-        if not all(names):
-            message = (
-                "The battery needs to know what to try:"
-                " --app module:factory --session module:attribute (or both in the configuration file)."
-            )
-            raise pytest.UsageError(message)
-        subject = Subject(*names, option(config, "uri_key"), option(config, "uri_env"))
-        try:
-            subject.start("sqlite://")
-            subject.load()
-        except SubjectError as error:
-            raise pytest.UsageError(str(error)) from None
-        config.stash[SUBJECT] = subject
-    return config.stash[SUBJECT]
+
+def lacking(config: pytest.Config, needed: set[str]) -> str:
+    """Why the subject lacks one of these capabilities; nothing where it lacks none."""
+    if PROMISES in needed and not promises(config):
+        return LACKS[PROMISES]
+    if SEVERAL_APPS in needed and SUBJECT in config.stash and not config.stash[SUBJECT].makes_several_apps:
+        return LACKS[SEVERAL_APPS]
+    return ""
+
+
+def subject_of(config: pytest.Config) -> Subject:
+    """The subject that the options name or that is found; a usage error where it cannot be tried."""
+    found = _find(config, servers=True)
+    assert found is not None  # noqa: S101 - for the type checker
+    return found
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Refuse an app that was named on the command line and cannot be had, before servers start."""
-    if session.config.getoption("app"):
-        _try_out(subject_of(session.config))
+    """Refuse an app that cannot be had before servers start, where the battery is to be run for sure."""
+    config = session.config
+    if config.getoption("app") or any(
+        name in argument for argument in config.args for name in ("testbed.battery", "testbed/battery")
+    ):
+        _find(config, servers=False)
 
 
-def _try_out(subject: Subject) -> None:
-    """Call the factory once on an empty SQLite database, which shows most mistakes at once."""
-    from testbed.subject import SubjectError  # noqa: PLC0415
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    """What was found, and how."""
+    if SUBJECT not in config.stash:
+        return []
+    subject = config.stash[SUBJECT]
+    lines = [f"app: {'; '.join([subject.app_path, *subject.notes])}"]
+    if subject.drivers:
+        lines.append(f"drivers: {facts(config)['drivers']}")
+    return lines
 
-    with tempfile.TemporaryDirectory() as directory:
-        uri = f"sqlite:///{Path(directory, 'empty.db')}"
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Refuse to try nothing, once and before any check."""
+    if any(
+        "trial" in getattr(item, "fixturenames", ()) and item.get_closest_marker("check") for item in items
+    ):
         try:
-            subject.start(uri)
-            subject.engine(subject.make(uri)).dispose()
+            subject_of(config)
+        except pytest.UsageError:
+            # None of them has been tried, nor is to be told of.
+            items.clear()
+            raise
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """A worker of pytest-xdist is told what was found: it need not look again."""
+    if SUBJECT in node.config.stash:
+        node.workerinput["testbed_subject"] = node.config.stash[SUBJECT].told()
+
+
+def _handed_over(config: pytest.Config) -> Subject | None:
+    from testbed.subject import Subject  # noqa: PLC0415
+
+    told = getattr(config, "workerinput", {}).get("testbed_subject")
+    return Subject.of(told) if told else None
+
+
+def _find(config: pytest.Config, *, servers: bool) -> Subject | None:
+    """None for an app that does not start on a file, and need not, while there are no servers yet."""
+    from testbed.subject import SubjectError  # noqa: PLC0415 - for those who use none of this
+
+    if SUBJECT not in config.stash:
+        try:
+            found = _handed_over(config) or _on_a_file(config)
+            if found is None and servers:
+                found = _on_a_server(config)
         except SubjectError as error:
             raise pytest.UsageError(str(error)) from None
+        if found is None:
+            return None
+        config.stash[SUBJECT] = found
+        config.add_cleanup(found.end)
+    return config.stash[SUBJECT]
+
+
+def _uses_files(config: pytest.Config) -> bool:
+    return any("embedded" in backend.capabilities for backend in config.stash[stash.BACKENDS])
+
+
+def _on_a_file(config: pytest.Config) -> Subject | None:
+    """Tried on an empty SQLite database, which shows most mistakes at once."""
+    from testbed.resolution import FruitlessError  # noqa: PLC0415
+
+    with tempfile.TemporaryDirectory() as directory:
+        try:
+            return _resolved(config, f"sqlite:///{Path(directory, f'testbed_{secrets.token_hex(6)}.db')}")
+        except FruitlessError:
+            if _uses_files(config):
+                raise
+            return None
+
+
+def _on_a_server(config: pytest.Config) -> Subject:
+    """Tried on an empty database of the first server."""
+    run = stash.run_of(config)
+    isolation = run.isolation(run.server(config.stash[stash.BACKENDS][0]), "start")
+    isolation.clean()
+    return _resolved(config, isolation.database.uri)
+
+
+def _resolved(config: pytest.Config, uri: str) -> Subject:
+    from testbed.patience import TookTooLongError, within  # noqa: PLC0415
+    from testbed.resolution import resolve  # noqa: PLC0415
+    from testbed.subject import Subject, SubjectError  # noqa: PLC0415
+
+    subject = Subject(*(option(config, name) for name in TOLD), drivers=drivers_of(config))
+    seconds = _seconds(config)
+    said: list[str] = []
+
+    def give_up(stack: str) -> None:
+        sys.__stderr__.write(f"{too_long}{stack}\n")  # type: ignore[union-attr]
+
+    too_long = f"{subject} was not made within {seconds:g} s (--start-timeout SECONDS); it was in:\n"
+    try:
+        with _captured(config, said), within(seconds, last_resort=give_up):
+            resolve(subject, uri)
+    except TookTooLongError as error:
+        message = f"{too_long}{error.stack}{_what_it_said(said)}"
+        raise SubjectError(message) from None
+    except SubjectError as error:
+        message = f"{error}{_what_it_said(said)}"
+        raise type(error)(message) from error
+    return subject
+
+
+@contextlib.contextmanager
+def _captured(config: pytest.Config, said: list[str]) -> Iterator[None]:
+    """What it writes is in `said`, as pytest captures what tests write; with -s it is shown at once."""
+    manager: Any = config.pluginmanager.getplugin("capturemanager")
+    manager.resume_global_capture()
+    try:
+        yield
+    finally:
+        manager.suspend_global_capture()
+        said += [text for text in manager.read_global_capture() if text]
+
+
+def _what_it_said(said: list[str]) -> str:
+    from testbed.timeline import redact  # noqa: PLC0415
+
+    lines = redact("".join(said)).strip().splitlines()[-MOST_LINES:]
+    return "\n".join(["\nIt wrote:", *(f"  {line}" for line in lines)]) if lines else ""
+
+
+def _seconds(config: pytest.Config) -> float:
+    seconds = config.getoption("start_timeout") or config.getini("start_timeout")
+    try:
+        return float(seconds)
+    except ValueError:
+        message = f"start_timeout is a number of seconds, not {seconds!r}."
+        raise ValueError(message) from None

@@ -37,6 +37,8 @@ def given_url(backend: Backend) -> tuple[str, URL] | None:
         found = f"{url.drivername}://{url.host or ''}"
         message = f"{name} begins with {found}, not as that of a {backend.name} server: {example}"
         raise ServerError(message)
+    if url.host and url.port is None and backend.recipe is not None:
+        url = url.set(port=backend.recipe.port)
     return name, _with_password_file(
         url.set(drivername=url.drivername if driver else backend.drivername), name
     )

@@ -6,14 +6,38 @@
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import subprocess
 import sys
+import tempfile
 import time
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-ROOT = Path(__file__).parents[1]
+from tests.meeting import ROOT, lean
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 AT_MOST_SECONDS = 900
+
+
+def battery(seed: int, backends: str, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    """One run, on servers of its own, in the order of that seed."""
+    return subprocess.run(
+        [
+            *(sys.executable, "-m", "pytest", "testbed/battery", "-q"),
+            *("-p", "no:cacheprovider", "-p", "tests.shuffle", "--shuffle", str(seed)),
+            *("--backend", backends),
+        ],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=AT_MOST_SECONDS,
+        check=False,
+    )
 
 
 def main() -> int:
@@ -26,25 +50,17 @@ def main() -> int:
     parser.add_argument("--backend", default="sqlite,postgresql,mysql")
     options = parser.parse_args()
     seeds = [options.seed] if options.seed is not None else random.sample(range(10**6), options.runs)
-    for number, seed in enumerate(seeds, 1):
-        began = time.monotonic()
-        run = subprocess.run(
-            [
-                *(sys.executable, "-m", "pytest", "testbed/battery", "-q", "-p", "no:cacheprovider"),
-                *("-p", "tests.shuffle", "--shuffle", str(seed), "--backend", options.backend),
-            ],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=AT_MOST_SECONDS,
-            check=False,
-        )
-        if run.returncode:
-            print(f"{run.stdout}\nrun {number} failed; again: python -m tests.soak --seed {seed}")
-            return 1
-        last = run.stdout.strip().splitlines()[-1]
-        print(f"[{number}/{len(seeds)}] seed {seed}: {last} ({time.monotonic() - began:.0f} s)", flush=True)
+    with tempfile.TemporaryDirectory() as directory:
+        environment = lean(os.environ, directory)
+        for number, seed in enumerate(seeds, 1):
+            began = time.monotonic()
+            run = battery(seed, options.backend, environment)
+            if run.returncode:
+                print(f"{run.stdout}\nrun {number} failed; again: python -m tests.soak --seed {seed}")
+                return 1
+            last = run.stdout.strip().splitlines()[-1]
+            took = time.monotonic() - began
+            print(f"[{number}/{len(seeds)}] seed {seed}: {last} ({took:.0f} s)", flush=True)
     return 0
 
 

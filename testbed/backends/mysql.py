@@ -3,8 +3,120 @@
 from __future__ import annotations
 
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
-from testbed.backend import NAME_PATTERN, Backend, Recipe, ask, delete_one_by_one
+from testbed.backend import NAME_PATTERN, Backend, Recipe, ask, delete_one_by_one, quoted
+from testbed.watching import Look
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from testbed.connections import Connection
+    from testbed.watching import Built
+
+# The server counts every write to every table, unless it was told not to, or to count so many things only.
+COUNTS = """
+    SELECT 1 WHERE NOT EXISTS (
+        SELECT 1 FROM performance_schema.setup_instruments
+        WHERE enabled = 'NO' AND name IN ('wait/io/table/sql/handler', 'transaction')
+    ) AND NOT EXISTS (
+        SELECT 1 FROM performance_schema.setup_consumers WHERE enabled = 'NO'
+          AND name IN ('global_instrumentation', 'thread_instrumentation', 'events_transactions_current')
+    ) AND EXISTS (
+        SELECT 1 FROM performance_schema.setup_objects
+        WHERE object_type = 'TABLE' AND object_schema = '%' AND object_name = '%' AND enabled = 'YES'
+    ) AND NOT EXISTS (
+        SELECT 1 FROM performance_schema.setup_objects WHERE object_type = 'TABLE' AND enabled = 'NO'
+          AND object_schema NOT IN ('mysql', 'performance_schema', 'information_schema')
+    ) AND EXISTS (
+        SELECT 1 FROM performance_schema.setup_actors WHERE host = '%' AND user = '%' AND enabled = 'YES'
+    ) AND NOT EXISTS (
+        SELECT 1 FROM performance_schema.setup_actors WHERE enabled = 'NO'
+    ) AND NOT EXISTS (
+        SELECT 1 FROM performance_schema.setup_threads WHERE enabled = 'NO' AND name LIKE 'thread/sql/%'
+          AND name IN ('thread/sql/one_connection', 'thread/sql/event_worker')
+    ) AND 3 = (
+        SELECT COUNT(*) FROM performance_schema.global_status WHERE variable_name IN (
+            'Innodb_system_rows_inserted', 'Innodb_system_rows_updated', 'Innodb_system_rows_deleted')
+    ) AND 4 = (
+        SELECT COUNT(*) FROM performance_schema.global_variables WHERE variable_value = '-1'
+          AND variable_name IN ('performance_schema_max_table_instances', 'performance_schema_max_table_handles',
+                                'performance_schema_max_index_stat', 'performance_schema_max_thread_instances')
+    )
+"""
+BUSY = """
+    CONCAT_WS(' ',
+        (SELECT GROUP_CONCAT(processlist_id SEPARATOR ' ') FROM performance_schema.threads
+         WHERE processlist_db = DATABASE() AND processlist_command <> 'Sleep' AND processlist_id <> CONNECTION_ID()),
+        (SELECT GROUP_CONCAT(processlist_id SEPARATOR ' ') FROM performance_schema.events_transactions_current e
+         STRAIGHT_JOIN performance_schema.threads t ON t.thread_id = e.thread_id
+         WHERE state = 'ACTIVE' AND processlist_db = DATABASE() AND processlist_id <> CONNECTION_ID()))
+"""
+# A definition is changed by writing to the server's own tables, whichever statement asked for it.
+OBJECTS = """
+    SELECT SUM(variable_value) FROM performance_schema.global_status WHERE variable_name IN (
+        'Innodb_system_rows_inserted', 'Innodb_system_rows_updated', 'Innodb_system_rows_deleted')
+"""
+WRITES = """
+    FROM performance_schema.table_io_waits_summary_by_table
+    WHERE object_type = 'TABLE' AND object_schema = DATABASE()
+"""
+# In an order that misses nothing: who is busy, then the rest.
+COUNTED = "GROUP_CONCAT(CONCAT(object_name, ' ', count_write) SEPARATOR '\\n')"
+LOOK = (
+    f"SET @testbed_busy = {BUSY}, @testbed_objects = ({OBJECTS})",
+    f"SELECT @testbed_busy, @testbed_objects, {COUNTED} {WRITES}",
+)
+
+
+class MysqlWatch:
+    """Compares the server's counts of writes, those of transactions that are rolled back among them."""
+
+    def __init__(self, connection: Connection, built: Built) -> None:
+        self._connection = connection
+        self._tables = {_plain(table): table for table in (*built.empty, *built.rows)}
+        # As long as nothing is known of a table, it is taken to be written to.
+        self._known: dict[str, int] = {}
+        self._objects: object = None
+        self._before: dict[str, int] = {}
+        self._now: dict[str, int] = {}
+
+    def look(self) -> Look:
+        """Where a parent's row went, rows that refer to it may have gone too, and nothing counts those."""
+        ((busy, objects, counted),) = self._connection.batch(LOOK)
+        if objects != self._objects:  # TRUNCATE, and what else empties a table at once, counts no write.
+            self._known.clear()
+        self._objects = objects
+        pairs = (line.rpartition(" ") for line in (counted or "").split("\n"))
+        self._before, self._now = self._now, {name: int(count) for name, _, count in pairs if name}
+        written = [
+            table for name, table in self._tables.items() if self._known.get(name) != self._now.get(name, 0)
+        ]
+        return Look((busy or "").split(), objects, written, ())
+
+    def empty(self, tables: Sequence[str], restart: Sequence[str]) -> None:
+        """Counts while the tables are locked, so that what others write from then on counts anew."""
+        names = ", ".join(quoted(_plain(table)) for table in tables)
+        begin, *deletes, commit = delete_one_by_one("BEGIN")(tables)
+        counts = f"SELECT object_name, count_write {WRITES} AND object_name IN ({names})"
+        found = self._connection.batch([begin, *deletes, *restart, counts, commit])
+        self._known |= {_plain(table): 0 for table in tables} | dict(found)
+
+    def accept(self, tables: Sequence[str]) -> None:
+        """What two looks counted alike was ended at the second, when nobody was busy, and before rows were read."""
+        for name in map(_plain, tables):
+            if self._before.get(name, 0) == self._now.get(name, 0):
+                self._known[name] = self._now.get(name, 0)
+
+
+def watch(connection: Connection, built: Built) -> MysqlWatch | None:
+    """None where the server does not count, or not all."""
+    return MysqlWatch(connection, built) if connection.rows(COUNTS) else None
+
+
+def _plain(table: str) -> str:
+    return table[1:-1].replace("``", "`")
+
 
 MYSQL = Backend(
     name="mysql",
@@ -21,10 +133,15 @@ MYSQL = Backend(
     # Access denied, unknown database, host not allowed, an authentication plugin that is unknown or for which
     # the driver lacks a package, unknown host name.
     refusal=r"\((1044|1045|1049|1130|1251|1524|1698|2054|2059|2061),|Name or service not known|cryptography",
-    connect_options=MappingProxyType({"connect_timeout": 5, "read_timeout": 30, "write_timeout": 30}),
+    # The last lets several statements be sent at once.
+    connect_options=MappingProxyType(
+        {"connect_timeout": 5, "read_timeout": 30, "write_timeout": 30, "client_flag": 1 << 16}
+    ),
     patience=(
         "SET lock_wait_timeout = 3, innodb_lock_wait_timeout = 3, foreign_key_checks = 0",
-        "SET information_schema_stats_expiry = 0",
+        "SET information_schema_stats_expiry = 0, group_concat_max_len = 67108864",
+        # What is read while it is locked stays as it is until the lock is given back.
+        "SET transaction_isolation = 'REPEATABLE-READ'",
     ),
     version="SELECT VERSION()",
     complaint="""
@@ -79,6 +196,7 @@ MYSQL = Backend(
                CONCAT('DROP EVENT IF EXISTS `', event_name, '`'), NULL
         FROM information_schema.events WHERE event_schema = DATABASE()
     """,
+    watch=watch,
     empty=delete_one_by_one("BEGIN"),
     identities="",  # Resetting AUTO_INCREMENT costs 1.4 ms a table.
     # Not information_schema.innodb_trx, which is refreshed only every 100 ms.

@@ -5,16 +5,136 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from testbed.backend import NAME_PATTERN, Backend, Recipe, ask
+from testbed.backend import NAME_PATTERN, Backend, Recipe, ask, quoted
+from testbed.watching import Look
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from testbed.connections import Connection
+    from testbed.watching import Built
 
 
 def delete_all_at_once(tables: Sequence[str]) -> Sequence[str]:
     """Foreign keys are checked when a statement ends: one may empty tables in any order, circles included."""
     deletes = ", ".join(f"_{number} AS (DELETE FROM {table})" for number, table in enumerate(tables))  # noqa: S608
     return [f"WITH {deletes} SELECT 1"]
+
+
+# Every change of a definition writes new rows, which have a newer transaction (xmin) than all that were there
+# before: the number of rows and the sum of these are the same again only if none was written or removed. The
+# server's own objects have lower numbers. A default that changes has its column's row written too.
+CATALOGUES = {
+    "pg_class": "oid",
+    "pg_attribute": "attnum > 0 AND attrelid",
+    "pg_constraint": "oid",
+    "pg_index": "indexrelid",
+    "pg_trigger": "oid",
+    "pg_rewrite": "oid",
+    "pg_sequence": "seqrelid",
+    "pg_type": "oid",
+    "pg_enum": "oid",
+    "pg_proc": "oid",
+    "pg_namespace": "oid",
+    "pg_policy": "oid",
+    "pg_extension": "16384 + oid::bigint",  # one that was there from the start may be dropped
+}
+OBJECTS = ", ".join(
+    f"(SELECT count(*) || ' ' || coalesce(sum(xmin::text::bigint), 0) FROM {catalogue} WHERE {number} >= 16384)"  # noqa: S608
+    for catalogue, number in CATALOGUES.items()
+)
+# Asked first, in a statement of its own: what they have ended by then, the next statement sees.
+BUSY = """
+    SELECT set_config('testbed.busy', (SELECT coalesce(string_agg(pid::text, ' '), '') FROM pg_stat_activity
+        WHERE datname = current_database() AND pid <> pg_backend_pid() AND xact_start IS NOT NULL
+          AND backend_type = 'client backend'), false)
+"""
+# Emptied so often, a table is rid of what was deleted: until then every look has to pass it.
+EMPTIED_BEFORE_VACUUM = 200
+
+
+class PostgresqlWatch:
+    """Looks with statements that are planned once: to plan for a hundred tables takes longer than all else."""
+
+    def __init__(self, connection: Connection, built: Built) -> None:
+        self._connection = connection
+        self._emptied = dict.fromkeys(built.empty, 0)
+        self._tables = [*built.empty, *built.rows]
+        self._restart = {name: _restart(connection, name) for name in built.identities}
+        self._known = [*self._tables, *self._restart.values()]
+        written = [
+            *(f"EXISTS (SELECT FROM {table})" for table in built.empty),
+            *(f"NOT EXISTS ({_same_rows(connection, table)})" for table in built.rows),
+        ]
+        questions = [f"SELECT {number}, NULL WHERE {question}" for number, question in enumerate(written)]
+        questions += _moved(connection, list(self._restart), len(written))
+        first = f"SELECT -1, concat_ws(', ', current_setting('testbed.busy'), {OBJECTS})"
+        self._plans = (
+            f"PREPARE testbed_busy AS {BUSY}",
+            f"PREPARE testbed_look AS {' UNION ALL '.join([first, *questions])}",
+        )
+        self._planned_on = 0
+
+    def look(self) -> Look:
+        """The plans belong to the connection that made them."""
+        if self._planned_on != self._connection.opened:
+            self._connection.run(["SELECT 1", "DEALLOCATE ALL", *self._plans])
+            self._planned_on = self._connection.opened
+        (_, told), *found = self._connection.batch(["EXECUTE testbed_busy", "EXECUTE testbed_look"])
+        busy, _, objects = told.partition(", ")
+        numbers = [number for number, _ in found]
+        split = len(self._tables)
+        written = [self._known[number] for number in numbers if number < split]
+        return Look(
+            busy.split(), objects, written, [self._known[number] for number in numbers if number >= split]
+        )
+
+    def empty(self, tables: Sequence[str], restart: Sequence[str]) -> None:
+        """Rows that are gone are in nobody's way for a while."""
+        self._connection.batch([*(delete_all_at_once(tables) if tables else ()), *restart])
+        for table in tables:
+            self._emptied[table] += 1
+            if self._emptied[table] % EMPTIED_BEFORE_VACUUM == 0:
+                self._connection.rows(f"VACUUM {table}")
+
+    def accept(self, tables: Sequence[str]) -> None:
+        """A row that was written again is another row."""
+
+
+def _same_rows(connection: Connection, table: str) -> str:
+    """Answers a row for as long as no row was written: those would have a newer transaction, as above."""
+    ((count, newest),) = connection.rows(f"SELECT count(*), sum(xmin::text::bigint) FROM {table}")  # noqa: S608
+    return f"SELECT FROM {table} HAVING count(*) = {count} AND sum(xmin::text::bigint) = {newest}"
+
+
+def _state(connection: Connection, sequence: str) -> tuple[int, bool]:
+    ((last, called),) = connection.rows(f"SELECT last_value, is_called FROM {sequence}")  # noqa: S608
+    return last, called
+
+
+def _restart(connection: Connection, sequence: str) -> str:
+    last, called = _state(connection, sequence)
+    return f"SELECT setval({quoted(sequence)}, {last}, {called})"
+
+
+def _moved(connection: Connection, sequences: Sequence[str], start: int) -> list[str]:
+    """Questions for the numbers, from `start` on, of the sequences that do not stand where they stand now."""
+    states = [(*known, *_state(connection, known[1])) for known in enumerate(sequences, start)]
+    if not states:
+        return []
+    if connection.rows("SELECT 1 WHERE to_regproc('pg_get_sequence_data') IS NULL"):  # It came with 18.
+        return [
+            f"SELECT {number}, NULL FROM {name} WHERE (last_value, is_called) <> ({last}, {called})"  # noqa: S608
+            for number, name, last, called in states
+        ]
+    values = ", ".join(
+        f"({number}, {quoted(name)}::regclass, {last}, {called})" for number, name, last, called in states
+    )
+    stood = f"(VALUES {values}) AS stood (number, sequence, last, called)"
+    stand = "pg_get_sequence_data(sequence) AS stand"
+    return [
+        f"SELECT number, NULL FROM {stood}, {stand} WHERE (stand.last_value, is_called) <> (last, called)"  # noqa: S608
+    ]
 
 
 POSTGRESQL = Backend(
@@ -89,6 +209,14 @@ POSTGRESQL = Backend(
         SELECT 'trigger ' || name || ' ' || tgname, concat_ws(' ', t.oid, t.xmin), NULL, NULL
         FROM relations r JOIN pg_trigger t ON tgrelid = r.oid AND NOT tgisinternal
         UNION ALL
+        SELECT 'rule ' || name || ' ' || rulename, concat_ws(' ', w.oid, w.xmin), NULL, NULL
+        FROM relations r JOIN pg_rewrite w ON ev_class = r.oid AND rulename <> '_RETURN'
+        UNION ALL
+        SELECT 'policy ' || name || ' ' || polname, concat_ws(' ', l.oid, l.xmin), NULL, NULL
+        FROM relations r JOIN pg_policy l ON polrelid = r.oid
+        UNION ALL
+        SELECT 'numbers of ' || seqrelid::regclass, s.xmin::text, NULL, NULL FROM pg_sequence s
+        UNION ALL
         SELECT 'type ' || t.oid::regtype, concat_ws(' ', t.oid, t.xmin, labels),
                format('DROP TYPE IF EXISTS %s CASCADE', t.oid::regtype), NULL
         FROM pg_type t JOIN spaces s ON s.oid = typnamespace
@@ -108,6 +236,7 @@ POSTGRESQL = Backend(
                format('DROP EXTENSION IF EXISTS %I CASCADE', extname), NULL
         FROM pg_extension
     """,
+    watch=PostgresqlWatch,
     empty=delete_all_at_once,
     identities="""
         SELECT seqrelid::regclass::text,

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from testbed.backend import Backend, OpenTransaction, delete_one_by_one
+from testbed.watching import Look, with_rows
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from testbed.connections import Connection
+    from testbed.watching import Built
 
 
 def writers(connection: Connection) -> list[OpenTransaction]:
@@ -25,6 +30,54 @@ def writers(connection: Connection) -> list[OpenTransaction]:
     return []
 
 
+class SqliteWatch:
+    """Looks while it has the write lock, which it gets when nobody else is writing."""
+
+    def __init__(self, connection: Connection, built: Built) -> None:
+        self._connection = connection
+        self._path = Path(connection.url.database or "")
+        self._built = built
+        self._file = self._which_file()
+        # Others' commits, as this connection counts them. Whoever has used it since then may have written.
+        self._seen = self._known = 0, 0
+        self._left_at = -1
+
+    def look(self) -> Look:
+        """Fails where the file is another one by now."""
+        if self._which_file() != self._file:
+            message = f"{self._path} was replaced"
+            raise FileNotFoundError(message)
+        connection, used = self._connection, self._connection.executed
+        connection.rows("BEGIN IMMEDIATE")
+        try:
+            ((commits, *objects),) = connection.rows(LOOK)
+            self._seen = commits, connection.opened
+            written: Sequence[str] = ()
+            if (*self._seen, used) != (*self._known, self._left_at):
+                written = [*with_rows(connection, self._built.empty), *self._built.rows]
+        finally:
+            connection.rows("ROLLBACK")
+        return Look((), tuple(objects), written, ())
+
+    def empty(self, tables: Sequence[str], restart: Sequence[str]) -> None:
+        """Its own writes are no others' commits."""
+        self._connection.run([*DELETE(tables), *restart])
+        self._left_at = self._connection.executed
+
+    def accept(self, _tables: Sequence[str]) -> None:
+        """Whoever has written since the look is seen by the next."""
+        self._known, self._left_at = self._seen, self._connection.executed
+
+    def _which_file(self) -> tuple[int, int]:
+        found = self._path.stat()
+        return found.st_dev, found.st_ino
+
+
+LOOK = """
+    SELECT data_version, schema_version, user_version, application_id
+    FROM pragma_data_version, pragma_schema_version, pragma_user_version, pragma_application_id
+"""
+DELETE = delete_one_by_one("BEGIN IMMEDIATE")
 WAIT_FOR_LOCKS = "PRAGMA busy_timeout = 3000"
 NOTHING = "SELECT 1 WHERE 0"
 
@@ -56,8 +109,12 @@ SQLITE = Backend(
         WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
         UNION ALL
         SELECT NULL, NULL, NULL, name FROM sqlite_master WHERE name = 'sqlite_sequence'
+        UNION ALL
+        SELECT 'versions', user_version || ' ' || application_id, NULL, NULL
+        FROM pragma_user_version, pragma_application_id
     """,
-    empty=delete_one_by_one("BEGIN IMMEDIATE"),
+    watch=SqliteWatch,
+    empty=DELETE,
     identities="",
     transactions=writers,
     sessions=NOTHING,

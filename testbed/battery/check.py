@@ -27,10 +27,15 @@ class Check:
     """The cases of the catalogue that it covers."""
     remedy: str
     """The smallest change that mends a subject that fails."""
+    needs: tuple[str, ...] = ()
+    """The capabilities of the backend without which it does not apply."""
     records: bool = False
     """It states what the backends themselves do: no binding decides it, so no specimen can fail it."""
     unfailable: Mapping[str, str] = field(default_factory=dict)
     """The backends on which it applies and no binding can fail it either, each with the reason."""
+
+    stops_server: bool = False
+    """It stops, freezes or fills a server of its own, which takes seconds."""
 
     @property
     def group(self) -> str:
@@ -47,9 +52,10 @@ def check(  # noqa: PLR0913 - all but the first two have names
     remedy: str = "",
     records: bool = False,
     unfailable: Mapping[str, str] | None = None,
+    stops_server: bool = False,
 ) -> Callable[[F], F]:
-    """Make a test a check; `needs` are the capabilities of the backend without which it does not apply."""
-    it = Check(id, claim, cases, remedy, records, dict(unfailable or {}))
+    """Make a test a check of that id, which claims that."""
+    it = Check(id, claim, cases, remedy, needs, records, dict(unfailable or {}), stops_server)
     if it.group not in GROUPS:
         message = f"{id!r} is in no group. Begin it with one of: {', '.join(GROUPS)}."
         raise ValueError(message)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from contextvars import Context
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from testbed.battery import tables
 from testbed.battery.own_server import own_server, own_servers
 from testbed.connections import Connection
 from testbed.databases import NOTICE
+from testbed.leaks import describe
 from testbed.subjects import subject_of
 
 if TYPE_CHECKING:
@@ -25,6 +27,11 @@ if TYPE_CHECKING:
     from testbed.databases import Database
 
 __all__ = ["connect", "database_schema", "own_server", "own_servers", "own_trial", "trial"]
+
+
+def pytest_collection_finish() -> None:
+    """What is there by now stays: the collections that some checks ask for need not look at it again."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
@@ -42,6 +49,7 @@ class Trial:
         self._databases = [database]
         self._apps: list[Flask] = []
         self.subject = subject_of(request.config)
+        self._probe.know("" if self.subject.session_is_called else self.subject.session_path)
         self.subject.start(database.uri)
         self.database = database
 
@@ -82,6 +90,12 @@ class Trial:
         """What is checked out, in use, or open on the server now: nothing, when every context has ended."""
         # Outside any context that is pushed: to look at a session that is kept in one would make it.
         return Context().run(self._probe.leaks, *self._databases)
+
+    def assert_nothing_open(self, after: str = "") -> None:
+        """Fails the check, in the words of the harness, unless every context has ended well."""
+        __tracebackhide__ = True
+        if leaks := self.left_open():
+            pytest.fail(f"{after}: {describe(leaks)}" if after else describe(leaks))
 
     def sessions_come_down_to(self, number: int) -> bool:
         """Whether the server has no more sessions in the database than that, as soon as it has noticed."""

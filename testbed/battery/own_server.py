@@ -15,8 +15,8 @@ from testbed import images, stash
 from testbed.battery import tables
 from testbed.battery.watchdog import RESCUES
 from testbed.containers import OWNER_LABEL
+from testbed.failures import fail_for_leaks
 from testbed.isolation import Isolation
-from testbed.leaks import describe
 from testbed.owners import Owner
 from testbed.readiness import wait_until_ready
 from testbed.reaper import RUN_LABEL
@@ -177,7 +177,7 @@ def lent(request: pytest.FixtureRequest, own: OwnServer) -> Iterator[OwnServer]:
     own.mend()
     if leaks := probe.leaks(own.database):
         probe.repair(own.database)
-        pytest.fail(describe(leaks), pytrace=False)
+        fail_for_leaks(item, leaks)
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from typing import TYPE_CHECKING
 
@@ -25,14 +26,7 @@ PREFIX = "TESTBED_SERVED_"
 
 def environment(subject: Subject, uri: str, whoami: str) -> dict[str, str]:
     """What `serve` needs to know; `whoami` asks the server which of its sessions this is."""
-    told = {
-        "APP": subject.app_path,
-        "SESSION": subject.session_path,
-        "URI_KEY": subject.uri_key,
-        "URI_ENV": subject.uri_env,
-        "URI": uri,
-        "WHOAMI": whoami,
-    }
+    told = {"SUBJECT": json.dumps(subject.told()), "URI": uri, "WHOAMI": whoami}
     return {PREFIX + name: value for name, value in told.items()}
 
 
@@ -40,7 +34,7 @@ def serve() -> Flask:
     """The app, whose pool holds a connection that this process has opened."""
     record_here()
     told = {name.removeprefix(PREFIX): value for name, value in os.environ.items() if name.startswith(PREFIX)}
-    subject = Subject(told["APP"], told["SESSION"], told["URI_KEY"], told["URI_ENV"])
+    subject = Subject.of(json.loads(told["SUBJECT"]))
     subject.start(told["URI"])
     event.listen(Pool, "connect", _remember_who_opened_it)
     app = subject.make(told["URI"])

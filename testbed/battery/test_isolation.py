@@ -85,12 +85,16 @@ def test_committed_rows_go(trial: Trial, next_test: Callable[[], None]) -> None:
         return "" if met[-1] is None else str(met[-1].name)
 
     app.test_client().post("/testbed/write")
-    assert app.test_client().get("/testbed/there").text == "committed"
-    assert trial.names() == ["committed"]
+    assert app.test_client().get("/testbed/there").text == "committed", (
+        "what was committed is not there for the next request"
+    )
+    assert trial.names() == ["committed"], "what was committed is not in the database"
 
     next_test()
-    assert trial.names() == []
-    assert app.test_client().get("/testbed/there").text == ""
+    assert trial.names() == [], "rows are left for the next test"
+    assert app.test_client().get("/testbed/there").text == "", (
+        "an object of the test before is still in a session"
+    )
 
 
 @check(
@@ -106,7 +110,7 @@ def test_objects_of_fixtures(trial: Trial) -> None:
         trial.session.add(item)
         trial.session.commit()
 
-        assert names(app) == "made by a fixture"
+        assert names(app) == "made by a fixture", "the request does not see what the fixture has committed"
         assert item.name == "made by a fixture"
 
 
@@ -114,6 +118,7 @@ def test_objects_of_fixtures(trial: Trial) -> None:
     "isolation.worker-holds-on",
     "A thread that holds on to the database does not hold up the next test, whose app sees nothing of it.",
     cases=(67,),
+    needs=("several-apps",),
     remedy="Give each app an engine of its own.",
 )
 def test_worker_holds_on(trial: Trial, next_test: Callable[[], None], backend: Backend) -> None:
@@ -141,9 +146,9 @@ def test_worker_holds_on(trial: Trial, next_test: Callable[[], None], backend: B
     began = time.monotonic()
     try:
         next_test()
-        assert time.monotonic() - began < WITHIN
-        assert trial.names() == []
-        assert names(named(trial, trial.app())) == ""
+        assert time.monotonic() - began < WITHIN, "the thread held up the next test for seconds"
+        assert trial.names() == [], "rows are left for the next test"
+        assert names(named(trial, trial.app())) == "", "the next app sees what it should not, or fails"
     finally:
         over.set()
         # It may well be told that it was thrown out.
@@ -161,7 +166,7 @@ def test_database_of_its_own(trial: Trial, backend: Backend, pytestconfig: pytes
     with trial.app().app_context():
         (where,) = trial.session.execute(text(backend.whereabouts)).one()
 
-    assert stash.run_of(pytestconfig).name in where
+    assert stash.run_of(pytestconfig).name in where, f"the session is in {where}, which this run has not made"
 
 
 @check(
@@ -181,7 +186,7 @@ def test_keys_start_again(trial: Trial, next_test: Callable[[], None]) -> None:
             keys.append(item.id)
         next_test()
 
-    assert keys == [1, 1]
+    assert keys == [1, 1], "the first keys of two tests differ"
 
 
 @check(
@@ -200,14 +205,14 @@ def test_nothing_for_the_collector(trial: Trial) -> None:
         trial.engine(app).dispose()
         trial.database.connection.close()
 
-        assert still_open(trial.database) == []
+        assert still_open(trial.database) == [], "still open after dispose()"
     finally:
         gc.enable()
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always", ResourceWarning)
         del app
         gc.collect()
-    assert [str(warning.message) for warning in said] == []
+    assert [str(warning.message) for warning in said] == [], "closed by the garbage collector"
 
 
 def still_open(database: Database) -> list[str]:

@@ -57,6 +57,12 @@ def names(trial: Trial) -> list[str]:
     return list(trial.session.scalars(select(Item.name)))
 
 
+def ask(app: Flask, path: str) -> Any:
+    """What a request is answered with; its status where that is none of success."""
+    answer = app.test_client().get(path)
+    return answer.json if answer.status_code == 200 else answer.status
+
+
 def session_of(trial: Trial) -> Session:
     """The real session that the subject's own stands for."""
     trial.session.add(item := Item(name="never flushed"))
@@ -87,9 +93,9 @@ def test_request_ends(trial: Trial) -> None:
     app = trial.app()
     route(app, "/testbed/write", lambda: [write(trial), names(trial)])
 
-    assert app.test_client().get("/testbed/write").json == ["written", ["uncommitted"]]
-    assert trial.left_open() == []
-    assert trial.names() == []
+    assert ask(app, "/testbed/write") == ["written", ["uncommitted"]]
+    trial.assert_nothing_open()
+    assert trial.names() == [], "uncommitted rows are in the database"
 
 
 @check(
@@ -109,8 +115,8 @@ def test_failed_request_ends(trial: Trial) -> None:
         app.config["PROPAGATE_EXCEPTIONS"] = again
         with contextlib.suppress(KeyError):
             assert app.test_client().get(f"/testbed/{path}").status_code == FAILURES[path]
-        assert (path, trial.left_open()) == (path, [])
-    assert trial.names() == []
+        trial.assert_nothing_open(after=path)
+    assert trial.names() == [], "uncommitted rows are in the database"
 
 
 @check(
@@ -123,8 +129,8 @@ def test_context_ends(trial: Trial) -> None:
     with trial.app().app_context():
         write(trial)
 
-    assert trial.left_open() == []
-    assert trial.names() == []
+    trial.assert_nothing_open()
+    assert trial.names() == [], "uncommitted rows are in the database"
 
 
 @check(
@@ -142,8 +148,8 @@ def test_async_view(trial: Trial) -> None:
         return names(trial)
 
     for _ in range(3):
-        assert app.test_client().get("/testbed/async").json == ["uncommitted"]
-        assert trial.left_open() == []
+        assert ask(app, "/testbed/async") == ["uncommitted"], "the view is not in the session of its request"
+        trial.assert_nothing_open()
 
 
 @check(
@@ -164,7 +170,7 @@ def test_unwrapped_stream(trial: Trial) -> None:
         list(body)
     body.close()  # type: ignore[attr-defined]
 
-    assert trial.left_open() == []
+    trial.assert_nothing_open()
 
 
 @check(
@@ -187,14 +193,16 @@ def test_held_stream(trial: Trial) -> None:
     def work() -> None:
         body = start(app, "/testbed/stream")
         try:
-            assert next(body) == b"1"
+            assert next(body) == b"1", "the stream has no session"
             assert app.test_client().get("/testbed/write").text == "written"
-            assert app.test_client().get("/testbed/names").json == []
+            assert ask(app, "/testbed/names") == [], (
+                "a request sees the uncommitted rows of one that has ended"
+            )
         finally:
             body.close()  # type: ignore[attr-defined]
 
     in_a_worker(work)
-    assert trial.left_open() == []
+    trial.assert_nothing_open()
 
 
 @check(
@@ -212,7 +220,7 @@ def test_failing_teardown(trial: Trial) -> None:
         app.test_client().get("/testbed/write")
     app.teardown_appcontext_funcs.remove(fail)
 
-    assert trial.left_open() == []
+    trial.assert_nothing_open()
 
 
 @check(
@@ -229,13 +237,13 @@ def test_later_context(trial: Trial) -> None:
     for _ in range(50):
         with contextlib.suppress(OddError), app.app_context():
             session = session_of(trial)
-            inherited += session.info.setdefault("contexts", 0)
-            session.info["contexts"] += 1
+            inherited += session.info.setdefault("is an earlier one's", False)
+            session.info["is an earlier one's"] = True
             del session
     app.teardown_appcontext_funcs.remove(fail)
     gc.collect()
 
-    assert inherited == 0
+    assert inherited == 0, f"{inherited} of 50 contexts were given the session of an earlier one"
 
 
 @check(
@@ -252,9 +260,11 @@ def test_nested_contexts(trial: Trial) -> None:
         with app.app_context():
             names(trial)
 
-        assert object_session(item) is not None
+        assert object_session(item) is not None, (
+            "the end of the inner context took the object from the session of the outer one"
+        )
         trial.session.commit()
-    assert trial.names() == ["pending"]
+    assert trial.names() == ["pending"], "what was pending in the outer context is not committed"
 
 
 @check(
@@ -270,8 +280,8 @@ def test_request_inside_context(trial: Trial) -> None:
         assert app.test_client().get("/testbed/write").text == "written"
         write(trial, "outer")
 
-    assert trial.left_open() == []
-    assert trial.names() == []
+    trial.assert_nothing_open()
+    assert trial.names() == [], "uncommitted rows are in the database"
 
 
 @check(
@@ -286,9 +296,9 @@ def test_with_client(trial: Trial) -> None:
     with app.test_client() as client:
         for _ in range(2):
             assert client.get("/testbed/write").text == "written"
-            assert trial.left_open() == []
+            trial.assert_nothing_open()
 
-    assert trial.left_open() == []
+    trial.assert_nothing_open()
 
 
 @check(
@@ -307,8 +317,8 @@ def test_thread(trial: Trial) -> None:
     with ThreadPoolExecutor(1) as thread:
         thread.submit(work).result(WITHIN)
 
-        assert trial.left_open() == []
-    assert trial.names() == []
+        trial.assert_nothing_open()
+    assert trial.names() == [], "uncommitted rows are in the database"
 
 
 @check(
@@ -325,8 +335,8 @@ def test_cli_command(trial: Trial) -> None:
         click.echo(write(trial))
 
     assert app.test_cli_runner().invoke(args=["testbed-write"]).output == "written\n"
-    assert trial.left_open() == []
-    assert trial.names() == []
+    trial.assert_nothing_open()
+    assert trial.names() == [], "uncommitted rows are in the database"
 
 
 @check(
@@ -348,8 +358,8 @@ def test_failed_flush(trial: Trial) -> None:
 
     app.test_client().get("/testbed/twice")
     for _ in range(2):
-        assert app.test_client().get("/testbed/names").json == []
-        assert trial.left_open() == []
+        assert ask(app, "/testbed/names") == [], "after a failed flush another request fails"
+        trial.assert_nothing_open()
 
 
 @check(
@@ -372,8 +382,8 @@ def test_error_handler(trial: Trial) -> None:
         trial.session.execute(text("SELECT nothing FROM nowhere"))
         return "executed"
 
-    assert app.test_client().get("/testbed/broken").json == []
-    assert trial.left_open() == []
+    assert ask(app, "/testbed/broken") == [], "the handler could not use the session after its rollback"
+    trial.assert_nothing_open()
 
 
 @check(
@@ -394,7 +404,7 @@ def test_detached(trial: Trial) -> None:
         return "kept"
 
     assert app.test_client().get("/testbed/keep").text == "kept"
-    assert inspect(kept[0]).detached
+    assert inspect(kept[0]).detached, "the object of a request that has ended is still in a session"
     with pytest.raises(DetachedInstanceError):
         kept[0].parts  # noqa: B018 - to read it is the point
 
@@ -415,7 +425,7 @@ def test_handled_error(trial: Trial) -> None:
         raise OddError
 
     assert app.test_client().get("/testbed/half").text == "handled"
-    assert trial.names() == []
+    assert trial.names() == [], "what the request wrote before its error is committed"
 
 
 @check(
@@ -445,7 +455,9 @@ def test_own_session(trial: Trial) -> None:
         for future in [threads.submit(request, 2) for _ in range(2)]:
             future.result(2 * WITHIN)
 
-    assert len({id(session) for session in sessions}) == len(sessions)
+    assert len({id(session) for session in sessions}) == len(sessions), (
+        f"{len(sessions)} requests have had {len({id(session) for session in sessions})} sessions"
+    )
 
 
 @check(
@@ -468,4 +480,6 @@ def test_no_stale_object(trial: Trial) -> None:
     assert app.test_client().get("/testbed/item").text == "old"
     trial.database.connection.run(["UPDATE testbed_item SET name = 'new'"])
 
-    assert app.test_client().get("/testbed/item").text == "new"
+    assert app.test_client().get("/testbed/item").text == "new", (
+        "the request was given the object of an earlier one"
+    )

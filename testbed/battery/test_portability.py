@@ -148,7 +148,9 @@ def test_cascade(trial: Trial) -> None:
         trial.session.execute(delete(Item))
         trial.session.commit()
 
-        assert trial.session.scalar(select(func.count(Part.id))) == 0
+        assert trial.session.scalar(select(func.count(Part.id))) == 0, (
+            "the row is left that belonged to the one deleted"
+        )
 
 
 @check(
@@ -176,8 +178,8 @@ def test_writer_waits(trial: Trial) -> None:
         trial.session.commit()
     second.result()
 
-    assert not ended_early
-    assert trial.names() == ["second"]
+    assert not ended_early, "the second writer did not wait for the first one"
+    assert trial.names() == ["second"], "the second writer's work is lost"
 
 
 @check(
@@ -195,7 +197,7 @@ def test_writer_lets_go(trial: Trial) -> None:
     app.test_client().get("/testbed/write")
     trial.database.connection.rows("UPDATE testbed_item SET name = 'new'")
 
-    assert trial.names() == ["new"]
+    assert trial.names() == ["new"], "the request that has ended is in the way"
 
 
 @check(
@@ -217,7 +219,7 @@ def test_too_long(trial: Trial, backend: Backend) -> None:
             trial.session.rollback()
 
     found = [value for (value,) in trial.database.connection.rows("SELECT short FROM testbed_value")]
-    assert found == STORED[backend.name]
+    assert found == STORED[backend.name], "what is stored of nine characters in a column of three"
 
 
 @check(
@@ -232,9 +234,11 @@ def test_characters(trial: Trial, backend: Backend) -> None:
         trial.session.add_all([Item(id=1, name=SUSHI), Item(id=2, name=BEER)])
         trial.session.commit()
 
-        assert trial.session.scalars(select(Item.name).order_by(Item.id)).all() == [SUSHI, BEER]
-        assert trial.session.scalar(text(question)) == answer
-    assert trial.names() == [SUSHI, BEER]
+        assert trial.session.scalars(select(Item.name).order_by(Item.id)).all() == [SUSHI, BEER], (
+            "what was read is not what was written"
+        )
+        assert trial.session.scalar(text(question)) == answer, "the connection's character set"
+    assert trial.names() == [SUSHI, BEER], "what was stored is not what was written"
 
 
 def assert_now_is_utc(trial: Trial, backend: Backend) -> None:
@@ -242,7 +246,9 @@ def assert_now_is_utc(trial: Trial, backend: Backend) -> None:
         said = trial.session.scalar(text(NOW[backend.name]))
 
     now = said if isinstance(said, datetime) else datetime.fromisoformat(said)
-    assert abs(datetime.now(UTC).replace(tzinfo=None) - now) < timedelta(minutes=5)
+    assert abs(datetime.now(UTC).replace(tzinfo=None) - now) < timedelta(minutes=5), (
+        f"the database calls {now:%H:%M} now, which is {datetime.now(UTC):%H:%M} UTC"
+    )
 
 
 @check(

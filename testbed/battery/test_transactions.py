@@ -70,8 +70,8 @@ def test_rolls_back(trial: Trial) -> None:
         seen = trial.names()
         trial.session.rollback()
 
-    assert seen == []
-    assert trial.names() == []
+    assert seen == [], "what was only flushed is there for others"
+    assert trial.names() == [], "what was rolled back is there"
 
 
 @check(
@@ -86,7 +86,7 @@ def test_savepoint_released(trial: Trial) -> None:
             trial.session.add(Item(name="nested"))
         trial.session.rollback()
 
-    assert trial.names() == []
+    assert trial.names() == [], "the savepoint's row has outlived the rollback of all"
 
 
 @check(
@@ -104,7 +104,7 @@ def test_error_in_savepoint(trial: Trial) -> None:
         trial.session.add(Item(name="after"))
         trial.session.commit()
 
-    assert trial.names() == ["before", "after"]
+    assert trial.names() == ["before", "after"], "what is committed is not all but the savepoint's"
 
 
 @check(
@@ -117,12 +117,12 @@ def test_raw_connection_is_reset(trial: Trial) -> None:
     connection = trial.engine(app).raw_connection()
     connection.cursor().execute("INSERT INTO testbed_item (name) VALUES ('left')")
     connection.close()
-    assert trial.left_open() == []
+    trial.assert_nothing_open()
 
     with app.app_context():
         trial.session.add(Item(name="next"))
         trial.session.commit()
-    assert trial.names() == ["next"]
+    assert trial.names() == ["next"], "what the last user left uncommitted is committed by the next"
 
 
 @check(
@@ -145,7 +145,7 @@ def test_fresh_reads(trial: Trial) -> None:
     assert app.test_client().get("/testbed/name").text == "old"
     outside.rows("UPDATE testbed_item SET name = 'new'")
 
-    assert app.test_client().get("/testbed/name").text == "new"
+    assert app.test_client().get("/testbed/name").text == "new", "the request was not shown what is committed"
 
 
 @check(
@@ -162,11 +162,13 @@ def test_reader_lets_go(trial: Trial, connect: Callable[[], Connection], backend
         view_func=lambda: str(trial.session.scalars(text("SELECT id FROM testbed_extra")).all()),
     )
     trial.database.connection.rows("CREATE TABLE testbed_extra (id INTEGER)")
-    assert app.test_client().get("/testbed/read").text == "[]"
+    assert app.test_client().get("/testbed/read").text == "[]", "the table cannot be read"
     dropper = connect()
     dropper.rows(SHORTLY[backend.name])
 
-    assert refusal(dropper, "DROP TABLE testbed_extra") == ""
+    assert refusal(dropper, "DROP TABLE testbed_extra") == "", (
+        "the table that a request had read cannot be dropped"
+    )
 
 
 @check(
@@ -184,7 +186,9 @@ def test_reader_blocks_drop(trial: Trial, connect: Callable[[], Connection], bac
 
     assert DROP_REFUSED[backend.name] in refusal(dropper, "DROP TABLE testbed_extra")
     reader.rows("ROLLBACK")
-    assert refusal(dropper, "DROP TABLE testbed_extra") == ""
+    assert refusal(dropper, "DROP TABLE testbed_extra") == "", (
+        "the table cannot be dropped though nobody reads it any more"
+    )
 
 
 @check(
@@ -199,6 +203,7 @@ def test_deadlock(trial: Trial) -> None:
     trial.database.connection.rows("INSERT INTO testbed_item (id, name) VALUES (1, 'a'), (2, 'b')")
     both_have_one = threading.Barrier(2, timeout=WITHIN)
     told: list[str] = []
+    one_is_done = threading.Event()
 
     def sign(name: str, *ids: int) -> None:
         for number in ids:
@@ -207,6 +212,7 @@ def test_deadlock(trial: Trial) -> None:
             if not told and number == ids[0]:
                 both_have_one.wait()
         trial.session.commit()
+        one_is_done.set()
 
     def work(name: str, *ids: int) -> None:
         with app.app_context():
@@ -215,13 +221,17 @@ def test_deadlock(trial: Trial) -> None:
             except DBAPIError as error:
                 told.append(str(error.orig).lower())
                 trial.session.rollback()
+                # Earlier, the two could meet again over what this one has just let go of.
+                one_is_done.wait(WITHIN)
                 sign(name, *ids)
 
     at_once(lambda: work("x", 1, 2), lambda: work("y", 2, 1))
 
-    assert len(told) == 1
-    assert "deadlock" in told[0]
-    assert [sorted(name) for name in trial.names()] == [["a", "x", "y"], ["b", "x", "y"]]
+    assert len(told) == 1, f"{len(told)} of two requests were told of a deadlock"
+    assert "deadlock" in told[0], "the request was told of something else"
+    assert [sorted(name) for name in trial.names()] == [["a", "x", "y"], ["b", "x", "y"]], (
+        "not all work of both is done, each once"
+    )
 
 
 @check(

@@ -106,6 +106,7 @@ def _bounded(item: pytest.Item, phase: str) -> Generator[None, object, object]:
     if not seconds:
         return (yield)
     watchdog = Watchdog(item, phase, seconds)
+    result = None
     try:
         with watchdog:
             result = yield
@@ -113,10 +114,20 @@ def _bounded(item: pytest.Item, phase: str) -> Generator[None, object, object]:
         if not watchdog.has_barked:
             raise
         # Whatever it died of in the end: it was our doing.
-        pytest.fail(watchdog.message, pytrace=isinstance(error, HungError))
-    if watchdog.has_barked:
-        pytest.fail(watchdog.message, pytrace=False)
+        _fail(item, phase, watchdog.message, pytrace=isinstance(error, HungError))
+    else:
+        if watchdog.has_barked:
+            _fail(item, phase, watchdog.message, pytrace=False)
     return result
+
+
+def _fail(item: pytest.Item, phase: str, message: str, *, pytrace: bool) -> None:
+    failures = item.stash.get(stash.FAILURES, [])
+    if phase == "teardown" and failures:
+        # It is not counted twice: its end may well hang for what its middle hung for.
+        failures[0].sections.append(("hung at its end", message))
+        return
+    pytest.fail(message, pytrace=pytrace)
 
 
 class Watchdog:

@@ -9,7 +9,7 @@ import itertools
 from html import escape
 from typing import TYPE_CHECKING
 
-from testbed.report.lanes import bars_of, end_of, moments_of, place, scale
+from testbed.report.lanes import bars_of, crop, end_of, moments_of, place, scale
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,13 +18,15 @@ if TYPE_CHECKING:
 
 ROW, BAR, LEFT, TOP = 26, 18, 104, 26
 ROOM = 960
+LEAST_STRETCH = 0.35
 LETTER = 6.2  # of the small font, on average
 # More would be no picture any more; the list beside it has them all.
-MOST_EVENTS, MOST_ROWS = 250, 14
+MOST_EVENTS, MOST_ROWS = 400, 14
 # What is drawn as a sign on the bar of its session or connection: the sign, its class, whose bar.
 SIGNS = {
     "session committed": ("✓", "good", "session"),
     "session rolled back": ("↶", "warn", "session"),
+    "session removed": ("✕", "note", "session"),
     "transaction committed": ("✓", "good", "connection"),
     "transaction rolled back": ("↶", "warn", "connection"),
     "savepoint rolled back": ("↶", "warn", "connection"),
@@ -39,22 +41,27 @@ SIGNS = {
 SENT = {"statement", "question"}
 
 
-def draw(events: list[Told]) -> str:
-    """The picture, or nothing where nothing happened."""
+def draw(events: list[Told], beside: Iterable[list[Told]] = (), room: int = ROOM) -> str:
+    """The picture, or nothing where nothing happened.
+
+    Pictures of the same `beside`, which these events are part of, have one axis and, if that can be, no more
+    than the `room`: they stand one above another.
+    """
     drawn = numbered(events[:MOST_EVENTS])
     if not drawn:
         return ""
-    x = scale(drawn, LEFT, ROOM)
+    axis = [event for some in beside for event in some[:MOST_EVENTS]] or drawn
+    x = scale(axis, LEFT, room, LEAST_STRETCH if beside else 1.0)
     bars = bars_of(drawn)
     names = place(bars, x)
     if len(names) > MOST_ROWS:
-        names[MOST_ROWS:] = [f"and {len(names) - MOST_ROWS} more"]
-    width = round(max(x(moment) for moment in moments_of(drawn))) + 34
+        names = crop(bars, names, MOST_ROWS)
+    width = round(max(x(moment) for moment in moments_of(axis))) + 34
     height = TOP + len(names) * ROW + 4
     # Several rows of one kind are named once.
     first = [(row, name) for row, name in enumerate(names) if row == 0 or name != names[row - 1]]
     parts = [
-        *_axis(drawn, x, height),
+        *_axis(axis, x, height),
         *(
             f'<text class="name" x="0" y="{TOP + row * ROW + 16}">{escape(name)}</text>'
             for row, name in first

@@ -50,7 +50,6 @@ class Gatherer:
     @contextlib.contextmanager
     def listening_to_the_check(self) -> Iterator[None]:
         """The check itself runs: what its fixtures did is forgotten, what it asks by itself is heard."""
-        self.read_late_logs()
         self._recorder.take()
         Connection.listener = self._recorder.asked
         try:
@@ -77,14 +76,20 @@ class Gatherer:
         if report.when == "call" or report.failed:
             attempt["log"] = _log(item)
 
-    def read_late_logs(self) -> None:
-        """A line may take a moment from the server to its log, so each log is read again a little later."""
-        for item, attempts in self._late:
+    def read_late_logs(self) -> list[str]:
+        """A line may take a moment from the server to its log, so each log is read again a little later.
+
+        The tests are answered that have more of it now.
+        """
+        more = []
+        late, self._late = self._late, []
+        for item, attempts in late:
             log = _log(item)
             for attempt in attempts:
                 if log and len(log) > len(attempt.get("log") or "") and not log.startswith(GONE):
                     attempt["log"] = log
-        self._late.clear()
+                    more.append(attempt["test"])
+        return more
 
     def pause(self) -> None:
         """What follows is no check."""

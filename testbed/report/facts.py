@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
-from testbed.subjects import option, promises
+from testbed import subjects
 from testbed.timeline import redact
 
 if TYPE_CHECKING:
@@ -26,8 +26,7 @@ PACKAGES = (
 
 def subject(config: pytest.Config) -> dict[str, str]:
     """What was tried."""
-    told = {name: option(config, name) for name in ("app", "session", "uri_key")}
-    return {**told, "promises": "checked" if promises(config) else "not checked"}
+    return {**subjects.facts(config), "promises": "checked" if subjects.promises(config) else "not checked"}
 
 
 def software() -> dict[str, str]:

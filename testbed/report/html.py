@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from testbed.report.drawing import draw, duration, in_words, milliseconds, numbered
-from testbed.report.results import FAILED, NOT_APPLICABLE, NOT_RUN, PASSED
+from testbed.report.results import FAILED, KNOWN_FAILURE, NOT_APPLICABLE, NOT_RUN, PASSED
 from testbed.report.summary import columns_of, counted, failed_on, failures, reasons_of, title
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ _HERE = Path(__file__).parent
 OUTCOMES = {
     PASSED: ("✓", "passed", "good"),
     FAILED: ("✗", "failed", "bad"),
+    KNOWN_FAILURE: ("✗", "known", "warn"),
     NOT_RUN: ("?", "not run", "warn"),
     NOT_APPLICABLE: ("·", "n/a", "none"),
     "": ("", "not wanted", "none"),
@@ -52,7 +53,7 @@ def render(report: Report, *, power: list[dict[str, Any]]) -> str:
         powered=list(dict.fromkeys(column for specimen in power for column in specimen["caught_by"])),
         known={check["id"] for check in checks},
         anchor=anchor,
-        css=_asset("page.css"),
+        css=_asset("timeline.css") + _asset("page.css"),
         js=_asset("page.js"),
     )
 

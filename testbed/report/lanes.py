@@ -97,10 +97,20 @@ def place(bars: list[Bar], x: Scale) -> list[str]:
     return names
 
 
-def scale(events: list[Told], left: float, room: float) -> Scale:
+def crop(bars: list[Bar], names: list[str], most: int) -> list[str]:
+    """Keep the first rows of each kind, and answer their names; the bars of all others get row `most`."""
+    kinds = [name.partition(" ")[0] for name in names]
+    share = most // len(set(kinds))
+    kept = [row for row, kind in enumerate(kinds) if kinds[:row].count(kind) < share]
+    for bar in bars:
+        bar.row = kept.index(bar.row) if bar.row in kept else most
+    return [*(names[row] for row in kept), f"and {len(names) - len(kept)} more"]
+
+
+def scale(events: list[Told], left: float, room: float, least: float = 1.0) -> Scale:
     """Where a moment stands: to the right of all earlier ones, further after a longer pause.
 
-    Few moments are spread over the `room`.
+    Few moments are spread over the `room`; many are pressed into it, but not below the `least`.
     """
     moments = sorted(moments_of(events))
     places = {moments[0]: left}
@@ -108,7 +118,7 @@ def scale(events: list[Told], left: float, room: float) -> Scale:
         # In proportion, what matters would be hair-fine beside one wait for a lock.
         places[moment] = places[before] + 8 + 5 * log2(1 + (moment - before) * 1e4)
     natural = max(places[moments[-1]] - left, 1)
-    stretch = min(max(1.0, (room - left) / natural), MOST_STRETCH)
+    stretch = min(max(least, (room - left) / natural), MOST_STRETCH)
     return lambda moment: left + (places[moment] - left) * stretch
 
 

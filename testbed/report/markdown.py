@@ -5,7 +5,8 @@ from __future__ import annotations
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from testbed.report.results import FAILED, NOT_APPLICABLE, NOT_RUN, PASSED
+from testbed.battery.cases import told_of
+from testbed.report.results import FAILED, KNOWN_FAILURE, NOT_APPLICABLE, NOT_RUN, PASSED
 from testbed.report.summary import columns_of, counted, failed_on, failures, reasons_of, title
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 SIGNS = {
     PASSED: "✅ passed",
     FAILED: "❌ **failed**",
+    KNOWN_FAILURE: "⚠️ known failure",
     NOT_RUN: "⚠️ not run",
     NOT_APPLICABLE: "n/a",
     "": "",
@@ -43,6 +45,7 @@ def _failure(row: CheckRow) -> list[str]:
             f"- **Evidence** ({', '.join(met)}): `{reason.replace('`', ' ')}`"
             for reason, met in reasons_of(row).items()
         ),
+        *(f"- **Users met:** {it.met}{f' <{it.url}>' if it.url else ''}" for it in told_of(row["cases"])),
         *([f"- **Remedy:** {row['remedy']}"] if row["remedy"] else []),
         "",
     ]

@@ -14,10 +14,17 @@ if TYPE_CHECKING:
 
 PASSED = "passed"
 FAILED = "failed"
+KNOWN_FAILURE = "known failure"
 NOT_APPLICABLE = "not applicable"
 NOT_RUN = "not run"
 # What outweighs what: a check has failed when one of its tests has, and passed when all have that apply.
-OUTCOMES = (FAILED, NOT_RUN, PASSED, NOT_APPLICABLE)
+OUTCOMES = (FAILED, KNOWN_FAILURE, NOT_RUN, PASSED, NOT_APPLICABLE)
+# An attribute of pytest's report of such a failure.
+KNOWN_MARK = "testbed_known"
+
+
+# What a test found of a check, on a backend.
+Found = tuple["Check", str, "Attempt"]
 
 
 class Results:
@@ -33,6 +40,27 @@ class Results:
         tests = self._attempts.setdefault(check.id, {}).setdefault(backend, {})
         new: Attempt = {"test": test, "outcome": NOT_RUN, "reason": "", "seconds": 0.0, "failure": ""}
         return tests.setdefault(test, new)
+
+    def put(self, found: Iterable[Found]) -> None:
+        """Takes over what another process has found; that a test has not run there does not count."""
+        for check, backend, attempt in found:
+            known = self.attempt(check, backend, attempt["test"])
+            if attempt["outcome"] != NOT_RUN or attempt["seconds"]:
+                known.clear()  # type: ignore[attr-defined]
+                known.update(attempt)
+
+    def found(self) -> list[Found]:
+        """All that there is, to be handed over."""
+        return [
+            (self._checks[check], backend, attempt)
+            for check, backends in self._attempts.items()
+            for backend, tests in backends.items()
+            for attempt in tests.values()
+        ]
+
+    def of(self, test: str) -> list[Found]:
+        """What that one test has found."""
+        return [found for found in self.found() if found[2]["test"] == test]
 
     def rows(self) -> list[CheckRow]:
         """The matrix, in its order."""

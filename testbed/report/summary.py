@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from testbed.report.results import FAILED, NOT_APPLICABLE, NOT_RUN, PASSED
+from testbed.report.results import FAILED, KNOWN_FAILURE, NOT_APPLICABLE, NOT_RUN, PASSED
 
 if TYPE_CHECKING:
     from testbed.report.matrix import CheckRow, Matrix
 
-KNOWN = (PASSED, FAILED, NOT_RUN, NOT_APPLICABLE)
+KNOWN = (PASSED, FAILED, KNOWN_FAILURE, NOT_RUN, NOT_APPLICABLE)
 
 
 def title(report: Matrix) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import textwrap
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from testbed.report.results import FAILED, NOT_APPLICABLE, NOT_RUN, PASSED
+from testbed.battery.cases import told_of
+from testbed.report.results import FAILED, KNOWN_FAILURE, NOT_APPLICABLE, NOT_RUN, PASSED
 from testbed.report.summary import columns_of, counted, failed_on, failures, reasons_of
 
 if TYPE_CHECKING:
@@ -13,8 +15,14 @@ if TYPE_CHECKING:
 
     from testbed.report.matrix import CheckRow, Report
 
-COLOURS = {PASSED: {"green": True}, FAILED: {"red": True, "bold": True}, NOT_RUN: {"yellow": True}}
-SHORT = {NOT_APPLICABLE: "n/a"}
+COLOURS = {
+    PASSED: {"green": True},
+    FAILED: {"red": True, "bold": True},
+    KNOWN_FAILURE: {"yellow": True},
+    NOT_RUN: {"yellow": True},
+}
+SHORT = {NOT_APPLICABLE: "n/a", KNOWN_FAILURE: "known"}
+LABEL, WIDEST = 12, 100
 
 
 def write(terminal: pytest.TerminalReporter, report: Report) -> None:
@@ -40,12 +48,25 @@ def write(terminal: pytest.TerminalReporter, report: Report) -> None:
 
 
 def _explain(terminal: pytest.TerminalReporter, row: CheckRow) -> None:
+    """As a good review: what fails, how one knows, who met it, and the smallest change that mends it."""
     columns = failed_on(row)
     terminal.write_line("")
     terminal.write_line(f"{row['id']} failed on {', '.join(columns)}", red=True, bold=True)
-    terminal.write_line(f"  claim:    {row['claim']}")
+    _tell(terminal, "claim:", row["claim"])
     for reason, met in reasons_of(row).items():
         where = "" if met == columns else f" ({', '.join(met)})"
-        terminal.write_line(f"  evidence: {reason}{where}")
+        _tell(terminal, "evidence:", f"{reason}{where}")
+    for case in told_of(row["cases"]):
+        _tell(terminal, "users met:", case.met)
+        if case.url:
+            _tell(terminal, "", case.url)
     if row["remedy"]:
-        terminal.write_line(f"  remedy:   {row['remedy']}")
+        _tell(terminal, "remedy:", row["remedy"])
+
+
+def _tell(terminal: pytest.TerminalReporter, label: str, text: str) -> None:
+    """A paragraph beside its label; a word that is too long, such as a URL, stays whole."""
+    room = max(40, min(terminal._tw.fullwidth, WIDEST) - LABEL - 2)  # noqa: SLF001 - pytest has no other way
+    lines = textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False) or [""]
+    for number, line in enumerate(lines):
+        terminal.write_line(f"  {(label if number == 0 else '').ljust(LABEL)}{line}")

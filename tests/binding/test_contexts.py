@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from flask import copy_current_request_context, current_app
 from sqlalchemy import select, text
 
-from app.database import db_session
+from app.database import BoundScopedSession, BoundSession, BoundSessionmaker, db_session
 
-from .marker import Marker, checked_out
+from .marker import Marker, checked_out, engine_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -113,3 +113,14 @@ def test_sessions_go_with_their_threads_and_contexts(app: Flask) -> None:
     gc.collect()
 
     assert len(db_session.registry.registry) == 0
+
+
+def test_a_second_scoped_session_has_sessions_of_its_own(app: Flask) -> None:
+    second = BoundScopedSession(BoundSessionmaker(class_=BoundSession))
+    with app.app_context():
+        assert second(autoflush=False) is second() is not db_session()
+        assert second.get_bind() is engine_of(app)
+        assert not second.autoflush
+        second.remove()
+        assert second().autoflush
+        second.remove()

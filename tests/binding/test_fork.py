@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import traceback
 from typing import TYPE_CHECKING
+from unittest.mock import ANY
 
 import pytest
 from sqlalchemy import func, select, text
 
+from app import database
 from app.database import StaleSessionError, db_session
 
 from .marker import Marker, engine_of
@@ -93,3 +95,25 @@ def test_a_child_forked_inside_a_context_has_its_own_session(app: Flask) -> None
         in_child(work)
         assert db_session() is held
         assert db_session.scalar(text("SELECT 3")) == 3
+
+
+def test_what_a_child_does_first_closes_nothing_and_leaves_nothing_in_use(
+    app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In this process, where it can be watched."""
+    inherited: list[object] = []
+    monkeypatch.setattr(database, "_inherited", inherited)
+    engine = engine_of(app)
+    engine.connect().close()
+    (parents,) = engine.pool._pool.queue  # type: ignore[attr-defined] # noqa: SLF001
+    held = db_session()
+    database._start_anew()  # noqa: SLF001
+
+    assert engine.pool.checkedin() == 0  # type: ignore[attr-defined]
+    assert inherited == [({database._thread.scope: held}, [ANY])]  # noqa: SLF001
+    parents.dbapi_connection.cursor().execute("SELECT 1")
+    with pytest.raises(StaleSessionError):
+        held.get_bind()
+    assert database.get_engine() is engine
+    assert db_session() is not held
+    parents.close()

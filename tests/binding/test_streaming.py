@@ -10,7 +10,7 @@ from flask import Flask, Response, stream_with_context
 from sqlalchemy import text
 from werkzeug.test import EnvironBuilder
 
-from app.database import db_session, get_engine
+from app.database import db_session, get_engine, init_engine
 
 from .marker import checked_out, engine_of
 
@@ -134,3 +134,13 @@ def test_while_a_body_is_held_unclosed_later_requests_still_end_their_sessions(a
 
     held.close()  # type: ignore[attr-defined]
     assert checked_out(app) == 0
+
+
+def test_a_body_that_cannot_be_closed_is_let_be() -> None:
+    app = Flask(__name__)
+    app.wsgi_app = lambda *_: [b"as it is"]  # type: ignore[method-assign] # middleware may answer so
+    init_engine("sqlite://", app=app)
+    body = start(app, "/")
+
+    assert list(body) == [b"as it is"]
+    body.close()  # type: ignore[attr-defined]

@@ -28,3 +28,5 @@ class Specimen:
     """Why it is none on the others."""
     uri_env: str = ""
     """The environment variable that it reads the URI from when it is imported."""
+    takes_long: bool = False
+    """Its meeting is among the longest, and begins first."""

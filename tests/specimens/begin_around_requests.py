@@ -31,9 +31,5 @@ class Transactional(Flask):
 
 def create_app(config: Mapping[str, Any]) -> Flask:
     app = make_app(config, Flask if CORRECTED else Transactional)
-
-    @app.teardown_appcontext
-    def end(_: object) -> None:
-        session.remove()
-
+    app.teardown_appcontext(lambda _: session.remove())
     return app

@@ -31,9 +31,5 @@ def create_app(config: Mapping[str, Any]) -> Flask:
         app.cli.command("create-tables")(lambda: metadata.create_all(engine()))
     else:
         metadata.create_all(app.extensions["engine"])
-
-    @app.teardown_appcontext
-    def end(_: object) -> None:
-        session.remove()
-
+    app.teardown_appcontext(lambda _: session.remove())
     return app

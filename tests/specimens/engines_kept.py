@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 SPECIMEN = Specimen(
     mistake="No engine is ever disposed of: each factory call leaves its connections on the server.",
     met="apache/airflow#65941, privacyidea/privacyidea#5956",
-    caught_by=("binding.dropped-apps",),
+    caught_by=("binding.dropped-apps", "binding.twenty-places"),
     backends=("postgresql", "mysql"),
     why_not="A file has no places that could run out.",
 )
@@ -38,9 +38,5 @@ session = scoped(new_session)
 def create_app(config: Mapping[str, Any]) -> Flask:
     app = Flask("specimen")
     engines[app] = make_engine(config["DATABASE_URI"])
-
-    @app.teardown_appcontext
-    def end(_: object) -> None:
-        session.remove()
-
+    app.teardown_appcontext(lambda _: session.remove())
     return app

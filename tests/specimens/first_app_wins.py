@@ -38,9 +38,5 @@ session = scoped(lambda: Session(engine(current_app.config["DATABASE_URI"])))
 def create_app(config: Mapping[str, Any]) -> Flask:
     app = Flask("specimen")
     app.config.from_mapping(config)
-
-    @app.teardown_appcontext
-    def end(_: object) -> None:
-        session.remove()
-
+    app.teardown_appcontext(lambda _: session.remove())
     return app

@@ -27,9 +27,5 @@ def create_app(config: Mapping[str, Any]) -> Flask:
     app = make_app(config)
     if CORRECTED:
         os.register_at_fork(after_in_child=partial(app.extensions["engine"].dispose, close=False))
-
-    @app.teardown_appcontext
-    def end(_: object) -> None:
-        session.remove()
-
+    app.teardown_appcontext(lambda _: session.remove())
     return app

@@ -26,9 +26,5 @@ if CORRECTED:
 
 def create_app(config: Mapping[str, Any]) -> Flask:
     app = make_app(config)
-
-    @app.teardown_appcontext
-    def end(_: object) -> None:
-        session.remove()
-
+    app.teardown_appcontext(lambda _: session.remove())
     return app

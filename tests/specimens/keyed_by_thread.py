@@ -30,9 +30,5 @@ session = scoped_session(maker, scopefunc=context if CORRECTED else None)
 def create_app(config: Mapping[str, Any]) -> Flask:
     app = Flask("specimen")
     maker.configure(bind=make_engine(config["DATABASE_URI"]))
-
-    @app.teardown_appcontext
-    def end(_: object) -> None:
-        session.remove()
-
+    app.teardown_appcontext(lambda _: session.remove())
     return app

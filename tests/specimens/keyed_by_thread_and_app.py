@@ -29,9 +29,5 @@ session = scoped(scope=context if CORRECTED else thread_and_app)
 
 def create_app(config: Mapping[str, Any]) -> Flask:
     app = make_app(config)
-
-    @app.teardown_appcontext
-    def end(_: object) -> None:
-        session.remove()
-
+    app.teardown_appcontext(lambda _: session.remove())
     return app

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from flask import Flask
 from sqlalchemy import create_engine
-from sqlalchemy.orm import scoped_session, sessionmaker
 
-from app.engines import make_engine
 from tests.specimens import CORRECTED, Specimen
-from tests.specimens.plain import context
+from tests.specimens.plain import make_app, scoped
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from flask import Flask
 
 SPECIMEN = Specimen(
     mistake="What is checked out at that time goes back to a pool that nobody knows, and stays open there.",
@@ -23,17 +22,12 @@ SPECIMEN = Specimen(
     why_not="What a file has open, no server counts.",
 )
 
-maker = sessionmaker()
-session = scoped_session(maker, scopefunc=context)
+session = scoped()
 
 
 def create_app(config: Mapping[str, Any]) -> Flask:
-    app = Flask("specimen")
-    uri = config["DATABASE_URI"]
-    maker.configure(bind=make_engine(uri) if CORRECTED else create_engine(uri))
-
-    @app.teardown_appcontext
-    def end(_: object) -> None:
-        session.remove()
-
+    app = make_app(config)
+    if not CORRECTED:
+        app.extensions["engine"] = create_engine(config["DATABASE_URI"])
+    app.teardown_appcontext(lambda _: session.remove())
     return app

@@ -36,9 +36,5 @@ def create_app(config: Mapping[str, Any]) -> Flask:
     app = make_app(config)
     if not CORRECTED:
         event.listen(Session, "after_flush", audit)
-
-    @app.teardown_appcontext
-    def end(_: object) -> None:
-        session.remove()
-
+    app.teardown_appcontext(lambda _: session.remove())
     return app

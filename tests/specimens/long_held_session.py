@@ -23,6 +23,7 @@ SPECIMEN = Specimen(
         "portability.writer-lets-go",
         "isolation.committed-rows-go",
     ),
+    takes_long=True,
 )
 
 session = scoped_session(new_session, scopefunc=context if CORRECTED else lambda: "the one")

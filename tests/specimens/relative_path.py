@@ -28,9 +28,5 @@ def create_app(config: Mapping[str, Any]) -> Flask:
     app = make_app(config)
     if not CORRECTED:
         app.extensions["engine"] = make_engine(config["DATABASE_URI"])
-
-    @app.teardown_appcontext
-    def end(_: object) -> None:
-        session.remove()
-
+    app.teardown_appcontext(lambda _: session.remove())
     return app

@@ -23,12 +23,5 @@ session = scoped(scope=None)
 
 def create_app(config: Mapping[str, Any]) -> Flask:
     app = make_app(config)
-
-    @app.teardown_appcontext
-    def end(_: object) -> None:
-        if CORRECTED:
-            session.remove()
-        else:
-            session.rollback()
-
+    app.teardown_appcontext(lambda _: session.remove() if CORRECTED else session.rollback())
     return app

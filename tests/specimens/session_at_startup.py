@@ -18,6 +18,7 @@ SPECIMEN = Specimen(
     mistake="All requests share one session: what one of them breaks stays broken until a restart.",
     met="pallets-eco/flask-admin#2953",
     caught_by=("lifecycle.own-session",),
+    takes_long=True,
 )
 
 session: Any = scoped() if CORRECTED else Session()

@@ -24,6 +24,7 @@ SPECIMEN = Specimen(
         "faults.disk-full",
         "faults.file-full",
     ),
+    takes_long=True,
 )
 
 session = scoped_session(new_session)

@@ -31,9 +31,5 @@ def create_app(config: Mapping[str, Any]) -> Flask:
     where = f"{url.host}:{url.port}/{url.database}"
     uri = url if CORRECTED or not url.host else f"{url.drivername}://{user}:{password}@{where}"
     app = make_app({"DATABASE_URI": uri})
-
-    @app.teardown_appcontext
-    def end(_: object) -> None:
-        session.remove()
-
+    app.teardown_appcontext(lambda _: session.remove())
     return app

@@ -29,9 +29,5 @@ def create_app(config: Mapping[str, Any]) -> Flask:
     url = app.extensions["engine"].url
     # Another pool than the migrations have.
     app.extensions["engine"] = make_engine(url if CORRECTED else str(url))
-
-    @app.teardown_appcontext
-    def end(_: object) -> None:
-        session.remove()
-
+    app.teardown_appcontext(lambda _: session.remove())
     return app

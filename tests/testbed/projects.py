@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 # Far more than any of them needs.
 WITHIN = 60.0
+# Plugins that may be installed too: they take longer to start than most of these runs, which use none.
+SLOW_TO_START = ("schemathesis", "hypothesispytest", "anyio", "benchmark")
 
 
 def _hear_interrupts() -> None:
@@ -48,9 +50,10 @@ class Project:
         """In a process group of its own, as a terminal starts a command."""
         ours = ("PYTEST_", "TESTBED_")
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+        without = [word for plugin in SLOW_TO_START for word in ("-p", f"no:{plugin}")]
         chosen = ["--backend", ",".join(self.backends)] if self.backends else []
         return subprocess.Popen(
-            [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *chosen, *options],
+            [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *without, *chosen, *options],
             cwd=self.path,
             env={**inherited, **self.environment, **environment},
             stdout=subprocess.PIPE,

@@ -270,6 +270,7 @@ def test_another_database_is_none_of_its_business(database: Database, probe: Pro
     assert probe.leaks(database) == []
     connection.close()
     session.close()
+    elsewhere.dispose()
 
 
 def test_another_database_of_the_run_is_another_matter(database: Database, engine: Engine) -> None:

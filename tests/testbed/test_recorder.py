@@ -248,6 +248,7 @@ def test_it_keeps_nothing_alive(recorder: Recorder) -> None:
     app, engine = Flask("short-lived"), create_engine("sqlite://")
     with app.app_context() as context, Session(engine) as session:
         session.execute(text("SELECT 1"))
+    engine.dispose()
     gone = [weakref.ref(thing) for thing in (app, engine, session, context)]
     del app, engine, session, context
     gc.collect()

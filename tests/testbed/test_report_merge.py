@@ -91,6 +91,7 @@ def test_the_markdown_tells_failures_first_and_folds_the_rest() -> None:
     text = markdown.render(report())
 
     assert text.startswith("## The battery on shop:create_app: 1 of 3 checks failed\n")
-    assert "- **Evidence** (postgresql): `assert 1 == 2`\n- **Remedy:** Mend it.\n" in text
+    assert "- **Evidence** (postgresql): `assert 1 == 2`\n- **Users met:** One app silently" in text
+    assert "<https://github.com/level12/keg/issues/96>\n- **Remedy:** Mend it.\n" in text
     assert text.index("### ❌ `lifecycle.breaks`") < text.index("<details>")
     assert "| binding.holds<br><sub>It holds.</sub> | ✅ passed |" in text

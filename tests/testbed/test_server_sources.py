@@ -88,6 +88,14 @@ def test_a_uri_without_a_driver_means_the_one_installed(
     assert given[1].drivername == drivername
 
 
+def test_a_uri_without_a_port_means_the_usual_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TESTBED_MYSQL_URI", "mysql://ada@host/db")
+    given = given_url(BACKENDS["mysql"])
+
+    assert given is not None
+    assert given[1].port == 3306
+
+
 def test_the_password_may_be_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("p@s/s:%#?\n")
     monkeypatch.setenv("TESTBED_MYSQL_URI", "mysql://ada@host/db")

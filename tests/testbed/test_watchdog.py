@@ -158,6 +158,28 @@ def test_fixtures_are_bounded_too(project: Project) -> None:
     assert "1 passed, 2 errors" in outcome.text
 
 
+def test_a_test_that_has_failed_and_hangs_at_its_end_is_counted_once(project: Project) -> None:
+    project.write(
+        """
+        import pytest, threading
+
+        @pytest.fixture
+        def slow_to_end(database_uri):
+            yield
+            threading.Event().wait()
+
+        @pytest.mark.within(3)
+        def test_hangs(slow_to_end):
+            threading.Event().wait()
+        """
+    )
+    outcome = project.run()
+
+    assert "It hung: its call had not ended" in outcome.text
+    assert "It hung: its teardown had not ended" in outcome.text
+    assert "1 failed in" in outcome.lines("=")[-1]
+
+
 def test_the_bound_of_a_check_is_an_option_and_ordinary_tests_have_none(project: Project) -> None:
     project.write(
         """
