@@ -5,15 +5,30 @@ from __future__ import annotations
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from sqlalchemy import event
+from sqlalchemy import String, event
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from app.database import Base
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, Engine
+    from sqlalchemy import Connection, Engine, MetaData
 
 
-def create_tables_on_first_contact(engine: Engine) -> None:
+class TrialBase(DeclarativeBase):
+    """What the trial writes, apart from the ledger."""
+
+
+class Entry(TrialBase):
+    """What a scenario writes; its name begins with the scenario's own tag."""
+
+    __tablename__ = "trial_entry"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(100), unique=True)
+    value: Mapped[int] = mapped_column(default=0)
+
+
+def create_tables_on_first_contact(engine: Engine, *more: MetaData) -> None:
     """Let the first connection that succeeds create what is missing, before anybody uses one.
 
     It does so on that connection itself: whoever wants the database anyway pays for it, and
@@ -29,7 +44,8 @@ def create_tables_on_first_contact(engine: Engine) -> None:
         try:
             with lock:
                 if not done:
-                    Base.metadata.create_all(connection)
+                    for tables in (Base.metadata, *more):
+                        tables.create_all(connection)
                     connection.commit()
                     done = True
         except BaseException:

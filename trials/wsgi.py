@@ -1,76 +1,62 @@
 """One process that mounts an app per backend: ``/sqlite``, ``/postgresql``, ``/mysql``.
 
 Each is made by ``create_app`` with its own file of ``app/config``, so that several engines
-live side by side, as the binding promises.
+live side by side, as the binding promises. The page at ``/`` tries them.
 """
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from flask import Flask, render_template_string
+from flask import Flask
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
-from app import DEFAULT_CONFIG, create_app
-from app.database import get_engine
+from app import DEFAULT_CONFIG
 
-from .tables import create_tables_on_first_contact
+from . import tape
+from .access_log import RequestLog
+from .mounts import Mounted, mount, settings
+from .page import Page
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from wsgiref.types import WSGIApplication
 
-CONFIGS = {path.stem: path for path in sorted(DEFAULT_CONFIG.parent.glob("*.cfg"))}
-
-INDEX = """<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<meta name="color-scheme" content="light dark">
-<title>Ledger</title>
-<h1>Ledger</h1>
-{% for name in names %}
-<h2>{{ name }}</h2>
-<ul>
-  <li><a href="{{ name }}/readyz">Is the database there?</a></li>
-  <li><a href="{{ name }}/api/accounts">Accounts</a></li>
-  <li><a href="{{ name }}/api/transfers">Transfers</a></li>
-  <li><a href="{{ name }}/openapi.json">What else can be asked</a></li>
-</ul>
-{% endfor %}
-</html>
-"""
+CONFIGS: Mapping[str, Any] = {path.stem: path for path in sorted(DEFAULT_CONFIG.parent.glob("*.cfg"))}
+TRIAL_CONFIG = Path(__file__).with_name("trial.cfg")
 
 
 def create_trial() -> WSGIApplication:
     """Mount the backends that ``TRIAL_BACKENDS`` names, by default SQLite alone.
 
     Nothing connects yet: a backend whose database is down answers 503 until it is there.
+    ``TRIAL_CONFIG`` names the file of the trial's own settings; by default it is on.
     """
     names = [name.strip() for name in os.environ.get("TRIAL_BACKENDS", "sqlite").split(",")]
-    mounts = {f"/{name}": _backend(name) for name in names}
-    return DispatcherMiddleware(_front(names).wsgi_app, mounts)
+    for name in names:
+        if name not in CONFIGS:
+            message = f"Unknown backend {name!r} in TRIAL_BACKENDS. Choose from: {', '.join(CONFIGS)}."
+            raise ValueError(message)
+    trials = settings(os.environ.get("TRIAL_CONFIG") or TRIAL_CONFIG).get("TRIALS") is True
+    if trials:
+        tape.listen()
+    return serve({name: mount(name, CONFIGS[name], trials=trials) for name in names}, trials=trials)
 
 
-def _backend(name: str) -> WSGIApplication:
-    if name not in CONFIGS:
-        message = f"Unknown backend {name!r} in TRIAL_BACKENDS. Choose from: {', '.join(CONFIGS)}."
-        raise ValueError(message)
-    app = create_app(CONFIGS[name])
-    with app.app_context():
-        create_tables_on_first_contact(get_engine())
-    return app
-
-
-def _front(names: list[str]) -> Flask:
-    front = Flask(__name__)
-
-    @front.get("/")
-    def index() -> tuple[str, dict[str, str]]:
-        return render_template_string(INDEX, names=names), {"Content-Security-Policy": "default-src 'none'"}
+def serve(mounted: dict[str, Mounted], *, trials: bool) -> WSGIApplication:
+    """The page over these backends, and each of them below its name."""
+    front = Flask(__name__, static_folder="page/static", template_folder="page/templates")
+    Page(mounted, trials=trials).init_app(front)
+    front.wsgi_app = RequestLog(front.wsgi_app)  # type: ignore[method-assign] # as Flask says to
+    for name, each in mounted.items():
+        each.app.wsgi_app = RequestLog(each.app.wsgi_app, name)  # type: ignore[method-assign]
 
     @front.get("/healthz")
     def healthz() -> dict[str, str]:
         return {"status": "ok"}
 
-    return front
+    return DispatcherMiddleware(
+        front.wsgi_app, {f"/{name}": each.app.wsgi_app for name, each in mounted.items()}
+    )

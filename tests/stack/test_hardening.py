@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy.exc import OperationalError
 
-if TYPE_CHECKING:
-    from tests.stack.conftest import Stack
+from tests.stack.stack import SERVERS
 
-RUNNING = ["app", "postgresql", "mysql"]
-SERVERS = ["postgresql", "mysql"]
+if TYPE_CHECKING:
+    from tests.stack.stack import Stack
+
+RUNNING = ["app", *SERVERS]
 
 
 @pytest.mark.parametrize("service", RUNNING)
@@ -27,22 +28,60 @@ def test_no_process_has_or_can_gain_a_capability(stack: Stack, service: str) -> 
     status = dict(line.split(":\t") for line in lines)
 
     assert status.pop("NoNewPrivs") == "1"
+    assert set(status) == {"CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"}
     assert set(status.values()) == {"0" * 16}
 
 
+@pytest.mark.parametrize("service", [*RUNNING, "passwords"])
+def test_the_engine_was_told_so(stack: Stack, service: str) -> None:
+    told = stack.containers()[service]["HostConfig"]
+
+    assert told["ReadonlyRootfs"]
+    assert told["CapDrop"] == ["ALL"]
+    assert not told["CapAdd"]
+    assert told["SecurityOpt"] == ["no-new-privileges:true"]
+    assert not told["Privileged"]
+    assert not told["PidMode"]
+    assert told["Memory"] > 0
+    assert told["PidsLimit"] > 0
+
+
+def test_no_service_is_left_out(stack: Stack) -> None:
+    config = json.loads(stack.compose("--profile", "*", "config", "--format", "json"))
+    soft = [
+        name
+        for name, service in config["services"].items()
+        if not (
+            service.get("read_only")
+            and service.get("cap_drop") == ["ALL"]
+            and service.get("security_opt") == ["no-new-privileges:true"]
+            and int(service.get("mem_limit", 0)) > 0
+            and service.get("pids_limit", 0) > 0
+        )
+    ]
+
+    assert soft == []
+    assert set(config["services"]) == {*RUNNING, "passwords", "tests"}
+
+
 @pytest.mark.parametrize("service", RUNNING)
-def test_the_root_file_system_is_read_only(stack: Stack, service: str) -> None:
+@pytest.mark.parametrize("folder", ["/", "/etc", "/usr", "/var/log", "/root"])
+def test_the_root_file_system_is_read_only(stack: Stack, service: str, folder: str) -> None:
     options = stack.execute(service, "grep ' / ' /proc/mounts").split()[3]
+    attempt = stack.execute(service, f"touch {folder}/written 2>&1 || echo refused")
 
     assert "ro" in options.split(",")
+    assert attempt.endswith("refused\n")
 
 
-@pytest.mark.parametrize("service", [*RUNNING, "passwords"])
-def test_memory_and_processes_are_limited(stack: Stack, service: str) -> None:
-    limits = stack.containers()[service]["HostConfig"]
+@pytest.mark.parametrize("service", RUNNING)
+def test_only_named_volumes_and_memory_are_written_to(stack: Stack, service: str) -> None:
+    written = [mount["Name"] for mount in stack.containers()[service]["Mounts"] if mount["RW"]]
+    bounded = stack.containers()[service]["HostConfig"]["Tmpfs"].values()
 
-    assert limits["Memory"] > 0
-    assert limits["PidsLimit"] > 0
+    data = "sqlite" if service == "app" else service
+    assert written == [f"{stack.project}_{data}-data"]
+    assert all("size=" in options for options in bounded)
 
 
 def test_ports_are_open_to_this_machine_alone(stack: Stack) -> None:
@@ -55,12 +94,18 @@ def test_ports_are_open_to_this_machine_alone(stack: Stack) -> None:
     assert published == {(service, "127.0.0.1"): port for service, port in stack.ports.items()}
 
 
-@pytest.mark.parametrize("service", RUNNING)
-def test_only_named_volumes_are_written_to(stack: Stack, service: str) -> None:
-    written = [mount["Name"] for mount in stack.containers()[service]["Mounts"] if mount["RW"]]
+def test_the_containers_have_a_network_of_their_own(stack: Stack) -> None:
+    networks = {
+        service: list(container["NetworkSettings"]["Networks"])
+        for service, container in stack.containers().items()
+    }
+    (network,) = json.loads(stack.docker("network", "inspect", f"{stack.project}_ledger"))
 
-    data = "sqlite" if service == "app" else service
-    assert written == [f"{stack.project}_{data}-data"]
+    assert networks.pop("passwords") == ["none"]
+    assert networks == {service: [f"{stack.project}_ledger"] for service in RUNNING}
+    assert len(network["Containers"]) == len(RUNNING)
+    # Their addresses mean nothing outside, so nobody there could answer.
+    assert network["Options"]["com.docker.network.bridge.enable_ip_masquerade"] == "false"
 
 
 @pytest.mark.parametrize("backend", SERVERS)
@@ -77,10 +122,17 @@ def test_a_server_sees_no_password_but_its_own(stack: Stack, service: str) -> No
     assert stack.execute(service, "ls /run/passwords").split() == [service]
 
 
+@pytest.mark.parametrize("service", RUNNING)
+def test_password_files_cannot_be_written_to(stack: Stack, service: str) -> None:
+    attempt = "for file in /run/passwords/*/password; do test -w $file && echo $file; done; echo asked"
+
+    assert stack.execute(service, attempt) == "asked\n"
+
+
 @pytest.mark.parametrize("backend", SERVERS)
 def test_passwords_are_nowhere_but_in_their_files(stack: Stack, backend: str) -> None:
-    containers = stack.containers()
-    seen_by_a_neighbour = "cat /proc/[0-9]*/cmdline /proc/1/environ | tr '\\0' ' '"
+    password, containers = stack.password(backend), stack.containers()
+    seen_by_a_neighbour = "cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ | tr '\\0' ' '"
     images = {container["Image"] for container in containers.values()}
     told = [
         json.dumps(containers),
@@ -91,4 +143,4 @@ def test_passwords_are_nowhere_but_in_their_files(stack: Stack, backend: str) ->
         *(stack.execute(service, seen_by_a_neighbour) for service in RUNNING),
     ]
 
-    assert not [where for where in told if stack.password(backend) in where]
+    assert not [where for where in told if password in where]

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import text
 
+from tests.stack.stack import BACKENDS, SERVERS
+
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-    from tests.stack.conftest import Answer, Stack
+    from tests.stack.stack import Answer, Stack
 
 AT_ONCE = 200
 
@@ -28,7 +30,7 @@ OPEN_TRANSACTIONS = {
 }
 
 
-@pytest.mark.parametrize("backend", ["sqlite", "postgresql", "mysql"])
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_a_transfer_moves_money(stack: Stack, backend: str) -> None:
     ada, bob = stack.open_account(backend, "100"), stack.open_account(backend, "0")
 
@@ -37,7 +39,7 @@ def test_a_transfer_moves_money(stack: Stack, backend: str) -> None:
 
 
 def test_the_backends_do_not_share_their_rows(stack: Stack) -> None:
-    before = {backend: accounts(stack, backend) for backend in ("sqlite", "postgresql", "mysql")}
+    before = {backend: accounts(stack, backend) for backend in BACKENDS}
 
     stack.open_account("mysql", "1")
 
@@ -45,7 +47,7 @@ def test_the_backends_do_not_share_their_rows(stack: Stack) -> None:
     assert after == before | {"mysql": before["mysql"] + 1}
 
 
-@pytest.mark.parametrize("backend", ["sqlite", "postgresql", "mysql"])
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_200_concurrent_transfers_are_all_made_and_conserve_the_total(stack: Stack, backend: str) -> None:
     ids = [stack.open_account(backend, "1000") for _ in range(10)]
 
@@ -55,7 +57,7 @@ def test_200_concurrent_transfers_are_all_made_and_conserve_the_total(stack: Sta
     assert sum(Decimal(stack.balance(backend, id_)) for id_ in ids) == 10 * 1000
 
 
-@pytest.mark.parametrize("backend", ["postgresql", "mysql"])
+@pytest.mark.parametrize("backend", SERVERS)
 def test_concurrent_transfers_overlap_on_the_server(stack: Stack, backend: str) -> None:
     ids = [stack.open_account(backend, "1000") for _ in range(10)]
     over = Event()

@@ -1,0 +1,83 @@
+"""One site and one browser for all of these tests; each opens the page anew, and hears its complaints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.chromium import chromium
+from tests.browser.opened import MILLISECONDS, Opened
+from tests.browser.site import ALL, served
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from playwright.sync_api import Browser
+
+    from tests.browser.site import Site
+
+HERE = Path(__file__).parent
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave these to `pytest tests/browser`: they need a browser, and Docker for all but SQLite."""
+    asked = [(config.invocation_params.dir / arg.split("::")[0]).resolve() for arg in config.args]
+    if any(path.is_relative_to(HERE) for path in asked) or not collection_path.is_relative_to(HERE):
+        return None
+    return True
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "stops_servers: applies only where the stack has servers to stop")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what SQLite alone cannot show; it is counted as deselected."""
+    if asked_for(config) != ("sqlite",):
+        return
+    left_out = [item for item in items if item.get_closest_marker("stops_servers")]
+    items[:] = [item for item in items if item not in left_out]
+    config.hook.pytest_deselected(items=left_out)
+
+
+def asked_for(config: pytest.Config) -> tuple[str, ...]:
+    """SQLite alone if that is asked for; else all that the stack has."""
+    return ("sqlite",) if config.getoption("backend") == ["sqlite"] else ALL
+
+
+@pytest.fixture(scope="session")
+def site(pytestconfig: pytest.Config) -> Iterator[Site]:
+    with served(asked_for(pytestconfig)) as site:
+        yield site
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    expect.set_options(timeout=MILLISECONDS)
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def open_page(site: Site, browser: Browser) -> Iterator[Callable[..., Opened]]:
+    """Open the page in a browser profile of its own; in the end nothing may have been complained of."""
+    opened: list[Opened] = []
+
+    def open_one(path: str = "/", **options: object) -> Opened:
+        opened.append(Opened(site, browser, **options))
+        opened[-1].page.goto(site.url + path)
+        return opened[-1]
+
+    yield open_one
+    complaints = [complaint for each in opened for complaint in each.complaints]
+    for each in opened:
+        each.close()
+    assert complaints == []
+
+
+@pytest.fixture
+def opened(open_page: Callable[..., Opened]) -> Opened:
+    return open_page()

@@ -1,0 +1,87 @@
+"""The page as it is open in a browser, and what somebody does with it."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from playwright.sync_api import expect
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request
+
+    from tests.browser.site import Site
+
+# Longer than any scenario; the pool's takes two seconds, a database that starts several.
+MILLISECONDS = 40_000
+VIOLATIONS = (
+    "addEventListener('securitypolicyviolation', (event) => console.error(`CSP: ${event.blockedURI}`))"
+)
+
+
+class Opened:
+    """A profile of its own, in which the page is open."""
+
+    def __init__(self, site: Site, browser: Browser, **options: Any) -> None:
+        self.site = site
+        self.complaints: list[str] = []
+        self.tolerated = ""
+        self._context = browser.new_context(**{"viewport": {"width": 1440, "height": 1000}, **options})
+        self._context.set_default_timeout(MILLISECONDS)
+        self._context.add_init_script(VIOLATIONS)
+        self.page: Page = self._context.new_page()
+        self.page.on("console", self._console)
+        self.page.on("pageerror", lambda error: self.complaints.append(f"error: {error}"))
+        self.page.on("request", self._request)
+
+    def _console(self, message: ConsoleMessage) -> None:
+        # Chromium's own word for an answer that is an error.
+        expected = self.tolerated and message.text.startswith("Failed to load resource")
+        if message.type in {"error", "warning"} and not (expected and self.tolerated in message.text):
+            self.complaints.append(f"{message.type}: {message.text}")
+
+    def _request(self, request: Request) -> None:
+        if not request.url.startswith(f"{self.site.url}/"):
+            self.complaints.append(f"asked elsewhere: {request.url}")
+
+    def close(self) -> None:
+        self._context.close()
+
+    # --- What is seen ---
+
+    def backend(self, name: str) -> Locator:
+        """The column that says what this backend is now."""
+        return self.page.locator(f"[data-backend={name}]")
+
+    def field(self, name: str, field: str) -> Locator:
+        return self.backend(name).locator(f"[data-field={field}]")
+
+    def verdict(self, name: str) -> Locator:
+        return self.page.get_by_role("region", name=name, exact=True)
+
+    def timeline(self, name: str) -> Locator:
+        return self.page.get_by_role("group", name=re.compile(f"Timeline of .* on {name}$")).locator("svg")
+
+    def result(self, title: str) -> Locator:
+        return self.page.locator("[data-heading]", has_text=title)
+
+    # --- What is done ---
+
+    def send_to(self, name: str) -> None:
+        self.page.get_by_role("radio", name=name).check()
+
+    def run(self, title: str) -> int:
+        """Press the scenario's button, wait for its result, and return the result's number."""
+        before = self.number()
+        self.page.get_by_role("button", name=title, exact=True).click()
+        return self.wait_for_result(before)
+
+    def wait_for_result(self, before: int) -> int:
+        article = self.page.locator("article.result")
+        expect(article).not_to_have_attribute("data-number", str(before), timeout=MILLISECONDS)
+        return self.number()
+
+    def number(self) -> int:
+        """That of the result that is shown, or 0."""
+        article = self.page.locator("article.result")
+        return int(article.get_attribute("data-number") or 0) if article.count() else 0

@@ -1,0 +1,159 @@
+"""The page is for everybody: by keyboard alone, on a phone, in light and dark."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.sync_api import expect
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from playwright.sync_api import Page
+
+    from tests.browser.opened import Opened
+
+PHONE = {"viewport": {"width": 360, "height": 780}, "has_touch": True, "is_mobile": True}
+PAGES = ("/", "/timelines/{0}", "/timelines/compare?n={0}&n={1}", "/checks/lifecycle.held-stream", "/nowhere")
+
+HAS_A_RING = """() => {
+    const at = document.activeElement;
+    const shown = at.matches("[type=radio]") ? at.nextElementSibling : at;
+    const style = getComputedStyle(shown);
+    return style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 2;
+}"""
+NAME = "() => (document.activeElement.innerText || document.activeElement.value || '').trim()"
+
+# Of each text that can be seen: how far it stands out from what is behind it.
+CONTRASTS = """() => {
+    const canvas = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
+    const rgba = (color) => {
+        canvas.clearRect(0, 0, 1, 1);
+        canvas.fillStyle = color;
+        canvas.fillRect(0, 0, 1, 1);
+        return [...canvas.getImageData(0, 0, 1, 1).data];
+    };
+    const light = (color) => {
+        const [r, g, b] = rgba(color).slice(0, 3).map((part) => part / 255)
+            .map((part) => (part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4));
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+    };
+    const behind = (element) => {
+        for (let at = element; at; at = at.parentElement) {
+            const color = getComputedStyle(at).backgroundColor;
+            if (rgba(color)[3] === 255) return color;
+        }
+        return "white";
+    };
+    const found = [];
+    for (const element of document.querySelectorAll("body *:not(svg *):not(script)")) {
+        const own = [...element.childNodes].some((node) => node.nodeType === 3 && node.data.trim());
+        if (!own || !element.checkVisibility({ opacityProperty: true, visibilityProperty: true })) continue;
+        const [a, b] = [light(getComputedStyle(element).color), light(behind(element))];
+        const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+        if (ratio < 4.5) found.push(`${ratio.toFixed(2)}: ${element.tagName} ${element.textContent.trim()}`);
+    }
+    return found;
+}"""
+
+
+def tab_to(page: Page, name: str) -> None:
+    """Go there with the Tab key alone; wherever that comes by, it can be seen."""
+    for _ in range(100):
+        page.keyboard.press("Tab")
+        assert page.evaluate(HAS_A_RING), page.evaluate("document.activeElement.outerHTML")
+        if page.evaluate(NAME).startswith(name):
+            return
+    pytest.fail(f"100 times Tab do not lead to {name!r}.")
+
+
+def test_the_keyboard_alone_is_enough(opened: Opened) -> None:
+    page = opened.page
+    tab_to(page, "Skip to the content")
+    page.keyboard.press("Enter")
+    expect(page.locator("main")).to_be_focused()
+    tab_to(page, "Driver options")
+    page.keyboard.press("Enter")
+    expect(opened.backend(opened.site.backends[0]).locator(".options")).to_be_visible()
+    if len(opened.site.backends) > 1:
+        tab_to(page, "all")
+        page.keyboard.press("ArrowRight")
+    tab_to(page, "Commit")
+    page.keyboard.press("Enter")
+    opened.wait_for_result(0)
+
+    expect(opened.verdict("sqlite")).to_contain_text("kept")
+    expect(page.locator("[data-verdict]")).to_have_count(1)
+    expect(page.get_by_role("button", name="Commit", exact=True)).to_be_focused()
+    tab_to(page, "sqlite in words")
+    page.keyboard.press("Space")
+    expect(page.locator("details.words li").first).to_be_visible()
+
+
+def test_the_verdict_is_said_to_those_who_do_not_see_it(opened: Opened) -> None:
+    opened.run("Commit")
+
+    said = opened.page.get_by_role("status")
+    expect(said).to_contain_text(f"Commit: kept on {', '.join(opened.site.backends)}.")
+    expect(said).to_have_attribute("aria-live", "polite")
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_phone_need_not_scroll_sideways(open_page: Callable[..., Opened], path: str) -> None:
+    opened = open_page(**PHONE)
+    numbers = [opened.run(title) for title in ("Commit", "Empty the pool")]
+    opened.tolerated = "404"
+    opened.page.goto(opened.site.url + path.format(*numbers))
+
+    assert opened.page.evaluate("document.documentElement.scrollWidth") == 360
+
+
+def test_on_a_phone_the_result_comes_into_view(open_page: Callable[..., Opened]) -> None:
+    opened = open_page(**PHONE)
+    opened.run("Commit")
+
+    expect(opened.result("Commit")).to_be_focused()
+    expect(opened.result("Commit")).to_be_in_viewport()
+    opened.page.get_by_role("link", name="Back to the scenarios").click()
+    expect(opened.page.get_by_role("button", name="Commit", exact=True)).to_be_in_viewport()
+
+
+def test_what_a_thumb_presses_is_large_enough(open_page: Callable[..., Opened]) -> None:
+    opened = open_page(**PHONE)
+    opened.run("Leak a session on purpose")
+    sizes = opened.page.locator("button:visible, select:visible, input:visible").evaluate_all(
+        "all => all.map(each => [each.getBoundingClientRect().height, each.outerHTML])"
+    )
+    for backend in opened.site.backends:
+        opened.page.get_by_role("button", name=f"Let it go on {backend}").click()
+        expect(opened.field(backend, "leaked")).to_have_text("no leak")
+
+    assert [html for height, html in sizes if height < 24 and "checkbox" not in html] == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("path", PAGES)
+def test_every_text_stands_out(open_page: Callable[..., Opened], scheme: str, path: str) -> None:
+    opened = open_page(color_scheme=scheme, reduced_motion="reduce")
+    numbers = [opened.run(title) for title in ("Leak a session on purpose", "Two requests that deadlock")]
+    expect(opened.field("sqlite", "leaked")).to_have_text("1 session left open on purpose")
+    opened.tolerated = "404"
+    if path != "/":
+        opened.page.goto(opened.site.url + path.format(*numbers))
+    faint = opened.page.evaluate(CONTRASTS)
+    opened.page.goto(opened.site.url)
+    for backend in opened.site.backends:
+        opened.page.get_by_role("button", name=f"Let it go on {backend}").click()
+        expect(opened.field(backend, "leaked")).to_have_text("no leak")
+
+    assert faint == []
+
+
+def test_light_and_dark_are_not_the_same(open_page: Callable[..., Opened]) -> None:
+    colors = {
+        open_page(color_scheme=scheme).page.evaluate("getComputedStyle(document.body).backgroundColor")
+        for scheme in ("light", "dark")
+    }
+
+    assert len(colors) == 2

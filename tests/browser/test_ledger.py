@@ -1,0 +1,58 @@
+"""The ledger by hand: the answers of the backends stand next to each other."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from playwright.sync_api import expect
+
+if TYPE_CHECKING:
+    from tests.browser.opened import Opened
+
+
+def send(opened: Opened, operation: str, to: str = "", **fields: str) -> dict[str, Any]:
+    """Fill the form in, send it, and return what each backend answered."""
+    form = opened.page.get_by_role("form", name=operation, exact=True)
+    for label, value in fields.items():
+        form.get_by_label(label.replace("_", " ")).fill(value)
+    if to and len(opened.site.backends) > 1:
+        form.get_by_role("combobox").select_option(to)
+    before = opened.number()
+    form.get_by_role("button").click()
+    opened.wait_for_result(before)
+    verdicts = {name: opened.verdict(name) for name in opened.site.backends if not to or name == to}
+    for verdict in verdicts.values():
+        expect(verdict).to_contain_text("The session ended as promised.")
+    return {name: json.loads(verdict.locator("pre").inner_text()) for name, verdict in verdicts.items()}
+
+
+def test_money_moves_on_all_of_them(opened: Opened) -> None:
+    source = send(opened, "Open an account", Owner="Ada", Currency="EUR", Balance="100.00")
+    target = send(opened, "Open an account", Owner="Bob", Currency="EUR", Balance="0")
+    for name in opened.site.backends:
+        accounts = {"From_account": str(source[name]["id"]), "To_account": str(target[name]["id"])}
+        assert send(opened, "Transfer", to=name, **accounts, Amount="5.00")[name]["amount"] == "5.00"
+    found = send(opened, "List accounts")
+    listed = send(opened, "List transfers")
+
+    for name in opened.site.backends:
+        balances = {account["id"]: account["balance"] for account in found[name]["items"]}
+        assert (balances[source[name]["id"]], balances[target[name]["id"]]) == ("95.00", "5.00")
+        assert listed[name]["items"][-1]["to_account_id"] == target[name]["id"]
+
+
+def test_a_refusal_says_which_field_is_wrong(opened: Opened) -> None:
+    answers = send(opened, "Open an account", Currency="euro")
+
+    for name in opened.site.backends:
+        assert answers[name]["errors"]["currency"] == ["Not three letters from A to Z."]
+        expect(opened.verdict(name)).to_contain_text("422 UNPROCESSABLE ENTITY")
+
+
+def test_each_transfer_has_a_new_key(opened: Opened) -> None:
+    key = opened.page.get_by_label("Key, once for each transfer")
+    before = key.input_value()
+    send(opened, "Transfer", From_account="1", To_account="1")
+
+    assert key.input_value() not in {"", before}

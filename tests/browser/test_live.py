@@ -1,0 +1,104 @@
+"""What the page shows without being loaded again."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.sync_api import expect
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.browser.opened import Opened
+
+# Of all that stands beside or below what changes.
+PLACES = """() => [...document.querySelectorAll("[data-backend], [data-backend] > *, .doing, .doing > *")]
+    .map((each) => { const { x, y, width, height } = each.getBoundingClientRect();
+                     return [x, y + scrollY, width, height].map(Math.round).join(" "); })"""
+
+
+def test_it_says_what_each_backend_is(opened: Opened) -> None:
+    for name in opened.site.backends:
+        expect(opened.field(name, "status")).to_have_text("reachable")
+        expect(opened.field(name, "version")).to_have_text(re.compile(r"^\d+\.\d+"))
+        expect(opened.field(name, "checked_out")).to_have_text("0")
+        opened.backend(name).get_by_text("Driver options").click()
+        expect(opened.backend(name).locator(".options")).to_contain_text("timeout")
+
+
+def test_an_empty_pool_is_seen_while_it_is_empty(opened: Opened) -> None:
+    opened.page.get_by_role("button", name="Empty the pool").click()
+
+    for name in opened.site.backends:
+        expect(opened.field(name, "checked_out")).to_have_text("15")
+        expect(opened.field(name, "overflow")).to_have_text("10")
+    opened.wait_for_result(0)
+    for name in opened.site.backends:
+        expect(opened.field(name, "checked_out")).to_have_text("0")
+
+
+def test_nothing_jumps(opened: Opened) -> None:
+    before = opened.page.evaluate(PLACES)
+    opened.page.get_by_role("button", name="Leak a session on purpose").click()
+    for name in opened.site.backends:
+        expect(opened.field(name, "leaked")).to_have_text("1 session left open on purpose")
+    leaked = opened.page.evaluate(PLACES)
+    for name in opened.site.backends:
+        opened.page.get_by_role("button", name=f"Let it go on {name}").click()
+        expect(opened.field(name, "leaked")).to_have_text("no leak")
+
+    assert leaked == before
+
+
+@pytest.mark.stops_servers
+@pytest.mark.parametrize("name", ["postgresql", "mysql"])
+def test_a_database_can_stop_and_start_under_the_open_page(opened: Opened, name: str) -> None:
+    stack = opened.site.stack
+    assert stack is not None
+    others = [each for each in opened.site.backends if each != name]
+    opened.run("Leak a session on purpose")
+    before = opened.page.evaluate(PLACES)
+    stack.compose("stop", name)
+    try:
+        expect(opened.field(name, "status")).to_have_text("not reachable")
+        expect(opened.field(name, "error")).not_to_be_empty()
+        expect(opened.field(name, "leaked")).to_have_text("1 session left open on purpose")
+        for other in others:
+            expect(opened.field(other, "status")).to_have_text("reachable")
+        assert opened.page.evaluate(PLACES) == before
+        opened.run("Commit")
+        expect(opened.verdict(name)).to_contain_text("no database")
+        expect(opened.verdict(name)).to_contain_text("The app answered 503 SERVICE UNAVAILABLE")
+        for other in others:
+            expect(opened.verdict(other)).to_contain_text("The session ended as promised.")
+        for each in opened.site.backends:
+            opened.page.get_by_role("button", name=f"Let it go on {each}").click()
+            expect(opened.field(each, "leaked")).to_have_text("no leak")
+    finally:
+        stack.compose("start", name)
+
+    expect(opened.field(name, "status")).to_have_text("reachable")
+    expect(opened.field(name, "error")).to_be_empty()
+    opened.run("Commit")
+    expect(opened.verdict(name)).to_contain_text("The session ended as promised.")
+
+
+@pytest.mark.stops_servers
+def test_the_page_says_when_its_own_server_is_gone(open_page: Callable[..., Opened]) -> None:
+    opened = open_page()
+    assert opened.site.stack is not None
+    lost = opened.page.get_by_text("This page has lost its server")
+    expect(lost).to_be_hidden()
+    opened.tolerated = "ERR_"
+    opened.site.stack.compose("stop", "app")
+    try:
+        expect(lost).to_be_visible()
+    finally:
+        opened.site.stack.compose("start", "app")
+
+    expect(lost).to_be_hidden()
+    opened.tolerated = "403"
+    opened.page.get_by_role("button", name="Commit", exact=True).click()
+    expect(opened.page.get_by_role("status")).to_contain_text("Load it again.")

@@ -1,0 +1,99 @@
+"""Requests made up from the OpenAPI document, valid and not: no answer is a 5xx, nor other than it says."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.stack.stack import BACKENDS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.stack.stack import Stack
+
+EXAMPLES = 50
+SEED = 20100227
+SECONDS = 300
+
+# Most made-up accounts do not exist; those of real ones make transfers that are made, refused and repeated.
+SETTINGS = """
+[dictionaries.accounts]
+values = {accounts}
+
+[parameters]
+account_id = {{ dictionary = "accounts", probability = 0.3 }}
+"body.from_account_id" = {{ dictionary = "accounts", probability = 0.8 }}
+"body.to_account_id" = {{ dictionary = "accounts", probability = 0.8 }}
+
+[checks.positive_data_acceptance]
+expected-statuses = [200, 201, 404, 409, 422]
+"""
+
+
+@pytest.fixture(scope="module")
+def reports(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    """What was found on each backend, all put under fire side by side."""
+    folder = tmp_path_factory.mktemp("fire")
+    with ThreadPoolExecutor(len(BACKENDS)) as threads:
+        found = threads.map(lambda backend: fire(stack, backend, folder), BACKENDS)
+        return dict(zip(BACKENDS, found, strict=True))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_every_answer_is_as_the_document_says(reports: dict[str, dict[str, Any]], backend: str) -> None:
+    report = reports[backend]
+
+    assert report["failures"] == []
+    assert report["errors"] == []
+    assert report["exit_code"] == 0
+    assert report["complete"]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_every_operation_was_under_fire_and_some_transfers_were_made(
+    reports: dict[str, dict[str, Any]], backend: str
+) -> None:
+    report = reports[backend]
+    accepted = report["valid_rates"]["POST /api/transfers"].values()
+
+    assert report["operations"]["tested"] == report["operations"]["total"] > 0
+    assert report["phases"]["stateful"]["status"] == "success"
+    assert sum(phase["accepted"] for phase in accepted) > 0
+
+
+def fire(stack: Stack, backend: str, folder: Path) -> dict[str, Any]:
+    accounts = [stack.open_account(backend, "900000000000") for _ in range(3)]
+    settings, report = folder / f"{backend}.toml", folder / f"{backend}.json"
+    settings.write_text(SETTINGS.format(accounts=accounts), encoding="utf-8")
+    document = f"http://127.0.0.1:{stack.ports['app']}/{backend}/openapi.json"
+    options = {
+        "--max-examples": EXAMPLES,
+        "--seed": SEED,
+        "--workers": 1,
+        "--request-timeout": 20,
+        "--generation-database": "none",
+        "--report": "json",
+        "--report-json-path": report,
+    }
+    words = [str(word) for option in options.items() for word in option]
+    command = [
+        sys.executable,
+        "-m",
+        "schemathesis.cli",
+        "--config-file",
+        str(settings),
+        "run",
+        document,
+        *words,
+    ]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=SECONDS, check=False)
+    assert report.exists(), done.stdout + done.stderr
+    print(done.stdout)
+    found: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))
+    return found

@@ -1,0 +1,152 @@
+"""What was acknowledged is there, once, whatever was killed. The figures stand at the end of the run."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from statistics import median
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+
+from tests.stack.stack import BACKENDS, SERVERS, eventually
+from tests.stack.teller import CLIENTS, Teller
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.stack.stack import Stack
+
+KILLS = 10
+
+# The engine restarts what has run for so long after 0.1 s, else after twice as long as the last time.
+LONG_LIFE = 10.5
+
+DURABLE = {
+    "sqlite": {"PRAGMA journal_mode": "wal", "PRAGMA synchronous": "2"},
+    "postgresql": {"SHOW fsync": "on", "SHOW synchronous_commit": "on", "SHOW full_page_writes": "on"},
+    "mysql": {
+        "SELECT @@innodb_flush_log_at_trx_commit": "1",
+        "SELECT @@innodb_doublewrite": "ON",
+        "SELECT @@innodb_flush_method IN ('fsync', 'O_DIRECT')": "1",
+        "SELECT @@log_bin = 0 OR @@sync_binlog = 1": "1",
+    },
+}
+
+# Through the app's own engine: a connection could be set otherwise than its server.
+PROGRAM = """
+import json, sys
+from app import create_app
+from app.database import get_engine
+config, *questions = sys.argv[1:]
+with create_app(config).app_context(), get_engine().connect() as connection:
+    answers = {question: str(connection.exec_driver_sql(question).scalar()) for question in questions}
+print(json.dumps(answers))
+"""
+
+
+class Kill(NamedTuple):
+    """It was sent after the first moment and before the second."""
+
+    ordered: float
+    done: float
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_what_is_committed_is_on_the_disk(stack: Stack, backend: str) -> None:
+    questions = shlex.join(["python", "-c", PROGRAM, f"app/config/{backend}.cfg", *DURABLE[backend]])
+
+    assert json.loads(stack.execute("app", questions)) == DURABLE[backend]
+
+
+def test_servers_that_are_killed_keep_every_transfer_that_they_acknowledged(
+    stack: Stack, kill: Callable[[int], None], tell: Callable[[str], None]
+) -> None:
+    tellers = {backend: teller(stack, backend) for backend in SERVERS}
+
+    with ExitStack() as work, ThreadPoolExecutor() as killers:
+        for each in tellers.values():
+            work.enter_context(each.at_work())
+        kills = {
+            backend: killers.submit(kill_ten_times, stack, backend, [each], kill)
+            for backend, each in tellers.items()
+        }
+        for killing in kills.values():
+            killing.result()
+
+    for backend, each in tellers.items():
+        check(each, kills[backend].result(), f"{backend}, its server", tell)
+
+
+def test_an_app_that_is_killed_has_made_every_transfer_that_it_acknowledged(
+    stack: Stack, kill: Callable[[int], None], tell: Callable[[str], None]
+) -> None:
+    tellers = [teller(stack, backend) for backend in BACKENDS]
+
+    with ExitStack() as work:
+        for each in tellers:
+            work.enter_context(each.at_work())
+        kills = kill_ten_times(stack, "app", tellers, kill)
+
+    for each in tellers:
+        check(each, kills, f"{each.backend}, the app", tell)
+
+
+def teller(stack: Stack, backend: str) -> Teller:
+    eventually(lambda: stack.is_ready(backend))
+    new = Teller(stack, backend)
+    new.open_accounts()
+    return new
+
+
+def kill_ten_times(
+    stack: Stack, service: str, tellers: list[Teller], kill: Callable[[int], None]
+) -> list[Kill]:
+    """Kill the main process, each time after all is well again and transfers are being made."""
+    kills: list[Kill] = []
+
+    def healed() -> bool:
+        last = kills[-1].done if kills else 0
+        return all(each.has_moved_since(last, CLIENTS) for each in tellers)
+
+    for number in range(KILLS):
+        eventually(healed)
+        if number == KILLS // 2:
+            well = time.monotonic()
+            eventually(lambda well=well: time.monotonic() > well + LONG_LIFE)  # type: ignore[misc]
+        pid, _ = stack.process(service)
+        ordered = time.monotonic()
+        kill(pid)
+        kills.append(Kill(ordered, time.monotonic()))
+    eventually(healed)
+    return kills
+
+
+def check(each: Teller, kills: list[Kill], killed: str, tell: Callable[[str], None]) -> None:
+    in_flight = [
+        [attempt for attempt in each.attempts if attempt.begun < kill.ordered and attempt.ended > kill.done]
+        for kill in kills
+    ]
+    heal = [
+        min(made.ended for made in each.attempts if made.begun > kill.done and made.status == 201) - kill.done
+        for kill in kills
+    ]
+    each.check()
+
+    assert len(kills) == KILLS
+    assert all(in_flight)
+
+    made = sum(attempt.status == 201 for attempt in each.attempts)
+    refused = sum(attempt.status == 409 for attempt in each.attempts)
+    counts = [len(attempts) for attempts in in_flight]
+    cut = sum(attempt.cut for attempts in in_flight for attempt in attempts)
+    assert cut > 0
+    retries = sum(attempt.cut for attempt in each.attempts)
+    tell(
+        f"{killed} killed {len(kills)} times: {made} transfers acknowledged and {refused} refused;"
+        f" {min(counts)} to {max(counts)} requests in flight at each kill, {cut} of {sum(counts)} cut off;"
+        f" {retries} retries; healed in {median(heal):.1f} s (at most {max(heal):.1f} s)"
+    )

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.stack.stack import BACKENDS, SERVERS, Stack, composed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+UP_SECONDS = 15
+DOWN_SECONDS = 3
+TIMES = 3  # a machine that is busy otherwise may make one of them late
+
+
+def test_data_outlives_down_and_up(stack: Stack, tell: Callable[[str], None]) -> None:
+    for backend in BACKENDS:
+        ada, bob = stack.open_account(backend, "5"), stack.open_account(backend, "0")
+        stack.transfer(backend, ada, bob, "3")
+    before = everything(stack)
+
+    for _ in range(TIMES):
+        down, up = down_and_up(stack)
+        if down <= DOWN_SECONDS and up <= UP_SECONDS:
+            break
+
+    tell(f"docker compose down: {down:.1f} s; up --build --wait, to healthy: {up:.1f} s")
+    assert everything(stack) == before
+    assert down <= DOWN_SECONDS
+    assert up <= UP_SECONDS
+
+
+def test_all_parts_stop_when_they_are_asked_to(stack: Stack) -> None:
+    stack.compose("stop")
+    codes = {service: container["State"]["ExitCode"] for service, container in stack.containers().items()}
+    stack.up()
+
+    assert codes == {"app": 0, "postgresql": 0, "mysql": 0, "passwords": 0}
+
+
+def test_plain_up_starts_no_tests(stack: Stack) -> None:
+    assert set(stack.containers()) == {"app", *SERVERS, "passwords"}
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_one_server_and_the_app_are_up_without_the_other(server: str) -> None:
+    (other,) = set(SERVERS) - {server}
+
+    with composed(server, "app") as part:
+        assert set(part.containers()) == {"app", server, "passwords"}
+        assert [part.is_ready(backend) for backend in ("sqlite", server, other)] == [True, True, False]
+
+
+def test_versions_are_chosen_by_the_environment() -> None:
+    asked = {
+        "POSTGRESQL_IMAGE": "postgres:15",
+        "MYSQL_IMAGE": "mysql:8.4",
+        "PYTHON_IMAGE": "python:3.12-slim",
+    }
+    config = Stack(environment=asked).compose("config", "--format", "json")
+
+    assert all(f'"{image}"' in config for image in asked.values())
+
+
+def down_and_up(stack: Stack) -> tuple[float, float]:
+    """How many seconds each took."""
+    begun = time.monotonic()
+    stack.compose("down")
+    down = time.monotonic()
+    stack.up()
+    return down - begun, time.monotonic() - down
+
+
+def everything(stack: Stack) -> dict[tuple[str, str], list[dict[str, Any]]]:
+    lists = [(backend, what) for backend in BACKENDS for what in ("accounts", "transfers")]
+    return {each: stack.everything(*each) for each in lists}

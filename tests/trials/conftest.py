@@ -1,0 +1,101 @@
+"""What the tests of the trial share: the trial on the test's database, as the page's visitor meets it."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from sqlalchemy import create_engine
+from werkzeug.test import Client
+
+from app.database import Base
+from trials import tape
+from trials.mounts import Mounted, mount
+from trials.tables import TrialBase
+from trials.wsgi import serve
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from werkzeug.test import TestResponse
+
+    from testbed.backend import Backend
+
+ORIGIN = "http://localhost"
+
+
+@pytest.fixture(scope="session")
+def database_schema() -> Callable[[str], None]:
+    """Make the tables once, and not for each test."""
+
+    def create(uri: str) -> None:
+        engine = create_engine(uri)
+        for tables in (Base.metadata, TrialBase.metadata):
+            tables.create_all(engine)
+        engine.dispose()
+
+    return create
+
+
+class Reader(Client):
+    """Reads each answer to its end, as a browser does; the request is over only then."""
+
+    def open(self, *args: Any, **options: Any) -> TestResponse:
+        return super().open(*args, **{**options, "buffered": True})
+
+
+class Visitor:
+    """Somebody with the page open: sends forms as it does, and reads what the script reads."""
+
+    def __init__(self, mounted: Mounted, *, trials: bool) -> None:
+        self.mounted = mounted
+        self.client = Reader(serve({mounted.name: mounted}, trials=trials))
+
+    @property
+    def token(self) -> str:
+        found = re.search(r'name="token" value="([^"]+)"', self.get("/").text)
+        assert found
+        return found[1]
+
+    def get(self, path: str, **headers: str) -> TestResponse:
+        return self.client.get(path, base_url=ORIGIN, headers=headers)
+
+    def post(self, path: str, headers: dict[str, str] | None = None, /, **form: str) -> TestResponse:
+        given = {"Origin": ORIGIN, **(headers or {})}
+        return self.client.post(path, data={"token": self.token, **form}, base_url=ORIGIN, headers=given)
+
+    def run(self, scenario: str) -> str:
+        """The page of its timeline."""
+        return self.get(self.post("/scenarios", scenario=scenario).location).text
+
+    def state(self) -> dict[str, Any]:
+        state: dict[str, Any] = self.get("/state.json").json[self.mounted.name]  # type: ignore[index]
+        return state
+
+
+@pytest.fixture
+def recorded() -> Iterator[None]:
+    """Tapes hear what happens, in this test alone."""
+    tape.listen()
+    yield
+    tape.stop_listening()
+
+
+@pytest.fixture
+def mounted(database_uri: str, backend: Backend, recorded: None) -> Iterator[Mounted]:  # noqa: ARG001 - it is on
+    mounted = mount(backend.name, {"DATABASE_URI": database_uri}, trials=True)
+    yield mounted
+    mounted.engine.dispose()
+
+
+@pytest.fixture
+def visitor(mounted: Mounted) -> Visitor:
+    return Visitor(mounted, trials=True)
+
+
+@pytest.fixture
+def visitor_without_trials(database_uri: str, backend: Backend) -> Iterator[Visitor]:
+    mounted = mount(backend.name, {"DATABASE_URI": database_uri}, trials=False)
+    yield Visitor(mounted, trials=False)
+    mounted.engine.dispose()

@@ -1,0 +1,53 @@
+"""When the trial is off, what does damage does not exist, and nothing is recorded."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+from app.database import db_session
+from trials import tape
+from trials.wsgi import create_trial
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from testbed.backend import Backend
+    from tests.trials.conftest import Visitor
+
+
+def test_without_trials_there_are_no_scenarios(visitor_without_trials: Visitor, backend: Backend) -> None:
+    visitor = visitor_without_trials
+    page = visitor.get("/").text
+
+    assert not re.search("scenario|leak|Let it go", page, re.IGNORECASE)
+    for path in ("/scenarios", "/leaks"):
+        assert visitor.post(path, scenario="commit").status_code == 404
+    for path in (f"/{backend.name}/trial/commit", "/checks/lifecycle.thread"):
+        assert visitor.get(path).status_code == 404
+    assert not [rule for rule in visitor.mounted.app.url_map.iter_rules() if "trial" in rule.rule]
+
+
+def test_without_trials_the_ledger_and_the_state_are_there(visitor_without_trials: Visitor) -> None:
+    visitor = visitor_without_trials
+    answer = visitor.post("/ledger", operation="open-account", owner="Ada", currency="EUR", balance="1")
+
+    assert "201 CREATED" in visitor.get(answer.location).text
+    assert visitor.state()["reachable"]
+
+
+@pytest.mark.parametrize(("said", "heard"), [("TRIALS = True", True), ("TRIALS = False", False), ("", False)])
+def test_only_a_trial_that_is_on_records(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, said: str, *, heard: bool
+) -> None:
+    (tmp_path / "trial.cfg").write_text(said)
+    monkeypatch.setenv("TRIAL_CONFIG", str(tmp_path / "trial.cfg"))
+    monkeypatch.delenv("TRIAL_BACKENDS", raising=False)
+    try:
+        create_trial()
+        assert ("end" in vars(db_session.registry), bool(tape._recorders)) == (heard, heard)  # noqa: SLF001
+    finally:
+        tape.stop_listening()
+    assert "end" not in vars(db_session.registry)

@@ -1,0 +1,88 @@
+"""What requests do to each other."""
+
+from __future__ import annotations
+
+from threading import Barrier
+from typing import TYPE_CHECKING
+
+from sqlalchemy import select, update
+from sqlalchemy.exc import DBAPIError
+
+from app.database import db_session
+from app.faults import Fault, fault_of
+from trials.scenarios.scenario import scenario
+from trials.stage import WITHIN
+from trials.tables import Entry
+
+if TYPE_CHECKING:
+    from trials.stage import Stage
+
+# What a second read in the same transaction sees of what another has committed meanwhile.
+READ_AGAIN = {"sqlite": 0, "postgresql": 1, "mysql": 0}
+
+
+@scenario("deadlock", "Two requests that deadlock", check="transactions.deadlock", needs=("server",))
+def deadlock(stage: Stage) -> None:
+    """Of two requests that wait for each other one is told, rolls back and does all its work again."""
+    stage.change("INSERT INTO trial_entry (name, value) VALUES ('{0}/a', 0), ('{0}/b', 0)")
+    both_have_one = Barrier(2, timeout=WITHIN)
+    told: list[str] = []
+
+    def sign(*words: str) -> None:
+        for word in words:
+            entry = update(Entry).where(Entry.name == stage.name(word)).values(value=Entry.value + 1)
+            db_session.execute(entry, execution_options={"synchronize_session": False})
+            if not told and word == words[0]:
+                both_have_one.wait()
+        db_session.commit()
+
+    def request(*words: str) -> None:
+        def view() -> str:
+            try:
+                sign(*words)
+            except DBAPIError as error:
+                if fault_of(error) is not Fault.CONTENDED:
+                    raise
+                told.append(str(error.orig))
+                db_session.rollback()
+                sign(*words)
+            finally:
+                # Whoever has failed on the way there is waited for no longer.
+                both_have_one.abort()
+            return "signed both"
+
+        stage.ask(view)
+
+    stage.at_once(lambda: request("a", "b"), lambda: request("b", "a"))
+    stage.fact(f"{len(told)} of the two was told of a deadlock", holds=len(told) == 1)
+    stage.fact("Both signed both rows, once", holds=_values(stage) == [2, 2])
+
+
+@scenario("stale-snapshot", "Stale snapshot", check="transactions.fresh-reads")
+def stale_snapshot(stage: Stage) -> None:
+    """In a transaction MySQL and SQLite go on reading what was there at first, PostgreSQL what is now.
+    The next request reads what is now, everywhere.
+    """
+    stage.change("INSERT INTO trial_entry (name, value) VALUES ('{}/row', 0)")
+    value = select(Entry.value).where(Entry.name == stage.name("row"))
+    read: list[int | None] = []
+
+    def twice() -> str:
+        read.append(db_session.scalar(value))
+        stage.change("UPDATE trial_entry SET value = 1 WHERE name = '{}/row'")
+        read.append(db_session.scalar(value))
+        return "read twice"
+
+    stage.ask(twice)
+    expected = READ_AGAIN[stage.mounted.name]
+    stage.fact(
+        f"It read {read[0]}; another wrote 1; it read {read[1]} in the same transaction",
+        holds=read == [0, expected],
+    )
+    answer = stage.ask(lambda: str(db_session.scalar(value)))
+    stage.fact(f"The next request read {answer.text}", holds=answer.text == "1")
+
+
+def _values(stage: Stage) -> list[int]:
+    question = f"SELECT value FROM trial_entry WHERE name LIKE '{stage.tag}/%'"  # noqa: S608 - our own
+    return [value for (value,) in stage.outside.connection.rows(question)]
