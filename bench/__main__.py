@@ -1,0 +1,76 @@
+"""`python -m bench`: measures, shows, writes down and judges.
+
+Ends with 1 when a goal was missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+from typing import TYPE_CHECKING
+
+from bench.bench import ROOT, Bench
+from bench.charts import draw
+from bench.rows import ROWS
+from bench.table import table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from bench.results import Row
+
+FIGURES = ROOT / "build" / "bench.json"
+CHARTS = ROOT / "docs" / "bench"
+# Rough ones are not for others to see.
+QUICK_CHARTS = ROOT / "build" / "bench"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The exit status."""
+    options = _options(arguments)
+    with Bench(quick=options.quick) as bench:
+        rows = [_measure(bench, name) for name in options.rows or ROWS]
+    return report(rows, FIGURES, QUICK_CHARTS if options.quick else CHARTS)
+
+
+def report(rows: Sequence[Row], figures: Path, charts: Path) -> int:
+    """Prints the table and writes the rest; answers 1 when a goal was missed, else 0."""
+    machine = {
+        "processors": os.cpu_count(),
+        "python": platform.python_version(),
+        "system": platform.platform(),
+    }
+    figures.parent.mkdir(parents=True, exist_ok=True)
+    content = {"machine": machine, "rows": [row.as_json() for row in rows]}
+    figures.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    for row in rows:
+        draw(row, charts / f"{row.name}.svg")
+    print(table(rows))
+    missed = [(row, goal) for row in rows for goal in row.goals if not goal.reached]
+    for row, goal in missed:
+        print(f"Missed: {row.name}: {goal.claim} {goal.bound}, by {goal.missed_by}", file=sys.stderr)
+    return 1 if missed else 0
+
+
+def _measure(bench: Bench, name: str) -> Row:
+    bench.row = name
+    bench.tell("begun")
+    return ROWS[name](bench)
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser("python -m bench", description="Measures what is promised of speed.")
+    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"only these: {', '.join(ROWS)}")
+    parser.add_argument("--quick", action="store_true", help="a few samples of each: rough figures")
+    options = parser.parse_args(arguments)
+    if unknown := set(options.rows) - set(ROWS):
+        parser.error(f"Unknown row {', '.join(sorted(unknown))}. Choose from: {', '.join(ROWS)}.")
+    return options
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Tests that there are several times."""

@@ -1,0 +1,31 @@
+"""Tests that there are once, twice or four times, as `BENCH_COPIES` says."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from flask import Flask
+from sqlalchemy import Column, Integer, MetaData, String, Table, func, insert, select
+
+from app.database import db_session, init_engine
+
+metadata = MetaData()
+item = Table(
+    "item", metadata, Column("id", Integer, primary_key=True), Column("name", String(50), nullable=False)
+)
+
+
+@pytest.mark.parametrize("copy", range(int(os.environ["BENCH_COPIES"])))
+@pytest.mark.parametrize("rows", range(1, 21))
+def test_that_a_committed_row_is_there_for_the_next_context(database_uri: str, rows: int, copy: int) -> None:
+    """In a database that holds nothing else."""
+    app = Flask(f"copy_{copy}")
+    engine = init_engine(database_uri, app=app)
+    with app.app_context():
+        db_session.execute(insert(item), [{"name": str(number)} for number in range(rows)])
+        db_session.commit()
+
+    with app.app_context():
+        assert db_session.scalar(select(func.count()).select_from(item)) == rows
+    engine.dispose()

@@ -1,0 +1,1 @@
+"""One test, on testcontainers' own containers."""

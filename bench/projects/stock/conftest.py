@@ -1,0 +1,42 @@
+"""What one writes who has no harness: testcontainers' own containers, for as long as the run lasts."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+from testcontainers.mysql import MySqlContainer
+from testcontainers.postgres import PostgresContainer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture(scope="session")
+def sqlite(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A file."""
+    directory: Path = tmp_path_factory.mktemp("sqlite")
+    return f"sqlite:///{directory / 'test.db'}"
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[str]:
+    """A container."""
+    with PostgresContainer(os.environ["POSTGRESQL_IMAGE"], driver="psycopg2") as container:
+        yield container.get_connection_url()
+
+
+@pytest.fixture(scope="session")
+def mysql() -> Iterator[str]:
+    """A container."""
+    with MySqlContainer(os.environ["MYSQL_IMAGE"], dialect="pymysql") as container:
+        yield container.get_connection_url()
+
+
+@pytest.fixture(scope="session", params=["sqlite", "postgresql", "mysql"])
+def stock_uri(request: pytest.FixtureRequest) -> str:
+    """Of each in turn."""
+    uri: str = request.getfixturevalue(request.param)
+    return uri

@@ -1,0 +1,13 @@
+"""One test, with stock containers."""
+
+from __future__ import annotations
+
+from sqlalchemy import create_engine, text
+
+
+def test_that_the_database_answers(stock_uri: str) -> None:
+    """With nothing else to do."""
+    engine = create_engine(stock_uri)
+    with engine.connect() as connection:
+        assert connection.scalar(text("SELECT 1")) == 1
+    engine.dispose()

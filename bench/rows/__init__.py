@@ -1,0 +1,27 @@
+"""The rows of the benchmark, each one promise. Nothing else names them."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from bench.rows import clean, growth, requests, sessions, startup, test_all, transfers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from bench.bench import Bench
+    from bench.results import Row
+
+ROWS: Mapping[str, Callable[[Bench], Row]] = MappingProxyType(
+    {
+        "ready": startup.ready,
+        "one-test": startup.one_test,
+        "clean": clean.measure,
+        "requests": requests.measure,
+        "sessions": sessions.measure,
+        "transfers": transfers.measure,
+        "growth": growth.measure,
+        "test-all": test_all.measure,
+    }
+)

@@ -1,0 +1,84 @@
+"""A thousand threads' and a thousand contexts' sessions, made and removed: what they leave behind."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import tracemalloc
+from functools import partial
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from flask import Flask
+from sqlalchemy import text
+
+from app.database import db_session, init_engine
+from bench.results import Figure, Goal, Row
+from bench.sampling import timed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bench.bench import Bench
+
+SESSIONS = 1000
+MICRO = 1e6
+# What comes and goes with the interpreter's own caches; one object a session would be sixteen times as much.
+MOST_BYTES = 1.0
+
+
+def measure(bench: Bench) -> Row:
+    """On every backend, threads and contexts."""
+    row = Row("sessions", f"{SESSIONS:,} sessions made and removed")
+    for name, server in bench.servers():
+        app = Flask(f"{name}_sessions")
+        engine = init_engine(bench.uri(server, "sessions"), app=app)
+        for kind, make in {"contexts": _contexts, "threads": _threads}.items():
+            bench.tell(f"{name}, {kind}")
+            _measure(bench, row, f"{name}, {kind}", partial(make, app))
+        engine.dispose()
+    return row
+
+
+def _measure(bench: Bench, row: Row, case: str, make: Callable[[], None]) -> None:
+    make()  # What is made once is made now.
+    times = [timed(make) for _ in range(bench.times(3))]
+    row.figures.append(Figure(case, "app/database.py", [some / SESSIONS * MICRO for some in times], "µs"))
+    # The least, since a leak is there every time.
+    grown = min(_growth(make, bench.times(4, quick=2)))
+    row.goals += [
+        Goal(f"{case}: left in memory by each", grown / SESSIONS, MOST_BYTES, "bytes"),
+        Goal(f"{case}: left in the registry", len(db_session.registry.registry), 0, "sessions"),
+    ]
+
+
+def _growth(make: Callable[[], None], times: int) -> list[int]:
+    """Bytes of memory that each of so many calls has taken and not given back."""
+    tracemalloc.start()
+    try:
+        held = []
+        for _ in range(times + 1):
+            make()
+            gc.collect()
+            held.append(tracemalloc.get_traced_memory()[0])
+    finally:
+        tracemalloc.stop()
+    return [after - before for before, after in pairwise(held)]
+
+
+def _contexts(app: Flask) -> None:
+    for _ in range(SESSIONS):
+        with app.app_context():
+            db_session.execute(text("SELECT 1"))
+
+
+def _threads(_app: Flask) -> None:
+    # Outside any context, where the one engine that is live is meant.
+    def work() -> None:
+        db_session.execute(text("SELECT 1"))
+        db_session.remove()
+
+    for _ in range(SESSIONS):
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()

@@ -1,0 +1,73 @@
+"""How long one waits for the first test: databases ready, and a whole run of one test."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from bench import projects
+from bench.results import Figure, Goal, Row
+from bench.sampling import in_turn
+from testbed import recipes
+from testbed.backends import BACKENDS
+
+if TYPE_CHECKING:
+    from bench.bench import Bench
+
+OURS, STOCK = "testbed", "testcontainers' own"
+
+
+def ready(bench: Bench) -> Row:
+    """From pytest's configure to the last server."""
+    row = Row("ready", "All three databases, from pytest's configure to the last one ready")
+    for contender, timings in _timings(bench).items():
+        row.figures.append(Figure("ready", contender, [timing.ready for timing in timings], "s"))
+    ours, stock = row.median("ready", OURS), row.median("ready", STOCK)
+    row.goals += [
+        Goal("ready", ours, 1.2, "s"),
+        Goal(f"as fast as {STOCK}", stock / ours, 7, "times", at_least=True),
+    ]
+    row.notes.append(f"{STOCK}: without their reaper, which would be one container more.")
+    return row
+
+
+def one_test(bench: Bench) -> Row:
+    """The whole command."""
+    row = Row("one-test", "A run of one test on all three databases, from command to prompt")
+    for contender, timings in _timings(bench).items():
+        row.figures.append(Figure("whole run", contender, [timing.whole for timing in timings], "s"))
+    ours, stock = row.median("whole run", OURS), row.median("whole run", STOCK)
+    row.goals += [
+        Goal("whole run", ours, 3, "s"),
+        Goal(f"as fast as {STOCK}", stock / ours, 1, "times", at_least=True),
+    ]
+    return row
+
+
+@lru_cache
+def _timings(bench: Bench) -> dict[str, list[projects.Timing]]:
+    """Of the same runs for both rows."""
+    timings: dict[str, list[projects.Timing]] = {OURS: [], STOCK: []}
+
+    def ours() -> float:
+        timings[OURS].append(projects.run("testbed", "--backend", ",".join(BACKENDS)))
+        return timings[OURS][-1].whole
+
+    def stock() -> float:
+        timings[STOCK].append(projects.run("stock", "-p", "no:testbed", **_stock_environment()))
+        return timings[STOCK][-1].whole
+
+    projects.run(
+        "testbed", "--backend", ",".join(BACKENDS)
+    )  # Warm: its images are baked, its modules compiled.
+    in_turn({OURS: ours, STOCK: stock}, rounds=bench.times(5), seconds=30, tell=bench.tell)
+    return timings
+
+
+def _stock_environment() -> dict[str, str]:
+    images = {
+        backend.recipe.variable: recipes.base_image(backend.recipe)
+        for backend in BACKENDS.values()
+        if backend.recipe is not None
+    }
+    return {"TESTCONTAINERS_RYUK_DISABLED": "true", **images}

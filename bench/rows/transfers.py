@@ -1,0 +1,61 @@
+"""Transfers a second through gunicorn, on the binding and with a session in each view."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter, defaultdict
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from bench.gunicorn import Served
+from bench.results import Figure, Goal, Row
+from bench.subjects import BINDING, SESSION_IN_VIEW
+
+if TYPE_CHECKING:
+    from bench.bench import Bench
+
+CLIENTS = 1, 4, 16, 64
+ACCOUNTS = 200
+SECONDS = 1.0
+
+
+def measure(bench: Bench) -> Row:
+    """On every backend, both served alike and loaded in turn."""
+    row = Row("transfers", "Transfers a second through gunicorn", along="clients")
+    for number, (name, server) in enumerate(bench.servers()):
+        uris = {
+            BINDING: bench.uri(server, f"bound{number}"),
+            SESSION_IN_VIEW: bench.uri(server, f"plain{number}"),
+        }
+        _measure(bench, row, name, uris)
+    return row
+
+
+def _measure(bench: Bench, row: Row, case: str, uris: dict[str, str]) -> None:
+    rates: dict[tuple[str, int], list[float]] = {
+        (contender, clients): [] for contender in uris for clients in CLIENTS
+    }
+    failed: dict[str, Counter[str]] = defaultdict(Counter)
+    with ExitStack() as stack:
+        served = {
+            contender: stack.enter_context(Served(uri, plain=contender == SESSION_IN_VIEW))
+            for contender, uri in uris.items()
+        }
+        accounts = {contender: each.open_accounts(ACCOUNTS) for contender, each in served.items()}
+        for clients in CLIENTS:
+            bench.tell(f"{case}, {clients} clients")
+            for _ in range(bench.times(4)):
+                for contender in random.sample(list(served), len(served)):
+                    loaded = served[contender].load(accounts[contender], clients, SECONDS)
+                    rates[contender, clients].append(loaded.rate)
+                    failed[contender].update(loaded.failed)
+    for (contender, clients), samples in rates.items():
+        row.figures.append(Figure(case, contender, samples, "a second", at=clients))
+    for clients in CLIENTS:
+        ratio = row.median(case, BINDING, at=clients) / row.median(case, SESSION_IN_VIEW, at=clients)
+        claim = f"{case}, {clients} clients: of {SESSION_IN_VIEW}"
+        row.goals.append(Goal(claim, ratio, 0.95, "times", at_least=True))
+    row.goals.append(Goal(f"{case}: answers that are no transfer", failed[BINDING].total(), 0, "answers"))
+    for contender, statuses in failed.items():
+        if statuses:
+            row.notes.append(f"{case}, {contender}: {dict(statuses)}")

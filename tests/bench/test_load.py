@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import socket
+import threading
+from typing import TYPE_CHECKING
+
+from bench.load import NO_ANSWER, exchange, load, post
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def answering(server: socket.socket, *answers: bytes) -> threading.Thread:
+    """One connection, each request of which gets the next answer; then it is closed."""
+
+    def serve() -> None:
+        connection, _ = server.accept()
+        with connection:
+            for answer in answers:
+                connection.recv(65536)
+                for byte in answer:
+                    connection.send(bytes([byte]))
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    return thread
+
+
+def test_an_answer_is_read_to_its_end_however_it_comes(tmp_path: Path) -> None:
+    path = str(tmp_path / "socket")
+    with socket.create_server(path, family=socket.AF_UNIX) as server, socket.socket(socket.AF_UNIX) as client:
+        thread = answering(server, b"HTTP/1.1 201 CREATED\r\nContent-Length: 3\r\n\r\ntea")
+        client.connect(path)
+
+        assert exchange(client, post("/", {})) == ("201", b"tea")
+        thread.join()
+
+
+def test_every_answer_counts_and_so_does_a_server_that_goes(tmp_path: Path) -> None:
+    path = str(tmp_path / "socket")
+    with socket.create_server(path, family=socket.AF_UNIX) as server:
+        thread = answering(
+            server,
+            b"HTTP/1.1 201 CREATED\r\nContent-Length: 0\r\n\r\n",
+            b"HTTP/1.1 503 UNAVAILABLE\r\nContent-Length: 0\r\n\r\n",
+        )
+        loaded = load(path, [1, 2], clients=1, seconds=5)
+        thread.join()
+
+    assert loaded["statuses"] == {
+        "201": 1,
+        "503": 1,
+        NO_ANSWER: 1,
+    }

@@ -1,0 +1,20 @@
+"""As the quick start of Flask-SQLAlchemy 3.1 has it, with the factory that it tells of."""
+
+from flask import Flask
+from sqlalchemy.orm import DeclarativeBase
+
+from flask_sqlalchemy import SQLAlchemy
+
+
+class Base(DeclarativeBase):
+    pass
+
+
+db = SQLAlchemy(model_class=Base)
+
+
+def create_app(config):
+    app = Flask(__name__)
+    app.config.from_mapping(config)
+    db.init_app(app)
+    return app

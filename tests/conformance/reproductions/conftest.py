@@ -1,0 +1,90 @@
+"""A fresh database for each reproduction, and a process of its own: nothing is left to the next one.
+
+`DATABASE_URI` names a database whose user may make others, `peer` the folder on the `PYTHONPATH`:
+
+    DATABASE_URI=sqlite:////tmp/some.db PYTHONPATH=tests/conformance/peers/flask_sqlalchemy_lite \
+        python -m pytest -p no:testbed tests/conformance/reproductions
+"""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+import os
+import select
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+from sqlalchemy import NullPool, create_engine, make_url
+
+import plain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+WITHIN = 25.0
+NUMBERS = itertools.count(1)
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Callable[[], str]:
+    """Makes an empty database with the tables, and returns its URI."""
+    url = make_url(os.environ["DATABASE_URI"])
+
+    def make() -> str:
+        number = next(NUMBERS)
+        if url.get_backend_name() == "sqlite":
+            uri = f"sqlite:///{tmp_path}/{number}.db"
+        else:
+            name = f"{url.database}_{os.getpid()}_{number}"
+            plain.outside(os.environ["DATABASE_URI"], f"CREATE DATABASE {name}")
+            uri = url.set(database=name).render_as_string(hide_password=False)
+        engine = create_engine(uri, poolclass=NullPool)
+        plain.Base.metadata.create_all(engine)
+        return uri
+
+    return make
+
+
+@pytest.fixture
+def uri(fresh: Callable[[], str]) -> str:
+    return fresh()
+
+
+@pytest.fixture
+def other_uri(fresh: Callable[[], str]) -> str:
+    return fresh()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool:
+    """Run it in a forked process, and fail with what it failed with."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(reading)
+        said = ""
+        try:
+            names = inspect.signature(pyfuncitem.obj).parameters
+            pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in names})
+        except AssertionError as error:
+            said = str(error)
+        except BaseException as error:  # noqa: BLE001 - it is told
+            said = f"raised {type(error).__name__}: {error}"
+        os.write(writing, said.encode())
+        os._exit(0)
+    os.close(writing)
+    answered, _, _ = select.select([reading], [], [], WITHIN)
+    said = (
+        os.read(reading, 65536).decode()
+        if answered
+        else f"raised nothing, and had not ended after {WITHIN:g} s"
+    )
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    os.close(reading)
+    if said:
+        pytest.fail(said, pytrace=False)
+    return True

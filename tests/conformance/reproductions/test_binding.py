@@ -1,0 +1,87 @@
+"""Which database a session talks to."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sqlalchemy import event, make_url
+from sqlalchemy.orm import object_session
+from sqlalchemy.pool import Pool
+
+from plain import Item, add, make, names, seen, session
+from ways import NoWay
+
+if TYPE_CHECKING:
+    import pytest
+
+
+def test_two_apps(uri: str, other_uri: str) -> None:
+    first, last = make(uri), make(other_uri)
+    add(first, "first")
+    add(last, "last")
+
+    found = names(uri), names(other_uri)
+    assert found == (["first"], ["last"]), f"the two apps' databases hold {found[0]} and {found[1]}"
+
+
+def test_app_inside_app(uri: str, other_uri: str) -> None:
+    outer, inner = make(uri), make(other_uri)
+    with outer.app_context():
+        session().add(Item(name="outer"))
+        session().flush()
+        add(inner, "inner")
+        session().commit()
+
+    found = names(uri), names(other_uri)
+    assert found == (["outer"], ["inner"]), f"the two apps' databases hold {found[0]} and {found[1]}"
+
+
+def test_second_app(uri: str, other_uri: str) -> None:
+    with make(uri).app_context():
+        item = Item(name="pending")
+        session().add(item)
+        make(other_uri)
+        assert object_session(item) is not None, "making another app took the caller's session away"
+
+
+def test_fork(uri: str) -> None:
+    @event.listens_for(Pool, "connect")
+    def remember(_connection: object, record: object) -> None:
+        record.info["opened by"] = os.getpid()
+
+    app = make(uri)
+    with app.app_context():
+        seen()
+    worker = os.fork()
+    if worker == 0:
+        with app.app_context():
+            os._exit(session().connection().info["opened by"] != os.getpid())
+
+    _, status = os.waitpid(worker, 0)
+    assert status == 0, "the forked worker uses the connection that its parent opened"
+
+
+def test_relative_path(uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if make_url(uri).get_backend_name() != "sqlite":
+        return
+    files = set()
+    for name in ("here", "there"):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        with make("sqlite:///relative.db").app_context():
+            files.add(Path.cwd() / session().get_bind().url.database)
+
+    assert len(files) == 1, "sqlite:///relative.db is another file in another working directory"
+
+
+def test_starts_without_its_database(uri: str, tmp_path: Path) -> None:
+    way = NoWay(uri, tmp_path)
+    app = make(way.uri)
+    app.add_url_rule("/", view_func=seen)
+    assert app.test_client().get("/").status_code >= 500
+    way.open()
+
+    status = app.test_client().get("/").status_code
+    assert status == 200, f"with its database there, the app answers {status}"

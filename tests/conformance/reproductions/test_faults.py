@@ -1,0 +1,228 @@
+"""When the database fails."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import event, make_url, select, text
+from sqlalchemy.exc import DBAPIError
+
+from plain import Item, make, outside, pool_of, seen, session
+from ways import Way
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from flask import Flask
+
+SESSIONS = {
+    "postgresql": "SELECT pid FROM pg_stat_activity"
+    " WHERE datname = current_database() AND pid <> pg_backend_pid()",
+    "mysql": "SELECT id FROM information_schema.processlist WHERE db = DATABASE() AND id <> CONNECTION_ID()",
+}
+END = {"postgresql": "SELECT pg_terminate_backend({})", "mysql": "KILL {}"}
+IDLE = {
+    "postgresql": "SET idle_session_timeout = '100ms'",
+    "mysql": "SET SESSION wait_timeout = 1",
+}
+HELD = {**IDLE, "postgresql": "SET idle_in_transaction_session_timeout = '100ms'"}
+# The longest that a limit may be here, if there is one.
+LIMITS = {
+    "postgresql": {"connect_timeout": 2, "tcp_user_timeout": 500},
+    "mysql": {"connect_timeout": 1, "read_timeout": 1, "write_timeout": 1},
+}
+BOUND = 8.0
+
+
+def sessions(uri: str) -> list[int]:
+    return [number for (number,) in outside(uri, SESSIONS[make_url(uri).get_backend_name()])]
+
+
+def end_sessions(uri: str) -> None:
+    for number in sessions(uri):
+        outside(uri, END[make_url(uri).get_backend_name()].format(number))
+    until_there_is_none(uri)
+
+
+def until_there_is_none(uri: str) -> None:
+    deadline = time.monotonic() + BOUND
+    while sessions(uri) and time.monotonic() < deadline:
+        time.sleep(0.02)
+
+
+def answers(app: Flask, times: int = 1) -> list[int]:
+    return [app.test_client().get("/seen").status_code for _ in range(times)]
+
+
+def an_app(uri: str) -> Flask:
+    app = make(uri)
+    app.add_url_rule("/seen", view_func=seen)
+    return app
+
+
+def test_lost_between_requests(uri: str) -> None:
+    app = an_app(uri)
+    answers(app)
+    end_sessions(uri)
+
+    found = answers(app, 2)
+    assert found == [200, 200], f"after the server has ended the idle connections, requests answer {found}"
+
+
+def test_restart(uri: str) -> None:
+    way = Way(uri)
+    app = an_app(way.uri)
+    answers(app)
+    way.end_connections()
+
+    found = answers(app, 2)
+    assert found == [200, 200], f"after all connections went down, as in a restart, requests answer {found}"
+
+
+def test_idle_timeout(uri: str) -> None:
+    app = an_app(uri)
+    with app.app_context():
+        session().execute(text(IDLE[make_url(uri).get_backend_name()]))
+        session().commit()
+    until_there_is_none(uri)
+
+    found = answers(app)
+    assert found == [200], f"after the server's idle timeout, a request answers {found[0]}"
+
+
+def test_held_too_long(uri: str) -> None:
+    app = an_app(uri)
+
+    @app.get("/hold")
+    def hold() -> str:
+        session().execute(text(HELD[make_url(uri).get_backend_name()]))
+        until_there_is_none(uri)
+        return str(seen())
+
+    app.test_client().get("/hold")
+    found = answers(app, 2)
+    assert found == [200, 200], f"after a request that lost its transaction, requests answer {found}"
+
+
+def test_swallowed_loss(uri: str) -> None:
+    app = an_app(uri)
+
+    @app.get("/swallow")
+    def swallow() -> str:
+        session().execute(select(Item.id))
+        end_sessions(uri)
+        with contextlib.suppress(DBAPIError):
+            session().execute(select(Item.id))
+        return ""
+
+    app.test_client().get("/swallow")
+    found = answers(app, 2)
+    assert found == [200, 200], f"after a request that swallowed the loss, requests answer {found}"
+
+
+def test_lost_in_transaction(uri: str) -> None:
+    app = an_app(uri)
+
+    @app.get("/two")
+    def two() -> str:
+        session().add(Item(name="first"))
+        session().flush()
+        end_sessions(uri)
+        session().add(Item(name="second"))
+        session().commit()
+        return ""
+
+    app.test_client().get("/two")
+    found = answers(app, 2)
+    assert found == [200, 200], f"after a request that lost its connection, requests answer {found}"
+
+
+def test_stopped_mid_query(uri: str) -> None:
+    way = Way(uri)
+    app = an_app(way.uri)
+
+    @app.get("/slow")
+    def slow() -> str:
+        session().execute(select(Item.id))
+        way.end_connections()
+        return str(seen())
+
+    app.test_client().get("/slow")
+    found = answers(app, 2)
+    assert found == [200, 200], f"after a request whose server went away, requests answer {found}"
+
+
+def test_half_open(uri: str) -> None:
+    answered(uri, lambda way: way.drop_all())
+
+
+def test_paused(uri: str) -> None:
+    answered(uri, lambda way: way.freeze())
+
+
+def answered(uri: str, fail: Callable[[Way], None]) -> None:
+    way = Way(uri)
+    app = an_app(way.uri)
+    shorten_limits(app, uri)
+    assert answers(app) == [200]
+    fail(way)
+    thread = threading.Thread(target=answers, args=(app,), daemon=True)
+    thread.start()
+    thread.join(BOUND)
+
+    assert not thread.is_alive(), f"a request still waits for an answer after {BOUND:g} s"
+
+
+def shorten_limits(app: Flask, uri: str) -> None:
+    """Whatever limits there are; where there is none, there is none."""
+
+    def connect(_dialect: object, _record: object, _args: object, options: dict[str, Any]) -> None:
+        for name, most in LIMITS[make_url(uri).get_backend_name()].items():
+            if options.get(name):
+                options[name] = min(type(most)(options[name]), most)
+
+    with app.app_context():
+        event.listen(session().get_bind(), "do_connect", connect)
+
+
+def test_pool_exhausted(uri: str) -> None:
+    app = an_app(uri)
+    pool = pool_of(app)
+    threads = [threading.Thread(target=answers, args=(app,)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    answers(app)
+
+    assert pool.checkedout() == 0, f"{pool.checkedout()} connections are still checked out after the requests"
+
+
+def test_disk_full(uri: str) -> None:
+    refused_write(uri)
+
+
+def test_file_full(uri: str) -> None:
+    refused_write(uri)
+
+
+def refused_write(uri: str) -> None:
+    """Whatever it is refused for: here for a name that is not there."""
+    app = an_app(uri)
+    pool = pool_of(app)
+
+    @app.get("/write")
+    def write() -> str:
+        session().add(Item(name=None))
+        session().commit()
+        return ""
+
+    app.test_client().get("/write")
+    found = answers(app)
+    assert found == [200], f"after a write that the server refused, a request answers {found[0]}"
+    assert pool.checkedout() == 0, (
+        f"{pool.checkedout()} connection is still checked out after the refused write"
+    )

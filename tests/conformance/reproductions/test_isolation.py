@@ -1,0 +1,48 @@
+"""What a test finds that the one before it has left."""
+
+from __future__ import annotations
+
+import gc
+from pathlib import Path
+
+from sqlalchemy import make_url
+
+from plain import Item, make, outside, seen, session
+from test_faults import SESSIONS
+
+
+def test_nothing_for_the_collector(uri: str) -> None:
+    app = make(uri)
+    app.add_url_rule("/seen", view_func=seen)
+    gc.disable()
+    app.test_client().get("/seen")
+    with app.app_context():
+        session().get_bind().dispose()
+
+    left = still_open(uri)
+    assert left == 0, f"{left} connection is still open after the engine was disposed of"
+
+
+def still_open(uri: str) -> int:
+    url = make_url(uri)
+    if url.get_backend_name() == "sqlite":
+        files = [descriptor.resolve() for descriptor in Path("/proc/self/fd").iterdir()]
+        return int(Path(str(url.database)).resolve() in files)
+    return len(outside(uri, SESSIONS[url.get_backend_name()]))
+
+
+def test_committed_rows_go(uri: str) -> None:
+    app = make(uri)
+    met = []
+
+    @app.get("/there")
+    def there() -> str:
+        met.append(session().get(Item, 1))
+        return "nothing" if met[-1] is None else str(met[-1].name)
+
+    outside(uri, "INSERT INTO item (id, name) VALUES (1, 'committed')")
+    app.test_client().get("/there")
+    outside(uri, "DELETE FROM item")
+
+    found = app.test_client().get("/there").text
+    assert found == "nothing", f"a request still finds {found!r}, which the next test's clean-up has deleted"

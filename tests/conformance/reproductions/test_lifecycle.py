@@ -1,0 +1,283 @@
+"""When a session begins and ends."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+from flask import stream_with_context
+from sqlalchemy import inspect, select, text
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.orm import object_session
+from werkzeug.test import EnvironBuilder
+
+from plain import Item, make, names, outside, pool_of, seen, session, write
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def assert_nothing_is_lent(pool: Any, since: str) -> None:
+    assert pool.checkedout() == 0, f"{pool.checkedout()} connection is still checked out after {since}"
+
+
+def test_request_ends(uri: str) -> None:
+    app = make(uri)
+    pool = pool_of(app)
+    app.add_url_rule("/write", view_func=write)
+    app.test_client().get("/write")
+
+    assert_nothing_is_lent(pool, "the request")
+
+
+def test_failed_request_ends(uri: str) -> None:
+    app = make(uri)
+    pool = pool_of(app)
+    app.add_url_rule("/fail", view_func=lambda: {}[write()])
+    app.test_client().get("/fail")
+
+    assert_nothing_is_lent(pool, "the failed request")
+
+
+def test_context_ends(uri: str) -> None:
+    app = make(uri)
+    pool = pool_of(app)
+    with app.app_context():
+        write()
+
+    assert_nothing_is_lent(pool, "the context")
+
+
+def test_async_view(uri: str) -> None:
+    app = make(uri)
+    pool = pool_of(app)
+    app.before_request(lambda: write() and None)
+
+    @app.get("/async")
+    async def view() -> list[str]:
+        return seen()
+
+    found = app.test_client().get("/async").json
+    assert found == ["uncommitted"], f"the async view sees {found} of what its request has written"
+    assert_nothing_is_lent(pool, "the request")
+
+
+def test_unwrapped_stream(uri: str) -> None:
+    app = make(uri)
+    pool = pool_of(app)
+
+    def chunks() -> Iterator[str]:
+        yield write()
+
+    app.add_url_rule("/stream", view_func=chunks)
+    with contextlib.suppress(RuntimeError):
+        app.test_client().get("/stream", buffered=True)
+
+    assert_nothing_is_lent(pool, "the response")
+
+
+def test_held_stream(uri: str) -> None:
+    app = make(uri)
+
+    def chunks() -> Iterator[str]:
+        while True:
+            yield str(session().scalar(text("SELECT 1")))
+
+    app.add_url_rule("/stream", view_func=lambda: stream_with_context(chunks()))
+    app.add_url_rule("/write", view_func=write)
+    app.add_url_rule("/seen", view_func=seen)
+    body = iter(app.wsgi_app(EnvironBuilder("/stream").get_environ(), lambda *_: lambda _: None))
+    next(body)
+    app.test_client().get("/write")
+
+    found = app.test_client().get("/seen").json
+    assert found == [], f"the request after one that did not commit sees {found}"
+
+
+def test_failing_teardown(uri: str) -> None:
+    app = make(uri)
+    pool = pool_of(app)
+    app.add_url_rule("/write", view_func=write)
+    app.teardown_appcontext(fail)
+    with contextlib.suppress(RuntimeError):
+        app.test_client().get("/write")
+    app.teardown_appcontext_funcs.remove(fail)
+
+    assert_nothing_is_lent(pool, "the request")
+
+
+def fail(_: object = None) -> None:
+    raise RuntimeError
+
+
+def test_later_context(uri: str) -> None:
+    app = make(uri)
+    app.teardown_appcontext(fail)
+    inherited = 0
+    for _ in range(50):
+        with contextlib.suppress(RuntimeError), app.app_context():
+            item = Item(name="never flushed")
+            session().add(item)
+            its = object_session(item)
+            its.expunge(item)
+            inherited += its.info.setdefault("used", 0) > 0
+            its.info["used"] += 1
+            del its
+    app.teardown_appcontext_funcs.remove(fail)
+    gc.collect()
+
+    assert inherited == 0, "later contexts are given the session of one whose teardown was interrupted"
+
+
+def test_nested_contexts(uri: str) -> None:
+    app = make(uri)
+    with app.app_context():
+        item = Item(name="pending")
+        session().add(item)
+        with app.app_context():
+            seen()
+
+        assert object_session(item) is not None, "the end of the inner context took the outer one's session"
+
+
+def test_request_inside_context(uri: str) -> None:
+    app = make(uri)
+    pool = pool_of(app)
+    app.add_url_rule("/write", view_func=write)
+    with app.app_context():
+        app.test_client().get("/write")
+
+    assert_nothing_is_lent(pool, "the context")
+
+
+def test_with_client(uri: str) -> None:
+    app = make(uri)
+    pool = pool_of(app)
+    app.add_url_rule("/write", view_func=write)
+    with app.test_client() as client:
+        client.get("/write")
+        client.get("/write")
+
+    assert_nothing_is_lent(pool, "the with-block of the client")
+
+
+def test_thread(uri: str) -> None:
+    app = make(uri)
+    pool = pool_of(app)
+
+    def work() -> None:
+        with app.app_context():
+            write()
+
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(work).result()
+        assert_nothing_is_lent(pool, "the thread's context")
+
+
+def test_cli_command(uri: str) -> None:
+    app = make(uri)
+    pool = pool_of(app)
+    app.cli.command("write")(lambda: print(write()))
+    app.test_cli_runner().invoke(args=["write"])
+
+    assert_nothing_is_lent(pool, "the command")
+
+
+def test_failed_flush(uri: str) -> None:
+    app = make(uri)
+    pool = pool_of(app)
+    app.add_url_rule("/seen", view_func=seen)
+
+    @app.get("/twice")
+    def twice() -> str:
+        write("once")
+        with contextlib.suppress(IntegrityError):
+            write("once")
+        return "swallowed"
+
+    app.test_client().get("/twice")
+    status = app.test_client().get("/seen").status_code
+    assert status == 200, f"the next request answers {status}"
+    assert_nothing_is_lent(pool, "the requests")
+
+
+def test_error_handler(uri: str) -> None:
+    app = make(uri)
+    pool = pool_of(app)
+
+    @app.errorhandler(DBAPIError)
+    def handle(_: DBAPIError) -> list[str]:
+        session().rollback()
+        return seen()
+
+    @app.get("/broken")
+    def broken() -> str:
+        session().execute(text("SELECT nothing FROM nowhere"))
+        return ""
+
+    assert app.test_client().get("/broken").json == []
+    assert_nothing_is_lent(pool, "the request")
+
+
+def test_detached(uri: str) -> None:
+    app = make(uri)
+    kept = []
+
+    @app.get("/keep")
+    def keep() -> str:
+        kept.append(Item(name="kept"))
+        session().add(kept[0])
+        session().commit()
+        return ""
+
+    app.test_client().get("/keep")
+    assert inspect(kept[0]).detached, "an object of an ended request is still attached to a session"
+
+
+def test_own_session(uri: str) -> None:
+    app = make(uri)
+    used = []
+
+    @app.get("/use")
+    def use() -> str:
+        item = Item(name="never flushed")
+        session().add(item)
+        used.append(object_session(item))
+        used[-1].expunge(item)
+        return ""
+
+    app.test_client().get("/use")
+    app.test_client().get("/use")
+    assert used[0] is not used[1], "two requests, one after the other, have the same session"
+
+
+def test_no_stale_object(uri: str) -> None:
+    app = make(uri)
+    cache = []
+
+    @app.get("/name")
+    def name() -> str:
+        cache.append(session().scalars(select(Item)).one())
+        return str(cache[-1].name)
+
+    outside(uri, "INSERT INTO item (name) VALUES ('old')")
+    app.test_client().get("/name")
+    outside(uri, "UPDATE item SET name = 'new'")
+
+    found = app.test_client().get("/name").text
+    assert found == "new", f"the second request reads {found!r} where 'new' was committed before it"
+
+
+def test_handled_error(uri: str) -> None:
+    app = make(uri)
+    app.register_error_handler(RuntimeError, lambda _: ("handled", 200))
+
+    @app.get("/half")
+    def half() -> str:
+        write("half")
+        raise RuntimeError
+
+    app.test_client().get("/half")
+    assert names(uri) == [], "what was written before the error is committed"

@@ -1,0 +1,52 @@
+"""What belongs together stays together."""
+
+from __future__ import annotations
+
+from sqlalchemy import create_engine, make_url, select, text
+from sqlalchemy.exc import DBAPIError
+
+from plain import Item, make, names, outside, session
+
+
+def test_savepoint_released(uri: str) -> None:
+    with make(uri).app_context():
+        with session().begin_nested():
+            session().add(Item(name="nested"))
+        session().rollback()
+
+    assert names(uri) == [], "what a released savepoint wrote is committed, though all was rolled back"
+
+
+def test_fresh_reads(uri: str) -> None:
+    app = make(uri)
+    cache = []
+
+    @app.get("/name")
+    def name() -> str:
+        cache.append(session().get(Item, 1))
+        return str(cache[-1].name)
+
+    outside(uri, "INSERT INTO item (id, name) VALUES (1, 'old')")
+    app.test_client().get("/name")
+    outside(uri, "UPDATE item SET name = 'new'")
+
+    found = app.test_client().get("/name").text
+    assert found == "new", f"the second request reads {found!r} where 'new' was committed before it"
+
+
+def test_reader_lets_go(uri: str) -> None:
+    app = make(uri)
+    app.add_url_rule("/read", view_func=lambda: str(session().scalars(select(Item.id)).all()))
+    app.test_client().get("/read")
+
+    engine = create_engine(uri, isolation_level="AUTOCOMMIT")
+    shortly = {"postgresql": "SET lock_timeout = '200ms'", "mysql": "SET lock_wait_timeout = 1"}
+    with engine.connect() as connection:
+        connection.execute(text(shortly[make_url(uri).get_backend_name()]))
+        try:
+            connection.execute(text("DROP TABLE part"))
+            connection.execute(text("DROP TABLE item"))
+            refusal = ""
+        except DBAPIError:
+            refusal = "a table cannot be dropped after the request that read it"
+    assert refusal == "", refusal
