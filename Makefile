@@ -6,6 +6,8 @@ PYTEST := $(BIN)/python -m pytest
 READY := $(VENV)/.ready
 REQUIREMENTS ?= requirements-dev.txt
 COMPOSE := docker compose
+# The tests wait more than they work: two for each processor.
+WORKERS ?= $(shell expr 2 \* $$(nproc 2>/dev/null || echo 2))
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
   --no-emit-index-url --no-annotate --no-header
 
@@ -18,19 +20,19 @@ test: test-sqlite ## Test on SQLite; needs no Docker
 
 .PHONY: test-sqlite
 test-sqlite: $(READY) ## Test on one backend
-	$(PYTEST) --backend sqlite $(EVIDENCE)
+	$(PYTEST) -n $(WORKERS) --backend sqlite $(EVIDENCE)
 
 .PHONY: test-postgresql
 test-postgresql: $(READY) have-engine ## Test on one backend
-	$(PYTEST) --backend postgresql $(EVIDENCE)
+	$(PYTEST) -n $(WORKERS) --backend postgresql $(EVIDENCE)
 
 .PHONY: test-mysql
 test-mysql: $(READY) have-engine ## Test on one backend
-	$(PYTEST) --backend mysql $(EVIDENCE)
+	$(PYTEST) -n $(WORKERS) --backend mysql $(EVIDENCE)
 
 .PHONY: test-all
 test-all: $(READY) have-engine ## Test on all three backends; fetches a Docker engine where none answers
-	$(PYTEST) --backend sqlite,postgresql,mysql --junit-xml build/junit.xml --matrix build/matrix.json --report build/report
+	$(PYTEST) -n $(WORKERS) --dist worksteal --backend sqlite,postgresql,mysql --junit-xml build/junit.xml --matrix build/matrix.json --report build/report
 
 .PHONY: report
 report: $(READY) have-engine ## Put the app through the battery; write build/report/index.html and build/matrix.json

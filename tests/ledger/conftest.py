@@ -14,10 +14,10 @@ from openapi_schema_validator import OAS31Validator
 from sqlalchemy import create_engine
 
 from app import create_app
-from app.database import Base
+from app.database import Base, get_engine
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from flask import Flask
     from werkzeug.test import TestResponse
@@ -75,15 +75,23 @@ def client_class() -> type[FlaskClient]:
 
 
 @pytest.fixture
-def make_app(database_uri: str) -> Callable[..., Flask]:
-    """Make an app on the test's database; the options are its configuration."""
+def make_app(database_uri: str) -> Iterator[Callable[..., Flask]]:
+    """Make an app on the test's database; the options are its configuration.
+
+    Its engine is disposed of after the test: outside contexts, other tests count those that are live.
+    """
+    made = []
 
     def make(**config: object) -> Flask:
         app = create_app({"DATABASE_URI": database_uri, "TESTING": True, **config})
         app.test_client_class = DocumentedClient
+        made.append(app)
         return app
 
-    return make
+    yield make
+    for app in made:
+        with app.app_context():
+            get_engine().dispose()
 
 
 @pytest.fixture
