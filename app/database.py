@@ -224,6 +224,12 @@ class _Response:
 
     def __init__(self, binding: Binding) -> None:
         self.binding = binding
+        self.has_session = False
+
+    def end(self) -> None:
+        """End the session that the body opened, if it did: most never do."""
+        if self.has_session:
+            db_session.registry.end(self)
 
 
 class _Thread(threading.local):
@@ -262,6 +268,8 @@ class ScopeRegistry(ScopedRegistry[BoundSession]):
         session = self.registry.get(scope)
         if session is None:
             session = self.registry[scope] = self.createfunc()
+            if isinstance(scope, _Response):
+                scope.has_session = True
         elif isinstance(scope, _ThreadScope) and session.binding not in (None, _binding()):
             message = "The engine of this session was disposed of. Call db_session.remove() and start again."
             raise StaleSessionError(message)
@@ -355,7 +363,7 @@ class _Body:
         try:
             return self._context.run(next, self._iterator)
         except BaseException:  # StopIteration too: the body has ended, if not yet the response.
-            db_session.registry.end(self._response)
+            self._response.end()
             raise
 
     def close(self) -> None:
@@ -365,7 +373,7 @@ class _Body:
             if chunks is not None and hasattr(chunks, "close"):
                 self._context.run(chunks.close)
         finally:
-            db_session.registry.end(self._response)
+            self._response.end()
 
     def __del__(self) -> None:
         # A generator that is collected outside its context could not pop what it pushed.

@@ -42,6 +42,8 @@ class Connection:
         """How often: what a server tells of its session is of this one only."""
         self.executed = 0
         """How many statements, by whomever."""
+        self.affected: list[int] = []
+        """How many rows each statement of the last batch has changed, where the driver tells of each."""
 
     def rows(self, statement: str) -> list[tuple[Any, ...]]:
         """What the statement answers, be it nothing; the driver's errors go through."""
@@ -58,7 +60,11 @@ class Connection:
     def batch(self, statements: Sequence[str]) -> list[tuple[Any, ...]]:
         """Executes all, in one round trip where the driver can; what the last of them with rows answers."""
         together = ["; ".join(statements)] if self._dialect.driver in AT_ONCE else statements
-        answers = [self.rows(statement) for statement in together]
+        answers, affected = [], []
+        for statement in together:
+            answers.append(self.rows(statement))
+            affected += self.affected
+        self.affected = affected
         return next((rows for rows in reversed(answers) if rows), [])
 
     def run(self, statements: Sequence[str]) -> None:
@@ -106,9 +112,10 @@ class Connection:
                 Connection.listener(connection, statement, begun, error)
 
     def _answer(self, cursor: DBAPICursor) -> list[tuple[Any, ...]]:
-        rows = _rows(cursor)
+        rows, self.affected = _rows(cursor), [cursor.rowcount]
         while self._answers_all and cursor.nextset():
             rows = _rows(cursor) or rows
+            self.affected.append(cursor.rowcount)
         return rows
 
 

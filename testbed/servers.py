@@ -157,6 +157,10 @@ class NetworkServer:
                 self.drop(name)
         elif not self._kept and not self.is_reaped:
             self.container.remove()
+        self.hang_up()
+
+    def hang_up(self) -> None:
+        """Asks nothing more of it, and leaves it as it is."""
         self._connection.close()
 
     def _left(self) -> list[str]:
@@ -223,10 +227,14 @@ def _prepared(
 ) -> NetworkServer:
     try:
         server = NetworkServer(backend, url, source=source, container=container)
-        server.check()
-        if container is None or container.stays:
-            server.sweep()
-        server.create(name)
+        try:
+            server.check()
+            if container is None or container.stays:
+                server.sweep()
+            server.create(name)
+        except BaseException:
+            server.hang_up()
+            raise
     except Exception as error:  # noqa: BLE001  (mostly the driver's, about a privilege that is missing)
         message = f"{backend.name} ({source}) cannot be used: {str(error).strip().splitlines()[0]}"
         raise ServerError(message) from None

@@ -49,6 +49,7 @@ BUSY = """
         WHERE datname = current_database() AND pid <> pg_backend_pid() AND xact_start IS NOT NULL
           AND backend_type = 'client backend'), false)
 """
+LOOK = ("EXECUTE testbed_busy", "EXECUTE testbed_look")
 # Emptied so often, a table is rid of what was deleted: until then every look has to pass it.
 EMPTIED_BEFORE_VACUUM = 200
 
@@ -80,7 +81,7 @@ class PostgresqlWatch:
         if self._planned_on != self._connection.opened:
             self._connection.run(["SELECT 1", "DEALLOCATE ALL", *self._plans])
             self._planned_on = self._connection.opened
-        (_, told), *found = self._connection.batch(["EXECUTE testbed_busy", "EXECUTE testbed_look"])
+        (_, told), *found = self._connection.batch(LOOK)
         busy, _, objects = told.partition(", ")
         numbers = [number for number, _ in found]
         split = len(self._tables)

@@ -5,6 +5,7 @@ Beside its session such a subject has `init_engine(uri, *, app)`, which binds an
 
 from __future__ import annotations
 
+import gc
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
@@ -25,6 +26,14 @@ if TYPE_CHECKING:
     from testbed.battery.conftest import Trial
 
 WITHIN = 10
+
+
+@pytest.fixture(autouse=True)
+def no_engine_of_an_earlier_test() -> None:
+    """An app that a test before this one dropped counts as live until it is collected."""
+    gc.collect()
+
+
 BY_CONTEXT = "Scope the session by the context object, outside contexts by the thread; remove both kinds."
 
 

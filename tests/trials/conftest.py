@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from testbed.backend import Backend
 
 ORIGIN = "http://localhost"
+WITHIN = 10
 
 
 @pytest.fixture(scope="session")
@@ -86,7 +88,7 @@ def recorded() -> Iterator[None]:
 def mounted(database_uri: str, backend: Backend, recorded: None) -> Iterator[Mounted]:  # noqa: ARG001 - it is on
     mounted = mount(backend.name, {"DATABASE_URI": database_uri}, trials=True)
     yield mounted
-    mounted.engine.dispose()
+    end(mounted)
 
 
 @pytest.fixture
@@ -98,4 +100,12 @@ def visitor(mounted: Mounted) -> Visitor:
 def visitor_without_trials(database_uri: str, backend: Backend) -> Iterator[Visitor]:
     mounted = mount(backend.name, {"DATABASE_URI": database_uri}, trials=False)
     yield Visitor(mounted, trials=False)
+    end(mounted)
+
+
+def end(mounted: Mounted) -> None:
+    """Let nothing of it be live in the tests to come: a look that is under way would connect once more."""
+    for thread in threading.enumerate():
+        if thread.name == f"watch {mounted.name}":
+            thread.join(WITHIN)
     mounted.engine.dispose()
