@@ -34,6 +34,10 @@ test-mysql: $(READY) have-engine ## Test on one backend
 test-all: $(READY) have-engine ## Test on all three backends; fetches a Docker engine where none answers
 	$(PYTEST) -n $(WORKERS) --dist worksteal --backend sqlite,postgresql,mysql --junit-xml build/junit.xml --matrix build/matrix.json --report build/report
 
+.PHONY: remove-servers
+remove-servers: $(READY) ## Remove the servers that --keep-servers has left
+	$(BIN)/python -m testbed.servers remove
+
 .PHONY: report
 report: $(READY) have-engine ## Put the app through the battery; write build/report/index.html and build/matrix.json
 	$(PYTEST) testbed/battery --backend sqlite,postgresql,mysql --matrix build/matrix.json --report build/report

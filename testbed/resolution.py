@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from testbed import discovery
 from testbed.discovery import SubjectError, find, imported
 from testbed.guard import ForbiddenDatabaseError
-from testbed.subject import URI_VARIABLES, BoundElsewhereError
+from testbed.subject import URI_VARIABLES, BoundElsewhereError, context_of
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -145,7 +145,7 @@ def _check_session(subject: Subject) -> None:
 
 def _find_session(subject: Subject, app: Flask) -> None:
     """Where none is named: that of an extension, else the only `scoped_session` of the project."""
-    with app.app_context():
+    with context_of(app):
         kept = None if subject.session_path else discovery.kept_in(app)
         if subject.session_is_called:
             _check_what_it_returns(subject)

@@ -41,6 +41,18 @@ class BoundElsewhereError(SubjectError):
     """Nothing was sent: its session is on another database than the one that it was given."""
 
 
+@contextlib.contextmanager
+def context_of(app: Flask) -> Iterator[None]:
+    """A context of the app, to look around in; whether its end may raise is for a check to say."""
+    context = app.app_context()
+    context.push()
+    try:
+        yield
+    finally:
+        with contextlib.suppress(Exception):
+            context.pop()
+
+
 class Subject:
     """An app and its session, by name.
 
@@ -261,7 +273,7 @@ class Subject:
 
         A session that is made for that is removed, though the subject may forget it.
         """
-        with self._removing_what_is_made(), app.app_context(), self._removing_what_is_made():
+        with self._removing_what_is_made(), context_of(app), self._removing_what_is_made():
             try:
                 bind = self.session.get_bind()
             except Exception as error:

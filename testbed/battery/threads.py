@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
@@ -46,4 +47,11 @@ class Task(Generic[T]):
 def at_once(*works: Callable[[], T], within: float = WITHIN) -> list[T]:
     """What each of them returns, each in a thread of its own; raises what the first of them raised."""
     tasks = [Task(work) for work in works]
-    return [task.result(within) for task in tasks]
+    ends = time.monotonic() + within
+    try:
+        return [task.result(within) for task in tasks]
+    finally:
+        # Who goes on after another has failed would be at work on connections that are closed now, and
+        # sqlite3 crashes the process for that.
+        for task in tasks:
+            task.ended.wait(max(0.0, ends - time.monotonic()))

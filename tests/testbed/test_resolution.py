@@ -216,6 +216,20 @@ def test_one_app_is_on_one_database(write: Callable[..., None], uri: str) -> Non
     subject.end()
 
 
+def test_a_teardown_that_raises_is_left_to_the_checks(write: Callable[..., None], uri: str) -> None:
+    write(
+        BINDING,
+        """
+        def create_app(config):
+            app = made(config["DATABASE_URI"])
+            app.teardown_appcontext(lambda _: g.pop("nothing"))
+            return app
+        """,
+    )
+
+    assert resolved(uri, "shop").app_path == "shop:create_app"
+
+
 @pytest.mark.parametrize("package", EXTENSIONS)
 def test_an_extension_keeps_the_session(write: Callable[..., None], uri: str, package: str) -> None:
     write(EXTENSIONS[package])
