@@ -105,6 +105,8 @@ class Backend:
 
     Empty where that comes with `objects`, or costs too much.
     """
+    restart: str
+    """Answers statements that have generated keys start again, where that is done only on request."""
     transactions: Callable[[Connection], list[OpenTransaction]]
     """The transactions open in this database now, but for the asker's own."""
     sessions: str

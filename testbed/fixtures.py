@@ -46,7 +46,7 @@ def database(
     run = stash.run_of(request.config)
     item.stash[stash.BEGAN] = time.time(), server
     isolation = run.isolation(server)
-    isolation.clean(database_schema)
+    isolation.clean(database_schema, restart_identities=_restarts_identities(item))
     run.probe.start(isolation.database)
     databases = item.stash[stash.DATABASES] = [isolation.database]
     yield isolation.database
@@ -74,7 +74,7 @@ def other_database(
     """A second database on the same server, as clean as `database` and looked after with it."""
     run = stash.run_of(request.config)
     isolation = run.isolation(server, "other")
-    isolation.clean(database_schema)
+    isolation.clean(database_schema, restart_identities=_restarts_identities(request.node))
     run.probe.watch(isolation.database)
     request.node.stash[stash.DATABASES].append(isolation.database)
     return isolation.database
@@ -84,3 +84,7 @@ def other_database(
 def other_database_uri(other_database: Database, pytestconfig: pytest.Config) -> str:
     """The URI of the second one."""
     return with_driver(other_database.uri, drivers_of(pytestconfig))
+
+
+def _restarts_identities(item: pytest.Item) -> bool:
+    return item.get_closest_marker("restart_identities") is not None

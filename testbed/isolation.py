@@ -48,13 +48,19 @@ class Isolation:
         self._objects: object = None
         self._untouched = True
 
-    def clean(self, schema: Schema | None = None) -> None:
-        """Undoes what earlier tests left, whoever wrote it; ends the sessions that stand in the way."""
+    def clean(self, schema: Schema | None = None, *, restart_identities: bool = False) -> None:
+        """Undoes what earlier tests left, whoever wrote it; ends the sessions that stand in the way.
+
+        To `restart_identities` costs something on backends that do not do so anyway.
+        """
         if self._as_built is None or self._watch is None or schema is not self._schema:
             self._rebuild(schema)
             return
         try:
             if self._mend(self._as_built, self._watch):
+                if restart_identities and (restart := self.database.backend.restart):
+                    connection = self.database.connection
+                    connection.run([statement for (statement,) in connection.rows(restart)])
                 return
         except Exception:  # noqa: BLE001
             # Mostly a lock that somebody holds; a second time, whatever is wrong is told.

@@ -58,6 +58,10 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", f"{name}: the run of a test on {name}")
     config.addinivalue_line("markers", "check(check): a check of the battery")
     config.addinivalue_line("markers", "needs(*capabilities): applies only where the server has all of these")
+    config.addinivalue_line(
+        "markers",
+        "restart_identities: generated keys start again for the test, on backends too where that is slow",
+    )
     names = config.getoption("backend") or config.getini("backend")
     try:
         backends = choose(part.strip() for name in names for part in name.split(",") if part.strip())

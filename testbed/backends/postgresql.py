@@ -245,6 +245,7 @@ POSTGRESQL = Backend(
                       last IS NOT NULL)
         FROM pg_sequence, LATERAL (SELECT pg_sequence_last_value(seqrelid) AS last) l
     """,
+    restart="",
     transactions=ask("""
         SELECT pid, format('%s for %s ms; last statement: %s', state,
                            round(extract(epoch FROM clock_timestamp() - xact_start) * 1000), left(query, 300))

@@ -116,6 +116,7 @@ SQLITE = Backend(
     watch=SqliteWatch,
     empty=DELETE,
     identities="",
+    restart="",
     transactions=writers,
     sessions=NOTHING,
     terminate="",

@@ -9,7 +9,7 @@ from sqlalchemy import event, inspect, text
 
 from app.database import db_session, init_engine
 
-from .marker import Marker
+from .marker import Marker, engine_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -58,6 +58,19 @@ def test_both_can_be_configured_for_an_app(make_app: Callable[..., Flask], other
         assert not inspect(marker).expired
     with other.app_context():
         assert db_session.autoflush
+
+
+def test_a_model_can_be_bound_elsewhere(make_app: Callable[..., Flask], other_database_uri: str) -> None:
+    elsewhere = engine_of(make_app(other_database_uri))
+    app = make_app(DATABASE_SESSION_OPTIONS={"binds": {Marker: elsewhere}})
+    with app.app_context():
+        assert db_session.get_bind(Marker) is elsewhere
+        assert db_session.get_bind() is engine_of(app)
+
+
+def test_the_engine_is_not_a_session_option(make_app: Callable[..., Flask], app: Flask) -> None:
+    with pytest.raises(TypeError, match="bind"):
+        make_app(DATABASE_SESSION_OPTIONS={"bind": engine_of(app)})
 
 
 def test_a_listener_fires_exactly_once_after_any_number_of_rebinds(

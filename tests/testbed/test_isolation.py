@@ -201,6 +201,47 @@ def test_generated_keys_start_again(isolation: Isolation, engine: Engine) -> Non
         assert key == (1,)
 
 
+def test_generated_keys_start_again_on_every_backend_that_is_asked_to(
+    isolation: Isolation, engine: Engine
+) -> None:
+    for _ in range(3):
+        with engine.begin() as connection:
+            connection.execute(parents.insert().values(id=1))
+            key = connection.execute(children.insert().values(parent=1)).inserted_primary_key
+        isolation.clean(make_tables, restart_identities=True)
+
+        assert key == (1,)
+    assert tables(engine) == ["children", "kinds", "parents"]
+    assert count(engine, "children") == 0
+
+
+def test_a_test_can_ask_for_generated_keys_to_start_again(project_here: Project) -> None:
+    (project_here.path / "tables.py").write_text(
+        "from sqlalchemy import Column, Integer, MetaData, Table\n"
+        "metadata = MetaData()\n"
+        "Table('things', metadata, Column('id', Integer, primary_key=True))\n"
+    )
+    project_here.write(
+        """
+        import pytest
+        from sqlalchemy import create_engine
+        from tables import metadata
+
+        @pytest.mark.restart_identities
+        @pytest.mark.parametrize("time", [1, 2])
+        def test_it(database_uri, other_database_uri, time):
+            for uri in database_uri, other_database_uri:
+                engine = create_engine(uri)
+                with engine.begin() as connection:
+                    assert connection.execute(metadata.tables["things"].insert()).inserted_primary_key == (1,)
+                engine.dispose()
+        """
+    )
+    outcome = project_here.run("-o", "metadata=tables:metadata", PYTHONPATH=str(project_here.path))
+
+    assert f"{2 * len(project_here.backends)} passed" in outcome.text
+
+
 def test_a_lock_that_somebody_holds_is_broken_in_time(isolation: Isolation, engine: Engine) -> None:
     holder = engine.connect()
     holder.execute(text("INSERT INTO kinds (id, name) VALUES (9, 'x')"))
