@@ -1,17 +1,21 @@
 from __future__ import annotations
 
+import io
 import shutil
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from testbed import recipes
+from testbed import images, recipes
+from testbed.backend import Backend, Recipe, new_name
 from testbed.backends import BACKENDS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
-    from testbed.backend import Recipe
+    import docker
     from tests.testbed.projects import Project
 
 
@@ -76,3 +80,62 @@ def test_an_image_that_is_not_there_is_told_with_both_ways_out(project_of_its_ow
         assert "testbed.invalid/nothing:1 is not here and cannot be pulled" in line
         assert "`make engine`" in line
         assert "_URI" in line
+
+
+@pytest.fixture
+def engine(backend: Backend) -> Iterator[docker.DockerClient]:
+    client = images.connect(backend)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def bases(engine: docker.DockerClient) -> Iterator[list[str]]:
+    """Two images that hold nothing, each another."""
+    names = [f"{new_name()}:base" for _ in range(2)]
+    for name in names:
+        engine.images.build(
+            fileobj=io.BytesIO(f"FROM scratch\nLABEL is={name}\n".encode()), tag=name, rm=True
+        )
+    yield names
+    for name in names:
+        for baked in engine.images.list(filters={"label": f"{images.BASE_LABEL}={name}"}):
+            engine.images.remove(str(baked.id), force=True)
+        engine.images.remove(name)
+
+
+@pytest.mark.needs("container")
+def test_what_is_baked_anew_takes_the_place_of_what_the_same_base_had(
+    backend: Backend,
+    engine: docker.DockerClient,
+    bases: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    recipe = Recipe(folder="docker/nothing", variable="NOTHING_IMAGE", port=1, client="")
+    kind = replace(backend, name="nothing", recipe=recipe)
+    folder = tmp_path / "data" / recipe.folder
+    folder.mkdir(parents=True)
+    monkeypatch.setattr(recipes, "_PACKAGE", tmp_path)
+    told: list[str] = []
+
+    def bake(base: str, content: str) -> str:
+        monkeypatch.setenv(recipe.variable, base)
+        (folder / "Dockerfile").write_text(
+            f"ARG NOTHING_IMAGE\nFROM $NOTHING_IMAGE\nLABEL content={content}\n"
+        )
+        tag, _ = images.bake(engine, kind, recipe, told.append)
+        return tag
+
+    def here() -> set[str]:
+        return {tag for image in engine.images.list("testbed-nothing") for tag in image.tags}
+
+    of_another_base = bake(bases[1], "first")
+    first = bake(bases[0], "first")
+    assert bake(bases[0], "first") == first
+    assert here() >= {of_another_base, first}
+    assert len(told) == 2
+
+    second = bake(bases[0], "second")
+    assert here() >= {of_another_base, second}
+    assert first not in here()
