@@ -92,6 +92,8 @@ class Subject:
         """The modules that came with it."""
         self.imported_once = False
         """Whether they cannot be imported anew."""
+        self.imported_anew = False
+        """Whether they can: they were."""
         self._removed: dict[str, ModuleType] = {}
         self.notes: list[str] = []
         """What was found rather than told, in words."""
@@ -222,10 +224,13 @@ class Subject:
         place = discovery.locate(self.app_path)
         path = f"{place.module}:{place.attribute}"
         try:
-            return find(path, "--app")
+            found = find(path, "--app")
         except SubjectError:
-            if not self._removed:
+            if not self._removed or self.imported_anew:
                 raise
+        else:
+            self.imported_anew |= bool(self._removed)
+            return found
         # A library keeps what was made of them at first, and wants no second.
         self.imported_once = True
         for name in self.modules():

@@ -438,6 +438,28 @@ def test_a_module_that_can_be_imported_only_once_is_not_imported_twice(
         del sys.shop_is_there  # type: ignore[attr-defined]
 
 
+def test_a_module_that_needs_its_database_is_imported_anew_once_that_is_there(
+    write: Callable[..., None], uri: str, tmp_path: Path
+) -> None:
+    write(
+        BINDING,
+        """
+        import os
+
+        app = made(os.environ["DATABASE_URL"])
+        app.extensions["engine"].connect().close()
+        """,
+    )
+    subject = resolved(uri, "shop")
+    nowhere = f"sqlite:///{tmp_path}/nowhere/testbed_ab.db"
+    subject.start(nowhere)
+    with pytest.raises(SubjectError, match="unable to open"):
+        subject.make(nowhere)
+
+    subject.start(uri.replace("ab.db", "ac.db"))
+    assert answers(subject, uri.replace("ab.db", "ac.db"))
+
+
 @pytest.mark.parametrize("key", ["SHOP_DATABASE", "SHOP.DATABASES.main"])
 def test_a_key_of_its_own_is_told(write: Callable[..., None], uri: str, key: str) -> None:
     path = "".join(f"[{part!r}]" for part in key.split("."))

@@ -6,9 +6,10 @@ import gc
 from pathlib import Path
 
 from sqlalchemy import make_url
+from sqlalchemy.exc import DBAPIError
 
-from plain import Item, make, outside, seen, session
-from test_faults import SESSIONS
+from plain import Item, add, make, outside, seen, session
+from test_faults import SESSIONS, end_sessions
 
 
 def test_nothing_for_the_collector(uri: str) -> None:
@@ -46,3 +47,20 @@ def test_committed_rows_go(uri: str) -> None:
 
     found = app.test_client().get("/there").text
     assert found == "nothing", f"a request still finds {found!r}, which the next test's clean-up has deleted"
+
+
+def test_keys_start_again(uri: str) -> None:
+    app = make(uri)
+    add(app, "of the test before")
+    app.add_url_rule("/seen", view_func=seen)
+    app.test_client().get("/seen")
+    if make_url(uri).get_backend_name() in SESSIONS:
+        # Who cleans up ends what is still open, or would wait for it.
+        end_sessions(uri)
+    try:
+        make(uri)
+        failed = "nothing"
+    except DBAPIError as error:
+        failed = type(error).__name__
+
+    assert failed == "nothing", f"making the app of the next test fails: {failed}"
