@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from testbed import discovery
 from testbed.discovery import SubjectError, find, imported
 from testbed.guard import ForbiddenDatabaseError
-from testbed.subject import URI_VARIABLES, BoundElsewhereError, context_of
+from testbed.subject import URI_VARIABLES, BoundElsewhereError, StartedElsewhereError, context_of
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -36,6 +36,7 @@ def resolve(subject: Subject, uri: str) -> None:
     session is bound to that database.
     """
     _locate(subject, uri)
+    on_import = subject.by_environment
     tried: dict[str, SubjectError] = {}
     notes, session = list(subject.notes), subject.session_path
     for way in list(subject.ways()):
@@ -46,7 +47,7 @@ def resolve(subject: Subject, uri: str) -> None:
                 # The engine of that attempt may be kept in a global.
                 subject.forget()
         subject.way = way.name
-        subject.by_environment = bool(subject.uri_env) or way.by_environment
+        subject.by_environment = on_import or way.by_environment
         try:
             subject.start(uri)
             app = subject.call(way, uri)
@@ -100,21 +101,22 @@ def _short(subject: Subject, error: SubjectError) -> str:
 def _locate(subject: Subject, uri: str) -> None:
     """Imports it. Nothing is called yet."""
     place = discovery.locate(subject.app_path)
-    option = f"--app {str(place)!r}"
     subject.roots, subject.folder = [place.module], place.folder
     if subject.uri_env:
         subject.set_environment(uri)
-    with subject.guarded():
+    try:
+        _import(subject, place)
+    except SubjectError as error:
+        if not _wants_its_variable_on_import(subject, error):
+            raise
+        subject.by_environment = True
+        subject.set_environment(uri)
+        subject.forget()
         try:
-            imported(place.module, option)
-        except SubjectError as error:
-            # Many an app looks its variable up on import, and does not do without.
-            cause = error.__cause__
-            if not isinstance(cause, KeyError) or cause.args[0] not in URI_VARIABLES or subject.uri_env:
-                raise
-            subject.uri_env, subject.by_environment = str(cause.args[0]), True
-            subject.set_environment(uri)
-            imported(place.module, option)
+            _import(subject, place)
+        except StartedElsewhereError:
+            raise error from None
+    with subject.guarded():
         found = place if place.attribute else place.with_attribute(discovery.best_of(place))
         subject.app_path = str(found)
         if place.how or not place.attribute:
@@ -126,6 +128,21 @@ def _locate(subject: Subject, uri: str) -> None:
         subject.roots = list(dict.fromkeys([place.module, getattr(app, "__module__", None) or place.module]))
         if subject.session_path:
             _check_session(subject)
+
+
+def _import(subject: Subject, place: discovery.Place) -> None:
+    with subject.guarded():
+        imported(place.module, f"--app {str(place)!r}")
+
+
+def _wants_its_variable_on_import(subject: Subject, error: SubjectError) -> bool:
+    """Many an app reads it then: does not do without, or connects to a database of its own at once."""
+    if subject.uri_env:
+        return False
+    if isinstance(error.__cause__, KeyError) and error.__cause__.args[0] in URI_VARIABLES:
+        subject.uri_env = str(error.__cause__.args[0])
+        return True
+    return isinstance(error, StartedElsewhereError)
 
 
 def _check_session(subject: Subject) -> None:

@@ -41,6 +41,10 @@ class BoundElsewhereError(SubjectError):
     """Nothing was sent: its session is on another database than the one that it was given."""
 
 
+class StartedElsewhereError(SubjectError):
+    """Nothing was sent: it wanted to connect to a database that is none of the run's when it started."""
+
+
 @contextlib.contextmanager
 def context_of(app: Flask) -> Iterator[None]:
     """A context of the app, to look around in; whether its end may raise is for a check to say."""
@@ -309,7 +313,7 @@ class Subject:
                 " that was refused, and nothing was sent. If it should read another, say where it reads the"
                 " URI: --uri-key KEY or --uri-env NAME."
             )
-            raise SubjectError(message) from error
+            raise StartedElsewhereError(message) from error
 
     def set_environment(self, uri: str) -> None:
         """The URI is in the variable that the subject reads, or in all the usual ones."""

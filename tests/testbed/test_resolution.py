@@ -6,6 +6,7 @@ import importlib
 import os
 import sys
 import textwrap
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,7 +18,6 @@ from testbed.subject import URI_VARIABLES, Subject
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 BINDING = """
     from flask import Flask, current_app, g
@@ -292,6 +292,25 @@ def test_a_variable_that_is_looked_up_on_import_is_found(write: Callable[..., No
 
     assert subject.uri_env == "DATABASE_URL"
     assert answers(subject, uri)
+
+
+@pytest.mark.parametrize("made", ["app = made(uri)", "def create_app(config):\n    return made(uri)"])
+def test_a_variable_that_is_needed_on_import_is_found(
+    write: Callable[..., None], uri: str, made: str
+) -> None:
+    default = "sqlite:///of_its_own.db"
+    write(
+        BINDING,
+        f'import os\nuri = os.environ.get("DATABASE_URL", "{default}")\ncreate_engine(uri).connect().close()',
+        made,
+    )
+
+    subject = resolved(uri, "shop")
+
+    assert subject.by_environment
+    assert answers(subject, uri)
+    assert answers(subject, uri.replace("ab.db", "ac.db"))
+    assert not Path("of_its_own.db").exists()
 
 
 def test_what_a_package_keeps_beside_itself_is_imported_anew(write: Callable[..., None], uri: str) -> None:
