@@ -96,7 +96,9 @@ def meet_all(meetings: list[Meeting], backends: str, everywhere: list[str], *, w
     # Those that wait for what never comes begin first.
     ordered = sorted(meetings, key=lambda it: not it.specimen.takes_long)
     run = Run(tell=lambda line: print(line, flush=True))
-    with tempfile.TemporaryDirectory() as directory, ThreadPoolExecutor(workers) as threads:
+    # What cleans up after a run outlives it for a moment, and compiles in here what it imports.
+    temporary = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+    with temporary as directory, ThreadPoolExecutor(workers) as threads:
         try:
             run.start(choose(backends.split(",")))
             loans = written(Path(directory, "loans"), run.servers.values())
