@@ -25,6 +25,7 @@ import weakref
 from contextvars import ContextVar, copy_context
 from typing import TYPE_CHECKING, Any, cast
 
+from flask.ctx import AppContext
 from flask.globals import app_ctx
 from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError
@@ -34,11 +35,10 @@ from sqlalchemy.util import ScopedRegistry
 from .engines import make_engine
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
     from flask import Flask
-    from flask.ctx import AppContext
     from sqlalchemy import URL, Connection, Engine
 
 log = logging.getLogger(__name__)
@@ -119,7 +119,7 @@ def init_engine(
 
 def get_engine() -> Engine:
     """The engine of ``current_app``; outside any context, the one engine that is live."""
-    return cast("Engine", _binding().engine)
+    return cast("Engine", _binding(_current_scope()).engine)
 
 
 def create_all() -> None:
@@ -146,18 +146,16 @@ def _binding_of(app: Flask) -> Binding:
     return binding
 
 
-def _binding() -> Binding:
-    """Return the binding of the current context or response; else the only live one."""
-    if (context := _current_context()) is not None:
-        binding: Binding | None = context.app.extensions.get("database")
+def _binding(scope: object) -> Binding:
+    """Return the binding of the app that the context or response is of; for a thread, the only live one."""
+    if isinstance(scope, AppContext):
+        binding: Binding | None = scope.app.extensions.get("database")
         if binding is None:
-            message = (
-                f"App {context.app.name!r} has no engine. Call init_engine(uri, app=app) in its factory."
-            )
+            message = f"App {scope.app.name!r} has no engine. Call init_engine(uri, app=app) in its factory."
             raise UnboundError(message)
         return binding
-    if (response := _response.get()) is not None:
-        return response.binding
+    if isinstance(scope, _Response):
+        return scope.binding
     bindings = list(_live.values())
     if not bindings:
         message = "No engine is bound. Call create_app(config), or init_engine(uri), first."
@@ -169,14 +167,6 @@ def _binding() -> Binding:
         )
         raise UnboundError(message)
     return bindings[0]
-
-
-def _current_context() -> AppContext | None:
-    """Return the context itself: a proxy would stand for another one later."""
-    try:
-        return app_ctx._get_current_object()  # type: ignore[attr-defined,no-any-return] # noqa: SLF001 - a proxy's documented method
-    except RuntimeError:
-        return None
 
 
 # --- Sessions ---------------------------------------------------------------------------------
@@ -209,11 +199,11 @@ class BoundSessionmaker(sessionmaker[BoundSession]):
     It is a real ``sessionmaker``, so that listeners can be registered on ``db_session`` once.
     """
 
-    def __call__(self, **options: Any) -> BoundSession:
-        """Make a session for the current context's app; a ``bind`` that is given wins."""
+    def __call__(self, *, binding: Binding | None = None, **options: Any) -> BoundSession:
+        """Make a session for the current context's app, or this one's; a ``bind`` that is given wins."""
         if options.get("bind") is not None:
             return super().__call__(**options)
-        binding = _binding()
+        binding = binding or _binding(_current_scope())
         session = self.class_(**{**self.kw, **binding.session_options, **options, "bind": binding.engine})
         session.binding = binding
         return session
@@ -248,17 +238,23 @@ _thread = _Thread()
 
 
 def _current_scope() -> object:
-    """Return the context *object* or the response; else the thread.
+    """Return the context or the response; else the thread.
 
-    The objects are the keys, never their ids, which Python uses again.
+    The objects themselves are the keys: a proxy would stand for another one later, and Python
+    uses an id again.
     """
-    return _current_context() or _response.get() or _thread.scope
+    try:
+        return app_ctx._get_current_object()  # type: ignore[attr-defined] # noqa: SLF001 - a proxy's documented method
+    except RuntimeError:
+        return _response.get() or _thread.scope
 
 
 class ScopeRegistry(ScopedRegistry[BoundSession]):
     """One session a scope, kept no longer than the scope is."""
 
-    def __init__(self, createfunc: Callable[[], BoundSession]) -> None:
+    createfunc: BoundSessionmaker
+
+    def __init__(self, createfunc: BoundSessionmaker) -> None:
         super().__init__(createfunc, _current_scope)
         self.registry: weakref.WeakKeyDictionary[object, BoundSession] = weakref.WeakKeyDictionary()
 
@@ -267,10 +263,10 @@ class ScopeRegistry(ScopedRegistry[BoundSession]):
         scope = self.scopefunc()
         session = self.registry.get(scope)
         if session is None:
-            session = self.registry[scope] = self.createfunc()
+            session = self.registry[scope] = self.createfunc(binding=_binding(scope))
             if isinstance(scope, _Response):
                 scope.has_session = True
-        elif isinstance(scope, _ThreadScope) and session.binding not in (None, _binding()):
+        elif isinstance(scope, _ThreadScope) and session.binding not in (None, _binding(scope)):
             message = "The engine of this session was disposed of. Call db_session.remove() and start again."
             raise StaleSessionError(message)
         return session
@@ -352,9 +348,12 @@ class _Body:
     def __init__(self, response: _Response, wsgi_app: WSGIApplication, *request: Any) -> None:
         self._response = response
         self._context = copy_context()
-        self._context.run(_response.set, response)
-        chunks = self._chunks = self._context.run(wsgi_app, *request)
-        self._iterator = self._context.run(iter, chunks)
+        self._context.run(self._begin, wsgi_app, *request)
+
+    def _begin(self, wsgi_app: WSGIApplication, *request: Any) -> None:
+        _response.set(self._response)
+        chunks = self._chunks = wsgi_app(*request)
+        self._iterator = iter(chunks)
 
     def __iter__(self) -> Iterator[bytes]:
         return self

@@ -64,7 +64,7 @@ def test_a_model_can_be_bound_elsewhere(make_app: Callable[..., Flask], other_da
     elsewhere = engine_of(make_app(other_database_uri))
     app = make_app(DATABASE_SESSION_OPTIONS={"binds": {Marker: elsewhere}})
     with app.app_context():
-        assert db_session.get_bind(Marker) is elsewhere
+        assert db_session().get_bind(Marker) is elsewhere
         assert db_session.get_bind() is engine_of(app)
 
 
