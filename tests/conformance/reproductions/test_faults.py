@@ -191,14 +191,21 @@ def shorten_limits(app: Flask, uri: str) -> None:
 def test_pool_exhausted(uri: str) -> None:
     app = an_app(uri)
     pool = pool_of(app)
-    threads = [threading.Thread(target=answers, args=(app,)) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    answers(app)
+    answered = threading.Barrier(4)
 
-    assert pool.checkedout() == 0, f"{pool.checkedout()} connections are still checked out after the requests"
+    def work() -> None:
+        answers(app)
+        answered.wait(BOUND)
+        # A server's threads live on.
+        threading.Event().wait(BOUND)
+
+    for _ in range(3):
+        threading.Thread(target=work, daemon=True).start()
+    answers(app)
+    answered.wait(BOUND)
+
+    lent = pool.checkedout()
+    assert lent == 0, f"{lent} connections are still checked out after the requests"
 
 
 def test_disk_full(uri: str) -> None:
