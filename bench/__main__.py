@@ -10,6 +10,7 @@ import json
 import os
 import platform
 import sys
+import traceback
 from typing import TYPE_CHECKING
 
 from bench.bench import ROOT, Bench
@@ -32,9 +33,18 @@ QUICK_CHARTS = ROOT / "build" / "bench"
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit status."""
     options = _options(arguments)
+    rows, failed = [], []
     with Bench(quick=options.quick) as bench:
-        rows = [_measure(bench, name) for name in options.rows or ROWS]
-    return report(rows, FIGURES, QUICK_CHARTS if options.quick else CHARTS)
+        for name in options.rows or ROWS:
+            try:
+                rows.append(_measure(bench, name))
+            except Exception:  # noqa: BLE001 - whatever it is, it costs one row
+                failed.append(name)
+                traceback.print_exc()
+    status = report(rows, FIGURES, QUICK_CHARTS if options.quick else CHARTS)
+    if failed:
+        print(f"Not measured: {', '.join(failed)}; the reason is above.", file=sys.stderr)
+    return 1 if failed else status
 
 
 def report(rows: Sequence[Row], figures: Path, charts: Path) -> int:

@@ -51,6 +51,14 @@ class Bench:
     @cached_property
     def run(self) -> Run:
         """With the servers of all backends."""
+        return self._started()
+
+    @cached_property
+    def rivals(self) -> Run:
+        """With others, for those who would make them slower for the rest."""
+        return self._started()
+
+    def _started(self) -> Run:
         run = Run(tell=self.tell)
         self._runs.append(run)
         run.start(BACKENDS.values())
@@ -60,8 +68,8 @@ class Bench:
         """Each backend's name and server."""
         yield from self.run.servers.items()
 
-    def uri(self, server: Server, which: str) -> str:
+    def uri(self, server: Server, which: str, run: Run | None = None) -> str:
         """The URI of a new, empty database, which nothing of the harness watches."""
-        name = f"{self.run.name}_{which}"
+        name = f"{(run or self.run).name}_{which}"
         server.create(name)
         return server.locate(name).render_as_string(hide_password=False)
