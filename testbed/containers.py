@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from docker.errors import APIError, NotFound
 from docker.types import Mount
-from sqlalchemy.engine import URL
 from testcontainers.core.config import ConnectionMode, testcontainers_config
 from testcontainers.core.container import DockerContainer
 
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from docker.models.containers import Container as DockerModel
+    from sqlalchemy.engine import URL
     from testcontainers.core.docker_client import DockerClient
 
     import docker
@@ -125,6 +125,8 @@ class Container:
 
     def url(self, drivername: str, username: str, password: str, database: str) -> URL:
         """How this process reaches it."""
+        from sqlalchemy.engine import URL  # noqa: PLC0415 - imported by `Run.start`
+
         client = self._container.get_docker_client()
         port = self._recipe.port
         if client.get_connection_mode() != ConnectionMode.bridge_ip:

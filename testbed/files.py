@@ -11,13 +11,13 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy.engine import URL
-
 from testbed.backend import NAME_PATTERN
 from testbed.connections import Connection
 from testbed.owners import Owner
 
 if TYPE_CHECKING:
+    from sqlalchemy.engine import URL
+
     from testbed.backend import Backend
 
 OWNER_FILE = "owner"
@@ -39,15 +39,20 @@ class Directory:
         self.url: URL | None = None
         self.path = path
         self.source = f"files in {path}"
-        with contextlib.closing(Connection(URL.create(backend.drivername))) as connection:
+        with contextlib.closing(Connection(self._url(":memory:"))) as connection:
             self.version = str(connection.rows(backend.version)[0][0])
+
+    def _url(self, database: str) -> URL:
+        from sqlalchemy.engine import URL  # noqa: PLC0415 - imported by `Run.start`
+
+        return URL.create(self.backend.drivername, database=database)
 
     def create(self, name: str) -> None:
         """Nothing is to be done: the file is made on first use."""
 
     def locate(self, name: str) -> URL:
         """The URL of the file for that name."""
-        return URL.create(self.backend.drivername, database=str(self.path / f"{name}.db"))
+        return self._url(str(self.path / f"{name}.db"))
 
     def drop(self, name: str) -> None:
         """Removes the file and what lies beside it, whoever has it open."""

@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy.engine import make_url
-
 from testbed.backends import BACKENDS
 from testbed.files import Directory
 from testbed.servers import NetworkServer
@@ -43,6 +41,8 @@ def lend(server: Server) -> Loan:
 
 def borrow(loan: Loan) -> Server:
     """The server, to be used here; closing it leaves it to its owner."""
+    from sqlalchemy.engine import make_url  # noqa: PLC0415 - imported by `Run.start`
+
     backend = BACKENDS[loan.backend]
     if loan.uri is None:
         return LentDirectory(backend, Path(loan.directory))

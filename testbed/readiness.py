@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 import time
 from typing import TYPE_CHECKING, Protocol
 
@@ -50,7 +51,7 @@ def wait_until_ready(  # noqa: PLR0913  (each is a reason to stop waiting)
     """
     look_again = time.monotonic() + LOOK_EVERY
     deadline = time.monotonic() + within
-    while answer := _attempt(Connection(url, options=backend.login_options)):
+    while answer := _refused(url) or _attempt(Connection(url, options=backend.login_options)):
         problem = ""
         if re.search(backend.refusal, answer):
             problem = f"refuses the log-in of {url.username or 'nobody'}: {answer}"
@@ -66,6 +67,18 @@ def wait_until_ready(  # noqa: PLR0913  (each is a reason to stop waiting)
         if time.monotonic() >= look_again:
             look_again = time.monotonic() + LOOK_EVERY
         time.sleep(POLL_EVERY)
+
+
+def _refused(url: URL) -> str:
+    """That nobody listens there yet. A driver may read files before it tries, and takes the server's time."""
+    if url.host and url.port:
+        try:
+            socket.create_connection((url.host, url.port), timeout=POLL_EVERY).close()
+        except ConnectionRefusedError as error:
+            return str(error)
+        except OSError:
+            pass
+    return ""
 
 
 def _attempt(connection: Connection) -> str:

@@ -6,23 +6,23 @@ import contextlib
 import os
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import partial
+from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
 from testbed import files
 from testbed.backend import new_name
 from testbed.isolation import Isolation
-from testbed.leaks import Probe
 from testbed.lending import borrow
 from testbed.readiness import ServerError
 from testbed.reaper import Reaper
-from testbed.servers import obtain
+from testbed.servers import expected_capabilities, obtain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from testbed.backend import Backend
     from testbed.containers import Container
+    from testbed.leaks import Probe
     from testbed.lending import Loan
     from testbed.servers import Server
 
@@ -59,7 +59,7 @@ class Run:
         self.name = name or new_name()
         self._owner = owner
         self.servers: dict[str, Server] = {}
-        self.probe = Probe(session)
+        self._session = session
         self._within = within
         self._tell = tell
         self._reaper: Reaper | None = None
@@ -68,10 +68,18 @@ class Run:
         self._pid = os.getpid()
         self._lock = threading.Lock()
         self._stopped = threading.Event()
+        self._imported = threading.Event()
         self._coming: list[Future[Server]] = []
         self._keep_servers = keep_servers
         self._engine: Backend | None = None
         self._sweeping: threading.Thread | None = None
+
+    @cached_property
+    def probe(self) -> Probe:
+        """What looks for leaks; it listens from `watch` on."""
+        from testbed.leaks import Probe  # noqa: PLC0415 - imported by `start`
+
+        return Probe(self._session)
 
     def start(self, backends: Iterable[Backend]) -> None:
         """Gets the servers of these backends, all at once; `ServerError` tells of each that cannot be had."""
@@ -80,9 +88,12 @@ class Run:
             raise ServerError(message)
         wanted = [backend for backend in backends if backend.name not in self.servers]
         errors = []
+        if self._owner is None and any("container" in expected_capabilities(backend) for backend in wanted):
+            import testbed.containers  # noqa: F401, PLC0415 - first: it is what they wait for
         with ThreadPoolExecutor(max(1, len(wanted))) as threads:
             coming = [threads.submit(self._obtain, backend) for backend in wanted]
             self._coming += coming
+            self._import_the_rest()
             try:
                 for server in coming:
                     try:
@@ -152,13 +163,15 @@ class Run:
             self._reaper = None
 
     def _obtain(self, backend: Backend) -> Server:
+        if self._owner is not None or "container" not in expected_capabilities(backend):
+            self._imported.wait()
         if self._owner is not None:
             return self._borrowed(self._owner, backend)
         if backend.recipe is not None:
             server = obtain(
                 backend,
                 self.name,
-                start=partial(self.start_container, stays=self._keep_servers),
+                start=self._start_meanwhile,
                 within=self._within,
                 stopped=self._stopped,
                 tell=self._tell,
@@ -169,6 +182,21 @@ class Run:
         directory = files.Directory(backend, self.name)
         self._reap().watch_directory(backend.name, directory.path)
         return directory
+
+    def _import_the_rest(self) -> None:
+        """What is slow to import, SQLAlchemy above all, while the engine takes its time to start containers.
+
+        In this thread only: where several import it at once, one finds the half of it.
+        """
+        try:
+            import testbed.leaks  # noqa: F401, PLC0415
+        finally:
+            self._imported.set()
+
+    def _start_meanwhile(self, backend: Backend) -> Container:
+        container = self.start_container(backend, stays=self._keep_servers)
+        self._imported.wait()
+        return container
 
     def _borrowed(self, owner: Owner, backend: Backend) -> Server:
         server = borrow(owner.lend(backend.name))

@@ -6,12 +6,11 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError
-
 from testbed.readiness import ServerError
 
 if TYPE_CHECKING:
+    from sqlalchemy.engine import URL
+
     from testbed.backend import Backend
 
 
@@ -25,6 +24,10 @@ def given_url(backend: Backend) -> tuple[str, URL] | None:
     name = variable(backend)
     if not (text := os.environ.get(name)):
         return None
+    # Most runs are given none, and have something better to begin with.
+    from sqlalchemy.engine import make_url  # noqa: PLC0415
+    from sqlalchemy.exc import ArgumentError  # noqa: PLC0415
+
     example = f"{backend.name}://user:password@host/database"
     try:
         url = make_url(text)

@@ -38,7 +38,13 @@ def run(project: str, *options: str, **environment: str) -> Timing:
         ended = subprocess.run(
             [*command, "-p", "bench.clock", "-p", "no:cacheprovider", *options],
             cwd=HERE.parent.parent,
-            env={**os.environ, **environment, "BENCH_CLOCK": str(clock)},
+            # Of the plugins that happen to be installed, none but those that are named.
+            env={
+                **os.environ,
+                **environment,
+                "BENCH_CLOCK": str(clock),
+                "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+            },
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from bench import projects
 from bench.results import Figure, Goal, Row
+from bench.rows.startup import HARNESS
 from bench.sampling import in_turn
-from testbed.backends import BACKENDS
 
 if TYPE_CHECKING:
     from bench.bench import Bench
@@ -24,7 +24,7 @@ def measure(bench: Bench) -> Row:
     timings: dict[int, list[projects.Timing]] = {copies: [] for copies in COPIES}
 
     def sample(copies: int) -> float:
-        timing = projects.run("growth", "--backend", ",".join(BACKENDS), BENCH_COPIES=str(copies))
+        timing = projects.run("growth", *HARNESS, BENCH_COPIES=str(copies))
         timings[copies].append(timing)
         return timing.whole
 

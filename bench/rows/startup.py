@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from bench.bench import Bench
 
 OURS, STOCK = "testbed", "testcontainers' own"
+HARNESS = "-p", "testbed", "--backend", ",".join(BACKENDS)
 
 
 def ready(bench: Bench) -> Row:
@@ -50,16 +51,14 @@ def _timings(bench: Bench) -> dict[str, list[projects.Timing]]:
     timings: dict[str, list[projects.Timing]] = {OURS: [], STOCK: []}
 
     def ours() -> float:
-        timings[OURS].append(projects.run("testbed", "--backend", ",".join(BACKENDS)))
+        timings[OURS].append(projects.run("testbed", *HARNESS))
         return timings[OURS][-1].whole
 
     def stock() -> float:
-        timings[STOCK].append(projects.run("stock", "-p", "no:testbed", **_stock_environment()))
+        timings[STOCK].append(projects.run("stock", **_stock_environment()))
         return timings[STOCK][-1].whole
 
-    projects.run(
-        "testbed", "--backend", ",".join(BACKENDS)
-    )  # Warm: its images are baked, its modules compiled.
+    projects.run("testbed", *HARNESS)  # Warm: its images are baked, its modules compiled.
     in_turn({OURS: ours, STOCK: stock}, rounds=bench.times(5), seconds=30, tell=bench.tell)
     return timings
 
