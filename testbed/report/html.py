@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from testbed.battery.cases import told_of
 from testbed.report.drawing import draw, duration, in_words, milliseconds, numbered
 from testbed.report.results import FAILED, KNOWN_FAILURE, NOT_APPLICABLE, NOT_RUN, PASSED
 from testbed.report.summary import columns_of, counted, failed_on, failures, reasons_of, title
@@ -48,6 +49,7 @@ def render(report: Report, *, power: list[dict[str, Any]]) -> str:
         report={"made": "", **report},
         columns=columns,
         groups=[(group, list(rows)) for group, rows in groupby(checks, key=lambda check: check["group"])],
+        told_of=told_of,
         failures=[(row, failed_on(row), reasons_of(row)) for row in failures(report)],
         power=power,
         powered=list(dict.fromkeys(column for specimen in power for column in specimen["caught_by"])),

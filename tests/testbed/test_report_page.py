@@ -79,7 +79,10 @@ def test_every_link_into_the_page_leads_somewhere(page: Page) -> None:
     links = [one["attributes"]["href"] for one in page.find("a")]
 
     assert {link[1:] for link in links if link.startswith("#")} <= ids
-    assert [link for link in links if not link.startswith("#")] == ["https://example.org/thread"]
+    assert [link for link in links if not link.startswith("#")] == [
+        "https://github.com/level12/keg/issues/96",
+        "https://example.org/thread",
+    ]
 
 
 def test_every_cell_leads_to_its_evidence(page: Page) -> None:
@@ -125,6 +128,7 @@ def test_what_failed_stands_first_with_its_remedy(page: Page) -> None:
     failures = page.with_id("failures")["text"]
 
     assert all(words in failures for words in ("lifecycle.breaks", "It breaks.", "assert 1 == 2", "Mend it."))
+    assert "One app silently reads another app's database. level12/keg#96" in failures
     assert "binding.holds" not in failures
 
 
