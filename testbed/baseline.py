@@ -6,6 +6,7 @@ A known failure stays in the matrix, as known. An entry whose check holds by now
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -49,6 +50,12 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     if not path.parent.is_dir():
         message = f"--baseline {name!r}: there is no directory {str(path.parent)!r}."
+        raise pytest.UsageError(message)
+    if os.environ.get("CI") and not path.exists():
+        message = (
+            f"--baseline {name!r}: there is no such file, and where $CI is set none is recorded: with a"
+            " mistyped name everything would pass. Record it elsewhere, and commit it."
+        )
         raise pytest.UsageError(message)
     config.pluginmanager.register(Baseline(path, read(path), config), "testbed-baseline")
 

@@ -183,7 +183,13 @@ def test_a_baseline_lets_pass_what_failed_before_and_nothing_else(project: Proje
     checks = ("--check", "lifecycle.request-ends", "--check", "lifecycle.context-ends")
     options = (*BATTERY, "--app", "shop", "--baseline", "known.json", "--matrix", "matrix.json")
 
-    recorded = project.run(*options, "--check", "lifecycle.request-ends")
+    refused = project.run(*options, "--check", "lifecycle.request-ends", CI="true")
+
+    assert refused.code == 4
+    assert "--baseline 'known.json': there is no such file, and where $CI is set" in refused.text
+    assert not (tmp_path / "known.json").exists()
+
+    recorded = project.run(*options, "--check", "lifecycle.request-ends", CI="")
 
     assert recorded.code == 0, recorded.text
     assert "known.json written: 1 known failures." in recorded.text
