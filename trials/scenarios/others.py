@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from threading import Barrier
+from threading import Barrier, Event
 from typing import TYPE_CHECKING
 
 from sqlalchemy import select, update
@@ -26,6 +26,7 @@ def deadlock(stage: Stage) -> None:
     """Of two requests that wait for each other one is told, rolls back and does all its work again."""
     stage.change("INSERT INTO trial_entry (name, value) VALUES ('{0}/a', 0), ('{0}/b', 0)")
     both_have_one = Barrier(2, timeout=WITHIN)
+    one_is_through = Event()
     told: list[str] = []
 
     def sign(*words: str) -> None:
@@ -45,10 +46,13 @@ def deadlock(stage: Stage) -> None:
                     raise
                 told.append(str(error.orig))
                 db_session.rollback()
+                # Who begins again at once may have its first row before the other is awake: they meet anew.
+                one_is_through.wait(WITHIN)
                 sign(*words)
             finally:
                 # Whoever has failed on the way there is waited for no longer.
                 both_have_one.abort()
+                one_is_through.set()
             return "signed both"
 
         stage.ask(view)
