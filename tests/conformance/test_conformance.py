@@ -16,30 +16,21 @@ PEERS = [subject.name for subject in subjects.found() if subject.is_peer]
 ROW = {"id": "lifecycle.thread", "results": {"sqlite": "failed", "mysql": "failed"}}
 
 
-@pytest.fixture
-def peer(request: pytest.FixtureRequest, document: Mapping[str, Any]) -> Mapping[str, Any]:
-    name = str(request.param)
-    found = {subject["name"]: subject for subject in document["subjects"]}
-    if name not in found:
-        pytest.skip(f"{name} was not asked for.")
-    return dict(found[name])
+@pytest.mark.parametrize("subject", PEERS, indirect=True)
+def test_outcomes_are_as_known(subject: Mapping[str, Any], document: Mapping[str, Any]) -> None:
+    known = judge.expected().get(subject["name"], {})
+
+    assert judge.changes(subject["outcomes"], judge.on(document["backends"], known)) == []
 
 
-@pytest.mark.parametrize("peer", PEERS, indirect=True)
-def test_outcomes_are_as_known(peer: Mapping[str, Any], document: Mapping[str, Any]) -> None:
-    known = judge.expected().get(peer["name"], {})
-
-    assert judge.changes(peer["outcomes"], judge.on(document["backends"], known)) == []
+@pytest.mark.parametrize("subject", PEERS, indirect=True)
+def test_what_fails_is_reproduced_without_the_testbed(subject: Mapping[str, Any]) -> None:
+    assert judge.disagreements(subject["outcomes"], subject["reproduced"]) == []
 
 
-@pytest.mark.parametrize("peer", PEERS, indirect=True)
-def test_what_fails_is_reproduced_without_the_testbed(peer: Mapping[str, Any]) -> None:
-    assert judge.disagreements(peer["outcomes"], peer["reproduced"]) == []
-
-
-@pytest.mark.parametrize("peer", ["app"], indirect=True)
-def test_the_app_of_this_repository_fails_nothing(peer: Mapping[str, Any]) -> None:
-    assert judge.unusual(peer["outcomes"]) == {}
+@pytest.mark.parametrize("subject", ["app"], indirect=True)
+def test_the_app_of_this_repository_fails_nothing(subject: Mapping[str, Any]) -> None:
+    assert judge.unusual(subject["outcomes"]) == {}
 
 
 def test_each_known_difference_has_words_and_a_reproduction() -> None:
