@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import ast
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.conformance import judge, subjects
 
-from .conftest import HERE
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+HERE = Path(__file__).parent
 APPLICATIONS = [subject for subject in subjects.found() if not subject.is_peer]
 NAMES = [subject.name for subject in APPLICATIONS]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,16 +17,6 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
     from tests.browser.site import Site
-
-HERE = Path(__file__).parent
-
-
-def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leave these to `pytest tests/browser`: they need a browser, and Docker for all but SQLite."""
-    asked = [(config.invocation_params.dir / arg.split("::")[0]).resolve() for arg in config.args]
-    if any(path.is_relative_to(HERE) for path in asked) or not collection_path.is_relative_to(HERE):
-        return None
-    return True
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -30,11 +30,3 @@ def subject(request: pytest.FixtureRequest, document: Mapping[str, Any]) -> Mapp
     if name not in found:
         pytest.skip(f"{name} was not asked for.")
     return dict(found[name])
-
-
-def only_if_asked_for(folder: Path, path: Path, config: pytest.Config) -> bool | None:
-    """For `pytest_ignore_collect`: whoever runs all tests has no use for these, and nothing measured."""
-    asked = [(config.invocation_params.dir / arg.split("::")[0]).resolve() for arg in config.args]
-    if any(one.is_relative_to(folder) for one in asked) or not path.is_relative_to(folder):
-        return None
-    return True

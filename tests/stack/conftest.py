@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,17 +14,8 @@ if TYPE_CHECKING:
 
     from tests.stack.stack import Stack
 
-HERE = Path(__file__).parent
 LINES = 300
 FIGURES = pytest.StashKey[list[str]]()
-
-
-def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leave these to `pytest tests/stack`: the other tests need no stack, and SQLite's no Docker."""
-    asked = [(config.invocation_params.dir / arg.split("::")[0]).resolve() for arg in config.args]
-    if any(path.is_relative_to(HERE) for path in asked) or not collection_path.is_relative_to(HERE):
-        return None
-    return True
 
 
 @pytest.fixture(scope="session")

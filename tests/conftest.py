@@ -1,0 +1,21 @@
+"""Some folders of tests need more than the others do, and are collected only when they are asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pytest
+
+HERE = Path(__file__).parent
+# A browser, a composed stack, charts, environments of their own; some import what only they have installed.
+ON_REQUEST = {"applications", "bench", "browser", "conformance", "stack"}
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave these to `pytest tests/stack` and the like."""
+    if collection_path.parent != HERE or collection_path.name not in ON_REQUEST:
+        return None
+    asked = [(config.invocation_params.dir / arg.split("::")[0]).resolve() for arg in config.args]
+    return None if any(path.is_relative_to(collection_path) for path in asked) else True
