@@ -124,3 +124,12 @@ def test_a_second_scoped_session_has_sessions_of_its_own(app: Flask) -> None:
         second.remove()
         assert second().autoflush
         second.remove()
+
+
+def test_a_session_that_the_factory_is_asked_for_is_of_the_contexts_app(
+    make_app: Callable[..., Flask], other_database_uri: str
+) -> None:
+    app, other = make_app(), make_app(other_database_uri)
+    for expected in (app, other):
+        with expected.app_context(), db_session.session_factory() as session:
+            assert session.get_bind() is engine_of(expected)
