@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from flask import copy_current_request_context, current_app
-from sqlalchemy import select, text
+from sqlalchemy import create_engine, select, text
 
-from app.database import BoundScopedSession, BoundSession, BoundSessionmaker, db_session
+from app.database import Binding, BoundScopedSession, BoundSession, BoundSessionmaker, db_session
 
 from .marker import Marker, checked_out, engine_of
 
@@ -133,3 +133,11 @@ def test_a_session_that_the_factory_is_asked_for_is_of_the_contexts_app(
     for expected in (app, other):
         with expected.app_context(), db_session.session_factory() as session:
             assert session.get_bind() is engine_of(expected)
+
+
+def test_a_session_can_be_asked_for_of_a_binding_of_ones_own(app: Flask, other_database_uri: str) -> None:
+    binding = Binding()
+    binding.bind(engine := create_engine(other_database_uri))
+    with app.app_context(), db_session.session_factory(binding=binding) as session:
+        assert session.get_bind() is engine
+    binding.bind(None)
