@@ -85,7 +85,7 @@ conformance: $(READY) have-engine ## Put other bindings and other people's apps 
 
 .PHONY: run
 run: $(READY) ## Serve the ledger on SQLite alone at http://localhost:8000; needs no Docker
-	TRIAL_BACKENDS=sqlite $(BIN)/python -m trials
+	TRIAL_BACKENDS=sqlite exec $(BIN)/python -m trials
 
 .PHONY: up
 up: have-engine ## Serve it on all three backends at http://localhost:8000

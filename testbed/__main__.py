@@ -13,6 +13,8 @@ from testbed.backends import BACKENDS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import pytest
+
     from testbed.backend import Backend
 
 EPILOG = """\
@@ -51,7 +53,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command += [word for value in getattr(options, name) for word in (f"--{name}", value)]
     import pytest  # noqa: PLC0415 - not for --help
 
-    return int(pytest.main([*command, *words[cut + 1 :]]))
+    more = words[cut + 1 :]
+    # It imports itself before pytest can rewrite it, which concerns nobody.
+    command += ["-r", "N", "-W", "ignore::pytest.PytestAssertRewriteWarning"]
+    brief = not any(word.startswith("--tb") for word in more)
+    return int(pytest.main([*command, *more], plugins=[_Brief()] if brief else []))
+
+
+class _Brief:
+    """Tracebacks are in the report; who wants them here asks for them, as in `-- --tb=short`."""
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        session.config.option.tbstyle = "no"
 
 
 def can_be_had(backend: Backend) -> bool:
@@ -74,6 +87,8 @@ def can_be_had(backend: Backend) -> bool:
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """One line; the usage is in --help."""
+        if "unrecognized" in message:
+            message += " (the app is named without --app; options of pytest come after --)"
         self.exit(2, f"{self.prog}: {message}. See {self.prog} --help.\n")
 
 

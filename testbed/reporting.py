@@ -126,6 +126,9 @@ class Reporter:
         self._read_late_logs()
         if self._controller is not None or (self._matrix is None and self._directory is None):
             return
+        if not self._results.rows():  # What an earlier run has written says more.
+            self._directory = None
+            return
         from testbed.report import pages  # noqa: PLC0415
         from testbed.report.matrix import matrix_of, write  # noqa: PLC0415
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
+
 import pytest
 
 from testbed.battery.check import check_of
@@ -20,10 +22,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return
     ids = {item: it.id for item in items if (it := check_of(item)) is not None}
     if unknown := wanted - set(ids.values()):
-        choice = ", ".join(sorted(set(ids.values())))
+        known = sorted(set(ids.values()))
+        near = [match for name in sorted(unknown) for match in get_close_matches(name, known)]
+        choice = f"Did you mean {' or '.join(near)}?" if near else f"Choose from: {', '.join(known)}."
         # None of them has been tried, nor is to be told of.
         items.clear()
-        message = f"Unknown check {', '.join(sorted(unknown))}. Choose from: {choice}."
+        message = f"Unknown check {', '.join(sorted(unknown))}. {choice}"
         raise pytest.UsageError(message)
     left_out = [item for item in items if ids.get(item) not in wanted]
     items[:] = [item for item in items if ids.get(item) in wanted]

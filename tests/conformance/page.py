@@ -33,7 +33,10 @@ SQLAlchemy and the peer and nothing of this repository. What they print is the e
 """
 LEGEND = f"""\
 {FAILED} fails wherever it applies ({FAILED}\u202fS only on SQLite, P PostgreSQL, M MySQL); {PASSED} passes;
-n/a does not apply; {OPEN} holds, and leaves a session open after it: that is `lifecycle.request-ends` again.
+n/a does not apply; {OPEN} holds, and leaves a session open after it, for which
+`lifecycle.request-ends` fails; {FAILED}\u202fS{OPEN} fails on SQLite and is {OPEN} on the others.
+Left out are the checks of promises that only this repository makes, and, where the app is a module
+global, those that need a factory.
 """
 
 
@@ -142,7 +145,7 @@ def _each(peers: Sequence[Mapping[str, Any]]) -> Iterable[str]:
         yield f"### {check}\n"
         yield f"*{told['claims'][check]}* {WORDS.get(check, '')}\n"
         for said, who in _evidence(peers, check).items():
-            yield f"- {', '.join(who)}: `{said}`"
+            yield f"- {'; '.join(who)}: `{said}`"
         yield f"\nReproduction: [`{test}`]({place})." + (
             f" What mends it: {told['remedies'][check]}\n" if told["remedies"][check] else "\n"
         )

@@ -87,3 +87,31 @@ def test_what_cannot_be_had_is_not_tried(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.delenv("TESTBED_MYSQL_URI", raising=False)
 
     assert [name for name, backend in BACKENDS.items() if can_be_had(backend)] == ["sqlite", "postgresql"]
+
+
+def test_tracebacks_are_left_to_the_report_unless_they_are_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "shop.py").write_text(WITHOUT_REMOVE)
+
+    brief = run(tmp_path, "shop:create_app", *ONE)
+    whole = run(tmp_path, "shop:create_app", *ONE, "--", "--tb=short")
+
+    traceback = "left open: 1 connection"
+    assert "= FAILURES =" not in brief.stdout
+    assert "short test summary" not in brief.stdout
+    assert "= FAILURES =" in whole.stdout
+    assert traceback in (tmp_path / "testbed-report" / "index.html").read_text()
+
+
+def test_a_mistyped_check_costs_no_report(tmp_path: Path) -> None:
+    (tmp_path / "shop.py").write_text(WITHOUT_REMOVE)
+    run(tmp_path, "shop:create_app", *ONE)
+    page = tmp_path / "testbed-report" / "index.html"
+    before = page.read_bytes()
+
+    ran = run(tmp_path, "shop:create_app", "--backend", "sqlite", "--check", "lifecycle.request-end")
+
+    assert ran.returncode == 4
+    assert (
+        "Unknown check lifecycle.request-end. Did you mean lifecycle.request-ends" in ran.stdout + ran.stderr
+    )
+    assert page.read_bytes() == before
