@@ -210,3 +210,29 @@ def test_a_baseline_lets_pass_what_failed_before_and_nothing_else(project: Proje
     mended = project.run(*options, *checks, "-n", "2")
     assert mended.code == 0, mended.text
     assert "lifecycle.request-ends on sqlite is no longer needed in known.json: it holds." in mended.text
+
+
+def test_an_app_that_connects_when_it_is_made_finds_no_file_of_ours(project: Project) -> None:
+    project.write(
+        """
+        from flask import Flask
+        from flask_sqlalchemy import SQLAlchemy
+
+        db = SQLAlchemy()
+
+
+        def create_app(config):
+            app = Flask("shop", instance_path=__file__.removesuffix("shop.py") + "instance")
+            app.config.from_mapping(config)
+            db.init_app(app)
+            with app.app_context():
+                db.engine.connect().close()
+            return app
+        """,
+        "shop.py",
+    )
+
+    outcome = project.run(*BATTERY, "--app", "shop", "--check", "binding.relative-path")
+
+    assert outcome.code == 0, outcome.text
+    assert list(project.path.rglob("*.db")) == []
