@@ -20,32 +20,32 @@ test: test-sqlite ## Test on SQLite; needs no Docker
 
 .PHONY: test-sqlite
 test-sqlite: $(READY) ## Test on one backend
-	$(PYTEST) -n $(WORKERS) --backend sqlite $(EVIDENCE)
+	$(PYTEST) -n $(WORKERS) --testbed-backend sqlite $(EVIDENCE)
 
 .PHONY: test-postgresql
 test-postgresql: $(READY) have-engine ## Test on one backend
-	$(PYTEST) -n $(WORKERS) --backend postgresql $(EVIDENCE)
+	$(PYTEST) -n $(WORKERS) --testbed-backend postgresql $(EVIDENCE)
 
 .PHONY: test-mysql
 test-mysql: $(READY) have-engine ## Test on one backend
-	$(PYTEST) -n $(WORKERS) --backend mysql $(EVIDENCE)
+	$(PYTEST) -n $(WORKERS) --testbed-backend mysql $(EVIDENCE)
 
 .PHONY: test-all
 test-all: $(READY) have-engine ## Test on all three backends; fetches a Docker engine where none answers
-	$(PYTEST) -n $(WORKERS) --dist worksteal --backend sqlite,postgresql,mysql --junit-xml build/junit.xml --matrix build/matrix.json --report build/report
+	$(PYTEST) -n $(WORKERS) --dist worksteal --testbed-backend sqlite,postgresql,mysql --junit-xml build/junit.xml --testbed-matrix build/matrix.json --testbed-report build/report
 
 .PHONY: remove-servers
-remove-servers: $(READY) ## Remove the servers that --keep-servers has left
-	$(BIN)/python -m testbed.servers remove
+remove-servers: $(READY) ## Remove the servers that --testbed-keep-servers has left
+	$(BIN)/python -m flask_sqlalchemy_testbed.servers remove
 
 .PHONY: report
 report: $(READY) have-engine ## Put the app through the battery; write build/report/index.html and build/matrix.json
-	$(PYTEST) testbed/battery --backend sqlite,postgresql,mysql --matrix build/matrix.json --report build/report
+	$(PYTEST) flask_sqlalchemy_testbed/battery --testbed-backend sqlite,postgresql,mysql --testbed-matrix build/matrix.json --testbed-report build/report
 
 .PHONY: merge-reports
 merge-reports: $(READY) ## Make one report of those that CI's jobs left in build/jobs
 	cp build/jobs/power/power.json build/ 2>/dev/null || true
-	$(BIN)/python -m testbed.report build/jobs/*/evidence.json --output build/report
+	$(BIN)/python -m flask_sqlalchemy_testbed.report build/jobs/*/evidence.json --output build/report
 
 .PHONY: power
 power: $(READY) have-engine ## Put every wrong binding through the battery: each must be caught (build/power.json)

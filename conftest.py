@@ -11,7 +11,7 @@ import pytest
 def no_engine_of_another_test(request: pytest.FixtureRequest) -> None:
     """The promises count the engines that are live: on this repository's app, each check begins with none."""
     database = sys.modules.get("app.database")
-    if database is None or request.path.name != "test_promises.py" or request.config.getoption("app"):
+    if database is None or request.path.name != "test_promises.py" or request.config.getoption("testbed_app"):
         return
     database.db_session.remove()
     for binding in list(database._live.values()):  # noqa: SLF001 - no app is left to ask

@@ -9,14 +9,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from testbed.backends import BACKENDS
-from testbed.run import Run
+from flask_sqlalchemy_testbed.backends import BACKENDS
+from flask_sqlalchemy_testbed.run import Run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import TracebackType
 
-    from testbed.servers import Server
+    from flask_sqlalchemy_testbed.servers.network import Server
 
 ROOT = Path(__file__).parent.parent
 

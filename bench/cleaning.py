@@ -11,15 +11,15 @@ from sqlalchemy.orm import Session
 
 from app.engines import make_engine
 from bench.sampling import timed
-from testbed import connections
+from flask_sqlalchemy_testbed.backends import connection as connections
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from sqlalchemy import MetaData
 
-    from testbed.isolation import Isolation
-    from testbed.servers import Server
+    from flask_sqlalchemy_testbed.isolation import Isolation
+    from flask_sqlalchemy_testbed.servers.network import Server
 
 HARNESS, ANEW = "testbed", "drop_all + create_all"
 ROWS = [{"name": "tea"}, {"name": "milk"}, {"name": "sugar"}]

@@ -12,16 +12,16 @@ import pickle
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from testbed import stash
-from testbed.lending import LentContainer, Loan, lend
-from testbed.run import Run
+from flask_sqlalchemy_testbed.plugin import state
+from flask_sqlalchemy_testbed.run import Run
+from flask_sqlalchemy_testbed.servers.sharing import LentContainer, Loan, lend
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     import pytest
 
-    from testbed.servers import Server
+    from flask_sqlalchemy_testbed.servers.network import Server
 
 VARIABLE = "TESTS_LENT"
 
@@ -47,7 +47,7 @@ class Lender:
 def pytest_configure(config: pytest.Config) -> None:
     # Of hundreds of failures that are wanted nobody reads the server's log.
     LentContainer.log = lambda *_: ""  # type: ignore[method-assign]
-    run = config.stash[stash.RUN] = Run(owner=Lender())
+    run = config.stash[state.RUN] = Run(owner=Lender())
     config.add_cleanup(lambda: _end(run))
 
 

@@ -117,15 +117,24 @@ def battery(
     with tempfile.TemporaryDirectory() as directory:
         matrix = Path(directory, "matrix.json")
         command = [
-            *(sys.executable, "-m", "pytest", "-p", "testbed.plugin", "testbed/battery", "-q", "--tb=no"),
-            *("-p", "tests.lent", "-p", "no:cacheprovider", "-W", "default", "-o", "promises=false"),
-            *("--check-timeout", str(CHECK_SECONDS), "--matrix", str(matrix)),
-            *("--app", f"{subject}:create_app", "--session", f"{subject}:session", *options),
+            *(
+                sys.executable,
+                "-m",
+                "pytest",
+                "-p",
+                "flask_sqlalchemy_testbed.plugin.plugin",
+                "flask_sqlalchemy_testbed/battery",
+                "-q",
+                "--tb=no",
+            ),
+            *("-p", "tests.lent", "-p", "no:cacheprovider", "-W", "default", "-o", "testbed_promises=false"),
+            *("--testbed-check-timeout", str(CHECK_SECONDS), "--testbed-matrix", str(matrix)),
+            *("--testbed-app", f"{subject}:create_app", "--testbed-session", f"{subject}:session", *options),
         ]
         if meeting.specimen.uri_env:
-            command += ["--uri-env", meeting.specimen.uri_env]
+            command += ["--testbed-uri-env", meeting.specimen.uri_env]
         if any(check.startswith("promises.") for check in meeting.specimen.caught_by):
-            command.append("--promises")
+            command.append("--testbed-promises")
         try:
             run = subprocess.run(
                 command,
@@ -163,7 +172,7 @@ def meet(
     """Put one specimen through its own checks and these, and its corrected twin through its own."""
     began = time.monotonic()
     named = meeting.specimen.caught_by
-    options = ["--backend", backends]
+    options = ["--testbed-backend", backends]
     both = dict.fromkeys([*named, *everywhere])
     meeting.wrong = battery(meeting, [*options, *_only(both)], environment, corrected=False)
     meeting.corrected = battery(meeting, [*options, *_only(named)], environment, corrected=True)
@@ -173,4 +182,4 @@ def meet(
 
 
 def _only(checks: Iterable[str]) -> list[str]:
-    return [word for check in checks for word in ("--check", check)]
+    return [word for check in checks for word in ("--testbed-check", check)]

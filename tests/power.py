@@ -18,8 +18,8 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from testbed.backends import choose
-from testbed.run import Run
+from flask_sqlalchemy_testbed.backends import choose
+from flask_sqlalchemy_testbed.run import Run
 from tests.lent import written
 from tests.meeting import ROOT, Meeting, find, lean, meet
 from tests.specimens import ALL
@@ -27,7 +27,7 @@ from tests.specimens import ALL
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from testbed.battery.check import Check
+    from flask_sqlalchemy_testbed.checks.check import Check
 
 OUTPUT = ROOT / "build" / "power.json"
 # They wait more than they work.
@@ -54,7 +54,7 @@ def idle(meetings: list[Meeting], blameless: Mapping[str, set[str]]) -> list[str
 
 def checks() -> list[Check]:
     """All that the battery has."""
-    package = importlib.import_module("testbed.battery")
+    package = importlib.import_module("flask_sqlalchemy_testbed.battery")
     modules = [
         importlib.import_module(f"{package.__name__}.{module.name}")
         for module in pkgutil.iter_modules(package.__path__)
@@ -66,7 +66,7 @@ def checks() -> list[Check]:
         for name, value in vars(module).items()
         if name.startswith("test_")
         for mark in getattr(value, "pytestmark", ())
-        if mark.name == "check"
+        if mark.name == "testbed_check"
     ]
 
 

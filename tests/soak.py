@@ -26,7 +26,7 @@ def battery(seed: int, backends: str, environment: Mapping[str, str]) -> subproc
     """One run, on servers of its own, in the order of that seed."""
     return subprocess.run(
         [
-            *(sys.executable, "-m", "pytest", "testbed/battery", "-q"),
+            *(sys.executable, "-m", "pytest", "flask_sqlalchemy_testbed/battery", "-q"),
             *("-p", "no:cacheprovider", "-p", "tests.shuffle", "--shuffle", str(seed)),
             *("--backend", backends),
         ],

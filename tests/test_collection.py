@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 WITHOUT = """
 import sys, pytest
 sys.modules.update(dict.fromkeys({names!r}))
-sys.exit(pytest.main(["--collect-only", "-q", "-p", "testbed"]))
+sys.exit(pytest.main(["--collect-only", "-q", "-p", "flask_sqlalchemy_testbed"]))
 """
 
 

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from testbed.backends import BACKENDS
-from testbed.servers import expected_capabilities
-from testbed.uris import variable
+from flask_sqlalchemy_testbed.backends import BACKENDS
+from flask_sqlalchemy_testbed.servers.given import variable
+from flask_sqlalchemy_testbed.servers.network import expected_capabilities
 from tests.meeting import Meeting, find
 from tests.power import blameless, checks, idle
 from tests.specimens import Specimen
 
 if TYPE_CHECKING:
-    from testbed.backend import Backend
+    from flask_sqlalchemy_testbed.backends.base import Backend
 
 CHECK = "lifecycle.request-ends"
 # What is left for later.
@@ -119,6 +119,6 @@ def test_each_case_of_the_catalogue_is_covered_by_a_check_or_a_test() -> None:
     assert covered == set(range(1, 71)) - LATER - set(OF_THE_HARNESS)
     for place in OF_THE_HARNESS.values():
         file, _, test = place.partition("::")
-        assert f"def {test}(" in Path(__file__).with_name("testbed").joinpath(file).read_text(
+        assert f"def {test}(" in Path(__file__).with_name("harness").joinpath(file).read_text(
             encoding="utf-8"
         )

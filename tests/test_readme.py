@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from testbed.backends import BACKENDS
+from flask_sqlalchemy_testbed.backends import BACKENDS
 
 if TYPE_CHECKING:
-    from testbed.backends import Backend
-    from testbed.servers import Server
+    from flask_sqlalchemy_testbed.backends import Backend
+    from flask_sqlalchemy_testbed.servers.network import Server
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -31,13 +31,14 @@ def test_it_has_no_gaps() -> None:
 
 
 def test_the_test_in_it_passes(
-    backend: Backend, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    testbed_backend: Backend, testbed_server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number, block in enumerate(blocks("python")):
         (tmp_path / f"test_readme_{number}.py").write_text(block)
-    if server.url is not None:
+    if testbed_server.url is not None:
         monkeypatch.setenv(
-            f"TESTBED_{backend.name.upper()}_URI", server.url.render_as_string(hide_password=False)
+            f"TESTBED_{testbed_backend.name.upper()}_URI",
+            testbed_server.url.render_as_string(hide_password=False),
         )
     run = subprocess.run(
         [
@@ -49,8 +50,8 @@ def test_the_test_in_it_passes(
             "no:cacheprovider",
             "--rootdir",
             tmp_path,
-            "--backend",
-            backend.name,
+            "--testbed-backend",
+            testbed_backend.name,
             tmp_path,
         ],
         capture_output=True,
@@ -87,9 +88,9 @@ def test_its_settings_are_read_somewhere(name: str) -> None:
 def test_the_backend_that_it_adds_could_be_added() -> None:
     lines = blocks("diff")[0].splitlines()
     before, after = ("\n".join(line[1:] for line in lines if line[:1] in kept) for kept in ("- ", "+ "))
-    source = (ROOT / "testbed" / "backends" / "__init__.py").read_text(encoding="utf-8")
+    source = (ROOT / "flask_sqlalchemy_testbed" / "backends" / "__init__.py").read_text(encoding="utf-8")
     assert before.strip() in source
-    changed: dict[str, object] = {"__name__": "testbed.backends"}
+    changed: dict[str, object] = {"__name__": "flask_sqlalchemy_testbed.backends"}
     exec(source.replace(before.strip(), after), changed)  # noqa: S102 - our own
 
     assert "mariadb" in changed["BACKENDS"]  # type: ignore[operator]

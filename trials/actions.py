@@ -8,7 +8,7 @@ from http import HTTPStatus
 from threading import Thread
 from typing import TYPE_CHECKING
 
-from testbed.timeline import tidy
+from flask_sqlalchemy_testbed.redaction import tidy
 
 from .left import measure, open_before
 from .results import Outcome, Result, judge

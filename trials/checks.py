@@ -8,12 +8,12 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import testbed
+import flask_sqlalchemy_testbed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-BATTERY = Path(testbed.__file__).with_name("battery")
+BATTERY = Path(flask_sqlalchemy_testbed.__file__).with_name("battery")
 
 
 @dataclass(frozen=True)
@@ -44,4 +44,6 @@ def _checks_in(path: Path) -> Iterator[CheckText]:
             if isinstance(mark, ast.Call) and isinstance(mark.func, ast.Name) and mark.func.id == "check":
                 name, claim = (str(ast.literal_eval(argument)) for argument in mark.args)
                 text = "\n".join(lines[mark.lineno - 1 : node.end_lineno])
-                yield CheckText(name, claim, f"testbed/battery/{path.name}", mark.lineno, text)
+                yield CheckText(
+                    name, claim, f"flask_sqlalchemy_testbed/battery/{path.name}", mark.lineno, text
+                )

@@ -10,7 +10,7 @@ from .stage import Fact
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from testbed.timeline import Event
+    from flask_sqlalchemy_testbed.timeline.events import Event
 
     from .stage import Stage
 

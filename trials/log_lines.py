@@ -7,7 +7,7 @@ import time
 import traceback
 from typing import TYPE_CHECKING
 
-from testbed.timeline import tidy
+from flask_sqlalchemy_testbed.redaction import tidy
 
 from .access_log import current
 

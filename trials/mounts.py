@@ -13,9 +13,9 @@ from sqlalchemy import event
 
 from app import create_app
 from app.database import db_session, get_engine
-from testbed.backends import BACKENDS
-from testbed.connections import Connection
-from testbed.databases import Database
+from flask_sqlalchemy_testbed.backends import BACKENDS
+from flask_sqlalchemy_testbed.backends.connection import Connection
+from flask_sqlalchemy_testbed.databases import Database
 
 from .tables import TrialBase, create_tables_on_first_contact
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
     from sqlalchemy.orm import Session
 
-    from testbed.backend import Backend
+    from flask_sqlalchemy_testbed.backends.base import Backend
 
     from .scenarios.leaks import Leak
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from testbed.report.drawing import draw, duration, in_words, milliseconds, numbered
+from flask_sqlalchemy_testbed.timeline.drawing import draw, duration, in_words, milliseconds, numbered
 
 if TYPE_CHECKING:
     from .results import Action

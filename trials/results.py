@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from testbed.timeline import as_json
+from flask_sqlalchemy_testbed.timeline.events import as_json
 
 if TYPE_CHECKING:
     from typing import Any

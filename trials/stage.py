@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from flask import Flask
     from werkzeug.test import TestResponse
 
-    from testbed.databases import Database
+    from flask_sqlalchemy_testbed.databases import Database
 
     from .mounts import Mounted
     from .tape import Tape

@@ -7,7 +7,7 @@ import time
 from threading import Condition, Thread
 from typing import TYPE_CHECKING, Any
 
-from testbed.timeline import tidy
+from flask_sqlalchemy_testbed.redaction import tidy
 
 if TYPE_CHECKING:
     from .mounts import Mounted

@@ -7,14 +7,14 @@ from contextvars import Context, ContextVar
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from app.database import db_session
-from testbed.recorder import Recorder
+from flask_sqlalchemy_testbed.timeline.recorder import Recorder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sqlalchemy.orm import Session
 
-    from testbed.timeline import Event
+    from flask_sqlalchemy_testbed.timeline.events import Event
 
 T = TypeVar("T")
 

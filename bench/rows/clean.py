@@ -10,13 +10,13 @@ from bench.cleaning import ANEW, HARNESS, RIVALS, Way, harness
 from bench.results import Figure, Goal, Row
 from bench.sampling import in_turn
 from bench.tables import tables
-from testbed.connections import Connection
+from flask_sqlalchemy_testbed.backends.connection import Connection
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from bench.bench import Bench
-    from testbed.servers import Server
+    from flask_sqlalchemy_testbed.servers.network import Server
 
 MILLI = 1000
 SIZES = 6, 100

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 from bench import projects
 from bench.results import Figure, Goal, Row
 from bench.sampling import in_turn
-from testbed import recipes
-from testbed.backends import BACKENDS
+from flask_sqlalchemy_testbed.backends import BACKENDS
+from flask_sqlalchemy_testbed.servers import recipes
 
 if TYPE_CHECKING:
     from bench.bench import Bench
 
 OURS, STOCK = "testbed", "testcontainers' own"
-HARNESS = "-p", "testbed", "--backend", ",".join(BACKENDS)
+HARNESS = "-p", "flask_sqlalchemy_testbed", "--testbed-backend", ",".join(BACKENDS)
 
 
 def ready(bench: Bench) -> Row:

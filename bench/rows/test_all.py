@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from bench.bench import ROOT
 from bench.results import Figure, Goal, Row
 from bench.sampling import timed
-from testbed.backends import BACKENDS
+from flask_sqlalchemy_testbed.backends import BACKENDS
 
 if TYPE_CHECKING:
     from bench.bench import Bench

@@ -41,9 +41,12 @@ def test_none_of_them_knows_this_repository() -> None:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             names = [alias.name for alias in getattr(node, "names", []) if isinstance(node, ast.Import)]
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-            assert not {name.partition(".")[0] for name in names} & {"app", "testbed", "tests", "trials"}, (
-                path
-            )
+            assert not {name.partition(".")[0] for name in names} & {
+                "app",
+                "flask_sqlalchemy_testbed",
+                "tests",
+                "trials",
+            }, path
 
 
 def test_there_are_four_styles_and_a_real_one() -> None:

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Engine
 
-    from testbed.backends import Backend
-    from testbed.databases import Database
+    from flask_sqlalchemy_testbed.backends import Backend
+    from flask_sqlalchemy_testbed.databases import Database
 
 # What a connection of ours answers, by backend.
 SETTINGS: dict[str, dict[str, object]] = {
@@ -66,15 +66,15 @@ def engine(database_uri: str) -> Iterator[Engine]:
     engine.dispose()
 
 
-def test_a_connections_settings_are_ours(engine: Engine, backend: Backend) -> None:
+def test_a_connections_settings_are_ours(engine: Engine, testbed_backend: Backend) -> None:
     with engine.connect() as connection:
-        answers = {question: connection.scalar(text(question)) for question in SETTINGS[backend.name]}
+        answers = {question: connection.scalar(text(question)) for question in SETTINGS[testbed_backend.name]}
 
-    assert answers == SETTINGS[backend.name]
+    assert answers == SETTINGS[testbed_backend.name]
 
 
 def test_the_time_to_connect_and_to_answer_is_bounded(
-    database_uri: str, backend: Backend, monkeypatch: pytest.MonkeyPatch
+    database_uri: str, testbed_backend: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = make_engine(database_uri)
     connect, told = engine.dialect.connect, {}
@@ -87,7 +87,7 @@ def test_the_time_to_connect_and_to_answer_is_bounded(
     engine.connect().close()
     engine.dispose()
 
-    assert ARGUMENTS[backend.name].items() <= told.items()
+    assert ARGUMENTS[testbed_backend.name].items() <= told.items()
 
 
 def test_foreign_keys_are_enforced_on_every_connection(engine: Engine) -> None:
@@ -112,9 +112,9 @@ def test_a_rollback_takes_back_a_released_savepoint(engine: Engine) -> None:
         assert connection.scalar(select(func.count(Marker.id))) == 0
 
 
-def test_a_transaction_begins_with_its_first_read(engine: Engine, backend: Backend) -> None:
+def test_a_transaction_begins_with_its_first_read(engine: Engine, testbed_backend: Backend) -> None:
     with engine.connect() as other, engine.connect() as reader:
-        reader.execution_options(**SNAPSHOT[backend.name])
+        reader.execution_options(**SNAPSHOT[testbed_backend.name])
         before = reader.scalar(select(func.count(Marker.id)))
         other.execute(insert(Marker).values(name="meanwhile"))
         other.commit()
@@ -161,18 +161,18 @@ def test_any_unicode_comes_back_and_stays_apart(engine: Engine) -> None:
         assert connection.scalars(select(Marker.name).order_by(Marker.id)).all() == names
 
 
-@pytest.mark.needs("server")
+@pytest.mark.testbed_needs("server")
 def test_text_that_is_too_long_is_refused_not_cut(engine: Engine) -> None:
     with engine.connect() as connection, pytest.raises(DatabaseError):
         connection.execute(insert(Marker).values(name="x" * 61))
 
 
-@pytest.mark.needs("server")
+@pytest.mark.testbed_needs("server")
 def test_a_pooled_connection_that_the_server_has_ended_is_replaced(
-    engine: Engine, database: Database
+    engine: Engine, testbed_database: Database
 ) -> None:
     with engine.connect():
-        database.terminate(database.sessions())
+        testbed_database.terminate(testbed_database.sessions())
 
     with engine.connect() as connection:
         assert connection.scalar(text("SELECT 1")) == 1

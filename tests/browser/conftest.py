@@ -34,7 +34,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def asked_for(config: pytest.Config) -> tuple[str, ...]:
     """SQLite alone if that is asked for; else all that the stack has."""
-    return ("sqlite",) if config.getoption("backend") == ["sqlite"] else ALL
+    return ("sqlite",) if config.getoption("testbed_backend") == ["sqlite"] else ALL
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import expect
 
-from testbed.backends import BACKENDS
+from flask_sqlalchemy_testbed.backends import BACKENDS
 from trials.checks import checks
 from trials.scenarios import ALL
 

@@ -12,8 +12,8 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from testbed.backends import choose
-from testbed.run import Run
+from flask_sqlalchemy_testbed.backends import choose
+from flask_sqlalchemy_testbed.run import Run
 
 from . import battery, page, reproduce
 from .environments import ROOT, InstallationError, wheel
@@ -89,7 +89,7 @@ def main() -> int:
     """Measure, write, judge; not 0 where anything is not as known."""
     parser = argparse.ArgumentParser(prog="python -m tests.conformance", description=__doc__)
     parser.add_argument("subjects", nargs="*", help="only these; what the others were is kept")
-    parser.add_argument("--backend", default=BACKENDS, help="with commas between (default: all)")
+    parser.add_argument("--testbed-backend", default=BACKENDS, help="with commas between (default: all)")
     parser.add_argument("--workers", type=int, default=WORKERS, help=f"so many at once (default: {WORKERS})")
     parser.add_argument("--accept", action="store_true", help="what is found is what is known from now on")
     parser.add_argument(

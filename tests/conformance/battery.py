@@ -41,8 +41,17 @@ def run(subject: Subject, python: Path, backends: str) -> dict[str, Any]:
         folder, matrix = Path(directory, "subject"), Path(directory, "matrix.json")
         subject.lay_out(folder)
         chosen = [name for name in backends.split(",") if name in subject.backends]
-        options = ["--backend", ",".join(chosen), "--matrix", str(matrix), *subject.options]
-        command = [str(python), "-m", "pytest", "--pyargs", "testbed.battery", "-q", "--tb=short", *options]
+        options = ["--testbed-backend", ",".join(chosen), "--testbed-matrix", str(matrix), *subject.options]
+        command = [
+            str(python),
+            "-m",
+            "pytest",
+            "--pyargs",
+            "flask_sqlalchemy_testbed.battery",
+            "-q",
+            "--tb=short",
+            *options,
+        ]
         settings = dict(setting.split("=", 1) for setting in subject.environment)
         try:
             done = subprocess.run(

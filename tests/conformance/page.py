@@ -22,8 +22,8 @@ INTRODUCTION = """\
 # The peers, side by side
 
 The common ways to bind SQLAlchemy to Flask, each set up as its own documentation does and put through the
-same [battery](../testbed/battery/__init__.py) on SQLite, PostgreSQL and MySQL. `make conformance` measures
-this again and writes this page; it fails when anything on it has changed, to the better as to the worse.
+same [battery](../flask_sqlalchemy_testbed/battery) on SQLite, PostgreSQL and MySQL. `make conformance`
+measures this again and writes this page; it fails when anything on it has changed, for better or worse.
 
 What is here is what each does *unaided*. Much of it is a default of Flask, SQLAlchemy or a driver that the
 peer leaves as it is, on purpose, and that an application may set itself; where that is so it is said. No

@@ -58,7 +58,7 @@ def check_documented(document: dict[str, Any], response: TestResponse) -> None:
 
 
 @pytest.fixture(scope="session")
-def database_schema() -> Callable[[str], None]:
+def testbed_schema() -> Callable[[str], None]:
     """Make the tables once, and not for each test."""
 
     def create(uri: str) -> None:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from flask.testing import FlaskClient
 
-    from testbed.backends import Backend
-    from testbed.databases import Database
+    from flask_sqlalchemy_testbed.backends import Backend
+    from flask_sqlalchemy_testbed.databases import Database
 
 
 class Way(Protocol):
@@ -104,8 +104,12 @@ class Gate:
 
 
 @pytest.fixture
-def way(database: Database, backend: Backend, tmp_path: Path) -> Iterator[Way]:
-    way = Gate(database.uri) if "server" in backend.capabilities else Link(database.uri, tmp_path)
+def way(testbed_database: Database, testbed_backend: Backend, tmp_path: Path) -> Iterator[Way]:
+    way = (
+        Gate(testbed_database.uri)
+        if "server" in testbed_backend.capabilities
+        else Link(testbed_database.uri, tmp_path)
+    )
     yield way
     way.shut()
 
@@ -142,7 +146,7 @@ def test_the_app_outlives_its_databases_restart(client: FlaskClient, way: Way) -
     assert client.get("/readyz").status_code == 200
 
 
-@pytest.mark.needs("server")
+@pytest.mark.testbed_needs("server")
 def test_a_server_that_restarted_between_two_requests_fails_neither(client: FlaskClient, way: Way) -> None:
     way.open()
     assert client.get("/readyz").status_code == 200
@@ -152,7 +156,7 @@ def test_a_server_that_restarted_between_two_requests_fails_neither(client: Flas
     assert client.get("/readyz").status_code == 200
 
 
-@pytest.mark.needs("server")
+@pytest.mark.testbed_needs("server")
 def test_the_503_does_not_tell_the_password(client: FlaskClient, way: Way) -> None:
     password = make_url(way.uri).password
 
@@ -167,9 +171,9 @@ BOUNDS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.needs("server")
-def test_a_server_that_is_frozen_whole_holds_no_request_for_ever(way: Gate, backend: Backend) -> None:
-    client = create_app({"DATABASE_URI": way.uri, **BOUNDS[backend.name]}).test_client()
+@pytest.mark.testbed_needs("server")
+def test_a_server_that_is_frozen_whole_holds_no_request_for_ever(way: Gate, testbed_backend: Backend) -> None:
+    client = create_app({"DATABASE_URI": way.uri, **BOUNDS[testbed_backend.name]}).test_client()
     try:
         way.open()
         assert client.get("/readyz").status_code == 200

@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
     from werkzeug.test import TestResponse
 
-    from testbed.backend import Backend
+    from flask_sqlalchemy_testbed.backends.base import Backend
 
 ORIGIN = "http://localhost"
 WITHIN = 10
 
 
 @pytest.fixture(scope="session")
-def database_schema() -> Callable[[str], None]:
+def testbed_schema() -> Callable[[str], None]:
     """Make the tables once, and not for each test."""
 
     def create(uri: str) -> None:
@@ -85,8 +85,8 @@ def recorded() -> Iterator[None]:
 
 
 @pytest.fixture
-def mounted(database_uri: str, backend: Backend, recorded: None) -> Iterator[Mounted]:  # noqa: ARG001 - it is on
-    mounted = mount(backend.name, {"DATABASE_URI": database_uri}, trials=True)
+def mounted(database_uri: str, testbed_backend: Backend, recorded: None) -> Iterator[Mounted]:  # noqa: ARG001 - it is on
+    mounted = mount(testbed_backend.name, {"DATABASE_URI": database_uri}, trials=True)
     yield mounted
     end(mounted)
 
@@ -97,8 +97,8 @@ def visitor(mounted: Mounted) -> Visitor:
 
 
 @pytest.fixture
-def visitor_without_trials(database_uri: str, backend: Backend) -> Iterator[Visitor]:
-    mounted = mount(backend.name, {"DATABASE_URI": database_uri}, trials=False)
+def visitor_without_trials(database_uri: str, testbed_backend: Backend) -> Iterator[Visitor]:
+    mounted = mount(testbed_backend.name, {"DATABASE_URI": database_uri}, trials=False)
     yield Visitor(mounted, trials=False)
     end(mounted)
 

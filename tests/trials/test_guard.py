@@ -10,7 +10,7 @@ import pytest
 from tests.trials.conftest import Reader
 
 if TYPE_CHECKING:
-    from testbed.backend import Backend
+    from flask_sqlalchemy_testbed.backends.base import Backend
     from tests.trials.conftest import Visitor
 
 
@@ -87,7 +87,7 @@ def test_another_site_cannot_read_the_state(visitor: Visitor) -> None:
     assert visitor.get("/", **link).status_code == 200
 
 
-def test_a_scenario_cannot_be_run_from_outside(visitor: Visitor, backend: Backend) -> None:
-    answer = visitor.get(f"/{backend.name}/trial/commit", **{"trials.view": "x", "Trials-View": "x"})
+def test_a_scenario_cannot_be_run_from_outside(visitor: Visitor, testbed_backend: Backend) -> None:
+    answer = visitor.get(f"/{testbed_backend.name}/trial/commit", **{"trials.view": "x", "Trials-View": "x"})
 
     assert answer.status_code == 404

@@ -11,7 +11,7 @@ from trials.history import KEPT
 from trials.scenarios import ALL
 
 if TYPE_CHECKING:
-    from testbed.backend import Backend
+    from flask_sqlalchemy_testbed.backends.base import Backend
     from tests.trials.conftest import Visitor
     from trials.mounts import Mounted
 
@@ -35,8 +35,8 @@ def test_no_password_is_on_it(visitor: Visitor, mounted: Mounted) -> None:
     assert password is None or f":{password}@" not in visitor.get("/").text
 
 
-def test_a_form_leads_to_its_timeline(visitor: Visitor, backend: Backend) -> None:
-    answer = visitor.post("/scenarios", scenario="commit", to=backend.name)
+def test_a_form_leads_to_its_timeline(visitor: Visitor, testbed_backend: Backend) -> None:
+    answer = visitor.post("/scenarios", scenario="commit", to=testbed_backend.name)
     page = visitor.get(answer.location).text
 
     assert (answer.status_code, answer.location) == (303, "/timelines/1")
@@ -94,10 +94,10 @@ def test_two_can_be_compared_on_one_axis(visitor: Visitor) -> None:
     assert visitor.get("/timelines/compare?n=1&n=9").status_code == 404
 
 
-def test_a_leak_is_told_until_it_is_let_go(visitor: Visitor, backend: Backend) -> None:
+def test_a_leak_is_told_until_it_is_let_go(visitor: Visitor, testbed_backend: Backend) -> None:
     visitor.run("leak")
     leaked = visitor.state(), visitor.get("/timelines/1").text
-    visitor.post("/leaks", to=backend.name)
+    visitor.post("/leaks", to=testbed_backend.name)
 
     assert (leaked[0]["leaked"], leaked[0]["sessions"]) == ("1 session left open on purpose", 1)
     assert "left open</span>" in leaked[1]
@@ -105,18 +105,18 @@ def test_a_leak_is_told_until_it_is_let_go(visitor: Visitor, backend: Backend) -
     assert "let go</span>" in visitor.get("/timelines/1").text
 
 
-def test_what_a_backend_cannot_have_says_why(visitor: Visitor, backend: Backend) -> None:
-    lacking = f"n/a: {backend.name} lacks server" in visitor.get("/").text
+def test_what_a_backend_cannot_have_says_why(visitor: Visitor, testbed_backend: Backend) -> None:
+    lacking = f"n/a: {testbed_backend.name} lacks server" in visitor.get("/").text
 
-    assert lacking == ("server" not in backend.capabilities)
-    assert (f"Not applicable: {backend.name} lacks server." in visitor.run("deadlock")) == lacking
+    assert lacking == ("server" not in testbed_backend.capabilities)
+    assert (f"Not applicable: {testbed_backend.name} lacks server." in visitor.run("deadlock")) == lacking
 
 
 def test_a_check_is_shown_as_it_is_written(visitor: Visitor) -> None:
     page = unescape(visitor.get("/checks/lifecycle.request-ends").text)
 
     assert "def test_request_ends(trial: Trial) -> None:" in page
-    assert "--check lifecycle.request-ends" in page
+    assert "--testbed-check lifecycle.request-ends" in page
     assert visitor.get("/checks/lifecycle.unheard-of").status_code == 404
 
 

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
-    from testbed.backend import Backend
-    from testbed.databases import Database
+    from flask_sqlalchemy_testbed.backends.base import Backend
+    from flask_sqlalchemy_testbed.databases import Database
     from trials.mounts import Mounted
     from trials.stage import Stage
 
@@ -36,14 +36,14 @@ def failures(result: Result) -> list[str]:
 
 
 @pytest.mark.parametrize("name", ENDING)
-def test_the_session_ends_as_promised(mounted: Mounted, name: str, backend: Backend) -> None:
+def test_the_session_ends_as_promised(mounted: Mounted, name: str, testbed_backend: Backend) -> None:
     result = run(ALL[name], mounted)
 
-    if ALL[name].needs <= backend.capabilities:
+    if ALL[name].needs <= testbed_backend.capabilities:
         assert (failures(result), result.outcome) == ([], Outcome.KEPT)
     else:
         assert result.outcome is Outcome.NOT_APPLICABLE
-        assert result.verdict == f"Not applicable: {backend.name} lacks server."
+        assert result.verdict == f"Not applicable: {testbed_backend.name} lacks server."
 
 
 def test_a_timeline_tells_the_life_of_the_session(mounted: Mounted) -> None:
@@ -62,11 +62,11 @@ def test_a_timeline_tells_the_life_of_the_session(mounted: Mounted) -> None:
     assert "connection returned" in told
 
 
-def test_nothing_of_a_scenario_stays_in_the_database(mounted: Mounted, database: Database) -> None:
+def test_nothing_of_a_scenario_stays_in_the_database(mounted: Mounted, testbed_database: Database) -> None:
     for name in ("commit", "duplicate-key", "nested-context"):
         run(ALL[name], mounted)
 
-    assert database.connection.rows("SELECT * FROM trial_entry") == []
+    assert testbed_database.connection.rows("SELECT * FROM trial_entry") == []
 
 
 @pytest.mark.parametrize("name", sorted(ALL))
@@ -140,10 +140,10 @@ def test_a_transaction_that_stays_open_on_the_server_is_told(mounted: Mounted) -
     assert any(words in told[-1] for words in ("1 transaction left", "1 writer left", "could not be done"))
 
 
-def test_a_database_that_is_away_is_no_broken_promise(database_uri: str, backend: Backend) -> None:
+def test_a_database_that_is_away_is_no_broken_promise(database_uri: str, testbed_backend: Backend) -> None:
     url = make_url(database_uri)
     elsewhere = url.set(database=f"{url.database}/nowhere").render_as_string(hide_password=False)
-    mounted = mount(backend.name, {"DATABASE_URI": elsewhere}, trials=True)
+    mounted = mount(testbed_backend.name, {"DATABASE_URI": elsewhere}, trials=True)
 
     result = run(ALL["commit"], mounted)
     mounted.engine.dispose()  # Nobody else's engine is live beside those of the tests to come.

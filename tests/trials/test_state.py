@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from testbed.databases import Database
+    from flask_sqlalchemy_testbed.databases import Database
     from trials.mounts import Mounted
 
 SECONDS = 60

@@ -14,18 +14,20 @@ from trials.wsgi import create_trial
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from testbed.backend import Backend
+    from flask_sqlalchemy_testbed.backends.base import Backend
     from tests.trials.conftest import Visitor
 
 
-def test_without_trials_there_are_no_scenarios(visitor_without_trials: Visitor, backend: Backend) -> None:
+def test_without_trials_there_are_no_scenarios(
+    visitor_without_trials: Visitor, testbed_backend: Backend
+) -> None:
     visitor = visitor_without_trials
     page = visitor.get("/").text
 
     assert not re.search("scenario|leak|Let it go", page, re.IGNORECASE)
     for path in ("/scenarios", "/leaks"):
         assert visitor.post(path, scenario="commit").status_code == 404
-    for path in (f"/{backend.name}/trial/commit", "/checks/lifecycle.thread"):
+    for path in (f"/{testbed_backend.name}/trial/commit", "/checks/lifecycle.thread"):
         assert visitor.get(path).status_code == 404
     assert not [rule for rule in visitor.mounted.app.url_map.iter_rules() if "trial" in rule.rule]
 

@@ -10,7 +10,7 @@ from flask import Flask, abort, jsonify, redirect, render_template, request, sen
 from jinja2 import StrictUndefined
 from werkzeug.exceptions import HTTPException
 
-from testbed.report import drawing
+from flask_sqlalchemy_testbed.timeline import drawing
 from trials import guard
 from trials.actions import everywhere, let_go, perform, reply, run
 from trials.checks import checks

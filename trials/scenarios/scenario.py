@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from testbed.backend import Backend
+    from flask_sqlalchemy_testbed.backends.base import Backend
     from trials.stage import Stage
 
 

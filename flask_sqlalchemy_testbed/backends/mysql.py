@@ -1,0 +1,250 @@
+"""MySQL, 8.4 and newer."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from flask_sqlalchemy_testbed.backends.base import NAME_PATTERN, Backend, Look, Recipe, ask, delete_one_by_one
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from flask_sqlalchemy_testbed.backends.base import Built
+    from flask_sqlalchemy_testbed.backends.connection import Connection
+
+# The server counts every write to every table, unless it was told not to, or to count so many things only.
+COUNTS = """
+    SELECT 1 WHERE NOT EXISTS (
+        SELECT 1 FROM performance_schema.setup_instruments
+        WHERE enabled = 'NO' AND name IN ('wait/io/table/sql/handler', 'transaction')
+    ) AND NOT EXISTS (
+        SELECT 1 FROM performance_schema.setup_consumers WHERE enabled = 'NO'
+          AND name IN ('global_instrumentation', 'thread_instrumentation', 'events_transactions_current')
+    ) AND EXISTS (
+        SELECT 1 FROM performance_schema.setup_objects
+        WHERE object_type = 'TABLE' AND object_schema = '%' AND object_name = '%' AND enabled = 'YES'
+    ) AND NOT EXISTS (
+        SELECT 1 FROM performance_schema.setup_objects WHERE object_type = 'TABLE' AND enabled = 'NO'
+          AND object_schema NOT IN ('mysql', 'performance_schema', 'information_schema')
+    ) AND EXISTS (
+        SELECT 1 FROM performance_schema.setup_actors WHERE host = '%' AND user = '%' AND enabled = 'YES'
+    ) AND NOT EXISTS (
+        SELECT 1 FROM performance_schema.setup_actors WHERE enabled = 'NO'
+    ) AND NOT EXISTS (
+        SELECT 1 FROM performance_schema.setup_threads WHERE enabled = 'NO' AND name LIKE 'thread/sql/%'
+          AND name IN ('thread/sql/one_connection', 'thread/sql/event_worker')
+    ) AND 3 = (
+        SELECT COUNT(*) FROM performance_schema.global_status WHERE variable_name IN (
+            'Innodb_system_rows_inserted', 'Innodb_system_rows_updated', 'Innodb_system_rows_deleted')
+    ) AND 4 = (
+        SELECT COUNT(*) FROM performance_schema.global_variables WHERE variable_value = '-1'
+          AND variable_name IN ('performance_schema_max_table_instances', 'performance_schema_max_table_handles',
+                                'performance_schema_max_index_stat', 'performance_schema_max_thread_instances')
+    )
+"""
+BUSY = """
+    CONCAT_WS(' ',
+        (SELECT GROUP_CONCAT(processlist_id SEPARATOR ' ') FROM performance_schema.threads
+         WHERE processlist_db = DATABASE() AND processlist_command <> 'Sleep' AND processlist_id <> CONNECTION_ID()),
+        (SELECT GROUP_CONCAT(processlist_id SEPARATOR ' ') FROM performance_schema.events_transactions_current e
+         STRAIGHT_JOIN performance_schema.threads t ON t.thread_id = e.thread_id
+         WHERE state = 'ACTIVE' AND processlist_db = DATABASE() AND processlist_id <> CONNECTION_ID()))
+"""
+# A definition is changed by writing to the server's own tables, whichever statement asked for it.
+OBJECTS = """
+    SELECT SUM(variable_value) FROM performance_schema.global_status WHERE variable_name IN (
+        'Innodb_system_rows_inserted', 'Innodb_system_rows_updated', 'Innodb_system_rows_deleted')
+"""
+WRITES = """
+    FROM performance_schema.table_io_waits_summary_by_table
+    WHERE object_type = 'TABLE' AND object_schema = DATABASE()
+"""
+# In an order that misses nothing: who is busy, then the rest.
+COUNTED = "GROUP_CONCAT(CONCAT(object_name, ' ', count_write) SEPARATOR '\\n')"
+LOOK = (
+    f"SET @testbed_busy = {BUSY}, @testbed_objects = ({OBJECTS})",
+    f"SELECT @testbed_busy, @testbed_objects, {COUNTED} {WRITES}",
+)
+
+
+INNODB = (
+    "SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE() AND engine = 'InnoDB'"
+)
+
+
+class MysqlWatch:
+    """Compares the server's counts of writes, those of transactions that are rolled back among them."""
+
+    def __init__(self, connection: Connection, built: Built) -> None:
+        self._connection = connection
+        self._tables = {_plain(table): table for table in (*built.empty, *built.rows)}
+        # As long as nothing is known of a table, it is taken to be written to.
+        self._known: dict[str, int] = {}
+        self._counts_rows = {name for (name,) in connection.rows(INNODB)}
+        self._objects: object = None
+        self._before: dict[str, int] = {}
+        self._now: dict[str, int] = {}
+
+    def look(self) -> Look:
+        """Where a parent's row went, rows that refer to it may have gone too, and nothing counts those."""
+        ((busy, objects, counted),) = self._connection.batch(LOOK)
+        if objects != self._objects:  # TRUNCATE, and what else empties a table at once, counts no write.
+            self._known.clear()
+        self._objects = objects
+        pairs = (line.rpartition(" ") for line in (counted or "").split("\n"))
+        self._before, self._now = self._now, {name: int(count) for name, _, count in pairs if name}
+        written = [
+            table for name, table in self._tables.items() if self._known.get(name) != self._now.get(name, 0)
+        ]
+        return Look((busy or "").split(), objects, written, ())
+
+    def empty(self, tables: Sequence[str], restart: Sequence[str]) -> None:
+        """Each row that is deleted here counts as one write; any more are others'."""
+        self._connection.batch([*(f"DELETE FROM {table}" for table in tables), *restart])  # noqa: S608
+        for name, count in zip(map(_plain, tables), self._connection.affected, strict=False):
+            # Another engine may delete all rows at once, and count none.
+            if name in self._counts_rows or not count:
+                self._known[name] = self._now.get(name, 0) + count
+
+    def accept(self, tables: Sequence[str]) -> None:
+        """What two looks counted alike was ended at the second, when nobody was busy, and before rows were read."""
+        for name in map(_plain, tables):
+            if self._before.get(name, 0) == self._now.get(name, 0):
+                self._known[name] = self._now.get(name, 0)
+
+
+def watch(connection: Connection, built: Built) -> MysqlWatch | None:
+    """None where the server does not count, or not all."""
+    return MysqlWatch(connection, built) if connection.rows(COUNTS) else None
+
+
+def _plain(table: str) -> str:
+    return table[1:-1].replace("``", "`")
+
+
+MYSQL = Backend(
+    name="mysql",
+    drivername="mysql+pymysql",
+    schemes=frozenset({"mysql"}),
+    capabilities=frozenset({"server", "bounded-reads"}),
+    recipe=Recipe(
+        folder="docker/mysql",
+        variable="MYSQL_IMAGE",
+        port=3306,
+        client="docker exec -it -e MYSQL_PWD=testbed {container} mysql -h 127.0.0.1 -u testbed {database}",
+    ),
+    login_options=MappingProxyType({"connect_timeout": 2, "read_timeout": 2}),
+    # Access denied, unknown database, host not allowed, an authentication plugin that is unknown or for which
+    # the driver lacks a package, unknown host name.
+    refusal=r"\((1044|1045|1049|1130|1251|1524|1698|2054|2059|2061),|Name or service not known|cryptography",
+    # The last lets several statements be sent at once.
+    connect_options=MappingProxyType(
+        {"connect_timeout": 5, "read_timeout": 30, "write_timeout": 30, "client_flag": 1 << 16}
+    ),
+    patience=(
+        "SET lock_wait_timeout = 3, innodb_lock_wait_timeout = 3, foreign_key_checks = 0",
+        "SET information_schema_stats_expiry = 0, group_concat_max_len = 67108864",
+        # What is read while it is locked stays as it is until the lock is given back.
+        "SET transaction_isolation = 'REPEATABLE-READ'",
+    ),
+    version="SELECT VERSION()",
+    complaint="""
+        SELECT 'its performance_schema does not record transactions: start it with performance_schema=ON'
+               ' and the consumer events_transactions_current enabled'
+        WHERE NOT EXISTS (SELECT 1 FROM performance_schema.setup_consumers
+                          WHERE name = 'events_transactions_current' AND enabled = 'YES')
+    """,
+    whereabouts="SELECT DATABASE()",
+    databases="SELECT schema_name FROM information_schema.schemata",
+    lock="SELECT GET_LOCK('{database}', 30)",
+    stale=f"""
+        SELECT schema_name FROM information_schema.schemata
+        WHERE REGEXP_LIKE(schema_name, '{NAME_PATTERN}') AND IS_FREE_LOCK(schema_name)
+          AND schema_name NOT IN (SELECT table_schema FROM information_schema.tables
+                                  WHERE table_name = 'testbed_kept')
+    """,  # noqa: S608
+    create=("CREATE DATABASE {database} CHARACTER SET utf8mb4",),
+    keep=("CREATE TABLE IF NOT EXISTS testbed_kept (why TEXT)",),
+    drop=("DROP DATABASE IF EXISTS {database}",),
+    objects="""
+        SELECT CONCAT(IF(table_type = 'VIEW', 'VIEW ', 'TABLE '), table_name),
+               CONCAT_WS(' ', '', engine, table_collation),
+               CONCAT('DROP ', IF(table_type = 'VIEW', 'VIEW', 'TABLE'),
+                      ' IF EXISTS `', REPLACE(table_name, '`', '``'), '`'),
+               IF(table_type = 'BASE TABLE', CONCAT('`', REPLACE(table_name, '`', '``'), '`'), NULL)
+        FROM information_schema.tables WHERE table_schema = DATABASE()
+        UNION ALL
+        SELECT CONCAT('column ', table_name, ' ', column_name),
+               CONCAT_WS(' ', ordinal_position, column_type, is_nullable, extra, collation_name,
+                         column_default, generation_expression), NULL, NULL
+        FROM information_schema.columns WHERE table_schema = DATABASE()
+        UNION ALL
+        SELECT CONCAT('index ', table_name, ' ', index_name, ' ', seq_in_index),
+               CONCAT_WS(' ', column_name, expression, sub_part, collation, non_unique, index_type),
+               NULL, NULL
+        FROM information_schema.statistics WHERE table_schema = DATABASE()
+        UNION ALL
+        SELECT CONCAT('constraint ', table_name, ' ', constraint_name),
+               CONCAT_WS(' ', constraint_type, enforced), NULL, NULL
+        FROM information_schema.table_constraints WHERE table_schema = DATABASE()
+        UNION ALL
+        SELECT CONCAT('trigger ', trigger_name), action_statement,
+               CONCAT('DROP TRIGGER IF EXISTS `', trigger_name, '`'), NULL
+        FROM information_schema.triggers WHERE trigger_schema = DATABASE()
+        UNION ALL
+        SELECT CONCAT(routine_type, ' ', routine_name), routine_definition,
+               CONCAT('DROP ', routine_type, ' IF EXISTS `', routine_name, '`'), NULL
+        FROM information_schema.routines WHERE routine_schema = DATABASE()
+        UNION ALL
+        SELECT CONCAT('event ', event_name), event_definition,
+               CONCAT('DROP EVENT IF EXISTS `', event_name, '`'), NULL
+        FROM information_schema.events WHERE event_schema = DATABASE()
+    """,
+    watch=watch,
+    empty=delete_one_by_one("BEGIN"),
+    identities="",  # Resetting AUTO_INCREMENT costs 2 ms a table.
+    restart="""
+        SELECT CONCAT('ALTER TABLE `', REPLACE(table_name, '`', '``'), '` AUTO_INCREMENT = 1')
+        FROM information_schema.tables WHERE table_schema = DATABASE() AND auto_increment > 1
+    """,
+    # Not information_schema.innodb_trx, which is refreshed only every 100 ms.
+    transactions=ask("""
+        SELECT processlist_id,
+               CONCAT(processlist_command, ', open for ', COALESCE(ROUND(e.timer_wait / 1e9), 0),
+                      ' ms; last statement: ', COALESCE(LEFT(s.sql_text, 300), 'unknown'))
+        FROM performance_schema.events_transactions_current e
+        JOIN performance_schema.threads t ON t.thread_id = e.thread_id
+        LEFT JOIN performance_schema.events_statements_current s
+               ON s.thread_id = e.thread_id AND s.nesting_event_level = 0
+        WHERE e.state = 'ACTIVE' AND processlist_db = DATABASE() AND processlist_id <> CONNECTION_ID()
+    """),
+    sessions="SELECT processlist_id FROM performance_schema.threads"
+    " WHERE processlist_db = '{database}' AND processlist_id <> CONNECTION_ID()",
+    terminate="KILL {session}",
+    settings="""
+        SELECT variable_name, variable_value
+        FROM performance_schema.global_variables JOIN performance_schema.variables_info USING (variable_name)
+        WHERE variable_source NOT IN ('COMPILED', 'DYNAMIC') OR variable_name IN (
+            'character_set_server', 'collation_server', 'innodb_flush_log_at_trx_commit',
+            'innodb_lock_wait_timeout', 'max_connections', 'sql_mode', 'time_zone', 'transaction_isolation',
+            'wait_timeout')
+        ORDER BY variable_name
+    """,
+    activity="""
+        SELECT CONCAT('session ', processlist_id, ': ', processlist_command, ' for ', COALESCE(processlist_time, 0), ' s, ',
+               COALESCE(processlist_state, 'no state'), ', locks [',
+               COALESCE((SELECT GROUP_CONCAT(CONCAT_WS(' ', IF(lock_status = 'GRANTED', 'has', 'WANTS'), lock_mode, lock_type,
+                                                       object_name, lock_data) SEPARATOR ', ')
+                         FROM performance_schema.data_locks l WHERE l.thread_id = t.thread_id), ''),
+               COALESCE((SELECT CONCAT('; metadata: ', GROUP_CONCAT(CONCAT_WS(' ', IF(lock_status = 'GRANTED', 'has', 'WANTS'),
+                                                                   lock_type, object_name) SEPARATOR ', '))
+                         FROM performance_schema.metadata_locks m
+                         WHERE m.owner_thread_id = t.thread_id AND object_type = 'TABLE' AND object_schema = DATABASE()), ''),
+               ']; last statement: ', COALESCE((SELECT LEFT(sql_text, 300) FROM performance_schema.events_statements_current s
+                                                WHERE s.thread_id = t.thread_id AND nesting_event_level = 0), 'unknown'))
+        FROM performance_schema.threads t
+        WHERE processlist_db = DATABASE() AND processlist_id <> CONNECTION_ID()
+        ORDER BY processlist_id
+    """,
+)

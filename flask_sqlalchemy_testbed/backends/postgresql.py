@@ -1,0 +1,275 @@
+"""PostgreSQL, 14 and newer."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from flask_sqlalchemy_testbed.backends.base import NAME_PATTERN, Backend, Look, Recipe, ask, quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from flask_sqlalchemy_testbed.backends.base import Built
+    from flask_sqlalchemy_testbed.backends.connection import Connection
+
+
+def delete_all_at_once(tables: Sequence[str]) -> Sequence[str]:
+    """Foreign keys are checked when a statement ends: one may empty tables in any order, circles included."""
+    deletes = ", ".join(f"_{number} AS (DELETE FROM {table})" for number, table in enumerate(tables))  # noqa: S608
+    return [f"WITH {deletes} SELECT 1"]
+
+
+# Every change of a definition writes new rows, which have a newer transaction (xmin) than all that were there
+# before: the number of rows and the sum of these are the same again only if none was written or removed. The
+# server's own objects have lower numbers. A default that changes has its column's row written too.
+CATALOGUES = {
+    "pg_class": "oid",
+    "pg_attribute": "attnum > 0 AND attrelid",
+    "pg_constraint": "oid",
+    "pg_index": "indexrelid",
+    "pg_trigger": "oid",
+    "pg_rewrite": "oid",
+    "pg_sequence": "seqrelid",
+    "pg_type": "oid",
+    "pg_enum": "oid",
+    "pg_proc": "oid",
+    "pg_namespace": "oid",
+    "pg_policy": "oid",
+    "pg_extension": "16384 + oid::bigint",  # one that was there from the start may be dropped
+}
+OBJECTS = ", ".join(
+    f"(SELECT count(*) || ' ' || coalesce(sum(xmin::text::bigint), 0) FROM {catalogue} WHERE {number} >= 16384)"  # noqa: S608
+    for catalogue, number in CATALOGUES.items()
+)
+# Asked first, in a statement of its own: what they have ended by then, the next statement sees.
+BUSY = """
+    SELECT set_config('testbed.busy', (SELECT coalesce(string_agg(pid::text, ' '), '') FROM pg_stat_activity
+        WHERE datname = current_database() AND pid <> pg_backend_pid() AND xact_start IS NOT NULL
+          AND backend_type = 'client backend'), false)
+"""
+LOOK = ("EXECUTE testbed_busy", "EXECUTE testbed_look")
+# Emptied so often, a table is rid of what was deleted: until then every look has to pass it.
+EMPTIED_BEFORE_VACUUM = 200
+
+
+class PostgresqlWatch:
+    """Looks with statements that are planned once: to plan for a hundred tables takes longer than all else."""
+
+    def __init__(self, connection: Connection, built: Built) -> None:
+        self._connection = connection
+        self._emptied = dict.fromkeys(built.empty, 0)
+        self._tables = [*built.empty, *built.rows]
+        self._restart = {name: _restart(connection, name) for name in built.identities}
+        self._known = [*self._tables, *self._restart.values()]
+        written = [
+            *(f"EXISTS (SELECT FROM {table})" for table in built.empty),
+            *(f"NOT EXISTS ({_same_rows(connection, table)})" for table in built.rows),
+        ]
+        questions = [f"SELECT {number}, NULL WHERE {question}" for number, question in enumerate(written)]
+        questions += _moved(connection, list(self._restart), len(written))
+        first = f"SELECT -1, concat_ws(', ', current_setting('testbed.busy'), {OBJECTS})"
+        self._plans = (
+            f"PREPARE testbed_busy AS {BUSY}",
+            f"PREPARE testbed_look AS {' UNION ALL '.join([first, *questions])}",
+        )
+        self._planned_on = 0
+
+    def look(self) -> Look:
+        """The plans belong to the connection that made them."""
+        if self._planned_on != self._connection.opened:
+            self._connection.run(["SELECT 1", "DEALLOCATE ALL", *self._plans])
+            self._planned_on = self._connection.opened
+        (_, told), *found = self._connection.batch(LOOK)
+        busy, _, objects = told.partition(", ")
+        numbers = [number for number, _ in found]
+        split = len(self._tables)
+        written = [self._known[number] for number in numbers if number < split]
+        return Look(
+            busy.split(), objects, written, [self._known[number] for number in numbers if number >= split]
+        )
+
+    def empty(self, tables: Sequence[str], restart: Sequence[str]) -> None:
+        """Rows that are gone are in nobody's way for a while."""
+        self._connection.batch([*(delete_all_at_once(tables) if tables else ()), *restart])
+        for table in tables:
+            self._emptied[table] += 1
+            if self._emptied[table] % EMPTIED_BEFORE_VACUUM == 0:
+                self._connection.rows(f"VACUUM {table}")
+
+    def accept(self, tables: Sequence[str]) -> None:
+        """A row that was written again is another row."""
+
+
+def _same_rows(connection: Connection, table: str) -> str:
+    """Answers a row for as long as no row was written: those would have a newer transaction, as above."""
+    ((count, newest),) = connection.rows(f"SELECT count(*), sum(xmin::text::bigint) FROM {table}")  # noqa: S608
+    return f"SELECT FROM {table} HAVING count(*) = {count} AND sum(xmin::text::bigint) = {newest}"
+
+
+def _state(connection: Connection, sequence: str) -> tuple[int, bool]:
+    ((last, called),) = connection.rows(f"SELECT last_value, is_called FROM {sequence}")  # noqa: S608
+    return last, called
+
+
+def _restart(connection: Connection, sequence: str) -> str:
+    last, called = _state(connection, sequence)
+    return f"SELECT setval({quoted(sequence)}, {last}, {called})"
+
+
+def _moved(connection: Connection, sequences: Sequence[str], start: int) -> list[str]:
+    """Questions for the numbers, from `start` on, of the sequences that do not stand where they stand now."""
+    states = [(*known, *_state(connection, known[1])) for known in enumerate(sequences, start)]
+    if not states:
+        return []
+    if connection.rows("SELECT 1 WHERE to_regproc('pg_get_sequence_data') IS NULL"):  # It came with 18.
+        return [
+            f"SELECT {number}, NULL FROM {name} WHERE (last_value, is_called) <> ({last}, {called})"  # noqa: S608
+            for number, name, last, called in states
+        ]
+    values = ", ".join(
+        f"({number}, {quoted(name)}::regclass, {last}, {called})" for number, name, last, called in states
+    )
+    stood = f"(VALUES {values}) AS stood (number, sequence, last, called)"
+    stand = "pg_get_sequence_data(sequence) AS stand"
+    return [
+        f"SELECT number, NULL FROM {stood}, {stand} WHERE (stand.last_value, is_called) <> (last, called)"  # noqa: S608
+    ]
+
+
+POSTGRESQL = Backend(
+    name="postgresql",
+    drivername="postgresql+psycopg2",
+    schemes=frozenset({"postgresql", "postgres"}),
+    capabilities=frozenset({"server", "restarts-identities"}),
+    recipe=Recipe(
+        folder="docker/postgresql",
+        variable="POSTGRESQL_IMAGE",
+        port=5432,
+        client="docker exec -it -e PGPASSWORD=testbed {container} psql -h 127.0.0.1 -U testbed {database}",
+    ),
+    login_options=MappingProxyType({"connect_timeout": 2}),
+    refusal=r"authentication failed|no password supplied|no pg_hba\.conf entry|does not exist"
+    r"|could not translate host name|permission denied for database|invalid (port|connection option)",
+    connect_options=MappingProxyType({"connect_timeout": 5}),
+    patience=(
+        "SET lock_timeout = '3s'",
+        "SET statement_timeout = '30s'",
+        "SET client_min_messages = 'error'",
+    ),
+    version="SELECT current_setting('server_version')",
+    complaint="SELECT 'the role may not make databases: ALTER ROLE ' || quote_ident(rolname) || ' CREATEDB'"
+    " FROM pg_roles WHERE rolname = current_user AND NOT rolcreatedb AND NOT rolsuper",
+    whereabouts="SELECT current_database()",
+    databases="SELECT datname FROM pg_database",
+    lock="SELECT pg_advisory_lock(hashtextextended('{database}', 0))",
+    # An advisory lock belongs to the database that its holder is logged in to, but it can be seen from any.
+    stale=f"""
+        SELECT datname FROM pg_database
+        WHERE datname ~ '{NAME_PATTERN}' AND datdba = current_user::regrole
+          AND shobj_description(oid, 'pg_database') IS DISTINCT FROM 'kept'
+          AND hashtextextended(datname, 0) NOT IN (
+              SELECT classid::bigint << 32 | objid::bigint FROM pg_locks WHERE locktype = 'advisory')
+    """,  # noqa: S608
+    create=("CREATE DATABASE {database} TEMPLATE template0 ENCODING 'UTF8'",),
+    keep=("COMMENT ON DATABASE {database} IS 'kept'",),
+    drop=("DROP DATABASE IF EXISTS {database} WITH (FORCE)",),
+    # Row versions (xmin) stand for definitions: every ALTER writes new rows into the catalogue.
+    objects="""
+        WITH spaces AS (
+            SELECT oid, nspname FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'
+        ), of_extensions AS (
+            SELECT classid, objid FROM pg_depend WHERE deptype = 'e'
+        ), relations AS (
+            SELECT c.oid, relkind IN ('r', 'p') AS is_table, NOT relispartition AS is_whole,
+                   format('%I.%I', nspname, relname) AS name,
+                   concat_ws(' ', c.oid, relrowsecurity, relpersistence, reloptions) AS definition,
+                   CASE relkind WHEN 'v' THEN 'VIEW' WHEN 'm' THEN 'MATERIALIZED VIEW' WHEN 'c' THEN 'TYPE'
+                       WHEN 'S' THEN 'SEQUENCE' WHEN 'f' THEN 'FOREIGN TABLE' ELSE 'TABLE' END AS kind
+            FROM pg_class c JOIN spaces s ON s.oid = relnamespace
+            WHERE relkind IN ('r', 'p', 'v', 'm', 'S', 'f', 'c')
+              AND ('pg_class'::regclass, c.oid) NOT IN (SELECT classid, objid FROM of_extensions)
+        )
+        SELECT kind || ' ' || name, definition, format('DROP %s IF EXISTS %s CASCADE', kind, name),
+               CASE WHEN is_table AND is_whole THEN name END
+        FROM relations
+        UNION ALL
+        SELECT 'columns ' || name, string_agg(concat_ws(' ', attnum, a.xmin), ' ' ORDER BY attnum), NULL, NULL
+        FROM relations r JOIN pg_attribute a ON attrelid = r.oid AND attnum > 0 WHERE is_table GROUP BY name
+        UNION ALL
+        SELECT 'default ' || name || ' ' || adnum, concat_ws(' ', d.oid, d.xmin), NULL, NULL
+        FROM relations r JOIN pg_attrdef d ON adrelid = r.oid
+        UNION ALL
+        SELECT 'constraint ' || name || ' ' || conname, concat_ws(' ', k.oid, k.xmin), NULL, NULL
+        FROM relations r JOIN pg_constraint k ON conrelid = r.oid
+        UNION ALL
+        SELECT 'index ' || indexrelid::regclass, concat_ws(' ', indexrelid, i.xmin), NULL, NULL
+        FROM relations r JOIN pg_index i ON indrelid = r.oid
+        UNION ALL
+        SELECT 'trigger ' || name || ' ' || tgname, concat_ws(' ', t.oid, t.xmin), NULL, NULL
+        FROM relations r JOIN pg_trigger t ON tgrelid = r.oid AND NOT tgisinternal
+        UNION ALL
+        SELECT 'rule ' || name || ' ' || rulename, concat_ws(' ', w.oid, w.xmin), NULL, NULL
+        FROM relations r JOIN pg_rewrite w ON ev_class = r.oid AND rulename <> '_RETURN'
+        UNION ALL
+        SELECT 'policy ' || name || ' ' || polname, concat_ws(' ', l.oid, l.xmin), NULL, NULL
+        FROM relations r JOIN pg_policy l ON polrelid = r.oid
+        UNION ALL
+        SELECT 'numbers of ' || seqrelid::regclass, s.xmin::text, NULL, NULL FROM pg_sequence s
+        UNION ALL
+        SELECT 'type ' || t.oid::regtype, concat_ws(' ', t.oid, t.xmin, labels),
+               format('DROP TYPE IF EXISTS %s CASCADE', t.oid::regtype), NULL
+        FROM pg_type t JOIN spaces s ON s.oid = typnamespace
+        LEFT JOIN (SELECT enumtypid, string_agg(concat_ws(' ', oid, xmin), ' ' ORDER BY oid) AS labels
+                   FROM pg_enum GROUP BY enumtypid) e ON enumtypid = t.oid
+        WHERE typtype IN ('e', 'd', 'r')
+        UNION ALL
+        SELECT 'routine ' || p.oid::regprocedure, concat_ws(' ', p.oid, p.xmin),
+               format('DROP ROUTINE IF EXISTS %s CASCADE', p.oid::regprocedure), NULL
+        FROM pg_proc p JOIN spaces s ON s.oid = pronamespace
+        WHERE ('pg_proc'::regclass, p.oid) NOT IN (SELECT classid, objid FROM of_extensions)
+        UNION ALL
+        SELECT 'schema ' || nspname, oid::text, format('DROP SCHEMA IF EXISTS %I CASCADE', nspname), NULL
+        FROM spaces
+        UNION ALL
+        SELECT 'extension ' || extname, extversion,
+               format('DROP EXTENSION IF EXISTS %I CASCADE', extname), NULL
+        FROM pg_extension
+    """,
+    watch=PostgresqlWatch,
+    empty=delete_all_at_once,
+    identities="""
+        SELECT seqrelid::regclass::text,
+               format('SELECT setval(%L, %s, %L)', seqrelid::regclass, coalesce(last, seqstart),
+                      last IS NOT NULL)
+        FROM pg_sequence, LATERAL (SELECT pg_sequence_last_value(seqrelid) AS last) l
+    """,
+    restart="",
+    transactions=ask("""
+        SELECT pid, format('%s for %s ms; last statement: %s', state,
+                           round(extract(epoch FROM clock_timestamp() - xact_start) * 1000), left(query, 300))
+        FROM pg_stat_activity
+        WHERE datname = current_database() AND pid <> pg_backend_pid() AND xact_start IS NOT NULL
+          AND backend_type = 'client backend'
+    """),
+    sessions="SELECT pid FROM pg_stat_activity WHERE datname = '{database}' AND pid <> pg_backend_pid()"
+    " AND backend_type = 'client backend'",
+    terminate="SELECT pg_terminate_backend({session})",
+    settings="""
+        SELECT name, current_setting(name) FROM pg_settings
+        WHERE source IN ('configuration file', 'command line', 'environment variable', 'global') OR name IN (
+            'default_transaction_isolation', 'fsync', 'idle_in_transaction_session_timeout', 'max_connections',
+            'server_encoding', 'synchronous_commit', 'TimeZone')
+        ORDER BY lower(name)
+    """,
+    activity="""
+        SELECT format('session %s: %s for %s ms, waits for %s, blocked by {%s}, locks [%s]; last statement: %s', pid, state,
+               round(extract(epoch FROM clock_timestamp() - state_change) * 1000),
+               coalesce(wait_event_type || ' ' || wait_event, 'nothing'), array_to_string(pg_blocking_pids(pid), ', '),
+               (SELECT string_agg(concat_ws(' ', CASE WHEN granted THEN 'has' ELSE 'WANTS' END, mode, locktype, relation::regclass), ', ')
+                FROM pg_locks l WHERE l.pid = a.pid AND locktype <> 'virtualxid'), left(query, 300))
+        FROM pg_stat_activity a
+        WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
+        ORDER BY pid
+    """,
+)

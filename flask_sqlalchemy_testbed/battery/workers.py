@@ -1,0 +1,86 @@
+"""The subject under a real gunicorn: one process that makes it, four that are forked from it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPConnection, HTTPException
+from typing import TYPE_CHECKING, Any
+
+from flask_sqlalchemy_testbed.battery import served
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from flask_sqlalchemy_testbed.subject.subject import Subject
+
+SERVED = "flask_sqlalchemy_testbed.battery.served:serve()"
+WORKERS = 4
+AT_ONCE = 8
+# A worker that waits for an answer on another's connection may wait for ever.
+ANSWER_WITHIN = 5.0
+# The first that answers has had to start first, on a machine that may be busy.
+FIRST_WITHIN = 15.0
+ALL_WITHIN = 20.0
+
+
+class Workers:
+    """Asks the workers who they are, over TCP."""
+
+    def __init__(self, address: tuple[str, int]) -> None:
+        self._address = address
+
+    def ask(self, within: float = ANSWER_WITHIN) -> dict[str, Any]:
+        """What one of them answers; `error` when it does not answer well."""
+        connection = HTTPConnection(*self._address, timeout=within)
+        with contextlib.closing(connection):
+            try:
+                connection.request("GET", "/testbed/who")
+                answer = connection.getresponse()
+                body = answer.read()
+            except (OSError, HTTPException) as error:
+                return {"error": repr(error)}
+        return json.loads(body) if answer.status == 200 else {"error": answer.status}  # noqa: PLR2004
+
+    def answers(self, at_least: int) -> list[dict[str, Any]]:
+        """So many answers at least, asked for several at a time, and more until each worker has given one."""
+        deadline = time.monotonic() + ALL_WITHIN
+        found = [self.ask(FIRST_WITHIN)]
+        with ThreadPoolExecutor(AT_ONCE) as threads:
+            while len(found) < at_least or len({answer.get("process") for answer in found}) < WORKERS:
+                found += threads.map(lambda _: self.ask(), range(AT_ONCE))
+                if any("error" in answer for answer in found) or time.monotonic() > deadline:
+                    break
+        return found
+
+
+@contextlib.contextmanager
+def workers(subject: Subject, uri: str, whoami: str, log: Path) -> Iterator[Workers]:
+    """Start gunicorn and end it with all its workers; what it says is written to `log`."""
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as listener, log.open("wb") as output:
+        # Who comes before the workers do waits in the socket's queue.
+        command = ["gunicorn", "--preload", "--workers", str(WORKERS), "--no-control-socket"]
+        process = subprocess.Popen(
+            [sys.executable, "-m", *command, "--bind", f"fd://{listener.fileno()}", SERVED],
+            env={**os.environ, **served.environment(subject, uri, whoami)},
+            pass_fds=[listener.fileno()],
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        address = listener.getsockname()
+        listener.close()
+        try:
+            yield Workers(address)
+        finally:
+            # Its workers too, which may hang; it cannot have ended, or its group might be another's.
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait(ANSWER_WITHIN)

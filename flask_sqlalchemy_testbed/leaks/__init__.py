@@ -1,0 +1,1 @@
+"""Detection of connections, sessions and transactions that a test left open."""

@@ -1,0 +1,132 @@
+"""The options, as data: pytest and the commands read the same table.
+
+In pytest each is `--testbed-NAME` and, where it has a default, the configuration key `testbed_NAME`. The
+commands take those of the battery by their short names.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One option of the command line."""
+
+    name: str
+    help: str
+    metavar: str = ""
+    """Empty for a flag."""
+    repeatable: bool = False
+    default: str | bool | tuple[str, ...] | None = None
+    """The default of the configuration key; None where there is no such key."""
+    own_tests: bool = False
+    """It concerns the user's own tests alone, so the commands do not take it."""
+
+    @property
+    def key(self) -> str:
+        """The name in pytest's configuration file."""
+        return f"testbed_{self.name.replace('-', '_')}"
+
+    @property
+    def flag(self) -> str:
+        """The name on pytest's command line."""
+        return f"--testbed-{self.name}"
+
+
+_ALL = (
+    Option(
+        "backend",
+        "run on this backend; repeatable, or several with commas between",
+        "NAME",
+        repeatable=True,
+        default=("sqlite",),
+    ),
+    Option(
+        "app",
+        "the app that the battery tries: a factory, an app, a module or a file with one"
+        " (default: the app that flask finds here)",
+        "MODULE:FACTORY",
+        default="",
+    ),
+    Option(
+        "session",
+        "the session of the app, such as app.database:db_session, or a callable that returns it"
+        " (default: the session of an extension, or the only scoped_session)",
+        "MODULE:ATTRIBUTE",
+        default="",
+    ),
+    Option(
+        "uri-key",
+        "the configuration key that holds the URI, such as SQLALCHEMY_ENGINES.default",
+        "KEY",
+        default="",
+    ),
+    Option("uri-env", "the environment variable from which the app reads the URI", "NAME", default=""),
+    Option(
+        "driver",
+        "have the app use this driver, such as postgresql=psycopg; repeatable",
+        "BACKEND=DRIVER",
+        repeatable=True,
+        default=(),
+    ),
+    Option("start-timeout", "fail when making the app takes longer (default: 30)", "SECONDS", default="30"),
+    Option("check", "run only this check of the battery; repeatable", "ID", repeatable=True),
+    Option("check-timeout", "fail a check that takes longer (default: 30)", "SECONDS", default="30"),
+    Option("promises", "also check the promises of this project's own binding", default=False),
+    Option(
+        "baseline",
+        "fail only on checks that are not listed in this file; the first run writes it",
+        "FILE",
+        default="",
+    ),
+    Option("matrix", "write the outcome of each check on each backend there, as JSON", "FILE"),
+    Option("report", "write a report there, with the evidence for each check", "DIR"),
+    Option(
+        "keep-failed",
+        "stop at the first failure, leave its server and its rows, and print how to connect",
+    ),
+    Option(
+        "keep-servers",
+        "leave throwaway servers for the next run that needs the same;"
+        " `python -m flask_sqlalchemy_testbed.servers remove` removes them",
+    ),
+    Option(
+        "metadata",
+        "create the tables of this metadata before each of your own tests",
+        "MODULE:ATTRIBUTE",
+        default="",
+        own_tests=True,
+    ),
+    Option(
+        "schema-command",
+        "create the tables for your own tests with this command, such as 'flask db upgrade';"
+        " the URI is in the environment variable of --testbed-uri-env",
+        "COMMAND",
+        default="",
+        own_tests=True,
+    ),
+)
+OPTIONS: Mapping[str, Option] = MappingProxyType({option.name: option for option in _ALL})
+
+_prefix = "--testbed-"
+
+
+def flag(name: str) -> str:
+    """Return an option as the user has to write it, for messages: prefixed in pytest, short in the commands.
+
+    Args:
+        name: a key of `OPTIONS`.
+    """
+    return f"{_prefix}{OPTIONS[name].name}"
+
+
+def use_short_flags() -> None:
+    """Have `flag` return short names from now on, in this process: a command is running."""
+    global _prefix  # noqa: PLW0603 - of the process
+    _prefix = "--"

@@ -1,0 +1,1 @@
+"""The pytest plugin: all hooks, options and fixtures."""

@@ -1,0 +1,92 @@
+"""The options and configuration keys of the plugin: registered and read here alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from flask_sqlalchemy_testbed.options import OPTIONS, Option
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SERVER_TIMEOUT = "testbed_server_timeout"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Register each option of the table, and the keys that only a configuration file has."""
+    group = parser.getgroup("testbed", "Flask + SQLAlchemy testbed")
+    for option in OPTIONS.values():
+        _add(group, option)
+        if isinstance(option.default, bool):
+            parser.addini(option.key, option.help, type="bool", default=option.default)
+        elif isinstance(option.default, tuple):
+            parser.addini(option.key, option.help, type="args", default=list(option.default))
+        elif option.default is not None:
+            parser.addini(option.key, option.help, default=option.default)
+    parser.addini(SERVER_TIMEOUT, "seconds for a server to get ready", default="60")
+
+
+def given(config: pytest.Config, name: str) -> Any:
+    """Return the value of an option on the command line; None or False where it was not given."""
+    return config.getoption(OPTIONS[name].key)
+
+
+def setting(config: pytest.Config, name: str) -> Any:
+    """Return the value of an option on the command line, else in the configuration file."""
+    option = OPTIONS[name]
+    value = config.getoption(option.key)
+    return value or (config.getini(option.key) if option.default is not None else value)
+
+
+def seconds(config: pytest.Config, name: str) -> float:
+    """Return the value of an option that is a number of seconds.
+
+    Raises:
+        pytest.UsageError: it is no number.
+    """
+    return _number(OPTIONS[name].key, setting(config, name))
+
+
+def server_timeout(config: pytest.Config) -> float:
+    """Return the seconds that a server may take to get ready.
+
+    Raises:
+        pytest.UsageError: the key holds no number.
+    """
+    return _number(SERVER_TIMEOUT, config.getini(SERVER_TIMEOUT))
+
+
+def words(values: Mapping[str, Any]) -> list[str]:
+    """Return options as words of pytest's command line.
+
+    Args:
+        values: by the names of options; an empty value is left out.
+    """
+    found: list[str] = []
+    for name, value in values.items():
+        flag = OPTIONS[name].flag
+        if value is True:
+            found.append(flag)
+        elif isinstance(value, (list, tuple)):
+            found += [word for one in value for word in (flag, str(one))]
+        elif value:
+            found += [flag, str(value)]
+    return found
+
+
+def _add(group: pytest.OptionGroup, option: Option) -> None:
+    if not option.metavar:
+        group.addoption(option.flag, action="store_true", help=option.help)
+    else:
+        action = "append" if option.repeatable else "store"
+        group.addoption(option.flag, action=action, metavar=option.metavar, help=option.help)
+
+
+def _number(key: str, text: Any) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        message = f"{key} is a number of seconds, not {text!r}."
+        raise pytest.UsageError(message) from None

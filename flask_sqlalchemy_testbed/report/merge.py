@@ -1,0 +1,57 @@
+"""Several reports as one: those of CI's jobs, each of which knows some backends only."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from flask_sqlalchemy_testbed.report.results import order
+
+if TYPE_CHECKING:
+    from flask_sqlalchemy_testbed.report.matrix import CheckRow, Report
+
+
+def merge(reports: dict[str, Report]) -> Report:
+    """One report with the columns of all; `reports` are called by their jobs.
+
+    A column is called by its backend, with the version where there are several, and with the job where that
+    is not enough either.
+    """
+    names = _names(reports)
+    merged: Report = {"subject": {}, "software": {}, "servers": {}, "checks": [], "evidence": {}}
+    rows: dict[str, CheckRow] = {}
+    for job, report in reports.items():
+        merged["subject"] |= report["subject"]
+        for package, version in report["software"].items():
+            known = merged["software"].get(package, "").split(", ")
+            merged["software"][package] = ", ".join(sorted({*known, version} - {""}))
+        for column, facts in report["servers"].items():
+            merged["servers"][names[job, column]] = facts
+        for row in report["checks"]:
+            into = rows.setdefault(row["id"], {**row, "results": {}, "reasons": {}})
+            into["results"] |= {names[job, column]: outcome for column, outcome in row["results"].items()}
+            into["reasons"] |= {names[job, column]: reason for column, reason in row["reasons"].items()}
+        for check, columns in report.get("evidence", {}).items():
+            found = {names[job, column]: attempts for column, attempts in columns.items()}
+            merged["evidence"].setdefault(check, {}).update(found)
+    merged["made"] = max(report.get("made", "") for report in reports.values())
+    merged["checks"] = sorted(rows.values(), key=order)
+    return merged
+
+
+def _names(reports: dict[str, Report]) -> dict[tuple[str, str], str]:
+    """What the column of a job is called in the merged report."""
+    keys = [(job, column) for job, report in reports.items() for column in report["servers"]]
+    facts = {(job, column): reports[job]["servers"][column] for job, column in keys}
+    plain = {key: facts[key]["backend"] for key in keys}
+    versioned = {key: f"{facts[key]['backend']} {facts[key]['version'].split()[0]}" for key in keys}
+    backends, versions = Counter(plain.values()), Counter(versioned.values())
+    names = {}
+    for key in keys:
+        if backends[plain[key]] == 1:
+            names[key] = plain[key]
+        elif versions[versioned[key]] == 1:
+            names[key] = versioned[key]
+        else:
+            names[key] = f"{versioned[key]} ({key[0]})"
+    return names

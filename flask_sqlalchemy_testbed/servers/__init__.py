@@ -1,0 +1,1 @@
+"""Database servers: given by the environment, or started in throwaway containers."""

@@ -1,0 +1,62 @@
+"""Run a script of this Python that may connect to databases of the run only.
+
+Use: python -m flask_sqlalchemy_testbed.subject.guarded_command flask db upgrade
+
+A command that is no script of this Python runs unguarded.
+"""
+
+from __future__ import annotations
+
+import os
+import runpy
+import sys
+from importlib.metadata import entry_points
+from pathlib import Path
+
+from flask_sqlalchemy_testbed.subject.guard import only_databases_of_the_run
+
+
+def main() -> None:
+    """In this process, which is given up to the command."""
+    command = sys.argv[1:]
+    if command and Path(command[0]).name in {"python", "python3"} and len(command) > 1:
+        command = command[1:]
+        run = _module if command[0] == "-m" else _file
+    elif command and entry_points(group="console_scripts", name=command[0]):
+        run = _script
+    else:
+        run = _replace
+    sys.argv = command
+    # As for a script of one's own: what is here can be imported.
+    sys.path.insert(0, str(Path.cwd()))
+    with only_databases_of_the_run() as refused:
+        try:
+            run()
+        finally:
+            if refused:  # Whatever the command made of it.
+                sys.exit(f"{refused[0]} is no database of this run; nothing was sent.")
+
+
+def _module() -> None:
+    sys.argv = sys.argv[1:]
+    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+
+
+def _file() -> None:
+    runpy.run_path(sys.argv[0], run_name="__main__")
+
+
+def _script() -> None:
+    (script, *_) = entry_points(group="console_scripts", name=sys.argv[0])
+    sys.exit(script.load()())
+
+
+def _replace() -> None:
+    try:
+        os.execvp(sys.argv[0], sys.argv)  # noqa: S606 - the command is the user's
+    except OSError as error:
+        sys.exit(f"{sys.argv[0]} cannot be run: {error.strerror}.")
+
+
+if __name__ == "__main__":
+    main()

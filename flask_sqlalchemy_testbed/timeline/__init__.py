@@ -1,0 +1,1 @@
+"""Events of contexts, sessions and connections, and their pictures."""

@@ -1,0 +1,44 @@
+"""Directories with tests of their own, to be run on the servers of this run or on others."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from flask_sqlalchemy_testbed.plugin import state
+from flask_sqlalchemy_testbed.servers.given import variable
+from flask_sqlalchemy_testbed.servers.network import expected_capabilities
+from tests.harness.projects import Project
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """A directory for tests that need no server."""
+    (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = --strict-markers\nfilterwarnings = error\n")
+    return Project(tmp_path)
+
+
+@pytest.fixture
+def project_here(project: Project, pytestconfig: pytest.Config) -> Project:
+    """Its tests run on all backends of this run, on the same servers: given to it by their URIs."""
+    return with_servers_of_this_run(project, pytestconfig)
+
+
+def with_servers_of_this_run(project: Project, config: pytest.Config) -> Project:
+    for backend in config.stash[state.BACKENDS]:
+        project.backends.append(backend.name)
+        if url := state.run_of(config).server(backend).url:
+            project.environment[variable(backend)] = url.render_as_string(hide_password=False)
+    return project
+
+
+@pytest.fixture
+def project_of_its_own(project: Project, pytestconfig: pytest.Config) -> Project:
+    """Its tests run on servers of their own, of all backends of this run whose servers can be had so."""
+    chosen = pytestconfig.stash[state.BACKENDS]
+    project.backends = [backend.name for backend in chosen if "throwaway" in expected_capabilities(backend)]
+    return project

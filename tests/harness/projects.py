@@ -1,0 +1,82 @@
+"""Runs of pytest inside the run, each in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+T = TypeVar("T")
+# Far more than any of them needs.
+WITHIN = 60.0
+# Plugins that may be installed too: they take longer to start than most of these runs, which use none.
+SLOW_TO_START = ("schemathesis", "hypothesispytest", "anyio", "benchmark")
+
+
+def _hear_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@dataclass
+class Outcome:
+    code: int
+    text: str
+
+    def lines(self, beginning: str) -> list[str]:
+        return [line for line in self.text.splitlines() if line.startswith(beginning)]
+
+
+@dataclass
+class Project:
+    """A directory with tests, the environment to run them in, and the backends to run them on."""
+
+    path: Path
+    environment: dict[str, str] = field(default_factory=dict)
+    backends: list[str] = field(default_factory=list)
+
+    def write(self, source: str, name: str = "test_inner.py") -> None:
+        (self.path / name).write_text(textwrap.dedent(source))
+
+    def start(self, *options: str, **environment: str) -> subprocess.Popen[str]:
+        """In a process group of its own, as a terminal starts a command."""
+        ours = ("PYTEST_", "TESTBED_")
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+        without = [word for plugin in SLOW_TO_START for word in ("-p", f"no:{plugin}")]
+        chosen = ["--testbed-backend", ",".join(self.backends)] if self.backends else []
+        return subprocess.Popen(
+            [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *without, *chosen, *options],
+            cwd=self.path,
+            env={**inherited, **self.environment, **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+            # A shell starts what runs in the background deaf to Ctrl-C, and all that it starts.
+            preexec_fn=_hear_interrupts,  # noqa: PLW1509 - it takes no lock
+        )
+
+    def run(self, *options: str, **environment: str) -> Outcome:
+        with self.start(*options, **environment) as process:
+            try:
+                text, _ = process.communicate(timeout=WITHIN)
+            finally:
+                process.kill()
+        return Outcome(process.returncode, text)
+
+
+def eventually(condition: Callable[[], T]) -> T:
+    """What the condition answers, once it is something."""
+    deadline = time.monotonic() + WITHIN
+    while not (answer := condition()):
+        assert time.monotonic() < deadline, condition
+        time.sleep(0.02)
+    return answer

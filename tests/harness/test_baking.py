@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import io
+import shutil
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from flask_sqlalchemy_testbed.backends import BACKENDS
+from flask_sqlalchemy_testbed.backends.base import Backend, Recipe, new_name
+from flask_sqlalchemy_testbed.servers import images, recipes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import docker
+    from tests.harness.projects import Project
+
+
+RECIPES = [backend.recipe for backend in BACKENDS.values() if backend.recipe]
+OF_EACH = pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.folder)
+
+
+@OF_EACH
+def test_each_recipe_is_there_with_its_image_s_name(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(recipe.variable, raising=False)
+
+    assert (recipes.folder(recipe) / "Dockerfile").is_file()
+    assert ":" in recipes.base_image(recipe)
+
+
+@OF_EACH
+def test_the_environment_names_another_image(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(recipe.variable, "other:1")
+
+    assert recipes.base_image(recipe) == "other:1"
+
+
+@pytest.fixture
+def copied(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """An installed package: the recipes among its own data, no source tree around it."""
+    package = tmp_path / "site-packages" / "flask_sqlalchemy_testbed"
+    for recipe in RECIPES:
+        shutil.copytree(recipes.folder(recipe), package / "data" / recipe.folder)
+    (package / "data" / ".env").write_text("POSTGRESQL_IMAGE=postgres:1\nMYSQL_IMAGE=mysql:1\n")
+    monkeypatch.setattr(recipes, "_PACKAGE", package)
+    return package / "data"
+
+
+@OF_EACH
+def test_an_installed_testbed_bakes_from_its_own_data(
+    recipe: Recipe, copied: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(recipe.variable, raising=False)
+
+    assert recipes.folder(recipe) == copied / recipe.folder
+    assert recipes.base_image(recipe).endswith(":1")
+
+
+@OF_EACH
+def test_the_digest_changes_with_the_recipe_and_with_the_image_under_it(recipe: Recipe, copied: Path) -> None:
+    before = recipes.digest(recipe, "sha256:1")
+    assert recipes.digest(recipe, "sha256:1") == before
+    assert recipes.digest(recipe, "sha256:2") != before
+
+    with (copied / recipe.folder / "Dockerfile").open("a") as file:
+        file.write("# changed\n")
+    assert recipes.digest(recipe, "sha256:1") != before
+
+
+def test_an_image_that_is_not_there_is_told_with_both_ways_out(project_of_its_own: Project) -> None:
+    named = {recipe.variable: "testbed.invalid/nothing:1" for recipe in RECIPES}
+    outcome = project_of_its_own.run(**named)
+
+    lines = outcome.lines("ERROR")
+    assert len(lines) == len([name for name in project_of_its_own.backends if BACKENDS[name].recipe])
+    for line in lines:
+        assert "testbed.invalid/nothing:1 is not here and cannot be pulled" in line
+        assert "`make engine`" in line
+        assert "_URI" in line
+
+
+@pytest.fixture
+def engine(testbed_backend: Backend) -> Iterator[docker.DockerClient]:
+    client = images.connect(testbed_backend)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def bases(engine: docker.DockerClient) -> Iterator[list[str]]:
+    """Two images that hold nothing, each another."""
+    names = [f"{new_name()}:base" for _ in range(2)]
+    for name in names:
+        engine.images.build(
+            fileobj=io.BytesIO(f"FROM scratch\nLABEL is={name}\n".encode()), tag=name, rm=True
+        )
+    yield names
+    for name in names:
+        for baked in engine.images.list(filters={"label": f"{images.BASE_LABEL}={name}"}):
+            engine.images.remove(str(baked.id), force=True)
+        engine.images.remove(name)
+
+
+@pytest.mark.testbed_needs("container")
+def test_what_is_baked_anew_takes_the_place_of_what_the_same_base_had(
+    testbed_backend: Backend,
+    engine: docker.DockerClient,
+    bases: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    recipe = Recipe(folder="docker/nothing", variable="NOTHING_IMAGE", port=1, client="")
+    kind = replace(testbed_backend, name="nothing", recipe=recipe)
+    folder = tmp_path / "data" / recipe.folder
+    folder.mkdir(parents=True)
+    monkeypatch.setattr(recipes, "_PACKAGE", tmp_path)
+    told: list[str] = []
+
+    def bake(base: str, content: str) -> str:
+        monkeypatch.setenv(recipe.variable, base)
+        (folder / "Dockerfile").write_text(
+            f"ARG NOTHING_IMAGE\nFROM $NOTHING_IMAGE\nLABEL content={content}\n"
+        )
+        tag, _ = images.bake(engine, kind, recipe, told.append)
+        return tag
+
+    def here() -> set[str]:
+        return {tag for image in engine.images.list("testbed-nothing") for tag in image.tags}
+
+    of_another_base = bake(bases[1], "first")
+    first = bake(bases[0], "first")
+    assert bake(bases[0], "first") == first
+    assert here() >= {of_another_base, first}
+    assert len(told) == 2
+
+    second = bake(bases[0], "second")
+    assert here() >= {of_another_base, second}
+    assert first not in here()

@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import contextlib
+import re
+import shlex
+import sqlite3
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from flask_sqlalchemy_testbed.backends import BACKENDS
+from flask_sqlalchemy_testbed.plugin import state
+from flask_sqlalchemy_testbed.servers import containers, files, images
+from flask_sqlalchemy_testbed.servers.network import expected_capabilities
+from tests.harness.projects import Project
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.harness.projects import Outcome
+
+
+FAILING = """
+    import pytest
+    from sqlalchemy import create_engine, text
+
+    @pytest.mark.parametrize("name", ["earlier", "later"])
+    def test_it(database_uri, name):
+        engine = create_engine(database_uri)
+        with pytest.raises(Exception), engine.connect() as connection:
+            connection.execute(text(f"SELECT * FROM {name}"))
+        with engine.begin() as connection:
+            connection.execute(text("CREATE TABLE facts (x INTEGER)"))
+            connection.execute(text("INSERT INTO facts VALUES (4711)"))
+        engine.dispose()
+        assert name == "earlier"
+
+    def test_after(database_uri):
+        pass
+"""
+# What a server writes of itself when a statement fails.
+LOGGED = {"sqlite": "", "postgresql": 'relation "later" does not exist', "mysql": ""}
+
+
+@pytest.fixture(scope="module")
+def kept(
+    tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
+) -> Iterator[dict[str, Outcome]]:
+    """What came of a failing run on each backend; what it kept is removed in the end, as it says."""
+    outcomes = {}
+    for backend in pytestconfig.stash[state.BACKENDS]:
+        if "throwaway" in expected_capabilities(backend):
+            project = Project(tmp_path_factory.mktemp(backend.name), backends=[backend.name])
+            project.write(FAILING)
+            outcomes[backend.name] = project.run("--testbed-keep-failed", POSTGRESQL_IMAGE="postgres:18")
+    yield outcomes
+    for command in [
+        line.removeprefix("remove: ") for outcome in outcomes.values() for line in outcome.lines("remove: ")
+    ]:
+        subprocess.run(command, shell=True, check=True, capture_output=True, timeout=30)  # noqa: S602
+
+
+def test_a_failing_test_names_the_command_that_runs_it_again(kept: dict[str, Outcome]) -> None:
+    for name, outcome in kept.items():
+        (command,) = [
+            line for line in outcome.text.splitlines() if "--testbed-keep-failed" in line and "pytest" in line
+        ]
+
+        assert command.startswith("POSTGRESQL_IMAGE=postgres:18 ")
+        assert command.endswith(
+            f"-m pytest --testbed-backend {name} --testbed-keep-failed 'test_inner.py::test_it[{name}-later]'"
+        )
+
+
+def test_a_failing_test_carries_its_server_s_log_since_it_began(kept: dict[str, Outcome]) -> None:
+    for name, outcome in kept.items():
+        log = "".join(re.findall(rf"^-+ {name} log -+$(.*?)^---", outcome.text, re.DOTALL | re.MULTILINE))
+
+        assert LOGGED[name] in log
+        assert "earlier" not in log
+
+
+def test_the_first_failure_stops_a_run_that_keeps_it(kept: dict[str, Outcome]) -> None:
+    for name, outcome in kept.items():
+        assert f"test_it[{name}-later] failed; " in outcome.text
+        assert "1 failed, 1 passed" in outcome.text
+
+
+def test_a_kept_server_has_the_rows_and_outlives_later_runs(kept: dict[str, Outcome]) -> None:
+    files.sweep()
+    for backend in (BACKENDS[name] for name in kept if BACKENDS[name].recipe):
+        containers.sweep(images.connect(backend))
+
+    for outcome in kept.values():
+        assert "4711" in looked_into(said(outcome, "look"))
+
+
+def said(outcome: Outcome, word: str) -> str:
+    (line,) = outcome.lines(f"{word}:")
+    return line.partition(":")[2].strip()
+
+
+def looked_into(command: str) -> str:
+    """What a person would see, who types the command and then asks for the rows."""
+    program, *words = [word for word in shlex.split(command) if word != "-it"]
+    query = "SELECT x FROM facts;"
+    if program == "sqlite3":  # Not every machine has it, but Python does.
+        with contextlib.closing(sqlite3.connect(words[0])) as connection:
+            return str(connection.execute(query).fetchall())
+    words.insert(1, "-i")
+    shown = subprocess.run(
+        [program, *words], input=query, check=True, capture_output=True, text=True, timeout=30
+    )
+    return shown.stdout

@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import sqlite3
+from threading import Thread
+from typing import TYPE_CHECKING
+
+import psycopg2
+import pymysql
+import pytest
+from sqlalchemy import URL, create_engine
+
+from flask_sqlalchemy_testbed.subject.guard import ForbiddenDatabaseError, only_databases_of_the_run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+OURS = "testbed_0123456789ab"
+# Nobody listens there: who is let through is told so by the driver.
+NOWHERE = {"host": "127.0.0.1", "port": 1, "user": "x", "password": "secret"}
+
+
+def postgresql(database: str) -> object:
+    return psycopg2.connect(dbname=database, **NOWHERE)  # type: ignore[call-overload]
+
+
+def postgresql_by_text(database: str) -> object:
+    return psycopg2.connect(f"host=127.0.0.1 port=1 password=secret dbname='{database}'")
+
+
+def postgresql_by_uri(database: str) -> object:
+    return psycopg2.connect(f"postgresql://x:secret@127.0.0.1:1/{database}")
+
+
+def mysql(database: str) -> object:
+    return pymysql.connect(database=database, **NOWHERE)  # type: ignore[call-overload]
+
+
+def engine(database: str) -> object:
+    return create_engine(URL.create("postgresql+psycopg2", "x", "secret", "127.0.0.1", 1, database)).connect()
+
+
+def creator(database: str) -> object:
+    return create_engine("postgresql+psycopg2://", creator=lambda: postgresql(database)).connect()
+
+
+SERVERS = [postgresql, postgresql_by_text, postgresql_by_uri, mysql, engine, creator]
+
+
+@pytest.mark.parametrize("connect", SERVERS)
+@pytest.mark.parametrize("database", ["shop", "testbed", "testbed_0123456789abc", f"x{OURS}", ""])
+def test_other_databases_are_refused(connect: Callable[[str], object], database: str) -> None:
+    with only_databases_of_the_run() as refused, pytest.raises(ForbiddenDatabaseError) as told:
+        connect(database)
+
+    assert refused
+    assert "127.0.0.1:1 is no database of this run" in str(told.value)
+    assert "secret" not in str(told.value)
+
+
+@pytest.mark.parametrize("connect", SERVERS)
+@pytest.mark.parametrize("database", [OURS, f"{OURS}_other"])
+def test_databases_of_runs_are_not(connect: Callable[[str], object], database: str) -> None:
+    with only_databases_of_the_run() as refused, pytest.raises(Exception, match=r"refused|connect"):
+        connect(database)
+
+    assert refused == []
+
+
+@pytest.mark.parametrize("path", ["shop.db", "file:shop.db?mode=rwc", "xtestbed_1.db"])
+def test_other_files_are_refused_and_not_made(
+    tmp_path: Path, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    with only_databases_of_the_run() as refused:
+        with pytest.raises(ForbiddenDatabaseError):
+            sqlite3.connect(path, uri=True)
+        with pytest.raises(ForbiddenDatabaseError):
+            create_engine(f"sqlite:///{tmp_path}/shop.db").connect()
+
+    assert len(refused) == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "path", ["{}/testbed_1.db", "file:{}/testbed_1.db?mode=rwc", ":memory:", "file:x?mode=memory"]
+)
+def test_files_of_runs_and_memory_are_not(tmp_path: Path, path: str) -> None:
+    with only_databases_of_the_run() as refused:
+        sqlite3.connect(path.format(tmp_path), uri=True).close()
+
+    assert refused == []
+
+
+def test_threads_are_guarded_too(tmp_path: Path) -> None:
+    errors: list[Exception] = []
+
+    def work() -> None:
+        try:
+            sqlite3.connect(tmp_path / "shop.db")
+        except ForbiddenDatabaseError as error:
+            errors.append(error)
+
+    with only_databases_of_the_run():
+        thread = Thread(target=work)
+        thread.start()
+        thread.join()
+
+    assert len(errors) == 1
+
+
+def test_afterwards_nobody_is_refused(tmp_path: Path) -> None:
+    with only_databases_of_the_run():
+        pass
+
+    sqlite3.connect(tmp_path / "shop.db").close()
+    with pytest.raises(psycopg2.OperationalError):
+        postgresql("shop")

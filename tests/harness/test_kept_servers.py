@@ -1,0 +1,116 @@
+"""With --testbed-keep-servers a server outlives its run; the next run finds it; one command removes it."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING
+
+import pytest
+
+from flask_sqlalchemy_testbed.run import Run
+from flask_sqlalchemy_testbed.servers import containers, images
+from flask_sqlalchemy_testbed.servers.__main__ import main
+from flask_sqlalchemy_testbed.servers.network import NetworkServer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from flask_sqlalchemy_testbed.backends.base import Backend
+
+pytestmark = pytest.mark.testbed_needs("container")
+
+
+@pytest.fixture
+def told() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def start(
+    testbed_backend: Backend, told: list[str], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[], Run]]:
+    """Starts a run that keeps its servers; none but these runs find them."""
+    monkeypatch.setattr(containers, "STAYS_LABEL", f"testbed.stays.{secrets.token_hex(6)}")
+    runs: list[Run] = []
+
+    def start() -> Run:
+        runs.append(Run(keep_servers=True, tell=told.append))
+        runs[-1].start([testbed_backend])
+        return runs[-1]
+
+    yield start
+    for run in runs:
+        run.close()
+    containers.remove_kept(images.connect(testbed_backend))
+
+
+def server_of(run: Run, backend: Backend) -> NetworkServer:
+    server = run.server(backend)
+    assert isinstance(server, NetworkServer)
+    return server
+
+
+def id_of(run: Run, backend: Backend) -> str:
+    container = server_of(run, backend).container
+    assert container is not None
+    return container.id
+
+
+def test_the_next_run_finds_it_and_nothing_of_the_last(
+    start: Callable[[], Run], testbed_backend: Backend
+) -> None:
+    first = start()
+    kept, name = id_of(first, testbed_backend), first.name
+    first.isolation(first.server(testbed_backend), "other")
+    first.close()
+
+    second = start()
+    databases = second.isolation(second.server(testbed_backend)).database.connection.rows(
+        testbed_backend.databases
+    )
+    assert id_of(second, testbed_backend) == kept
+    assert not [found for (found,) in databases if found.startswith(name)]
+
+
+def test_two_runs_at_once_share_it(start: Callable[[], Run], testbed_backend: Backend) -> None:
+    first, second = start(), start()
+    databases = [run.isolation(run.server(testbed_backend)).database for run in (first, second)]
+
+    assert id_of(first, testbed_backend) == id_of(second, testbed_backend)
+    assert databases[0].name != databases[1].name
+    first.close()
+    assert databases[1].connection.rows("SELECT 1") == [(1,)]
+
+
+def test_one_that_does_not_answer_is_replaced_and_that_is_told(
+    start: Callable[[], Run], testbed_backend: Backend, told: list[str]
+) -> None:
+    first = start()
+    kept = id_of(first, testbed_backend)
+    first.close()
+    images.connect(testbed_backend).containers.get(kept).kill()
+
+    assert id_of(start(), testbed_backend) != kept
+    assert [line for line in told if f"another {testbed_backend.name} takes the place" in line]
+
+
+def test_a_server_that_is_started_otherwise_is_another(
+    start: Callable[[], Run], testbed_backend: Backend
+) -> None:
+    run = start()
+    other = run.start_container(testbed_backend, size=1 << 30, stays=True)
+
+    assert other.id != id_of(run, testbed_backend)
+
+
+def test_one_command_removes_them(
+    start: Callable[[], Run], testbed_backend: Backend, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = start()
+    kept = id_of(run, testbed_backend)
+    run.close()
+
+    assert main(["remove"]) == 0
+    assert capsys.readouterr().out == f"removed {testbed_backend.name} {kept[:12]}\n"
+    assert main(["remove"]) == 0
+    assert capsys.readouterr().out == "there was none\n"

@@ -1,0 +1,357 @@
+from __future__ import annotations
+
+import contextlib
+import gc
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+from sqlalchemy import Integer, NullPool, StaticPool, create_engine, text
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, scoped_session, sessionmaker
+
+from flask_sqlalchemy_testbed.databases import Database
+from flask_sqlalchemy_testbed.leaks.checkouts import Checkouts
+from flask_sqlalchemy_testbed.leaks.probe import Probe, describe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from sqlalchemy import Engine
+    from sqlalchemy.engine.interfaces import DBAPIConnection
+
+    from tests.harness.projects import Project
+
+
+registry = scoped_session(sessionmaker())
+current = {"scope": "a"}
+by_scope = scoped_session(sessionmaker(), scopefunc=lambda: current["scope"])
+
+
+class Base(DeclarativeBase):
+    pass
+
+
+class Thing(Base):
+    __tablename__ = "things"
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+
+
+@pytest.fixture
+def engine(testbed_database: Database) -> Iterator[Engine]:
+    engine = create_engine(testbed_database.uri)
+    Base.metadata.create_all(engine)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def probe(testbed_database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[Probe]:
+    """A probe of the test's own, beside the one that will look after it, and with less patience."""
+    monkeypatch.setattr("flask_sqlalchemy_testbed.leaks.probe.NOTICE", 0.1)
+    probe = Probe(f"{__name__}:registry")
+    probe.install()
+    probe.start(testbed_database)
+    yield probe
+    probe.repair(testbed_database)
+    probe.remove()
+
+
+def kinds(leaks: list[str]) -> list[str]:
+    return sorted({leak.partition(" ")[0] for leak in leaks})
+
+
+def write(connection: object) -> None:
+    connection.execute(text("INSERT INTO things VALUES (1)"))  # type: ignore[attr-defined]
+
+
+def checked_out(engine: Engine) -> object:
+    return engine.connect()
+
+
+def checked_out_raw(engine: Engine) -> object:
+    return engine.raw_connection()
+
+
+def checked_out_of_no_pool(engine: Engine) -> object:
+    return create_engine(engine.url, poolclass=NullPool).connect()
+
+
+def checked_out_of_a_static_pool(engine: Engine) -> object:
+    return create_engine(engine.url, poolclass=StaticPool).connect()
+
+
+def checked_out_and_the_pool_disposed(engine: Engine) -> object:
+    connection = engine.connect()
+    engine.dispose()
+    return connection
+
+
+def detached(engine: Engine) -> object:
+    connection = engine.connect()
+    connection.detach()
+    return connection
+
+
+def made_by_a_creator(engine: Engine) -> object:
+    args, options = engine.dialect.create_connect_args(engine.url)
+    return create_engine(
+        engine.url.set(database=None, host=None), creator=lambda: engine.dialect.connect(*args, **options)
+    ).connect()
+
+
+@pytest.mark.parametrize(
+    "leave",
+    [
+        checked_out,
+        checked_out_raw,
+        checked_out_of_no_pool,
+        checked_out_of_a_static_pool,
+        checked_out_and_the_pool_disposed,
+        detached,
+        made_by_a_creator,
+    ],
+)
+def test_a_connection_left_out_is_found_with_the_place_and_put_right(
+    testbed_database: Database, engine: Engine, probe: Probe, leave: Callable[[Engine], object]
+) -> None:
+    left = leave(engine)
+    leaks = probe.leaks(testbed_database)
+
+    assert kinds(leaks) == ["connection"]
+    assert f"in {leave.__name__}" in leaks[0]
+    assert "test_leaks.py:" in leaks[0]
+    assert testbed_database.url.password is None or f":{testbed_database.url.password}@" not in leaks[0]
+    probe.repair(testbed_database)
+    assert probe.leaks(testbed_database) == []
+    del left
+
+
+def test_a_session_in_a_transaction_is_found_and_put_right(
+    testbed_database: Database, engine: Engine, probe: Probe
+) -> None:
+    session = Session(engine)
+    write(session)
+    leaks = probe.leaks(testbed_database)
+
+    assert kinds(leaks) == ["connection", "session", "transaction"]
+    assert any("Session in a transaction" in leak and "test_leaks.py:" in leak for leak in leaks)
+    probe.repair(testbed_database)
+    assert probe.leaks(testbed_database) == []
+    assert not session.in_transaction()
+
+
+def test_a_session_that_nobody_holds_but_nobody_closed_is_found(
+    testbed_database: Database, engine: Engine, probe: Probe
+) -> None:
+    """A session and its transaction hold each other: only the collector would return the connection."""
+    gc.disable()
+    try:
+        write(Session(engine))
+        assert "connection" in kinds(probe.leaks(testbed_database))
+    finally:
+        gc.enable()
+
+
+def test_a_session_with_pending_objects_is_found(
+    testbed_database: Database, engine: Engine, probe: Probe
+) -> None:
+    session = Session(engine)
+    session.add(Thing(id=1))
+
+    assert kinds(probe.leaks(testbed_database)) == ["session"]
+    session.close()
+    assert probe.leaks(testbed_database) == []
+
+
+def test_a_session_that_still_holds_objects_is_found(
+    testbed_database: Database, engine: Engine, probe: Probe
+) -> None:
+    session = Session(engine, expire_on_commit=False)
+    thing = Thing(id=1)
+    session.add(thing)
+    session.commit()
+
+    assert "holding 1 objects" in probe.leaks(testbed_database)[0]
+    session.close()
+    assert probe.leaks(testbed_database) == []
+
+
+@pytest.mark.parametrize("name", ["registry", "by_scope"])
+def test_a_session_in_the_registry_is_found_though_it_did_nothing(
+    testbed_database: Database, name: str
+) -> None:
+    probe = Probe(f"{__name__}:{name}")
+    globals()[name]()
+
+    assert kinds(probe.leaks(testbed_database)) == ["session"]
+    probe.repair(testbed_database)
+    assert probe.leaks(testbed_database) == []
+    assert not globals()[name].registry.has()
+
+
+def test_a_session_in_another_scope_of_the_registry_is_found(
+    testbed_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    probe = Probe(f"{__name__}:by_scope")
+    by_scope()
+    monkeypatch.setitem(current, "scope", "b")
+
+    assert probe.leaks(testbed_database) == [f"session in {__name__}:by_scope, for the scope 'a'"]
+    probe.repair(testbed_database)
+    assert probe.leaks(testbed_database) == []
+
+
+@pytest.mark.parametrize("name", ["nowhere:nothing", f"{__name__}:nothing", f"{__name__}:Base.metadata"])
+def test_a_registry_that_is_not_there_holds_nothing(testbed_database: Database, name: str) -> None:
+    assert Probe(name).leaks(testbed_database) == []
+
+
+def test_a_transaction_that_sqlalchemy_knows_nothing_of_is_found_on_the_server(
+    testbed_database: Database, engine: Engine, probe: Probe
+) -> None:
+    connection = driver_connection(engine)
+    connection.cursor().execute("INSERT INTO things VALUES (1)")
+    leaks = probe.leaks(testbed_database)
+
+    assert kinds(leaks) == ["transaction"]
+    connection.close()
+    assert probe.leaks(testbed_database) == []
+
+
+@pytest.mark.testbed_needs("server")
+def test_such_a_transaction_is_ended_on_the_server(
+    testbed_database: Database, engine: Engine, probe: Probe
+) -> None:
+    connection = driver_connection(engine)
+    connection.cursor().execute("SELECT * FROM things")
+    assert kinds(probe.leaks(testbed_database)) == ["transaction"]
+    probe.repair(testbed_database)
+
+    assert probe.leaks(testbed_database) == []
+
+
+def driver_connection(engine: Engine) -> DBAPIConnection:
+    args, options = engine.dialect.create_connect_args(engine.url)
+    return engine.dialect.connect(*args, **options)
+
+
+def test_what_a_thread_left_is_found(testbed_database: Database, engine: Engine, probe: Probe) -> None:
+    left: list[object] = []
+    thread = threading.Thread(target=lambda: left.append(engine.connect()), name="worker")
+    thread.start()
+    thread.join()
+
+    assert ", in worker, taken at" in probe.leaks(testbed_database)[0]
+
+
+def test_what_ends_properly_is_no_leak(testbed_database: Database, engine: Engine, probe: Probe) -> None:
+    with engine.begin() as connection:
+        write(connection)
+    with engine.connect() as connection:
+        connection.invalidate()
+    detached = engine.raw_connection()
+    detached.detach()
+    detached.close()
+    with Session(engine) as session:
+        thing = session.get(Thing, 1)
+    registry.configure(bind=engine)
+    registry.scalars(text("SELECT 1")).all()
+    registry.remove()
+    with contextlib.suppress(ZeroDivisionError), Session(engine) as session:
+        session.add(Thing(id=2))
+        session.flush()
+        raise ZeroDivisionError
+
+    assert thing is not None
+    assert probe.leaks(testbed_database) == []
+
+
+def test_another_database_is_none_of_its_business(testbed_database: Database, probe: Probe) -> None:
+    elsewhere = create_engine("sqlite://")
+    connection = elsewhere.connect()
+    session = Session(elsewhere)
+    session.execute(text("SELECT 1"))
+
+    assert probe.leaks(testbed_database) == []
+    connection.close()
+    session.close()
+    elsewhere.dispose()
+
+
+def test_another_database_of_the_run_is_another_matter(testbed_database: Database, engine: Engine) -> None:
+    other = Database(testbed_database.backend, testbed_database.url.set(database="another"))
+    checkouts = Checkouts()
+    checkouts.install()
+    checkouts.watch(testbed_database)
+    checkouts.watch(other)
+
+    with engine.connect():
+        assert len(checkouts.of(testbed_database)) == 1
+        assert checkouts.of(other) == []
+    checkouts.remove()
+
+
+def test_the_report_begins_with_what_and_how_many() -> None:
+    told = describe(["connection a\n    there", "connection b", "session c"])
+
+    assert told.splitlines()[:3] == ["left open: 2 connections, 1 session", "- connection a", "      there"]
+
+
+LEAKY = """
+    import pytest
+    from sqlalchemy import create_engine, text
+
+    kept = []
+
+    @pytest.fixture
+    def engine(database_uri):
+        engine = create_engine(database_uri)
+        yield engine
+        engine.dispose()
+
+    def leave(engine):
+        connection = engine.connect()
+        connection.execute(text("CREATE TABLE t (x INTEGER)"))
+        connection.execute(text("INSERT INTO t VALUES (1)"))
+        kept.append(connection)
+
+    def test_leaky(engine):
+        leave(engine)
+
+    def test_failing_and_leaky(engine):
+        leave(engine)
+        assert 1 == 2
+
+    def test_clean(engine):
+        with engine.begin() as connection:
+            connection.execute(text("CREATE TABLE t (x INTEGER)"))
+
+    def test_clean_again(engine):
+        test_clean(engine)
+"""
+
+
+def test_a_leak_fails_its_test_by_name_and_no_other(project_here: Project) -> None:
+    project_here.write(LEAKY)
+    outcome = project_here.run("-v")
+
+    assert [line.split()[1] for line in outcome.lines("FAILED ")] == [
+        f"test_inner.py::{test}[{name}]"
+        for name in project_here.backends
+        for test in ("test_leaky", "test_failing_and_leaky")
+    ]
+    assert len(outcome.lines("left open: 1 connection")) == 2 * len(project_here.backends)
+    assert "test_inner.py:14 in leave" in outcome.text
+    assert outcome.code == pytest.ExitCode.TESTS_FAILED
+
+
+def test_a_leak_does_not_hide_why_its_test_failed(project_here: Project) -> None:
+    project_here.write(LEAKY)
+    outcome = project_here.run("-k", "failing")
+
+    count = len(project_here.backends)
+    assert len(outcome.lines("E       assert 1 == 2")) == count
+    assert len(outcome.lines("left open: ")) == count
+    assert outcome.text.splitlines()[-1].startswith(f"{'=' * 10}")
+    assert f"{count} failed, {4 * count - count} deselected" in outcome.text.splitlines()[-1]

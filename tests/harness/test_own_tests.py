@@ -1,0 +1,147 @@
+"""The fixtures in tests of somebody's own, with tables of their own."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.harness.shops import FACTORY, MODELS
+
+if TYPE_CHECKING:
+    from tests.harness.projects import Project
+
+TESTS = """
+    import pytest
+    from sqlalchemy import select
+
+    from models import Book
+    from shop import create_app, db_session
+
+    @pytest.fixture
+    def app(database_uri):
+        app = create_app({"DATABASE_URI": database_uri})
+        yield app
+        app.extensions["engine"].dispose()
+
+    @pytest.mark.parametrize("title", ["Emma", "Persuasion"])
+    def test_one_book(app, title):
+        with app.app_context():
+            db_session.add(Book(title=title))
+            db_session.commit()
+            assert db_session.scalars(select(Book.title)).all() == [title]
+"""
+# As a migration does: it counts how often it was asked.
+MIGRATE = """
+    import os, sys
+    from pathlib import Path
+    from sqlalchemy import create_engine
+    from models import Base
+
+    print("migrating", os.environ.get("FLASK_APP"))
+    with Path("asked").open("a") as file:
+        file.write("asked ")
+    engine = create_engine(os.environ[sys.argv[1]])
+    Base.metadata.create_all(engine)
+    engine.dispose()
+"""
+
+
+@pytest.fixture
+def shop(project_here: Project) -> Project:
+    project_here.write(FACTORY, "shop.py")
+    project_here.write(MODELS, "models.py")
+    project_here.write(MIGRATE, "migrate.py")
+    project_here.write(TESTS)
+    return project_here
+
+
+def command(variable: str) -> str:
+    return f"{sys.executable} migrate.py {variable}"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [("--testbed-metadata", "models:Base.metadata"), ("-o", "testbed_metadata=models:Base.metadata")],
+)
+def test_tables_of_a_metadata_are_there_and_empty(shop: Project, options: tuple[str, ...]) -> None:
+    outcome = shop.run(*options)
+
+    assert outcome.code == 0, outcome.text
+    assert f"{2 * len(shop.backends)} passed" in outcome.text
+
+
+@pytest.mark.parametrize(
+    ("variable", "options"), [("DATABASE_URL", ()), ("SHOP_DATABASE", ("--testbed-uri-env", "SHOP_DATABASE"))]
+)
+def test_a_command_makes_the_tables_once_for_each_database(
+    shop: Project, variable: str, options: tuple[str, ...]
+) -> None:
+    outcome = shop.run("--testbed-schema-command", command(variable), *options)
+
+    assert outcome.code == 0, outcome.text
+    assert f"{2 * len(shop.backends)} passed" in outcome.text
+    assert (shop.path / "asked").read_text().split() == ["asked"] * len(shop.backends)
+
+
+@pytest.mark.parametrize(
+    ("source", "complaint"),
+    [
+        ("raise SystemExit('no migration')", "ended with status 1; it wrote:"),
+        (
+            "print('nothing to do')",
+            "If it reads another variable, name that one with --testbed-uri-env; it wrote:",
+        ),
+        (
+            "import sqlite3\ntry:\n    sqlite3.connect('real.db')\nexcept Exception:\n    pass",
+            "the SQLite file real.db is no database of this run; nothing was sent.",
+        ),
+    ],
+)
+def test_a_command_that_makes_no_tables_here_is_told_and_not_run_again(
+    shop: Project, source: str, complaint: str
+) -> None:
+    shop.write(
+        f"from pathlib import Path\nwith Path('asked').open('a') as it:\n    it.write('x')\n{source}\n",
+        "migrate.py",
+    )
+    shop.backends = ["sqlite"]
+
+    outcome = shop.run("--testbed-schema-command", command("X"))
+
+    assert outcome.code == 1
+    assert outcome.text.count(complaint) >= 2
+    assert (shop.path / "asked").read_text() == "x"
+    assert not (shop.path / "real.db").exists()
+
+
+def test_a_command_that_does_not_exist_is_told(shop: Project) -> None:
+    outcome = shop.run("--testbed-schema-command", "no-such-command upgrade")
+
+    assert "no-such-command cannot be run: No such file or directory." in outcome.text
+
+
+def test_a_script_of_this_python_is_run_in_it(shop: Project) -> None:
+    shop.write(f"{FACTORY}\n    return app\n".replace("return made", "app = made") + CLI, "shop.py")
+
+    outcome = shop.run("--testbed-schema-command", "flask migrate", "--testbed-app", "shop:cli")
+
+    assert outcome.code == 0, outcome.text
+
+
+CLI = """
+
+import os
+import models
+
+
+def cli():
+    app = create_app({"DATABASE_URI": os.environ["DATABASE_URI"]})
+
+    @app.cli.command()
+    def migrate():
+        models.Base.metadata.create_all(app.extensions["engine"])
+
+    return app
+"""

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from flask_sqlalchemy_testbed.report import markdown
+from flask_sqlalchemy_testbed.report.__main__ import main
+from flask_sqlalchemy_testbed.report.merge import merge
+from tests.harness.reports import report
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+
+def test_each_job_brings_its_columns() -> None:
+    merged = merge({"a": report("sqlite", "3.50"), "b": report("postgresql", "18.1")})
+
+    assert list(merged["servers"]) == ["sqlite", "postgresql"]
+    holds, breaks, elsewhere = merged["checks"]
+    assert holds["results"] == {"sqlite": "passed", "postgresql": "passed"}
+    assert breaks["reasons"] == {"sqlite": "assert 1 == 2", "postgresql": "assert 1 == 2"}
+    assert elsewhere["results"] == {"sqlite": "not applicable", "postgresql": "not applicable"}
+    assert list(merged["evidence"]["binding.holds"]) == ["sqlite", "postgresql"]
+
+
+def test_versions_tell_columns_of_one_backend_apart() -> None:
+    merged = merge({"a": report("mysql", "8.4.6"), "b": report("mysql", "9.7.0 (Debian)")})
+
+    assert list(merged["servers"]) == ["mysql 8.4.6", "mysql 9.7.0"]
+
+
+def test_jobs_tell_columns_of_one_version_apart() -> None:
+    merged = merge({"python-3.11": report("sqlite", "3.50"), "python-3.14": report("sqlite", "3.50")})
+
+    assert list(merged["servers"]) == ["sqlite 3.50 (python-3.11)", "sqlite 3.50 (python-3.14)"]
+
+
+def test_packages_that_differ_are_all_told() -> None:
+    older = report("sqlite", "3.50")
+    older["software"]["Flask"] = "3.0.3"
+    merged = merge({"a": report(), "b": older})
+
+    assert merged["software"] == {"Python": "3.14.0", "Flask": "3.0.3, 3.1.3"}
+
+
+def test_a_check_that_one_job_does_not_know_has_no_result_there() -> None:
+    other = report("sqlite", "3.50")
+    del other["checks"][0]
+    merged = merge({"a": report(), "b": other})
+
+    assert merged["checks"][0]["results"] == {"postgresql": "passed"}
+
+
+def test_the_command_merges_files_by_what_tells_them_apart(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = []
+    for job in ("report-3.11", "report-3.14"):
+        path = tmp_path / "jobs" / job / "report" / "evidence.json"
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps(report("sqlite", "3.50")))
+        files.append(str(path))
+
+    assert main([*files, "--output", str(tmp_path / "all")]) == 0
+
+    found = json.loads((tmp_path / "all" / "matrix.json").read_text())
+    assert list(found["servers"]) == ["sqlite 3.50 (report-3.11)", "sqlite 3.50 (report-3.14)"]
+    assert capsys.readouterr().out.startswith("3 checks on 2 backends: 2 passed, 2 failed, 2 not applicable")
+
+
+def test_the_command_takes_a_matrix_too_and_can_fail(tmp_path: Path) -> None:
+    path = tmp_path / "matrix.json"
+    path.write_text(json.dumps({"servers": report()["servers"], "checks": report()["checks"]}))
+
+    assert main([str(path), "--output", str(tmp_path / "out"), "--check"]) == 1
+    assert "without evidence" in (tmp_path / "out" / "index.html").read_text()
+
+
+def test_the_command_refuses_what_is_no_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "other.json"
+    path.write_text("[]")
+
+    assert main([str(path), "--output", str(tmp_path / "out")]) == 2
+    assert f"{path} is neither matrix.json nor evidence.json" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_markdown_tells_failures_first_and_folds_the_rest() -> None:
+    text = markdown.render(report())
+
+    assert text.startswith("## The battery on shop:create_app: 1 of 3 checks failed\n")
+    assert "- **Evidence** (postgresql): `assert 1 == 2`\n- **Users met:** One app silently" in text
+    assert "<https://github.com/level12/keg/issues/96>\n- **Remedy:** Mend it.\n" in text
+    assert text.index("### ❌ `lifecycle.breaks`") < text.index("<details>")
+    assert "| binding.holds<br><sub>It holds.</sub> | ✅ passed |" in text

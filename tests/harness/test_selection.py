@@ -1,0 +1,44 @@
+"""Checks are chosen by their ids."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.harness.projects import Project
+
+TWO_CHECKS = """
+    from flask_sqlalchemy_testbed.checks.check import check
+
+    @check("faults.first", "It holds.")
+    def test_first():
+        pass
+
+    @check("faults.second", "It holds.")
+    def test_second():
+        pass
+
+    def test_that_is_no_check():
+        pass
+"""
+
+
+def test_only_the_check_that_is_asked_for_runs(project: Project) -> None:
+    project.write(TWO_CHECKS)
+    outcome = project.run("--testbed-check", "faults.second", "-v")
+
+    assert "1 passed, 2 deselected" in outcome.text
+    assert "::test_second" in outcome.text
+
+
+def test_an_id_that_no_check_has_is_one_line_and_no_matrix(project: Project) -> None:
+    project.write(TWO_CHECKS)
+    outcome = project.run("--testbed-check", "nonsense")
+
+    assert outcome.code == pytest.ExitCode.USAGE_ERROR
+    assert outcome.lines("ERROR") == [
+        "ERROR: Unknown check nonsense. Choose from: faults.first, faults.second."
+    ]
+    assert "not run" not in outcome.text

@@ -1,0 +1,219 @@
+"""A test that hangs fails in time, its report says who waits for what, and the run goes on."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+from flask_sqlalchemy_testbed.plugin import state
+
+if TYPE_CHECKING:
+    from tests.harness.projects import Project
+
+WAITS_FOR_A_LOCK = """
+    import pytest
+    from sqlalchemy import create_engine, text
+
+    @pytest.mark.testbed_within(1)
+    @pytest.mark.testbed_needs("server")
+    def test_waits(database_uri):
+        engine = create_engine(database_uri)
+        with engine.begin() as connection:
+            connection.execute(text("CREATE TABLE things (id INTEGER PRIMARY KEY)"))
+            connection.execute(text("INSERT INTO things VALUES (1)"))
+        with engine.connect() as holder, engine.connect() as waiter:
+            holder.execute(text("UPDATE things SET id = 2"))
+            waiter.execute(text("UPDATE things SET id = 3"))
+
+    @pytest.mark.testbed_needs("server")
+    def test_next(database_uri):
+        engine = create_engine(database_uri)
+        with engine.begin() as connection:
+            connection.execute(text("CREATE TABLE things (id INTEGER)"))
+        engine.dispose()
+"""
+
+
+def test_who_waits_for_a_lock_is_told_of_with_the_lock_and_freed(
+    project_here: Project, pytestconfig: pytest.Config
+) -> None:
+    project_here.write(WAITS_FOR_A_LOCK)
+    outcome = project_here.run()
+
+    servers = [known.name for known in pytestconfig.stash[state.BACKENDS] if "server" in known.capabilities]
+    assert [line.split()[1] for line in outcome.lines("FAILED")] == [
+        f"test_inner.py::test_waits[{name}]" for name in servers
+    ]
+    assert len(re.findall("sessions and locks on", outcome.text)) == len(servers)
+    assert len(re.findall(r"WANTS .*UPDATE things SET id = 3", outcome.text)) == len(servers)
+
+
+@pytest.mark.parametrize(
+    "waiting",
+    [
+        "threading.Event().wait()",
+        "lock.acquire()",
+        "ThreadPoolExecutor().submit(threading.Event().wait).result()",
+        "[None for _ in iter(int, 1)]",
+    ],
+)
+def test_whatever_it_waits_for_the_stack_is_in_the_report_and_the_next_test_runs(
+    project: Project, waiting: str
+) -> None:
+    project.write(
+        f"""
+        import pytest, threading
+        from concurrent.futures import ThreadPoolExecutor
+
+        lock = threading.Lock()
+        lock.acquire()
+
+        def here():
+            {waiting}
+
+        @pytest.mark.testbed_within(0.3)
+        def test_hangs():
+            here()
+
+        def test_next():
+            pass
+        """
+    )
+    outcome = project.run()
+
+    assert "It hung: its call had not ended after 0.3 s." in outcome.text
+    assert "stacks of all threads" in outcome.text
+    assert re.search(r"MainThread:(.|\n)*in here\n", outcome.text)
+    assert "1 failed, 1 passed" in outcome.text
+
+
+def test_it_fails_even_if_it_swallows_what_interrupts_it(project: Project) -> None:
+    project.write(
+        """
+        import pytest, threading
+
+        @pytest.mark.testbed_within(0.3)
+        def test_hangs():
+            try:
+                threading.Event().wait()
+            except Exception:
+                pass
+        """
+    )
+
+    assert "1 failed" in project.run().text
+
+
+def test_what_a_fixture_offers_ends_a_call_that_no_signal_ends(project: Project) -> None:
+    project.write(
+        """
+        import psycopg2, pytest, socket
+        from flask_sqlalchemy_testbed.plugin.watchdog import RESCUES
+
+        @pytest.fixture
+        def silent(request):
+            listener = socket.create_server(("127.0.0.1", 0))
+            request.node.stash.setdefault(RESCUES, []).append(lambda: listener.shutdown(socket.SHUT_RDWR))
+            yield listener.getsockname()[1]
+            listener.close()
+
+        @pytest.mark.testbed_within(0.3)
+        def test_hangs(silent):
+            psycopg2.connect(host="127.0.0.1", port=silent)
+        """
+    )
+
+    assert "1 failed" in project.run().text
+
+
+def test_fixtures_are_bounded_too(project: Project) -> None:
+    project.write(
+        """
+        import pytest, threading
+
+        @pytest.fixture
+        def slow_to_begin():
+            threading.Event().wait()
+
+        @pytest.fixture
+        def slow_to_end():
+            yield
+            threading.Event().wait()
+
+        @pytest.mark.testbed_within(0.3)
+        def test_first(slow_to_begin):
+            pass
+
+        @pytest.mark.testbed_within(0.3)
+        def test_second(slow_to_end):
+            pass
+        """
+    )
+    outcome = project.run()
+
+    assert "It hung: its setup had not ended" in outcome.text
+    assert "It hung: its teardown had not ended" in outcome.text
+    assert "1 passed, 2 errors" in outcome.text
+
+
+def test_a_test_that_has_failed_and_hangs_at_its_end_is_counted_once(project: Project) -> None:
+    project.write(
+        """
+        import pytest, threading
+
+        @pytest.fixture
+        def slow_to_end(database_uri):
+            yield
+            threading.Event().wait()
+
+        @pytest.mark.testbed_within(3)
+        def test_hangs(slow_to_end):
+            threading.Event().wait()
+        """
+    )
+    outcome = project.run()
+
+    assert "It hung: its call had not ended" in outcome.text
+    assert "It hung: its teardown had not ended" in outcome.text
+    assert "1 failed in" in outcome.lines("=")[-1]
+
+
+def test_the_bound_of_a_check_is_an_option_and_ordinary_tests_have_none(project: Project) -> None:
+    project.write(
+        """
+        import time
+        from flask_sqlalchemy_testbed.checks.check import check
+
+        @check("faults.slow", "It ends.")
+        def test_check():
+            time.sleep(0.6)
+
+        def test_ordinary():
+            time.sleep(0.6)
+        """
+    )
+
+    assert "2 passed" in project.run().text
+    assert "1 failed, 1 passed" in project.run("--testbed-check-timeout", "0.3").text
+    assert "1 failed, 1 passed" in project.run("-o", "testbed_check_timeout=0.3").text
+
+
+def test_what_was_set_for_the_signal_is_set_again(project: Project) -> None:
+    project.write(
+        """
+        import pytest, signal
+
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+
+        @pytest.mark.testbed_within(5)
+        def test_first():
+            assert callable(signal.getsignal(signal.SIGUSR1))
+
+        def test_second():
+            assert signal.getsignal(signal.SIGUSR1) is signal.SIG_IGN
+        """
+    )
+
+    assert "2 passed" in project.run().text
