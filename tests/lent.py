@@ -1,7 +1,7 @@
-"""A pytest plugin: the tests run on servers that another process keeps up, with databases of their own.
+"""A pytest plugin that runs the tests on the servers of another process, in databases of their own.
 
-Unlike a server given by URI, one that is lent so is known to be a throwaway container: checks that need
-that apply. `written` makes the file that `$TESTS_LENT` names.
+Unlike a server that is given by its URI, a lent server is known to be a throwaway container: the checks
+that need one apply. `written` writes the file that `$TESTS_LENT` names.
 """
 
 from __future__ import annotations
@@ -27,32 +27,36 @@ VARIABLE = "TESTS_LENT"
 
 
 def written(path: Path, servers: Iterable[Server]) -> dict[str, str]:
-    """What another process needs in its environment, to be lent these; `path` is for its user alone."""
+    """Write the loans of these servers to `path`, readable by this user alone.
+
+    Returns:
+        The environment variables of the process that borrows the servers.
+    """
     path.touch(mode=0o600)
     path.write_bytes(pickle.dumps({server.backend.name: lend(server) for server in servers}))
     return {VARIABLE: str(path)}
 
 
 class Lender:
-    """Has what was written."""
+    """Lends the servers of the file."""
 
     def __init__(self) -> None:
         self._loans: dict[str, Loan] = pickle.loads(Path(os.environ[VARIABLE]).read_bytes())  # noqa: S301 - our own
 
     def lend(self, backend: str) -> Loan:
-        """The server of that backend, as `Run` wants it."""
+        """Return the loan of the server of `backend`."""
         return self._loans[backend]
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # Of hundreds of failures that are wanted nobody reads the server's log.
+    # Hundreds of failures are expected here: do not fetch the server's log for each.
     LentContainer.log = lambda *_: ""  # type: ignore[method-assign]
     run = config.stash[state.RUN] = Run(owner=Lender())
     config.add_cleanup(lambda: _end(run))
 
 
 def _end(run: Run) -> None:
-    """Its databases are dropped: hundreds of them would fill the servers' memory."""
+    """Drop the databases of the run: hundreds of them would fill the servers' memory."""
     for server in run.servers.values():
         for name in (run.name, f"{run.name}_other"):
             with contextlib.suppress(Exception):

@@ -1,56 +1,57 @@
-"""One specimen meets the battery: the wrong one has to be caught, its corrected twin to pass."""
+"""Run the battery on a specimen: its checks must fail on the wrong binding and pass on the corrected one."""
 
 from __future__ import annotations
 
 import json
 import os
-import pkgutil
 import subprocess
 import sys
 import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from tests import specimens
-from tests.specimens import Specimen
+from tests.specimens.catalogue import SPECIMENS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from tests.specimens.bindings import Specimen
+
 ROOT = Path(__file__).parents[1]
-# One specimen's whole battery; a check bounds its own time.
-AT_MOST_SECONDS = 900
-# A check takes a second or two. What waits for longer waits for what a wrong binding never gives back.
+SUBJECT = "tests.specimens.subject"
+# For one run of the battery; each check has its own time limit.
+RUN_SECONDS = 900
+# A check takes one or two seconds; on a wrong binding some wait for a connection that never comes back.
 CHECK_SECONDS = 12
 
-# Of one run: backend -> check id -> outcome.
+# The outcomes of one run: backend -> check id -> outcome.
 Outcomes = dict[str, dict[str, str]]
 
 
 @dataclass
 class Meeting:
-    """What came of one specimen."""
+    """The results of one specimen."""
 
     name: str
     specimen: Specimen
     wrong: Outcomes = field(default_factory=dict)
     corrected: Outcomes = field(default_factory=dict)
     evidence: dict[str, dict[str, str]] = field(default_factory=dict)
-    """Why each of its own checks failed on the wrong one: backend -> check id -> a line."""
+    """Why each of its checks failed on the wrong binding: backend -> check id -> one line."""
     complaints: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
     def caught_by(self) -> dict[str, list[str]]:
-        """The checks that failed on the wrong one, by backend."""
+        """Return the checks that failed on the wrong binding, by backend."""
         return {
             backend: sorted(check for check, outcome in checks.items() if outcome == "failed")
             for backend, checks in self.wrong.items()
         }
 
     def judge(self) -> None:
-        """Complain where a named check passed the wrong one, or failed the corrected one."""
+        """Complain of each named check that passed the wrong binding or failed the corrected one."""
         for backend in self.specimen.backends:
             for check in self.specimen.caught_by:
                 outcome = self.wrong.get(backend, {}).get(check, "missing")
@@ -63,47 +64,32 @@ class Meeting:
             if not any(
                 self.wrong.get(backend, {}).get(check) == "failed" for backend in self.specimen.backends
             ):
-                self.complaints.append(f"{check} caught it on no backend")
+                self.complaints.append(f"{check} caught the specimen on no backend")
 
 
 def find(names: Iterable[str]) -> list[Meeting]:
-    """The specimens of these names, or all there are."""
-    found = [module.name for module in pkgutil.iter_modules(specimens.__path__)]
-    if unknown := set(names) - set(found):
-        sys.exit(f"No such specimen: {', '.join(sorted(unknown))}. Choose from: {', '.join(found)}.")
-    return [Meeting(name, Specimen(**fields)) for name, fields in _declared(sorted(names or found)).items()]
+    """Return a meeting for each of these specimens, or for all if `names` is empty.
 
-
-def _declared(names: list[str]) -> dict[str, dict[str, Any]]:
-    """What the modules say of themselves, read in another process: some make an engine on import."""
-    code = (
-        "import dataclasses, importlib, json, sys\n"
-        "found = {name: importlib.import_module(f'tests.specimens.{name}') for name in sys.argv[1:]}\n"
-        "print(json.dumps({name: dataclasses.asdict(module.SPECIMEN)"
-        " for name, module in found.items() if hasattr(module, 'SPECIMEN')}))\n"
-    )
-    answer = subprocess.run(
-        [sys.executable, "-c", code, *names],
-        cwd=ROOT,
-        env={**os.environ, "DATABASE_URI": "sqlite://"},
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
-    told: dict[str, dict[str, Any]] = json.loads(answer.stdout)
-    return {
-        name: {key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}
-        for name, fields in told.items()
-    }
+    Raises:
+        SystemExit: There is no specimen of that name.
+    """
+    if unknown := sorted(set(names) - set(SPECIMENS)):
+        sys.exit(f"Unknown specimen {', '.join(unknown)}. Choose from: {', '.join(sorted(SPECIMENS))}.")
+    return [Meeting(name, SPECIMENS[name]) for name in sorted(names or SPECIMENS)]
 
 
 def lean(environment: Mapping[str, str], directory: str) -> dict[str, str]:
-    """What makes a start of pytest, and a log-in, cheap: there are hundreds of them."""
+    """Return an environment in which pytest starts fast: a proof of power starts it over a hundred times.
+
+    Args:
+        environment: The variables to start from.
+        directory: An empty directory, which must outlive the processes.
+    """
     return {
         **{name: value for name, value in environment.items() if name != "PYTHONDONTWRITEBYTECODE"},
-        # Each module is compiled once, and not into the tree.
+        # Compile each module once, outside the source tree.
         "PYTHONPYCACHEPREFIX": directory,
-        # PyMySQL reads all authorities that the system trusts at each log-in, and asks none of them.
+        # PyMySQL reads all certificates of the system at each log-in, and uses none of them here.
         "SSL_CERT_FILE": os.devnull,
         "SSL_CERT_DIR": directory,
     }
@@ -112,8 +98,7 @@ def lean(environment: Mapping[str, str], directory: str) -> dict[str, str]:
 def battery(
     meeting: Meeting, options: list[str], environment: Mapping[str, str], *, corrected: bool
 ) -> Outcomes:
-    """Run checks on the specimen in a process of its own, and return what came of each."""
-    subject = f"tests.specimens.{meeting.name}"
+    """Run checks on the specimen in a process of its own, and return their outcomes."""
     with tempfile.TemporaryDirectory() as directory:
         matrix = Path(directory, "matrix.json")
         command = [
@@ -122,14 +107,14 @@ def battery(
                 "-m",
                 "pytest",
                 "-p",
-                "flask_sqlalchemy_testbed.plugin.plugin",
+                "flask_sqlalchemy_testbed",
                 "flask_sqlalchemy_testbed/battery",
                 "-q",
                 "--tb=no",
             ),
             *("-p", "tests.lent", "-p", "no:cacheprovider", "-W", "default", "-o", "testbed_promises=false"),
             *("--testbed-check-timeout", str(CHECK_SECONDS), "--testbed-matrix", str(matrix)),
-            *("--testbed-app", f"{subject}:create_app", "--testbed-session", f"{subject}:session", *options),
+            *("--testbed-app", f"{SUBJECT}:create_app", "--testbed-session", f"{SUBJECT}:session", *options),
         ]
         if meeting.specimen.uri_env:
             command += ["--testbed-uri-env", meeting.specimen.uri_env]
@@ -139,20 +124,21 @@ def battery(
             run = subprocess.run(
                 command,
                 cwd=ROOT,
-                # No plugin but those that are named.
                 env={
                     **environment,
+                    # Load no plugin but those of the command.
                     "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+                    "SPECIMEN": meeting.name,
                     **({"SPECIMEN_CORRECTED": "1"} if corrected else {}),
                 },
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,
                 check=False,
-                timeout=AT_MOST_SECONDS,
+                timeout=RUN_SECONDS,
             )
         except subprocess.TimeoutExpired:
-            meeting.complaints.append(f"the battery had not ended after {AT_MOST_SECONDS} s")
+            meeting.complaints.append(f"the battery did not end within {RUN_SECONDS} s")
             return {}
         if not matrix.exists():
             meeting.complaints.append(f"the battery did not run: {run.stdout.strip()[-500:]}")
@@ -169,7 +155,14 @@ def battery(
 def meet(
     meeting: Meeting, backends: str, environment: Mapping[str, str], everywhere: Iterable[str]
 ) -> Meeting:
-    """Put one specimen through its own checks and these, and its corrected twin through its own."""
+    """Run the specimen's checks on both of its bindings, and judge the outcomes.
+
+    Args:
+        meeting: The specimen; the results are written into it.
+        backends: The value of --testbed-backend.
+        environment: The variables of the processes.
+        everywhere: The ids of checks that also run on the wrong binding of every specimen.
+    """
     began = time.monotonic()
     named = meeting.specimen.caught_by
     options = ["--testbed-backend", backends]

@@ -1,7 +1,7 @@
-"""Puts every specimen through the battery: each must be caught by the check that is about its mistake.
+"""Run the battery on every specimen: the checks that are about its mistake must catch it.
 
-`python -m tests.power` meets each specimen with its own checks and with all that stop no server; `--full`
-with everything. It writes `build/power.json` and prints what was caught, as it goes.
+`python -m tests.power` runs the checks of each specimen, and all checks that stop no server; with `--full`,
+all checks. It prints each result at once and writes them all to `build/power.json`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from flask_sqlalchemy_testbed.backends import choose
 from flask_sqlalchemy_testbed.run import Run
 from tests.lent import written
 from tests.meeting import ROOT, Meeting, find, lean, meet
-from tests.specimens import ALL
+from tests.specimens.bindings import ALL
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -30,12 +30,17 @@ if TYPE_CHECKING:
     from flask_sqlalchemy_testbed.checks.check import Check
 
 OUTPUT = ROOT / "build" / "power.json"
-# They wait more than they work.
+# More than there are processors: the runs wait more than they work.
 WORKERS = 6
 
 
 def idle(meetings: list[Meeting], blameless: Mapping[str, set[str]]) -> list[str]:
-    """The checks that caught none of the specimens that name them, on a backend where they could have."""
+    """Return a line for each check that caught, on some backend where it ran, no specimen that names it.
+
+    Args:
+        meetings: The results of all specimens.
+        blameless: The backends to ignore, by the id of the check.
+    """
     ran: dict[str, set[str]] = {}
     caught: dict[str, set[str]] = {}
     for meeting in meetings:
@@ -53,7 +58,7 @@ def idle(meetings: list[Meeting], blameless: Mapping[str, set[str]]) -> list[str
 
 
 def checks() -> list[Check]:
-    """All that the battery has."""
+    """Return all checks of the battery."""
     package = importlib.import_module("flask_sqlalchemy_testbed.battery")
     modules = [
         importlib.import_module(f"{package.__name__}.{module.name}")
@@ -71,19 +76,19 @@ def checks() -> list[Check]:
 
 
 def blameless(checks: Iterable[Check]) -> dict[str, set[str]]:
-    """The backends on which a check states what they do by nature: no binding can fail it there."""
-    return {it.id: set(ALL if it.records else it.unfailable) for it in checks}
+    """Return, by the id of a check, the backends on which no binding can fail it."""
+    return {check.id: set(ALL if check.records else check.unfailable) for check in checks}
 
 
 def as_json(meeting: Meeting) -> dict[str, Any]:
-    """One row of `power.json`."""
+    """Return a row of `power.json`."""
     return {
         "specimen": meeting.name,
         "mistake": meeting.specimen.mistake,
         "met": meeting.specimen.met,
         "expected": list(meeting.specimen.caught_by),
         "backends": list(meeting.specimen.backends),
-        "why_not": meeting.specimen.why_not,
+        "why_not": " ".join(dict.fromkeys(meeting.specimen.not_on.values())),
         "caught_by": meeting.caught_by(),
         "evidence": meeting.evidence,
         "complaints": meeting.complaints,
@@ -92,22 +97,22 @@ def as_json(meeting: Meeting) -> dict[str, Any]:
 
 
 def meet_all(meetings: list[Meeting], backends: str, everywhere: list[str], *, workers: int) -> None:
-    """Several at a time, on servers that they share; tells of each when it is done."""
-    # Those that wait for what never comes begin first.
-    ordered = sorted(meetings, key=lambda it: not it.specimen.takes_long)
+    """Run all meetings, `workers` at a time, on servers that they share; print each result."""
+    # The longest meetings begin first.
+    ordered = sorted(meetings, key=lambda meeting: not meeting.specimen.takes_long)
     run = Run(tell=lambda line: print(line, flush=True))
-    # What cleans up after a run outlives it for a moment, and compiles in here what it imports.
+    # A clean-up process outlives its run for a moment and writes bytecode into the directory.
     temporary = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
     with temporary as directory, ThreadPoolExecutor(workers) as threads:
         try:
             run.start(choose(backends.split(",")))
             loans = written(Path(directory, "loans"), run.servers.values())
             environment = lean({**os.environ, **loans}, directory)
-            coming = [threads.submit(meet, it, backends, environment, everywhere) for it in ordered]
+            coming = [threads.submit(meet, meeting, backends, environment, everywhere) for meeting in ordered]
             for number, future in enumerate(as_completed(coming), 1):
-                it = future.result()
-                verdict = "; ".join(it.complaints) or f"caught by {', '.join(it.specimen.caught_by)}"
-                print(f"[{number}/{len(meetings)}] {it.name}: {verdict} ({it.seconds:.0f} s)", flush=True)
+                met = future.result()
+                verdict = "; ".join(met.complaints) or f"caught by {', '.join(met.specimen.caught_by)}"
+                print(f"[{number}/{len(meetings)}] {met.name}: {verdict} ({met.seconds:.0f} s)", flush=True)
         except BaseException:
             threads.shutdown(wait=False, cancel_futures=True)
             raise
@@ -116,31 +121,31 @@ def meet_all(meetings: list[Meeting], backends: str, everywhere: list[str], *, w
 
 
 def main() -> int:
-    """Meet them all; 1 if one got away."""
+    """Run the command and return its exit status: 1 if a specimen was missed or a check caught nothing."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("specimens", nargs="*", help="only these")
-    parser.add_argument("--full", action="store_true", help="the checks that stop servers too")
-    parser.add_argument("--backend", default=",".join(ALL), help="with commas between (default: all)")
+    parser.add_argument("specimens", nargs="*", help="only these specimens")
+    parser.add_argument("--full", action="store_true", help="also run the checks that stop servers")
+    parser.add_argument("--backend", default=",".join(ALL), help="separated by commas (default: all)")
     parser.add_argument("--workers", type=int, default=WORKERS, help="how many at a time")
     options = parser.parse_args()
     meetings = find(options.specimens)
     began = time.monotonic()
-    everywhere = [it.id for it in checks() if options.full or not it.stops_server]
+    everywhere = [check.id for check in checks() if options.full or not check.stops_server]
     meet_all(meetings, options.backend, everywhere, workers=options.workers)
-    got_away = [it.name for it in meetings if it.complaints]
+    missed = [meeting.name for meeting in meetings if meeting.complaints]
     powerless = [] if options.specimens else idle(meetings, blameless(checks()))
     OUTPUT.parent.mkdir(exist_ok=True)
-    document = {"specimens": [as_json(it) for it in meetings], "caught_nothing": powerless}
+    document = {"specimens": [as_json(meeting) for meeting in meetings], "caught_nothing": powerless}
     OUTPUT.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     for line in powerless:
         print(f"caught nothing: {line}")
     print(
-        f"{len(meetings) - len(got_away)} of {len(meetings)} specimens caught"
+        f"{len(meetings) - len(missed)} of {len(meetings)} specimens caught"
         f" in {time.monotonic() - began:.0f} s; see {OUTPUT.relative_to(ROOT)}"
     )
-    return 1 if got_away or powerless else 0
+    return 1 if missed or powerless else 0
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""Runs the battery on the right binding again and again, in random order: not one false alarm is allowed.
+"""Run the battery on the correct binding many times, in random order: no check may fail.
 
-`python -m tests.soak --runs 20`. The order of a run that failed is told, to be run again with `--seed`.
+`python -m tests.soak --runs 20` prints the seed of the run that failed; `--seed` repeats its order.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ AT_MOST_SECONDS = 900
 
 
 def battery(seed: int, backends: str, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-    """One run, on servers of its own, in the order of that seed."""
+    """Run the battery once, on its own servers, in the order of `seed`."""
     return subprocess.run(
         [
             *(sys.executable, "-m", "pytest", "flask_sqlalchemy_testbed/battery", "-q"),
             *("-p", "no:cacheprovider", "-p", "tests.shuffle", "--shuffle", str(seed)),
-            *("--backend", backends),
+            *("--testbed-backend", backends),
         ],
         cwd=ROOT,
         env=environment,
@@ -41,23 +41,25 @@ def battery(seed: int, backends: str, environment: Mapping[str, str]) -> subproc
 
 
 def main() -> int:
-    """1 at the first run that fails, with what it said."""
+    """Run the command and return its exit status: 1 after the first run that fails."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--runs", type=int, default=20)
-    parser.add_argument("--seed", type=int, help="only this order")
+    parser.add_argument("--seed", type=int, help="run only this order")
     parser.add_argument("--backend", default="sqlite,postgresql,mysql")
     options = parser.parse_args()
     seeds = [options.seed] if options.seed is not None else random.sample(range(10**6), options.runs)
-    # What cleans up after a run outlives it for a moment, and compiles in here what it imports.
+    # A clean-up process outlives its run for a moment and writes bytecode into the directory.
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as directory:
         environment = lean(os.environ, directory)
         for number, seed in enumerate(seeds, 1):
             began = time.monotonic()
             run = battery(seed, options.backend, environment)
             if run.returncode:
-                print(f"{run.stdout}\nrun {number} failed; again: python -m tests.soak --seed {seed}")
+                print(
+                    f"{run.stdout}\nRun {number} failed. Repeat it with: python -m tests.soak --seed {seed}"
+                )
                 return 1
             last = run.stdout.strip().splitlines()[-1]
             took = time.monotonic() - began

@@ -1,4 +1,4 @@
-"""The pattern as Donald Curtis rewrote it in 2013: a real sessionmaker, configured anew after a remove()."""
+"""The pattern as Donald Curtis rewrote it in 2013: `remove()`, then configure a real `sessionmaker` anew."""
 
 from __future__ import annotations
 
@@ -8,16 +8,8 @@ import sqlalchemy as sa
 import sqlalchemy.orm
 from flask import Flask
 
-from tests.specimens import CORRECTED, Specimen
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-SPECIMEN = Specimen(
-    mistake="remove() ends the caller's session though it is in use; other threads keep the old engine.",
-    met="a comment on the snippet; Pylons/webtest#5",
-    caught_by=("binding.second-app", "promises.rebinding"),
-)
 
 engine: Any = None
 sessionmaker = sa.orm.sessionmaker()
@@ -32,14 +24,9 @@ def configure_engine(url: str) -> None:
 
 
 def init_engine(uri: str, *, app: Flask) -> Any:
-    del app  # It knew none.
+    del app  # The published function took no app.
     configure_engine(uri)
     return engine
-
-
-if CORRECTED:
-    from app.database import db_session as session  # type: ignore[assignment]
-    from app.database import init_engine
 
 
 def create_app(config: Mapping[str, Any]) -> Flask:

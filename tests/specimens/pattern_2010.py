@@ -1,4 +1,4 @@
-"""The pattern as Dan Jacob published it in 2010: the engine a global, the session made by a lambda."""
+"""The pattern as Dan Jacob published it in 2010: a global engine, and a lambda that makes the session."""
 
 from __future__ import annotations
 
@@ -8,38 +8,22 @@ from flask import Flask
 from sqlalchemy import create_engine
 from sqlalchemy.orm import create_session, scoped_session
 
-from tests.specimens import CORRECTED, Specimen
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sqlalchemy import Engine
-
-SPECIMEN = Specimen(
-    mistake="The last engine wins; the session takes no listeners and has create_session's defaults.",
-    met="the snippet itself, with the remarks of Amit Matani (2012) and sebastianmarkow (2012)",
-    caught_by=(
-        "binding.two-apps",
-        "promises.several-engines",
-        "promises.unbound",
-        "promises.listeners",
-        "promises.defaults",
-    ),
-)
 
 engine: Engine | None = None
 db_session = scoped_session(lambda: create_session(bind=engine))  # type: ignore[arg-type, var-annotated]
 
 
 def init_engine(uri: str, *, app: Flask, **kwargs: Any) -> Engine:
-    del app  # It knew none.
+    del app  # The published function took no app.
     global engine  # noqa: PLW0603 - as published
     engine = create_engine(uri, **kwargs)
     return engine
 
 
-if CORRECTED:
-    from app.database import db_session, init_engine
 session = db_session
 
 

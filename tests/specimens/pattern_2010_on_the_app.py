@@ -1,4 +1,4 @@
-"""The pattern's other half, from its author's comment: the engine on the app, found by current_app."""
+"""The pattern with its author's later comment: the app keeps the engine, and `current_app` finds it."""
 
 from __future__ import annotations
 
@@ -8,18 +8,10 @@ from flask import Flask, current_app
 from sqlalchemy import create_engine
 from sqlalchemy.orm import create_session, scoped_session
 
-from tests.specimens import CORRECTED, Specimen
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sqlalchemy import Engine
-
-SPECIMEN = Specimen(
-    mistake="The session is the thread's and outlives its app's context; outside contexts there is none.",
-    met="the snippet's own comment: 'attach the database engine to the application'",
-    caught_by=("binding.app-inside-app", "promises.outside-contexts", "promises.unwrapped-stream"),
-)
 
 
 def get_engine() -> Engine:
@@ -34,8 +26,6 @@ def init_engine(uri: str, *, app: Flask, **kwargs: Any) -> Engine:
     return get_engine()
 
 
-if CORRECTED:
-    from app.database import db_session, init_engine
 session = db_session
 
 

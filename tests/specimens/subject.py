@@ -1,0 +1,16 @@
+"""The app and the session that the battery tries: those of the specimen that `SPECIMEN` names.
+
+With `SPECIMEN_CORRECTED` in the environment they are those of its corrected twin.
+"""
+
+from __future__ import annotations
+
+import os
+
+from tests.specimens.catalogue import SPECIMENS
+
+specimen = SPECIMENS[os.environ["SPECIMEN"]]
+binding = specimen.corrected() if "SPECIMEN_CORRECTED" in os.environ else specimen.wrong()
+session, create_app = binding.session, binding.create_app
+if binding.init_engine:
+    init_engine = binding.init_engine
