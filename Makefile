@@ -60,7 +60,7 @@ soak: $(READY) have-engine ## Run the battery 20 times in random order: no false
 	$(BIN)/python -m tests.soak
 
 .PHONY: mutants
-mutants: $(READY) ## Break app/database.py in every small way: the tests must notice
+mutants: $(READY) ## Break app/database in every small way: the tests must notice
 	@mkdir -p build
 	@rm -rf mutants # What came of them before says nothing of tests that have changed since.
 	$(BIN)/python -m mutmut run >build/mutants.log 2>&1 || { tail -20 build/mutants.log; exit 1; }

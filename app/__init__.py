@@ -1,4 +1,4 @@
-"""A small ledger: the factory-based application under test."""
+"""A small ledger: the application under test, made by a factory."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from flask import Flask
 
 from . import api, cli, health, openapi, problems
 from .database import init_engine
-from .engines import bound_psycopg2_waits, database_url
+from .database.engines import database_url, limit_waits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,16 +19,26 @@ DEFAULT_CONFIG = Path(__file__).with_name("config") / "sqlite.cfg"
 
 
 def create_app(config: str | os.PathLike[str] | Mapping[str, Any] | None = None) -> Flask:
-    """Make an app bound to the ``DATABASE_URI`` of its configuration; nothing connects yet.
+    """Create an app on the ``DATABASE_URI`` of its configuration. Nothing connects yet.
 
-    ``config`` is the path of a ``.cfg`` file (``Config.from_pyfile``) or a mapping. Without
-    it, ``APP_CONFIG`` in the environment names the file, else it is ``app/config/sqlite.cfg``.
+    Args:
+        config: The path of a ``.cfg`` file, as for ``Config.from_pyfile``, or a mapping. By
+            default the environment variable ``APP_CONFIG`` names the file; without it,
+            ``app/config/sqlite.cfg`` is read.
+
+    Returns:
+        The app, which owns its engine.
+
+    Raises:
+        ValueError: ``DATABASE_URI`` is missing, or cannot be read.
+        OSError: The file cannot be read.
+
     """
     app = Flask(__name__)
     if config is None:
         config = os.environ.get("APP_CONFIG") or DEFAULT_CONFIG
     if isinstance(config, (str, os.PathLike)):
-        # from_pyfile would look beside the app; a path on a command line means the working directory.
+        # from_pyfile begins relative paths at the app; users expect the working directory.
         app.config.from_pyfile(str(Path(config).absolute()))
     else:
         app.config.from_mapping(config)
@@ -39,13 +49,20 @@ def create_app(config: str | os.PathLike[str] | Mapping[str, Any] | None = None)
 
 
 def bind(app: Flask) -> None:
-    """Give ``app`` the engine that its configuration describes."""
+    """Give ``app`` the engine that its configuration describes.
+
+    Args:
+        app: The app; its keys that begin with ``DATABASE_`` are read. It owns the engine.
+
+    Raises:
+        ValueError: ``DATABASE_URI`` is missing, or cannot be read.
+        OSError: ``DATABASE_PASSWORD_FILE`` cannot be read.
+
+    """
     if not app.config.get("DATABASE_URI"):
         message = 'The configuration has no DATABASE_URI. Set one, such as "sqlite:///ledger.db".'
         raise ValueError(message)
-    if seconds := app.config.get("DATABASE_WAIT_SECONDS"):
-        bound_psycopg2_waits(seconds)
-    init_engine(
+    engine = init_engine(
         database_url(
             app.config["DATABASE_URI"],
             directory=app.instance_path,
@@ -55,3 +72,5 @@ def bind(app: Flask) -> None:
         session_options=app.config.get("DATABASE_SESSION_OPTIONS"),
         **app.config.get("DATABASE_ENGINE_OPTIONS", {}),
     )
+    if seconds := app.config.get("DATABASE_WAIT_SECONDS"):
+        limit_waits(engine, seconds)

@@ -1,4 +1,4 @@
-"""The ledger over HTTP."""
+"""Serve the ledger over HTTP."""
 
 # flask-smorest has no type hints, so its decorators have none either.
 # mypy: disallow-untyped-decorators=False
@@ -44,7 +44,7 @@ ACCOUNT_ID = {
 }
 LOCATION = {
     "Location": {
-        "description": "where the account can be read",
+        "description": "the URL of the account",
         "required": True,
         "schema": {"type": "string", "format": "uri-reference"},
     }
@@ -53,7 +53,7 @@ LOCATION = {
 
 @blueprint.before_request
 def refuse_unknown_parameters() -> None:
-    """Refuse every query parameter where none is known; a list knows its own."""
+    """Refuse query parameters, except for the lists, whose schemas check them."""
     if request.endpoint not in {"ledger.list_accounts", "ledger.list_transfers"} and request.args:
         errors = {name: ["Unknown field."] for name in request.args}
         raise Problem(422, "The request has fields that are not valid.", errors)
@@ -70,9 +70,9 @@ def answer_refusal(error: ledger.RefusedError) -> Response:
 @blueprint.doc(operationId="openAccount", responses=failures(400, 413, 415, 422))
 @blueprint.arguments(NewAccountSchema)
 @blueprint.response(201, AccountSchema, headers=LOCATION)
-def open_account(wanted: dict[str, Any]) -> tuple[Account, dict[str, str]]:
+def open_account(fields: dict[str, Any]) -> tuple[Account, dict[str, str]]:
     """Open an account."""
-    account = ledger.open_account(**wanted)
+    account = ledger.open_account(**fields)
     return account, {"Location": url_for("ledger.get_account", account_id=account.id)}
 
 
@@ -80,9 +80,9 @@ def open_account(wanted: dict[str, Any]) -> tuple[Account, dict[str, str]]:
 @blueprint.doc(operationId="listAccounts", responses=failures(422))
 @blueprint.arguments(PageQuerySchema, location="query")
 @blueprint.response(200, AccountPageSchema)
-def list_accounts(wanted: dict[str, int]) -> ledger.Page[Account]:
-    """List accounts, a page at a time."""
-    return ledger.list_accounts(**wanted)
+def list_accounts(query: dict[str, int]) -> ledger.Page[Account]:
+    """List the accounts, one page at a time."""
+    return ledger.list_accounts(**query)
 
 
 @blueprint.route("/accounts/<account_id>", parameters=[ACCOUNT_ID])
@@ -90,7 +90,7 @@ def list_accounts(wanted: dict[str, int]) -> ledger.Page[Account]:
 @blueprint.response(200, AccountSchema)
 def get_account(account_id: str) -> Account:
     """Read an account."""
-    # Not a converter of the URL map: an id that cannot be is an unknown one, and is named.
+    # A converter of the URL map would answer without naming the field: an impossible id is an unknown id.
     if not re.fullmatch("[1-9][0-9]{0,18}", account_id) or int(account_id) > LARGEST_ID:
         raise ledger.UnknownError(field="account_id", reason="No such account.")
     return ledger.get_account(int(account_id))
@@ -100,20 +100,20 @@ def get_account(account_id: str) -> Account:
 @blueprint.doc(operationId="transfer", responses=failures(400, 409, 413, 415, 422))
 @blueprint.arguments(NewTransferSchema)
 @blueprint.response(201, TransferSchema)
-def transfer(wanted: dict[str, Any]) -> Transfer:
+def transfer(fields: dict[str, Any]) -> Transfer:
     """Move money from one account to another, once for each idempotency key."""
-    return ledger.transfer(ledger.Order(**wanted))
+    return ledger.transfer(ledger.Order(**fields))
 
 
 @blueprint.route("/transfers")
 @blueprint.doc(operationId="listTransfers", responses=failures(422))
 @blueprint.arguments(PageQuerySchema, location="query")
 @blueprint.response(200, TransferPageSchema)
-def list_transfers(wanted: dict[str, int]) -> ledger.Page[Transfer]:
-    """List transfers, a page at a time."""
-    return ledger.list_transfers(**wanted)
+def list_transfers(query: dict[str, int]) -> ledger.Page[Transfer]:
+    """List the transfers, one page at a time."""
+    return ledger.list_transfers(**query)
 
 
 def init_app(app: Flask) -> None:
-    """Serve the ledger under ``/api``."""
+    """Serve the ledger of ``app`` under ``/api``."""
     register(app, blueprint)

@@ -1,4 +1,4 @@
-"""``flask init-db``, and what ``flask shell`` has at hand."""
+"""Add the command ``flask init-db``, and names to ``flask shell``."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 
 def init_app(app: Flask) -> None:
-    """Add the commands to ``app``, and the names to its shell."""
+    """Add the command to ``app``, and the names to its shell."""
     app.cli.command("init-db")(init_db)
-    app.shell_context_processor(names_at_hand)
+    app.shell_context_processor(shell_names)
 
 
 def init_db() -> None:
-    """Create the tables that are missing. Those that exist are left as they are."""
+    """Create the tables that are missing. Existing tables are left as they are."""
     try:
         missing = _missing()
         _create_missing()
@@ -46,7 +46,7 @@ def _create_missing() -> None:
         try:
             create_all()
         except DBAPIError as error:
-            # A worker that started together with this one may be creating the same table.
+            # Another worker may be creating the same table at this moment.
             if fault_of(error) is Fault.AWAY or attempt >= TRIES:
                 raise
             time.sleep(pause(attempt))
@@ -59,6 +59,6 @@ def _missing() -> list[str]:
     return sorted(set(Base.metadata.tables) - set(existing))
 
 
-def names_at_hand() -> dict[str, Any]:
-    """Return what a shell starts with; the session is removed when the shell ends."""
+def shell_names() -> dict[str, Any]:
+    """Return the names that a shell starts with. The session is removed when the shell ends."""
     return {"db_session": db_session, "Account": Account, "Transfer": Transfer}

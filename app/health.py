@@ -1,4 +1,4 @@
-"""Answers for probes: whether the process is alive, and whether it reaches its database."""
+"""Answer probes: the process is alive, and it reaches its database."""
 
 # flask-smorest has no type hints, so its decorators have none either.
 # mypy: disallow-untyped-decorators=False
@@ -23,7 +23,7 @@ blueprint = StrictBlueprint("health", __name__, description="For probes.")
 @blueprint.doc(operationId="healthz", responses=failures())
 @blueprint.response(200, StateSchema)
 def healthz() -> dict[str, str]:
-    """Tell that the process answers, whatever its database does."""
+    """Report that the process answers, whether or not its database does."""
     return {"status": "ok"}
 
 
@@ -31,7 +31,7 @@ def healthz() -> dict[str, str]:
 @blueprint.doc(operationId="readyz", responses=failures())
 @blueprint.response(200, StateSchema)
 def readyz() -> dict[str, str]:
-    """Tell that the database answers; 503 while it does not."""
+    """Report that the database answers; 503 while it does not."""
     db_session.execute(select(1))
     return {"status": "ok"}
 

@@ -1,6 +1,6 @@
-"""What the ledger does: accounts are opened and read, money moves from one to another.
+"""Open and read accounts, and move money between them.
 
-Nothing here knows of HTTP. Each operation that writes is a transaction of its own.
+This module does not know HTTP. Each operation that writes is a transaction of its own.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ M = TypeVar("M", bound=Base)
 
 
 class RefusedError(Exception):
-    """What was asked for makes no sense here; ``field`` says where, ``reason`` why."""
+    """The request is impossible. ``field`` names its wrong part, ``reason`` says why."""
 
     def __init__(self, field: str, reason: str) -> None:
         super().__init__(f"{field}: {reason}")
@@ -32,16 +32,16 @@ class RefusedError(Exception):
 
 
 class ConflictError(RefusedError):
-    """It would make sense, but not with what the ledger holds now."""
+    """The request conflicts with the current content of the ledger."""
 
 
 class UnknownError(RefusedError):
-    """There is no such thing."""
+    """The requested row does not exist."""
 
 
 @dataclass(frozen=True)
 class Page(Generic[M]):
-    """One page of what there is, in the order of ids."""
+    """One page of all rows, in the order of their ids."""
 
     items: Sequence[M]
     page: int
@@ -50,7 +50,7 @@ class Page(Generic[M]):
 
 
 def open_account(*, owner: str, currency: str, balance: Decimal) -> Account:
-    """Open an account and return it, detached and loaded."""
+    """Open an account and return it, loaded and detached from the session."""
 
     def work() -> Account:
         return _kept(Account(owner=owner, currency=currency, balance=balance))
@@ -67,18 +67,18 @@ def get_account(account_id: int) -> Account:
 
 
 def list_accounts(page: int, per_page: int) -> Page[Account]:
-    """Return the accounts of one page, which is empty past the last one."""
+    """Return one page of the accounts; it is empty after the last one."""
     return _page(Account, page, per_page)
 
 
 def list_transfers(page: int, per_page: int) -> Page[Transfer]:
-    """Return the transfers of one page, which is empty past the last one."""
+    """Return one page of the transfers; it is empty after the last one."""
     return _page(Transfer, page, per_page)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """A transfer that somebody wants; those of one ``idempotency_key`` are one transfer."""
+    """A transfer to make. Orders with the same ``idempotency_key`` are one transfer."""
 
     from_account_id: int
     to_account_id: int
@@ -86,18 +86,23 @@ class Order:
     note: str
     idempotency_key: str
 
-    def asked_for(self, transfer: Transfer) -> bool:
-        """Say whether ``transfer`` is what this order asks for."""
+    def matches(self, transfer: Transfer) -> bool:
+        """Return whether ``transfer`` is the transfer that this order describes."""
         return all(getattr(transfer, name) == value for name, value in vars(self).items())
 
 
 def transfer(order: Order) -> Transfer:
-    """Move the money and return the transfer, detached and loaded.
+    """Move the money, or return the earlier transfer of the same order.
 
-    The same order again returns the same transfer and moves nothing. Another order under its
-    key, an overdraft, and a balance beyond ``LARGEST_MONEY`` are a ``ConflictError``; unknown
-    accounts, one account twice and two currencies are a ``RefusedError``. An order that was
-    refused leaves its key free.
+    Returns:
+        The transfer, loaded and detached from the session.
+
+    Raises:
+        ConflictError: Another order has this key, the source does not hold the amount, or the
+            target would hold more than ``LARGEST_MONEY``.
+        RefusedError: An account is unknown, both accounts are the same, or their currencies
+            differ. After either error, the key is still free.
+
     """
     if order.from_account_id == order.to_account_id:
         raise RefusedError(field="to_account_id", reason="Money cannot go to the account that it comes from.")
@@ -105,16 +110,17 @@ def transfer(order: Order) -> Transfer:
 
 
 def _apply(order: Order) -> Transfer:
-    # First of all, since on MySQL the first plain read fixes what all later ones see: it must
-    # not be older than the locks. One by one and in the order of ids, so that no two transfers
-    # ever wait for each other, whatever plan the server would make for both at once.
+    # The locks come first: on MySQL the first plain read fixes the snapshot for all later
+    # reads, and it must not be older than the locks. They are taken one by one, in the order of
+    # ids, so that two transfers never wait for each other. A single query for both rows would
+    # lock them in the order of the server's plan.
     accounts = {
         account_id: db_session.get(Account, account_id, with_for_update=True)
         for account_id in sorted({order.from_account_id, order.to_account_id})
     }
     done = db_session.scalar(select(Transfer).where(Transfer.idempotency_key == order.idempotency_key))
     if done is not None:
-        if not order.asked_for(done):
+        if not order.matches(done):
             raise ConflictError(field="idempotency_key", reason="This key belongs to another transfer.")
         return _kept(done)
     source = _known(accounts, "from_account_id", order.from_account_id)
@@ -139,7 +145,7 @@ def _known(accounts: dict[int, Account | None], field: str, account_id: int) -> 
 
 
 def _kept(row: M) -> M:
-    """Write ``row`` and detach it, loaded: to answer with it takes no further transaction."""
+    """Write ``row`` and detach it while it is loaded, so that the answer needs no other transaction."""
     db_session.add(row)
     db_session.flush()
     db_session.expunge(row)

@@ -1,8 +1,8 @@
-"""The ledger's tables. What must never be wrong is a constraint, not only a check in Python."""
+"""Define the tables of the ledger. Rules that must never be broken are constraints."""
 
 from __future__ import annotations
 
-# SQLAlchemy evaluates the annotations of the models, so these are needed at run time.
+# SQLAlchemy evaluates the annotations of the models at run time.
 from datetime import UTC, datetime
 from decimal import Decimal  # noqa: TC003
 
@@ -19,12 +19,12 @@ KEY_LENGTH = 200
 
 
 def now() -> datetime:
-    """Return the current moment, aware and in UTC."""
+    """Return the current time, aware and in UTC."""
     return datetime.now(UTC)
 
 
 class Account(Base):
-    """Money of one currency that somebody owns. It never falls below nothing."""
+    """Money of one owner in one currency. The balance is never negative."""
 
     __tablename__ = "account"
     __table_args__ = (
@@ -38,7 +38,7 @@ class Account(Base):
 
 
 class Transfer(Base):
-    """Money that went from one account to another, once for each idempotency key."""
+    """Money that was moved from one account to another, once for each idempotency key."""
 
     __tablename__ = "transfer"
     __table_args__ = (

@@ -1,4 +1,4 @@
-"""The OpenAPI document, from the same schemas that requests are checked with."""
+"""Serve the OpenAPI document, made from the schemas that check the requests."""
 
 # flask-smorest has no type hints.
 # mypy: disallow-subclassing-any=False
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 PROBLEMS = (400, 404, 409, 413, 415, 422, 500, 503)
 RETRY_AFTER = {
     "Retry-After": {
-        "description": "seconds after which to try again",
+        "description": "seconds to wait before the next try",
         "required": True,
         "schema": {"type": "integer", "minimum": 1},
     }
@@ -31,36 +31,36 @@ RETRY_AFTER = {
 
 
 class StrictBlueprint(Blueprint):
-    """A blueprint whose arguments are read by ``StrictParser``."""
+    """A blueprint whose arguments ``StrictParser`` reads."""
 
     ARGUMENTS_PARSER = StrictParser()
 
 
 class ProblemApi(Api):
-    """An API whose errors are problems, each of them documented by its status."""
+    """An API whose errors are problems, documented for each status."""
 
-    # Every status there is gets a response with this: as a schema it would be read each time.
-    ERROR_SCHEMA = {"$ref": "#/components/schemas/Problem"}  # noqa: RUF012 - as its base
+    # flask-smorest adds this to a response for every HTTP status. A reference is cheap.
+    ERROR_SCHEMA = {"$ref": "#/components/schemas/Problem"}  # noqa: RUF012 - like its base class
     DEFAULT_ERROR_RESPONSE_NAME = None
 
     def _register_pagination_header(self) -> None:
-        """Leave out what describes a header that no answer has: pages tell of themselves."""
+        """Do not document the pagination header: pages describe themselves in their body."""
 
     def handle_http_exception(self, error: HTTPException) -> Response:
-        """Answer as everything else does."""
+        """Answer with a problem, like all other errors."""
         return answer(error)
 
 
 def failures(*statuses: int) -> dict[int, str]:
-    """Document the problems that an operation may answer with, and those that any may."""
+    """Return the responses for these problem statuses, and for 500 and 503, which are always possible."""
     return {status: f"Problem{status}" for status in (*statuses, 500, 503)}
 
 
 def init_app(app: Flask) -> None:
-    """Serve the document of ``app`` as ``/openapi.json``."""
+    """Serve the OpenAPI document of ``app`` as ``/openapi.json``."""
     if app.config["MAX_CONTENT_LENGTH"] is None:
         app.config["MAX_CONTENT_LENGTH"] = BODY_BYTES
-    # A doubled slash is another path, so an unknown one: a redirect would be in no document.
+    # A path with a doubled slash is unknown: the document describes no redirects.
     app.url_map.merge_slashes = False
     api = ProblemApi(spec_kwargs={"title": "Ledger", "version": "1", "openapi_version": "3.1.0"})
     api.init_app(app)
@@ -75,10 +75,10 @@ def init_app(app: Flask) -> None:
 
     @app.get("/openapi.json")
     def openapi() -> dict[str, Any]:
-        # The app may be mounted below a path, which only a request knows.
+        # The app may be mounted below a path, which is known only in a request.
         return {**api.spec.to_dict(), "servers": [{"url": request.script_root or "/"}]}
 
 
 def register(app: Flask, blueprint: Blueprint) -> None:
-    """Serve ``blueprint`` and document it."""
+    """Serve ``blueprint`` in ``app``, and add it to the document."""
     app.extensions["flask-smorest"]["apis"][""]["ext_obj"].register_blueprint(blueprint)

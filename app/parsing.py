@@ -1,6 +1,6 @@
-"""Read what a request says, strictly: what two readers could understand differently is refused."""
+"""Parse requests strictly: refuse whatever two parsers could understand differently."""
 
-# ruff: noqa: ARG002 - the signatures are those of the base class
+# ruff: noqa: ARG002 - the base classes define the signatures
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
     from flask import Request
 
-BODY_BYTES = 64 * 1024  # The longest valid transfer, with every character escaped, takes 17 KiB.
+BODY_BYTES = 64 * 1024  # The longest valid transfer has 17 KiB, with every character escaped.
 
 
 class _NotJson(str):
-    """NaN or Infinity, which Python's reader knows and JSON does not."""
+    """NaN or Infinity, which Python's parser accepts though JSON does not have them."""
 
     __slots__ = ()
 
@@ -35,7 +35,12 @@ class _MalformedError(ValueError):
 
 
 def read_json(body: bytes) -> Any:
-    """Return what the JSON text ``body`` says, or raise a 400 that says why it says nothing."""
+    """Parse ``body`` as JSON.
+
+    Raises:
+        Problem: 400, with the reason, if the body is not valid JSON or repeats a member.
+
+    """
     try:
         return json.loads(body.decode(), parse_constant=_NotJson, object_pairs_hook=_object_without_repeats)
     except _MalformedError as error:
@@ -47,7 +52,7 @@ def read_json(body: bytes) -> Any:
     except UnicodeDecodeError:
         reason = "Not UTF-8."
     except ValueError:
-        # Python refuses to read a number of more than 4,300 digits.
+        # Python does not parse a number of more than 4,300 digits.
         reason = "A number is too long."
     raise Problem(400, "The body is not valid JSON.", {"body": [reason]})
 
@@ -64,26 +69,26 @@ def _object_without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 class StrictParser(FlaskParser):
-    """Reads JSON bodies and query strings; what the schema does not know is a 422."""
+    """Parse JSON bodies and query strings. Unknown fields are answered with 422."""
 
-    DEFAULT_UNKNOWN_BY_LOCATION = {"json": ma.RAISE, "query": ma.RAISE}  # noqa: RUF012 - as its base
+    DEFAULT_UNKNOWN_BY_LOCATION = {"json": ma.RAISE, "query": ma.RAISE}  # noqa: RUF012 - like its base class
 
     def load_json(self, req: Request, schema: ma.Schema) -> Any:
-        """Return the body, which must say that it is JSON."""
+        """Return the parsed body, or raise a 415 if its media type is not JSON."""
         if req.mimetype != "application/json":
             description = "Send the body as application/json."
             raise UnsupportedMediaType(description)
         return read_json(req.get_data())
 
     def load_querystring(self, req: Request, schema: ma.Schema) -> dict[str, str]:
-        """Return the parameters, none of which may be given twice."""
+        """Return the parameters, or raise an error if one is given twice."""
         repeated = [name for name, values in req.args.lists() if len(values) > 1]
         if repeated:
             raise ma.ValidationError({name: ["Given more than once."] for name in repeated})
         return req.args.to_dict()
 
     def handle_error(self, error: ma.ValidationError, req: Request, schema: ma.Schema, **_: Any) -> NoReturn:
-        """Raise a 422 that names each field that is wrong."""
+        """Raise a 422 that names each wrong field."""
         (messages,) = error.messages_dict.values()
         raise Problem(422, "The request has fields that are not valid.", _by_field(messages))
 

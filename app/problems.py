@@ -1,7 +1,7 @@
-"""Every error is answered as ``application/problem+json`` (RFC 9457), never with a traceback.
+"""Answer every error as ``application/problem+json`` (RFC 9457), never with a traceback.
 
-A problem names the fields that are wrong under ``errors``; what concerns the whole body stands
-under ``body``. A database that cannot be had is a 503 with ``Retry-After``.
+The member ``errors`` lists what is wrong by field; the field ``body`` means the whole body. An
+unavailable database is a 503 with ``Retry-After``.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ RETRY_AFTER_SECONDS = 1
 
 
 class Problem(HTTPException):
-    """Raise it to answer with ``status`` and with what is wrong, by field."""
+    """An error that is answered with ``status`` and a list of what is wrong, by field."""
 
     def __init__(self, status: int, detail: str, errors: Mapping[str, Iterable[str]]) -> None:
         super().__init__(detail)
@@ -35,17 +35,19 @@ class Problem(HTTPException):
 
 
 def init_app(app: Flask) -> None:
-    """Answer the errors of ``app``. One that nobody expected is still logged, or raised
-    under ``TESTING``, as Flask does it: there is no handler for ``Exception``.
+    """Answer the HTTP errors and the database errors of ``app``.
+
+    There is no handler for ``Exception``, so Flask still logs unexpected errors, and raises
+    them under ``TESTING``.
     """
     app.register_error_handler(HTTPException, answer)
     app.register_error_handler(SQLAlchemyError, _answer_fault)
 
 
 def answer(error: HTTPException) -> Response:
-    """Return ``error`` as a problem, with the headers that belong to it, such as ``Allow``."""
+    """Return ``error`` as a problem, with its own headers, such as ``Allow``."""
     if error.response is not None:
-        return error.get_response()  # type: ignore[return-value] # what abort(response) was given
+        return error.get_response()  # type: ignore[return-value] # the argument of abort(response)
     problem: dict[str, Any] = {
         "type": "about:blank",
         "title": error.name,
@@ -65,16 +67,16 @@ def _answer_fault(error: SQLAlchemyError) -> Response:
     fault = fault_of(error)
     if fault not in {Fault.AWAY, Fault.CONTENDED}:
         raise error
-    # Not the error itself, which tells the statement and its values.
+    # The whole error would show the statement and its values.
     cause = str(getattr(error, "orig", None) or error).partition("\n")[0]
     current_app.logger.warning("The database is %s: %s", fault.name.lower(), cause)
     detail = {
         Fault.AWAY: "The database cannot be reached or has no room. Try again.",
-        Fault.CONTENDED: "Too many others want the same rows. Try again.",
+        Fault.CONTENDED: "Too many requests use the same rows. Try again.",
     }[fault]
     return answer(ServiceUnavailable(detail, retry_after=RETRY_AFTER_SECONDS))
 
 
 def _printable(name: str) -> str:
-    """Return the name of a field as text: it is the client's, and may be no Unicode at all."""
+    """Escape lone surrogates in the name of a field, which comes from the client."""
     return name.encode(errors="backslashreplace").decode()

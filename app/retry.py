@@ -1,4 +1,4 @@
-"""Run a piece of work in one transaction, again if another one was in its way."""
+"""Run a function in one transaction, and again if another transaction was in its way."""
 
 from __future__ import annotations
 
@@ -18,37 +18,46 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 TRIES = 8
-PATIENCE_SECONDS = 10.0
+RETRY_SECONDS = 10.0
 FIRST_PAUSE_SECONDS = 0.01
 LONGEST_PAUSE_SECONDS = 0.25
 
-# A value that is taken now may be what the work looks up first when it runs again.
-AGAIN = {Fault.CONTENDED, Fault.TAKEN}
+# A unique value that is taken now may be found by the first query of the next try.
+RETRIED = {Fault.CONTENDED, Fault.TAKEN}
 
 
 def in_transaction(work: Callable[[], T]) -> T:
-    """Return what ``work`` returns, committed; or leave nothing of it behind.
+    """Run ``work`` in one transaction of ``db_session``; commit it, or leave nothing behind.
 
-    ``work`` runs again from its start, on fresh reads, after a deadlock, a serialization
-    failure, a lock that was not to be had, or a unique value that somebody else took in the
-    meantime. When ``TRIES`` or ``PATIENCE_SECONDS`` are used up, the last error is raised.
+    After a deadlock, a serialization failure, a lock timeout, or a unique value that another
+    transaction took in the meantime, ``work`` runs again from its start, on fresh reads.
 
-    It owns the transaction of ``db_session``: one that is open already is an error, since its
-    snapshot and its locks would be older than the work.
+    Args:
+        work: Called without arguments, once for each try. It neither commits nor rolls back.
+
+    Returns:
+        The result of ``work``.
+
+    Raises:
+        RuntimeError: A transaction is open already. Its snapshot and its locks would be older
+            than the work.
+        DBAPIError: The error of the last try, after ``TRIES`` tries or ``RETRY_SECONDS``; or at
+            once an error that another try would not avoid.
+
     """
     if db_session().in_transaction():
         message = "A transaction is open already. Commit it or roll it back before in_transaction()."
         raise RuntimeError(message)
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + RETRY_SECONDS
     for attempt in count(1):
         try:
-            # SQLite takes the lock of a writer now, and waits for it: a reader that turns
-            # writer would be refused at once. It means nothing to the others.
+            # SQLite waits for the lock of the writer now: a transaction that begins to write
+            # after a read could be refused at once. Other databases ignore this option.
             db_session.connection(execution_options={"sqlite_begin": "IMMEDIATE"})
             result = work()
             db_session.commit()
         except DBAPIError as error:
-            if fault_of(error) not in AGAIN or attempt >= TRIES or time.monotonic() >= deadline:
+            if fault_of(error) not in RETRIED or attempt >= TRIES or time.monotonic() >= deadline:
                 raise
         else:
             return result
@@ -59,6 +68,11 @@ def in_transaction(work: Callable[[], T]) -> T:
 
 
 def pause(attempt: int) -> float:
-    """Return a random part of a pause that doubles: those who collided do not meet again."""
+    """Return the seconds to wait after this attempt, at random, so that two rivals do not meet again.
+
+    Args:
+        attempt: The number of the attempt, from 1. The longest pause doubles with each.
+
+    """
     longest = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2 ** (attempt - 1))
     return random.uniform(0, longest)  # noqa: S311 - not a secret

@@ -1,6 +1,6 @@
-"""What travels as JSON: checked on its way in, and described in the OpenAPI document.
+"""Define the JSON of requests and answers, for validation and for the OpenAPI document.
 
-Each field states in JSON Schema exactly what it accepts.
+The JSON Schema of each field describes exactly what the field accepts.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ LARGEST_PAGE = 10**9
 LARGEST_PER_PAGE = 100
 
 AMOUNT = rf"(?:0|[1-9][0-9]{{0,{MONEY_DIGITS - 1}}})(?:\.[0-9]{{1,{MONEY_PLACES}}})?"
-NOT_NOTHING = r"(?!0(?:\.0+)?$)"
+NOT_ZERO = r"(?!0(?:\.0+)?$)"
 
-# The largest whole number below which a float is not rounded.
+# Up to this number, a float represents each integer exactly.
 EXACT_FLOAT = 2**53
 
 
 class TextField(fields.String):
-    """Text of any characters that all databases can keep."""
+    """Text of all characters that every database can store."""
 
     def __init__(self, longest: int, *, shortest: int = 0, **options: Any) -> None:
         super().__init__(
@@ -49,16 +49,16 @@ def _three_letters(text: str) -> None:
 
 
 class MoneyField(fields.Field[Decimal]):
-    """An exact decimal, as a string: a JSON number would pass through a float somewhere."""
+    """An exact decimal, as a string: many parsers turn a JSON number into a float."""
 
     def __init__(self, *, positive: bool = False, description: str, **options: Any) -> None:
-        pattern = f"^{NOT_NOTHING if positive else ''}{AMOUNT}$"
+        pattern = f"^{NOT_ZERO if positive else ''}{AMOUNT}$"
         self._pattern = re.compile(pattern)
         metadata = {"type": "string", "pattern": pattern, "description": description}
         super().__init__(metadata=metadata, **options)
 
     def _serialize(self, value: Decimal | None, *_: Any, **__: Any) -> str | None:
-        """Return at least two decimal places, and no more zeros than those."""
+        """Return the shortest text with at least two decimal places."""
         if value is None:
             return None
         whole, _point, part = f"{value:.{MONEY_PLACES}f}".partition(".")
@@ -84,7 +84,7 @@ class IdField(fields.Field[int]):
         super().__init__(metadata=ID_SCHEMA, **options)
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> int:
-        # To JSON, 1.0 is the integer 1. Past EXACT_FLOAT it would be a neighbour's id.
+        # In JSON, 1.0 is the integer 1. Above EXACT_FLOAT, a float may be rounded to another id.
         if isinstance(value, float) and abs(value) <= EXACT_FLOAT and value.is_integer():
             value = int(value)
         if not isinstance(value, int) or isinstance(value, bool):
@@ -113,7 +113,7 @@ class CountField(fields.Field[int]):
         super().__init__(load_default=default, metadata=metadata)
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> int:
-        # int() would also take spaces, underscores and the digits of every script.
+        # int() also accepts spaces, underscores and the digits of every script.
         short = re.fullmatch("[1-9][0-9]*", value) and len(value) <= len(str(self._largest))
         if not short or int(value) > self._largest:
             message = f"Not a whole number from 1 to {self._largest}."
@@ -122,7 +122,7 @@ class CountField(fields.Field[int]):
 
 
 class InstantField(fields.Field[datetime]):
-    """A moment in UTC, always with microseconds."""
+    """A time in UTC, always with microseconds."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(metadata={"type": "string", "format": "date-time"}, **options)
@@ -152,7 +152,7 @@ class AccountSchema(NewAccountSchema):
 
 
 class NewTransferSchema(ma.Schema):
-    """A transfer to make. Under one idempotency key it is made once."""
+    """A transfer to make. It is made once for each idempotency key."""
 
     from_account_id = IdField(required=True)
     to_account_id = IdField(required=True)
@@ -170,10 +170,10 @@ class TransferSchema(NewTransferSchema):
 
 
 class PageQuerySchema(ma.Schema):
-    """Which part of a list is wanted."""
+    """The part of a list to return."""
 
     page = CountField(LARGEST_PAGE, default=1, description="counted from 1")
-    per_page = CountField(LARGEST_PER_PAGE, default=20, description="how many a page")
+    per_page = CountField(LARGEST_PER_PAGE, default=20, description="items per page")
 
 
 class PageSchema(ma.Schema):
@@ -181,7 +181,7 @@ class PageSchema(ma.Schema):
 
     page = fields.Integer(required=True)
     per_page = fields.Integer(required=True)
-    total = fields.Integer(required=True, metadata={"description": "how many there are in all"})
+    total = fields.Integer(required=True, metadata={"description": "items on all pages"})
 
 
 class AccountPageSchema(PageSchema):
@@ -197,7 +197,7 @@ class TransferPageSchema(PageSchema):
 
 
 class ProblemSchema(ma.Schema):
-    """What went wrong (RFC 9457)."""
+    """An error (RFC 9457)."""
 
     type = fields.String(required=True, metadata={"format": "uri-reference"})
     title = fields.String(required=True)
@@ -206,11 +206,11 @@ class ProblemSchema(ma.Schema):
     errors = fields.Dict(
         keys=fields.String(),
         values=fields.List(fields.String()),
-        metadata={"description": "What is wrong, by field; under 'body' if it is the whole body."},
+        metadata={"description": "What is wrong, by field; the field 'body' means the whole body."},
     )
 
 
 class StateSchema(ma.Schema):
-    """How a probe finds the app."""
+    """The state of the app, for probes."""
 
     status = fields.String(required=True, validate=validate.OneOf(["ok"]))

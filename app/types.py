@@ -1,10 +1,10 @@
-"""Column types that mean the same on every backend.
+"""Define column types that behave the same on every backend.
 
-A value that a column cannot keep exactly is refused with ``ValueError`` before it is sent:
-SQLite would keep it as it is, MySQL would round it, PostgreSQL would fail.
+A value that a column cannot store exactly raises ``ValueError`` before it is sent. SQLite
+would store it as it is, MySQL would round it, PostgreSQL would fail.
 """
 
-# ruff: noqa: ARG002 - the signatures are those of the base class
+# ruff: noqa: ARG002 - the base class defines the signatures
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from sqlalchemy import Dialect
     from sqlalchemy.types import TypeEngine
 
-# SQLite numbers the rows of an INTEGER key only, not of a BIGINT.
+# SQLite generates values for an INTEGER key only, not for a BIGINT key.
 Id = BigInteger().with_variant(Integer(), "sqlite")
 LARGEST_ID = 2**63 - 1
 
-# Byte by byte, trailing spaces included.
+# They compare byte by byte, trailing spaces included.
 COLLATIONS = {
     "sqlite": "BINARY",
     "postgresql": "C",
@@ -38,7 +38,7 @@ LARGEST_MONEY = Decimal(10) ** MONEY_DIGITS - Decimal(10) ** -MONEY_PLACES
 
 
 def unstorable(text: str) -> str | None:
-    """Say what in ``text`` no database here could give back; None when it is sound."""
+    """Return why ``text`` cannot be stored in every database; None if it can."""
     if "\0" in text:
         return "NUL (U+0000) cannot be stored."
     if any("\ud800" <= character <= "\udfff" for character in text):
@@ -47,9 +47,9 @@ def unstorable(text: str) -> str | None:
 
 
 class ExactText(TypeDecorator[str]):
-    """Up to ``length`` characters of any Unicode, compared byte by byte.
+    """Text of up to ``length`` Unicode characters, compared byte by byte.
 
-    NUL and lone surrogates are refused: PostgreSQL has no place for either.
+    NUL and lone surrogates are refused, because PostgreSQL cannot store them.
     """
 
     impl = String
@@ -60,14 +60,14 @@ class ExactText(TypeDecorator[str]):
         self.length = length
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        """Return a VARCHAR of this length, with the collation of ``dialect``."""
+        """Return a VARCHAR of this length, with the binary collation of ``dialect``."""
         return dialect.type_descriptor(String(self.length, collation=COLLATIONS.get(dialect.name)))
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
-        """Return ``value``, which the column can keep, or raise ``ValueError``."""
+        """Return ``value``, or raise ``ValueError`` if the column cannot store it."""
         if value is None:
             return None
-        # SQLite knows no lengths.
+        # SQLite does not enforce lengths.
         if len(value) > self.length:
             message = f"{len(value)} characters are too many for a column of {self.length}."
             raise ValueError(message)
@@ -77,16 +77,16 @@ class ExactText(TypeDecorator[str]):
 
 
 class Money(TypeDecorator[Decimal]):
-    """An exact decimal, kept as a whole number of ten-thousandths.
+    """An exact decimal, stored as an integer number of ten-thousandths.
 
-    SQLite has no exact NUMERIC, and MySQL and PostgreSQL round a surplus decimal away; whole
-    numbers compare and add up exactly on all three. Literals in SQL are in ten-thousandths.
+    SQLite has no exact NUMERIC, and MySQL and PostgreSQL round surplus decimal places. Integers
+    are compared and added exactly on all three. Literals in SQL are in ten-thousandths.
     """
 
     impl = BigInteger
     cache_ok = True
 
-    # With BIGINT's own, the sum of two amounts would be a plain number of ten-thousandths.
+    # With the comparator of BIGINT, the sum of two amounts would be an integer of ten-thousandths.
     comparator_factory = TypeDecorator.Comparator
 
     def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> int | None:
@@ -94,17 +94,22 @@ class Money(TypeDecorator[Decimal]):
         return None if value is None else in_units(value)
 
     def process_result_value(self, value: int | Decimal | None, dialect: Dialect) -> Decimal | None:
-        """Return the amount; ``value`` is a Decimal where a server has added integers up."""
+        """Return the amount. ``value`` is a Decimal if a server has added integers."""
         return None if value is None else Decimal(value).scaleb(-MONEY_PLACES)
 
 
 def in_units(amount: Decimal) -> int:
-    """Return ``amount`` in the ten-thousandths that the database keeps; never round."""
+    """Return ``amount`` in the ten-thousandths that the database stores.
+
+    Raises:
+        ValueError: ``amount`` is no Decimal, too large, or has too many decimal places.
+
+    """
     if not isinstance(amount, Decimal):
         message = f"Money is a Decimal, not {type(amount).__name__}."
-        raise ValueError(message)  # noqa: TRY004 - one error for all that a column refuses
+        raise ValueError(message)  # noqa: TRY004 - a column refuses every value with the same error
     if not amount.is_finite() or abs(amount) >= Decimal(2**63).scaleb(-MONEY_PLACES):
-        message = f"{amount} is beyond what the database can keep."
+        message = f"{amount} is outside the range of the database."
         raise ValueError(message)
     units = amount.scaleb(MONEY_PLACES)
     if units != units.to_integral_value():
@@ -114,13 +119,13 @@ def in_units(amount: Decimal) -> int:
 
 
 class Instant(TypeDecorator[datetime]):
-    """A moment, to the microsecond; aware and in UTC when read. A naive one is refused."""
+    """A time with microseconds, aware and in UTC when it is read. Naive values are refused."""
 
     impl = DateTime
     cache_ok = True
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        """Return a type that keeps microseconds: DATETIME alone drops them on MySQL."""
+        """Return a type with microseconds: on MySQL, a plain DATETIME drops them."""
         if dialect.name in {"mysql", "mariadb"}:
             return dialect.type_descriptor(DATETIME(fsp=6))
         return dialect.type_descriptor(DateTime(timezone=True))
@@ -130,7 +135,7 @@ class Instant(TypeDecorator[datetime]):
         if value is None:
             return None
         if value.utcoffset() is None:
-            message = "A naive datetime could mean any time zone. Give it one: datetime.now(UTC)."
+            message = "A naive datetime has no time zone. Give it one, such as datetime.now(UTC)."
             raise ValueError(message)
         value = value.astimezone(UTC)
         return value if dialect.name == "postgresql" else value.replace(tzinfo=None)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection, Engine, func, insert, make_url, select
 from sqlalchemy.orm import Session
 
-from app.engines import make_engine
+from app.database.engines import make_engine
 from bench.sampling import timed
 from flask_sqlalchemy_testbed.backends import connection as connections
 

@@ -1,11 +1,12 @@
-"""In the place of `app.database`: the same names, and `with Session(engine)` around each view.
+"""Replace `app.database` by the same names with `with Session(engine)` around each view.
 
-`bench.served` puts it there before the app is imported, so that the very same ledger runs on it.
+`bench.served` installs this module before it imports the app, so that the same ledger runs on it.
 """
 
 from __future__ import annotations
 
 from contextvars import ContextVar
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.orm import DeclarativeBase, Session
@@ -16,16 +17,19 @@ if TYPE_CHECKING:
     from flask import Flask
     from sqlalchemy import URL, Engine
 
+# The package that this module replaces: its `engines` is still imported from there.
+__path__ = [str(Path(__file__).parents[1] / "app" / "database")]
+
 _engine: Engine | None = None
 _session: ContextVar[Session] = ContextVar("session")
 
 
 class Base(DeclarativeBase):
-    """What the models derive from."""
+    """The base class of the models."""
 
 
 class _Session:
-    """The session of the view that asks."""
+    """The session of the current view."""
 
     def __call__(self) -> Session:
         return _session.get()
@@ -40,9 +44,9 @@ db_session = _Session()
 def init_engine(
     uri: str | URL, *, app: Flask, session_options: Mapping[str, Any] | None = None, **options: Any
 ) -> Engine:
-    """The process's one engine, and a session of it for each of the app's views."""
-    global _engine  # noqa: PLW0603 - as one writes it who has one app
-    from app.engines import make_engine  # noqa: PLC0415 - the app imports this module first
+    """Create the only engine of the process, and open a session on it around each view of `app`."""
+    global _engine  # noqa: PLW0603 - a process with one app is written this way
+    from app.database.engines import make_engine  # noqa: PLC0415 - this module is app.database by now
 
     engine = _engine = make_engine(uri, directory=app.instance_path, **options)
     dispatch = app.dispatch_request
@@ -60,7 +64,7 @@ def init_engine(
 
 
 def get_engine() -> Engine | None:
-    """The engine."""
+    """Return the engine."""
     return _engine
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import String
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from app.database import db_session, init_engine
-from app.engines import make_engine
+from app.database.engines import make_engine
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -105,7 +105,7 @@ def flask_sqlalchemy_lite(uri: str) -> Flask:
     return app
 
 
-BINDING = "app/database.py"
+BINDING = "app/database"
 FLASK_ALONE = "Flask alone"
 SESSION_IN_VIEW = "with Session(engine)"
 FLASK_SQLALCHEMY = "Flask-SQLAlchemy"

@@ -1,7 +1,7 @@
-"""Compares the mutants that live with those that tests/mutants.md shows to be equivalent, or out of reach.
+"""Compare the mutants that survived with those that tests/mutants.md explains to be equivalent.
 
-`python -m tests.mutants`, after `mutmut run`: 1 where one lives that is not listed, or one is listed that
-does not live any more.
+`python -m tests.mutants`, after `mutmut run`, exits with 1 if another mutant survived, or if a
+listed mutant did not.
 """
 
 from __future__ import annotations
@@ -12,49 +12,51 @@ import sys
 from pathlib import Path
 
 LIST = Path(__file__).with_suffix(".md")
-# One that hangs is noticed too.
+# A mutant that makes the tests hang is noticed too.
 NOTICED = {"killed", "timeout", "caught by type check"}
 
 
 def listed(text: str) -> set[str]:
-    """The mutants in the table's first column."""
+    """Return the names of mutants in the first column of the table."""
     return set(re.findall(r"^\| `([^`]+)` \|", text, re.MULTILINE))
 
 
-def tried(results: str) -> dict[str, str]:
-    """The mutants of `mutmut results --all true`, each with what came of it."""
+def outcomes(results: str) -> dict[str, str]:
+    """Return the outcome of each mutant, from `mutmut results --all true`."""
     found = re.findall(r"^ +app\.database\.(\S+): (.+)$", results, re.MULTILINE)
     return {name: status.strip() for name, status in found}
 
 
-def complaints(text: str, results: str) -> list[str]:
-    """What differs, a line each."""
-    outcomes, known = tried(results), listed(text)
-    if not outcomes:
+def differences(text: str, results: str) -> list[str]:
+    """Return the differences between the list and the results, one line each."""
+    statuses, known = outcomes(results), listed(text)
+    if not statuses:
         return ["No mutant was tried. Run them first: mutmut run."]
-    alive = {name for name, status in outcomes.items() if status not in NOTICED}
+    survivors = {name for name, status in statuses.items() if status not in NOTICED}
     return [
         *(
-            f"{name} lives. Kill it by a test, or show in {LIST.name} why none can."
-            for name in sorted(alive - known)
+            f"{name} survived. Kill it by a test, or explain in {LIST.name} why no test can."
+            for name in sorted(survivors - known)
         ),
-        *(f"{name} does not live. Take it out of {LIST.name}." for name in sorted(known - alive)),
+        *(f"{name} did not survive. Remove it from {LIST.name}." for name in sorted(known - survivors)),
     ]
 
 
 def main() -> int:
-    """Tell what differs."""
+    """Print the differences, or how many mutants were tried, killed and listed."""
     results = subprocess.run(
         [sys.executable, "-m", "mutmut", "results", "--all", "true"],
         stdout=subprocess.PIPE,
         text=True,
         check=True,
     ).stdout
-    told = complaints(LIST.read_text(encoding="utf-8"), results)
+    text = LIST.read_text(encoding="utf-8")
+    found = differences(text, results)
+    tried, equivalent = len(outcomes(results)), len(listed(text))
     print(
-        "\n".join(told) or f"No mutant lives but the {len(listed(LIST.read_text(encoding='utf-8')))} listed."
+        "\n".join(found) or f"{tried - equivalent} of {tried} mutants were killed, {equivalent} are listed."
     )
-    return 1 if told else 0
+    return 1 if found else 0
 
 
 if __name__ == "__main__":

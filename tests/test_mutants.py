@@ -1,43 +1,43 @@
-"""The list of mutants that live is held against those that do."""
+"""The list of mutants that no test can kill is compared with the mutants that survived."""
 
 from __future__ import annotations
 
-from tests.mutants import complaints
+from tests.mutants import differences
 
 LIST = """
-| mutant | what it changes | why it lives |
+| mutant | what it changes | why no test can kill it |
 |---|---|---|
-| `x_get_engine__mutmut_1` | `None` | It is the same. |
+| `sessions.x_binding_of__mutmut_1` | `None` | It is equivalent. |
 """
 
 
-def results(one: str, other: str) -> str:
+def results(first: str, second: str) -> str:
     return (
-        f"    app.database.x_get_engine__mutmut_1: {one}\n"
-        f"    app.database.xǁBindingǁbind__mutmut_2: {other}\n"
+        f"    app.database.sessions.x_binding_of__mutmut_1: {first}\n"
+        f"    app.database.x_init_engine__mutmut_2: {second}\n"
     )
 
 
-def test_a_mutant_that_lives_and_is_listed_is_no_complaint() -> None:
-    assert complaints(LIST, results("survived", "killed")) == []
-    assert complaints(LIST, results("survived", "timeout")) == []
+def test_a_listed_mutant_that_survived_is_no_difference() -> None:
+    assert differences(LIST, results("survived", "killed")) == []
+    assert differences(LIST, results("survived", "timeout")) == []
 
 
-def test_one_that_lives_and_is_not_listed_is_told() -> None:
-    (told,) = complaints(LIST, results("survived", "survived"))
+def test_a_survivor_that_is_not_listed_is_reported() -> None:
+    (line,) = differences(LIST, results("survived", "survived"))
 
-    assert told.startswith("xǁBindingǁbind__mutmut_2 lives.")
-
-
-def test_one_that_no_test_meets_or_that_was_not_tried_lives() -> None:
-    assert len(complaints(LIST, results("no tests", "not checked"))) == 1
+    assert line.startswith("x_init_engine__mutmut_2 survived.")
 
 
-def test_one_that_is_listed_and_does_not_live_is_told() -> None:
-    (told,) = complaints(LIST, results("killed", "killed"))
-
-    assert told.startswith("x_get_engine__mutmut_1 does not live.")
+def test_a_mutant_without_tests_or_not_tried_counts_as_a_survivor() -> None:
+    assert len(differences(LIST, results("no tests", "not checked"))) == 1
 
 
-def test_where_none_was_tried_that_is_told() -> None:
-    assert complaints(LIST, "") == ["No mutant was tried. Run them first: mutmut run."]
+def test_a_listed_mutant_that_did_not_survive_is_reported() -> None:
+    (line,) = differences(LIST, results("killed", "killed"))
+
+    assert line.startswith("sessions.x_binding_of__mutmut_1 did not survive.")
+
+
+def test_an_empty_result_is_reported() -> None:
+    assert differences(LIST, "") == ["No mutant was tried. Run them first: mutmut run."]

@@ -12,7 +12,7 @@ from flask import Config, abort, current_app, request
 from sqlalchemy import event
 
 from app import create_app
-from app.database import db_session, get_engine
+from app.database import get_engine, live_sessions
 from flask_sqlalchemy_testbed.backends import BACKENDS
 from flask_sqlalchemy_testbed.backends.connection import Connection
 from flask_sqlalchemy_testbed.databases import Database
@@ -66,12 +66,8 @@ class Mounted:
             database.connection.close()
 
     def sessions(self) -> list[Session]:
-        """Those of ``db_session`` that are alive on this app's engine."""
-        while True:
-            # Others make and end sessions meanwhile.
-            with contextlib.suppress(RuntimeError):
-                alive = list(db_session.registry.registry.values())
-                return [session for session in alive if session.bind is self.engine]
+        """Return the sessions of ``db_session`` that are on this app's engine and have not ended."""
+        return [session for session in live_sessions() if session.bind is self.engine]
 
     def pool(self) -> Counter[str]:
         """How many connections it has room for, has lent, and has lent beyond its size."""

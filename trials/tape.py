@@ -6,7 +6,7 @@ import weakref
 from contextvars import Context, ContextVar
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from app.database import db_session
+from app.database import session_removed
 from flask_sqlalchemy_testbed.timeline.recorder import Recorder
 
 if TYPE_CHECKING:
@@ -41,24 +41,23 @@ _tape: ContextVar[Tape | None] = ContextVar("tape", default=None)
 
 
 class TapeRecorder(Recorder):
-    """Gives each event to the tape of the scenario that caused it; what nobody tapes is soon forgotten.
+    """Give each event to the tape of the scenario that caused it. Other events are soon forgotten.
 
-    While it is installed, a session that leaves the registry of ``db_session`` is an event too:
-    SQLAlchemy has none for that.
+    The end of a session is an event too: the binding announces it, SQLAlchemy does not.
     """
 
     def install(self) -> None:
         """Begin to listen."""
         super().install()
-        db_session.registry.end = self._end  # type: ignore[method-assign] # it has no hook
+        session_removed.connect(self._session_removed)
 
     def remove(self) -> None:
         """Stop listening."""
-        vars(db_session.registry).pop("end", None)
+        session_removed.disconnect(self._session_removed)
         super().remove()
 
     def keep(self, kind: str, **about: Any) -> Event:
-        """Adds an event of this moment, thread and context."""
+        """Add an event of this moment, thread and context."""
         event = super().keep(kind, **about)
         if (tape := _tape.get()) is not None:
             tape.events.append(event)
@@ -66,13 +65,8 @@ class TapeRecorder(Recorder):
                 tape.sessions.add(session)
         return event
 
-    def _end(self, scope: object) -> None:
-        registry = db_session.registry
-        session = registry.registry.get(scope)
-        # Of the class, and looked up now: what is measured is what the binding does.
-        type(registry).end(registry, scope)
-        if session is not None and registry.registry.get(scope) is not session:
-            self.keep("session removed", session=session)
+    def _session_removed(self, _engine: object, session: Session) -> None:
+        self.keep("session removed", session=session)
 
 
 _recorders: list[TapeRecorder] = []

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from flask import Flask
 from sqlalchemy import text
 
-from app.database import db_session, init_engine
+from app.database import db_session, init_engine, live_sessions
 from bench.results import Figure, Goal, Row
 from bench.sampling import timed
 
@@ -43,12 +43,12 @@ def measure(bench: Bench) -> Row:
 def _measure(bench: Bench, row: Row, case: str, make: Callable[[], None]) -> None:
     make()  # What is made once is made now.
     times = [timed(make) for _ in range(bench.times(3))]
-    row.figures.append(Figure(case, "app/database.py", [some / SESSIONS * MICRO for some in times], "µs"))
+    row.figures.append(Figure(case, "app/database", [some / SESSIONS * MICRO for some in times], "µs"))
     # The least, since a leak is there every time.
     grown = min(_growth(make, bench.times(4, quick=2)))
     row.goals += [
         Goal(f"{case}: left in memory by each", grown / SESSIONS, MOST_BYTES, "bytes"),
-        Goal(f"{case}: left in the registry", len(db_session.registry.registry), 0, "sessions"),
+        Goal(f"{case}: left in the registry", len(live_sessions()), 0, "sessions"),
     ]
 
 

@@ -1,4 +1,4 @@
-"""What the tests of the binding share: a table of their own, and apps on one database or two."""
+"""Fixtures of the binding's tests: apps on one database or two, with a table of the tests' own."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def no_engine_of_another_test() -> None:
-    """Outside contexts, what counts is how many engines live: each test starts with none."""
+    """Begin each test with no live engine: code outside contexts needs exactly one."""
     database.db_session.remove()
-    for binding in list(database._live.values()):  # noqa: SLF001 - no app is left to ask
-        binding.bind(None)
+    for engine in database.live_engines():
+        engine.dispose()
 
 
 @pytest.fixture
 def make_app(database_uri: str) -> Iterator[Callable[..., Flask]]:
-    """Make an app on the test's database, or on the one whose URI is given.
+    """Create an app on the test's database, or on another URI.
 
-    What a test did outside contexts is removed after it, as a script would at its end.
+    The session of the thread is removed after the test, as a script does at its end.
     """
 
     def make(uri: str = database_uri, **config: object) -> Flask:

@@ -1,4 +1,4 @@
-"""The table that the tests of the binding share, and what they ask of an app."""
+"""The table of the binding's tests, and questions that they ask an app."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Promise 10: what each backend is asked for, seen on a live connection."""
+"""Promise 10: each backend gets the settings that it needs, seen on a live connection."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Column, ForeignKey, Integer, MetaData, Table, func, insert, select, text, update
 from sqlalchemy.exc import DatabaseError, IntegrityError
 
-from app.engines import make_engine
+from app.database.engines import make_engine
 
 from .marker import Base, Marker
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from flask_sqlalchemy_testbed.backends import Backend
     from flask_sqlalchemy_testbed.databases import Database
 
-# What a connection of ours answers, by backend.
+# Questions to a connection, and the expected answers.
 SETTINGS: dict[str, dict[str, object]] = {
     "sqlite": {
         "PRAGMA foreign_keys": 1,
@@ -43,14 +43,14 @@ SETTINGS: dict[str, dict[str, object]] = {
     },
 }
 
-# What the driver itself is told.
+# Arguments of the driver.
 ARGUMENTS: dict[str, dict[str, object]] = {
     "sqlite": {"timeout": 5},
     "postgresql": {"connect_timeout": 5, "tcp_user_timeout": 30_000},
     "mysql": {"connect_timeout": 5, "read_timeout": 30, "write_timeout": 30},
 }
 
-# How a connection is asked to see the database as it was at its first read.
+# Execution options with which a connection sees the database as it was at its first read.
 SNAPSHOT: dict[str, dict[str, Any]] = {
     "sqlite": {},
     "postgresql": {"isolation_level": "REPEATABLE READ"},
@@ -66,28 +66,28 @@ def engine(database_uri: str) -> Iterator[Engine]:
     engine.dispose()
 
 
-def test_a_connections_settings_are_ours(engine: Engine, testbed_backend: Backend) -> None:
+def test_a_connection_has_the_default_settings(engine: Engine, testbed_backend: Backend) -> None:
     with engine.connect() as connection:
         answers = {question: connection.scalar(text(question)) for question in SETTINGS[testbed_backend.name]}
 
     assert answers == SETTINGS[testbed_backend.name]
 
 
-def test_the_time_to_connect_and_to_answer_is_bounded(
+def test_the_driver_has_a_time_limit_to_connect_and_to_answer(
     database_uri: str, testbed_backend: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = make_engine(database_uri)
-    connect, told = engine.dialect.connect, {}
+    connect, arguments_seen = engine.dialect.connect, {}
 
     def spy(*arguments: object, **options: object) -> object:
-        told.update(options)
+        arguments_seen.update(options)
         return connect(*arguments, **options)
 
     monkeypatch.setattr(engine.dialect, "connect", spy)
     engine.connect().close()
     engine.dispose()
 
-    assert ARGUMENTS[testbed_backend.name].items() <= told.items()
+    assert ARGUMENTS[testbed_backend.name].items() <= arguments_seen.items()
 
 
 def test_foreign_keys_are_enforced_on_every_connection(engine: Engine) -> None:
@@ -102,7 +102,7 @@ def test_foreign_keys_are_enforced_on_every_connection(engine: Engine) -> None:
             connection.rollback()
 
 
-def test_a_rollback_takes_back_a_released_savepoint(engine: Engine) -> None:
+def test_a_rollback_undoes_a_released_savepoint(engine: Engine) -> None:
     with engine.connect() as connection:
         with connection.begin_nested():
             connection.execute(insert(Marker).values(name="nested"))
@@ -122,14 +122,14 @@ def test_a_transaction_begins_with_its_first_read(engine: Engine, testbed_backen
         assert reader.scalar(select(func.count(Marker.id))) == before == 0
 
 
-def test_a_reader_does_not_hold_up_a_writer(engine: Engine) -> None:
+def test_a_reader_does_not_block_a_writer(engine: Engine) -> None:
     with engine.connect() as reader, engine.connect() as writer:
         reader.execute(select(func.count(Marker.id)))
         writer.execute(insert(Marker).values(name="written"))
         writer.commit()
 
 
-def test_a_writer_waits_for_another_writers_lock(engine: Engine) -> None:
+def test_a_writer_waits_for_the_lock_of_another_writer(engine: Engine) -> None:
     with engine.begin() as connection:
         connection.execute(insert(Marker).values(id=1, name="contended"))
     begun = threading.Event()
@@ -152,7 +152,7 @@ def test_a_writer_waits_for_another_writers_lock(engine: Engine) -> None:
         assert connection.scalars(select(Marker.name)).all() == ["second"]
 
 
-def test_any_unicode_comes_back_and_stays_apart(engine: Engine) -> None:
+def test_any_unicode_is_read_as_it_was_written(engine: Engine) -> None:
     names = ["😀", "🦊", "Zoë", "日本語"]
     with engine.begin() as connection:
         connection.execute(insert(Marker), [{"name": name} for name in names])
@@ -162,13 +162,13 @@ def test_any_unicode_comes_back_and_stays_apart(engine: Engine) -> None:
 
 
 @pytest.mark.testbed_needs("server")
-def test_text_that_is_too_long_is_refused_not_cut(engine: Engine) -> None:
+def test_text_that_is_too_long_is_refused_instead_of_truncated(engine: Engine) -> None:
     with engine.connect() as connection, pytest.raises(DatabaseError):
         connection.execute(insert(Marker).values(name="x" * 61))
 
 
 @pytest.mark.testbed_needs("server")
-def test_a_pooled_connection_that_the_server_has_ended_is_replaced(
+def test_a_pooled_connection_that_the_server_has_closed_is_replaced(
     engine: Engine, testbed_database: Database
 ) -> None:
     with engine.connect():

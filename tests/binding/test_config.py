@@ -30,7 +30,7 @@ def test_a_cfg_file_selects_the_database(database_uri: str, tmp_path: Path) -> N
     )
 
 
-def test_a_relative_cfg_path_is_one_in_the_working_directory(
+def test_a_relative_cfg_path_begins_at_the_working_directory(
     database_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "test.cfg").write_text(f"DATABASE_URI = {database_uri!r}\n")
@@ -43,7 +43,7 @@ def test_a_mapping_selects_the_database(database_uri: str) -> None:
     assert database_of(create_app({"DATABASE_URI": database_uri})) == make_url(database_uri).database
 
 
-def test_nothing_means_the_environments_file(
+def test_without_configuration_the_environment_names_the_file(
     database_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "test.cfg").write_text(f"DATABASE_URI = {database_uri!r}\n")
@@ -52,7 +52,7 @@ def test_nothing_means_the_environments_file(
     assert database_of(create_app()) == make_url(database_uri).database
 
 
-def test_nothing_at_all_means_embedded_sqlite(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_by_default_the_database_is_sqlite(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("APP_CONFIG", raising=False)
     app = create_app()
 
@@ -61,7 +61,7 @@ def test_nothing_at_all_means_embedded_sqlite(monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.parametrize("name", ["sqlite", "postgresql", "mysql"])
-def test_each_backend_has_a_file(name: str) -> None:
+def test_each_backend_has_a_cfg_file(name: str) -> None:
     path = Path(ledger.__file__).parent / "config" / f"{name}.cfg"
 
     assert engine_of(create_app(path)).dialect.name == name
@@ -72,7 +72,7 @@ def test_a_configuration_without_a_uri_says_what_to_set() -> None:
         create_app({})
 
 
-def test_a_file_that_is_missing_is_named() -> None:
+def test_a_missing_file_is_named() -> None:
     with pytest.raises(FileNotFoundError, match=r"no-such-file[.]cfg"):
         create_app("no-such-file.cfg")
 

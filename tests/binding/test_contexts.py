@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from flask import copy_current_request_context, current_app
 from sqlalchemy import create_engine, select, text
 
-from app.database import Binding, BoundScopedSession, BoundSession, BoundSessionmaker, db_session
+from app.database import db_session, live_sessions
+from app.database.sessions import Binding, BoundScopedSession, BoundSession, BoundSessionmaker
 
 from .marker import Marker, checked_out, engine_of
 
@@ -38,8 +39,8 @@ def test_nested_contexts_do_not_share_or_remove_each_others_session(app: Flask) 
         assert marker in db_session.new
 
 
-def test_a_later_context_never_finds_an_earlier_ones_session(app: Flask) -> None:
-    # Contexts that are dropped without a pop: their addresses are used again at once.
+def test_a_context_never_finds_the_session_of_an_earlier_context(app: Flask) -> None:
+    # Python uses the address of each deleted context again at once.
     for _ in range(50):
         context = app.app_context()
         context.push()
@@ -53,7 +54,7 @@ def test_a_later_context_never_finds_an_earlier_ones_session(app: Flask) -> None
     gc.collect()
 
 
-def test_a_thread_in_a_copied_context_has_its_own_session(app: Flask) -> None:
+def test_a_thread_in_a_copied_context_has_a_session_of_its_own(app: Flask) -> None:
     with app.test_request_context():
         session = db_session()
 
@@ -65,7 +66,7 @@ def test_a_thread_in_a_copied_context_has_its_own_session(app: Flask) -> None:
             assert thread.submit(other).result() is False
 
 
-def test_an_async_view_gets_its_own_contexts_session(
+def test_an_async_view_gets_the_session_of_its_context(
     make_app: Callable[..., Flask],
 ) -> None:
     app = make_app(DATABASE_ENGINE_OPTIONS={"pool_size": 1, "max_overflow": 0, "pool_timeout": 2})
@@ -87,7 +88,9 @@ def test_an_async_view_gets_its_own_contexts_session(
     assert threading.get_ident() not in threads
 
 
-def test_what_one_request_left_uncommitted_the_next_does_not_see(app: Flask, client: FlaskClient) -> None:
+def test_a_request_does_not_see_uncommitted_rows_of_the_request_before(
+    app: Flask, client: FlaskClient
+) -> None:
     @app.get("/add")
     def add() -> str:
         db_session.add(Marker(name="uncommitted"))
@@ -100,19 +103,19 @@ def test_what_one_request_left_uncommitted_the_next_does_not_see(app: Flask, cli
     assert client.get("/list").json == []
 
 
-def test_sessions_go_with_their_threads_and_contexts(app: Flask) -> None:
-    def session_left_behind() -> None:
-        db_session()
+def test_sessions_are_deleted_with_their_threads_and_contexts(app: Flask) -> None:
+    def leave_session_behind() -> None:
+        db_session.execute(text("SELECT 1"))
 
     for _ in range(20):
         with app.app_context():
             db_session()
-        thread = threading.Thread(target=session_left_behind)
+        thread = threading.Thread(target=leave_session_behind)
         thread.start()
         thread.join()
     gc.collect()
 
-    assert len(db_session.registry.registry) == 0
+    assert checked_out(app) == len(live_sessions()) == 0
 
 
 def test_a_second_scoped_session_has_sessions_of_its_own(app: Flask) -> None:
@@ -126,7 +129,7 @@ def test_a_second_scoped_session_has_sessions_of_its_own(app: Flask) -> None:
         second.remove()
 
 
-def test_a_session_that_the_factory_is_asked_for_is_of_the_contexts_app(
+def test_the_session_factory_makes_a_session_of_the_current_app(
     make_app: Callable[..., Flask], other_database_uri: str
 ) -> None:
     app, other = make_app(), make_app(other_database_uri)
@@ -135,7 +138,7 @@ def test_a_session_that_the_factory_is_asked_for_is_of_the_contexts_app(
             assert session.get_bind() is engine_of(expected)
 
 
-def test_a_session_can_be_asked_for_of_a_binding_of_ones_own(app: Flask, other_database_uri: str) -> None:
+def test_the_session_factory_accepts_another_binding(app: Flask, other_database_uri: str) -> None:
     binding = Binding()
     binding.bind(engine := create_engine(other_database_uri))
     with app.app_context(), db_session.session_factory(binding=binding) as session:

@@ -1,4 +1,4 @@
-"""Promise 7: when a context ends, its session is rolled back and removed, its connection back."""
+"""Promise 7: when a context ends, its session is rolled back and its connection returned."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from flask import Flask, abort
 from sqlalchemy import event, select, text
 
-from app.database import db_session
+from app.database import db_session, live_sessions
 
 from .marker import Marker, checked_out, engine_of
 
@@ -27,7 +27,7 @@ class OddError(Exception):
 
 @pytest.fixture
 def app(make_app: Callable[..., Flask]) -> Flask:
-    """An app that has one connection, and so fails at once if a request keeps it."""
+    """Return an app with a pool of one connection: it fails at once if a request keeps it."""
     app = make_app(
         TESTING=True,
         DATABASE_ENGINE_OPTIONS={"pool_size": 1, "max_overflow": 0, "pool_timeout": 1},
@@ -54,10 +54,10 @@ def app(make_app: Callable[..., Flask]) -> Flask:
 
 
 def left_behind(app: Flask) -> list[Any]:
-    """Return what a request that has ended should not have left: checked out, sessions, rows."""
+    """Return the connections in use, the sessions and the rows that a request has left."""
     with app.app_context():
         rows = list(db_session.scalars(select(Marker.name)))
-    return [checked_out(app), len(db_session.registry.registry), rows]
+    return [checked_out(app), len(live_sessions()), rows]
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_the_session_ends_when_another_teardown_callback_raises(app: Flask, hook
     assert left_behind(app) == [0, 0, []]
 
 
-def test_the_session_ends_when_another_teardown_callback_opens_one_again(app: Flask) -> None:
+def test_the_session_ends_when_another_teardown_callback_opens_a_new_one(app: Flask) -> None:
     @app.teardown_appcontext
     def open_again(_: object) -> None:
         db_session.execute(text("SELECT 1"))
@@ -106,7 +106,7 @@ def test_the_session_ends_when_another_teardown_callback_opens_one_again(app: Fl
     assert left_behind(app) == [0, 0, []]
 
 
-def test_another_teardown_callback_still_finds_the_requests_session(app: Flask) -> None:
+def test_another_teardown_callback_still_finds_the_session_of_the_request(app: Flask) -> None:
     seen = []
     app.before_request(lambda: seen.append(db_session()))
     app.teardown_appcontext(lambda _: seen.append(db_session()))
@@ -115,9 +115,9 @@ def test_another_teardown_callback_still_finds_the_requests_session(app: Flask) 
     assert seen[0] is seen[1]
 
 
-def test_teardown_callbacks_are_told_the_error(app: Flask) -> None:
-    told: list[BaseException | None] = []
-    app.teardown_appcontext(told.append)
+def test_teardown_callbacks_receive_the_error(app: Flask) -> None:
+    received: list[BaseException | None] = []
+    app.teardown_appcontext(received.append)
     app.testing = False
     app.test_client().get("/ok")
     app.test_client().get("/error")
@@ -126,12 +126,12 @@ def test_teardown_callbacks_are_told_the_error(app: Flask) -> None:
         app.do_teardown_appcontext(exc=error)
         del app.teardown_appcontext_funcs[:]
 
-    assert told[0] is None
-    assert isinstance(told[1], OddError)
-    assert told[2:] == [error]
+    assert received[0] is None
+    assert isinstance(received[1], OddError)
+    assert received[2:] == [error]
 
 
-def test_the_session_ends_with_a_test_clients_request_not_with_its_block(app: Flask) -> None:
+def test_the_session_ends_with_the_request_of_a_test_client_not_with_its_block(app: Flask) -> None:
     with app.test_client() as client:
         client.get("/ok")
         assert left_behind(app) == [0, 0, []]
@@ -179,12 +179,12 @@ def test_a_request_inside_a_pushed_context_shares_its_session_up_to_flask_3_1(ap
     assert left_behind(app) == [0, 0, []]
 
 
-def test_a_connection_that_died_does_not_fail_the_end_of_its_request(
+def test_a_lost_connection_does_not_fail_the_end_of_its_request(
     app: Flask, caplog: pytest.LogCaptureFixture
 ) -> None:
     @app.get("/dies")
     def dies() -> str:
-        # As a server's restart does: nothing tells the session before its rollback.
+        # Like a restart of the server: the session notices the loss only at its rollback.
         connection = db_session.connection().connection.dbapi_connection
         assert connection is not None
         connection.close()
@@ -195,5 +195,5 @@ def test_a_connection_that_died_does_not_fail_the_end_of_its_request(
 
     assert app.test_client().get("/dies").text == "answered"
     assert left_behind(app) == [0, 0, []]
-    (told,) = (record.getMessage() for record in caplog.records if record.name == "app.database")
-    assert re.fullmatch("A session's connection was lost before its rollback: (?!None|%s).+", told)
+    (message,) = (record.getMessage() for record in caplog.records if record.name == "app.database.sessions")
+    assert re.fullmatch("A session's connection was lost before its rollback: (?!None|%s).+", message)

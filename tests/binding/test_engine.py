@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_init_engine_returns_the_apps_engine_with_the_options_given(database_uri: str) -> None:
+def test_init_engine_returns_the_engine_of_the_app_with_the_given_options(database_uri: str) -> None:
     app = Flask("bare")
     engine = init_engine(database_uri, app=app, pool_size=3)
 
@@ -38,12 +40,12 @@ def test_the_engine_connects_on_first_use(database_uri: str) -> None:
     assert connected == [1]
 
 
-def test_the_engine_can_be_had_from_current_app(app: Flask) -> None:
+def test_the_engine_is_an_extension_of_current_app(app: Flask) -> None:
     with app.app_context():
         assert db_session.get_bind() is get_engine() is current_app.extensions["database"].engine
 
 
-def test_several_apps_live_side_by_side_and_the_last_does_not_win(
+def test_several_apps_in_one_process_each_keep_their_engine(
     make_app: Callable[..., Flask], other_database_uri: str
 ) -> None:
     first, last = make_app(), make_app(other_database_uri)
@@ -57,7 +59,7 @@ def test_several_apps_live_side_by_side_and_the_last_does_not_win(
         assert app.test_client().get("/names").json == [name]
 
 
-def test_a_context_inside_another_apps_context_has_its_own_engine(
+def test_a_context_inside_the_context_of_another_app_has_its_own_engine(
     make_app: Callable[..., Flask], other_database_uri: str
 ) -> None:
     outer, inner = make_app(), make_app(other_database_uri)
@@ -79,7 +81,7 @@ def test_an_app_without_an_engine_says_what_to_call(database_uri: str) -> None:
         db_session.execute(text("SELECT 1"))
 
 
-def test_a_refused_option_leaves_the_engine_as_it_was(app: Flask, database_uri: str) -> None:
+def test_if_init_engine_raises_nothing_has_changed(app: Flask, database_uri: str) -> None:
     before = engine_of(app)
     for wrong in ({"no_such_option": 1}, {"session_options": {"no_such_option": 1}}):
         with pytest.raises(TypeError, match="no_such_option"):
@@ -88,7 +90,7 @@ def test_a_refused_option_leaves_the_engine_as_it_was(app: Flask, database_uri: 
     assert engine_of(app) is before
 
 
-def test_an_option_of_the_sessions_own_wins(app: Flask) -> None:
+def test_an_option_given_to_db_session_replaces_the_default(app: Flask) -> None:
     with app.app_context(), get_engine().connect() as connection:
         session = db_session(bind=connection, autoflush=False)
 
@@ -97,7 +99,7 @@ def test_an_option_of_the_sessions_own_wins(app: Flask) -> None:
         assert not session.autoflush
 
 
-def test_a_bind_of_a_class_is_looked_up_as_sqlalchemy_does(app: Flask) -> None:
+def test_a_mapper_may_have_a_bind_of_its_own(app: Flask) -> None:
     with app.app_context(), get_engine().connect() as connection:
         db_session().bind_mapper(Marker, connection)
 
@@ -105,13 +107,35 @@ def test_a_bind_of_a_class_is_looked_up_as_sqlalchemy_does(app: Flask) -> None:
         assert db_session.get_bind() is get_engine()
 
 
-def test_a_relative_sqlite_path_is_one_in_the_apps_instance_folder(tmp_path: Path) -> None:
+def test_a_relative_sqlite_path_is_in_the_instance_folder_of_the_app(tmp_path: Path) -> None:
     app = Flask("bare", instance_path=str(tmp_path))
 
     assert init_engine("sqlite:///ledger.db", app=app).url.database == str(tmp_path / "ledger.db")
 
 
-def test_create_all_and_drop_all_are_for_the_contexts_engine(
+AT_EXIT = """
+import sys
+from flask import Flask
+from sqlalchemy import event
+from app.database import init_engine
+
+app = Flask("bare")
+for owner in (app, None):
+    engine = init_engine(sys.argv[1], app=owner)
+    event.listen(engine, "close", lambda *_: print("closed"))
+    engine.connect().close()
+"""
+
+
+def test_at_exit_engines_are_disposed_of(database_uri: str) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", AT_EXIT, database_uri], check=True, capture_output=True, text=True, timeout=30
+    )
+
+    assert (ended.stdout, ended.stderr) == ("closed\nclosed\n", "")
+
+
+def test_create_all_and_drop_all_use_the_engine_of_the_context(
     app: Flask, make_app: Callable[..., Flask], other_database_uri: str
 ) -> None:
     make_app(other_database_uri)
@@ -120,7 +144,7 @@ def test_create_all_and_drop_all_are_for_the_contexts_engine(
         try:
             create_all()
             assert inspect(get_engine()).has_table("of_the_base")
-            # Its read would keep a server from dropping the table.
+            # This read would block DROP TABLE on a server.
             db_session.execute(select(table))
             drop_all()
             assert not inspect(get_engine()).has_table("of_the_base")

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
 import pytest
 from sqlalchemy import text
 
-from app.database import UnboundError, db_session
+from app.database import UnboundError, create_all, db_session, drop_all, get_engine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 WATCHED = """
 import os, sys
@@ -46,11 +50,14 @@ def test_a_factory_call_opens_nothing(database_uri: str) -> None:
     run(database_uri)
 
 
-def test_use_before_any_engine_says_what_to_call() -> None:
+@pytest.mark.parametrize(
+    "use", [lambda: db_session.execute(text("SELECT 1")), get_engine, create_all, drop_all]
+)
+def test_use_before_any_engine_says_what_to_call(use: Callable[[], object]) -> None:
     with pytest.raises(
         UnboundError, match=r"^No engine is bound. Call create_app\(config\), or init_engine\(uri\), first.$"
     ):
-        db_session.execute(text("SELECT 1"))
+        use()
 
 
 def test_remove_before_any_engine_does_nothing() -> None:

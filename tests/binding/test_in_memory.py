@@ -1,4 +1,4 @@
-"""Promise 10: an in-memory database is one database, with a transaction for each connection."""
+"""Promise 10: a database in memory is shared by all connections, each with its own transaction."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import insert, inspect, select
 
-from app.engines import make_engine
+from app.database.engines import make_engine
 
 from .marker import Base, Marker
 
@@ -50,7 +50,7 @@ def test_each_connection_has_a_transaction_of_its_own(engine: Engine) -> None:
     assert names_in(engine) == ["kept"]
 
 
-def test_it_outlives_its_connections(engine: Engine) -> None:
+def test_the_database_survives_dispose(engine: Engine) -> None:
     with engine.begin() as connection:
         connection.execute(insert(Marker).values(name="kept"))
     engine.dispose()
@@ -59,7 +59,7 @@ def test_it_outlives_its_connections(engine: Engine) -> None:
     assert names_in(engine) == ["kept"]
 
 
-def test_each_engine_has_its_own(engine: Engine) -> None:
+def test_each_engine_has_a_database_of_its_own(engine: Engine) -> None:
     other = make_engine("sqlite://")
     Base.metadata.create_all(other)
     with other.begin() as connection:
@@ -69,7 +69,7 @@ def test_each_engine_has_its_own(engine: Engine) -> None:
     other.dispose()
 
 
-def test_it_goes_with_its_engine() -> None:
+def test_the_database_is_deleted_with_its_engine() -> None:
     engine = make_engine("sqlite://")
     url = engine.url
     Base.metadata.create_all(engine)

@@ -1,14 +1,16 @@
-"""Promise 5: what ``db_session`` is where no context is pushed, and what a rebinding ends."""
+"""Promise 5: outside contexts ``db_session`` belongs to the thread; replacing an engine ends its use."""
 
 from __future__ import annotations
 
 import gc
+import sqlite3
 import threading
 import weakref
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import pytest
+from flask import Flask
 from sqlalchemy import event, select, text
 
 from app.database import StaleSessionError, UnboundError, db_session, get_engine, init_engine
@@ -18,10 +20,8 @@ from .marker import Marker, checked_out, engine_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from flask import Flask
 
-
-def test_works_while_one_engine_is_live(app: Flask) -> None:
+def test_outside_contexts_db_session_uses_the_one_live_engine(app: Flask) -> None:
     db_session.add(Marker(name="shell"))
     db_session.commit()
 
@@ -29,14 +29,14 @@ def test_works_while_one_engine_is_live(app: Flask) -> None:
     assert db_session.scalars(select(Marker.name)).all() == ["shell"]
 
 
-def test_works_on_an_engine_of_no_app(database_uri: str) -> None:
+def test_outside_contexts_db_session_uses_an_engine_without_an_app(database_uri: str) -> None:
     engine = init_engine(database_uri)
 
     assert db_session.get_bind() is engine
     db_session.remove()
 
 
-def test_is_local_to_the_thread(app: Flask) -> None:
+def test_outside_contexts_each_thread_has_a_session_of_its_own(app: Flask) -> None:
     def session_of_a_thread() -> object:
         try:
             return db_session()
@@ -48,7 +48,7 @@ def test_is_local_to_the_thread(app: Flask) -> None:
     assert engine_of(app)
 
 
-def test_with_several_engines_live_it_says_to_push_a_context(
+def test_with_several_live_engines_the_error_says_to_push_a_context(
     make_app: Callable[..., Flask], other_database_uri: str
 ) -> None:
     first = make_app()
@@ -65,16 +65,14 @@ def test_with_several_engines_live_it_says_to_push_a_context(
     assert checked_out(first) == checked_out(last) == 0
 
 
-def test_an_engine_lives_until_it_is_disposed_of(
-    make_app: Callable[..., Flask], other_database_uri: str
-) -> None:
+def test_a_disposed_engine_is_not_live(make_app: Callable[..., Flask], other_database_uri: str) -> None:
     first, last = make_app(), make_app(other_database_uri)
     engine_of(last).dispose()
 
     assert db_session.get_bind() is engine_of(first)
 
 
-def test_an_engine_that_was_disposed_of_still_serves_its_app(app: Flask) -> None:
+def test_a_disposed_engine_still_serves_its_app(app: Flask) -> None:
     engine_of(app).dispose()
     with pytest.raises(UnboundError):
         db_session()
@@ -101,7 +99,7 @@ def test_a_session_of_a_disposed_engine_is_refused(
     assert db_session.get_bind() is engine_of(last)
 
 
-def test_an_engine_lives_until_its_app_is_collected(
+def test_an_engine_is_disposed_of_when_its_app_is_collected(
     make_app: Callable[..., Flask], other_database_uri: str
 ) -> None:
     kept, dropped = make_app(), make_app(other_database_uri)
@@ -118,8 +116,48 @@ def test_an_engine_lives_until_its_app_is_collected(
     assert db_session.get_bind() is engine_of(kept)
 
 
+def test_an_app_is_collected_though_a_listener_of_its_engine_refers_to_it(
+    make_app: Callable[..., Flask],
+) -> None:
+    def make_and_drop() -> weakref.ref[Flask]:
+        app = make_app()
+        event.listen(engine_of(app), "checkout", lambda *_: app.logger.info("The app connects."))
+        return weakref.ref(app)
+
+    dropped = make_and_drop()
+    gc.collect()
+
+    assert dropped() is None
+
+
+class ConnectionThatMustBeClosed(sqlite3.Connection):
+    """Report a connection that is deleted while it is open, as psycopg 3 does."""
+
+    is_open = True
+    deleted_open: ClassVar[list[object]] = []
+
+    def close(self) -> None:
+        self.is_open = False
+        super().close()
+
+    def __del__(self) -> None:
+        if self.is_open:
+            self.deleted_open.append(self)
+
+
+def test_connections_are_closed_before_the_collector_deletes_them() -> None:
+    # The collector takes old objects first, so the connection is older than its app.
+    connections = [ConnectionThatMustBeClosed(":memory:", check_same_thread=False)]
+    app = Flask("bare")
+    init_engine("sqlite://", app=app, creator=connections.pop).connect().close()
+    del app
+    gc.collect()
+
+    assert ConnectionThatMustBeClosed.deleted_open == []
+
+
 @pytest.mark.parametrize("owned", [True, False], ids=["same-app", "no-app"])
-def test_rebinding_disposes_of_the_engine_that_it_replaces(
+def test_a_second_init_engine_disposes_of_the_engine_that_it_replaces(
     owned: bool,  # noqa: FBT001 - a parameter of the test
     app: Flask,
     database_uri: str,
@@ -139,7 +177,7 @@ def test_rebinding_disposes_of_the_engine_that_it_replaces(
     assert new.url.database != replaced.url.database
 
 
-def test_rebinding_leaves_no_thread_silently_on_the_old_engine(
+def test_sessions_on_a_replaced_engine_are_refused_until_they_are_removed(
     app: Flask, database_uri: str, other_database_uri: str
 ) -> None:
     init_engine(database_uri, app=app)
@@ -174,7 +212,9 @@ def test_rebinding_leaves_no_thread_silently_on_the_old_engine(
         assert answer.result(20) == [True, True]
 
 
-def test_a_second_app_is_no_rebinding(make_app: Callable[..., Flask], other_database_uri: str) -> None:
+def test_the_engine_of_a_second_app_leaves_the_first_alone(
+    make_app: Callable[..., Flask], other_database_uri: str
+) -> None:
     first = make_app()
     with first.app_context():
         session = db_session()
@@ -185,7 +225,7 @@ def test_a_second_app_is_no_rebinding(make_app: Callable[..., Flask], other_data
         assert session.connection().connection.dbapi_connection is connection
 
 
-def test_apps_that_are_dropped_leave_no_connection_behind(make_app: Callable[..., Flask]) -> None:
+def test_dropped_apps_leave_no_connection_behind(make_app: Callable[..., Flask]) -> None:
     opened: list[int] = []
     closed: list[int] = []
     for _ in range(10):
@@ -198,6 +238,6 @@ def test_apps_that_are_dropped_leave_no_connection_behind(make_app: Callable[...
     del app
     gc.collect()
 
-    # The first connection of each was opened by make_app, before anybody counted.
+    # make_app opened one more connection of each app, before the listener was there.
     assert len(opened) == 10
     assert len(closed) == 20

@@ -31,14 +31,14 @@ def counted() -> Iterator[list[int]]:
     event.remove(db_session, "after_flush", count)
 
 
-def test_autoflush_is_on_and_said_so(app: Flask) -> None:
+def test_autoflush_is_explicitly_on(app: Flask) -> None:
     with app.app_context():
         db_session.add(Marker(name="pending"))
         assert db_session.scalar(COUNT) == 1
     assert db_session.session_factory.kw["autoflush"] is True
 
 
-def test_expire_on_commit_is_on_and_said_so(app: Flask) -> None:
+def test_expire_on_commit_is_explicitly_on(app: Flask) -> None:
     with app.app_context():
         marker = Marker(name="committed")
         db_session.add(marker)
@@ -60,7 +60,9 @@ def test_both_can_be_configured_for_an_app(make_app: Callable[..., Flask], other
         assert db_session.autoflush
 
 
-def test_a_model_can_be_bound_elsewhere(make_app: Callable[..., Flask], other_database_uri: str) -> None:
+def test_a_model_can_be_bound_to_another_engine(
+    make_app: Callable[..., Flask], other_database_uri: str
+) -> None:
     elsewhere = engine_of(make_app(other_database_uri))
     app = make_app(DATABASE_SESSION_OPTIONS={"binds": {Marker: elsewhere}})
     with app.app_context():
@@ -73,7 +75,7 @@ def test_the_engine_is_not_a_session_option(make_app: Callable[..., Flask], app:
         make_app(DATABASE_SESSION_OPTIONS={"bind": engine_of(app)})
 
 
-def test_a_listener_fires_exactly_once_after_any_number_of_rebinds(
+def test_a_listener_is_called_once_however_often_the_engine_is_replaced(
     app: Flask, database_uri: str, other_database_uri: str, counted: list[int]
 ) -> None:
     for uri in (other_database_uri, database_uri) * 2:
@@ -85,7 +87,7 @@ def test_a_listener_fires_exactly_once_after_any_number_of_rebinds(
         assert counted == [1]
 
 
-def test_a_listener_hears_every_app(
+def test_a_listener_is_called_for_every_app(
     make_app: Callable[..., Flask], other_database_uri: str, counted: list[int]
 ) -> None:
     for app in (make_app(), make_app(other_database_uri)):

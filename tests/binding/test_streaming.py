@@ -1,4 +1,4 @@
-"""Promise 7, for a streamed body: it outlives the view, its session not the response."""
+"""Promise 7, for a streamed body: its session ends with the response."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from flask import Flask, Response, stream_with_context
 from sqlalchemy import text
 from werkzeug.test import EnvironBuilder
 
-from app.database import db_session, get_engine, init_engine
+from app.database import db_session, get_engine, init_engine, live_sessions
 
 from .marker import checked_out, engine_of
 
@@ -45,11 +45,11 @@ def app(make_app: Callable[..., Flask]) -> Flask:
 
 
 def start(app: Flask, path: str) -> Iterator[bytes]:
-    """Call the app as a server would, without asking for the first chunk."""
+    """Call the app as a server does, without reading the first chunk."""
     return iter(app.wsgi_app(EnvironBuilder(path).get_environ(), lambda *_: lambda _: None))
 
 
-def test_what_is_called_when_a_response_closes_is_called_once(app: Flask) -> None:
+def test_a_close_callback_of_a_response_is_called_once(app: Flask) -> None:
     closed = []
 
     @app.get("/closing")
@@ -78,12 +78,12 @@ def test_a_streamed_body_has_a_session_until_it_ends(app: Flask, path: str) -> N
 
 
 @pytest.mark.parametrize("path", ["/bare", "/wrapped"])
-def test_a_client_that_hangs_up_leaves_no_session(app: Flask, path: str) -> None:
+def test_a_client_that_disconnects_leaves_no_session(app: Flask, path: str) -> None:
     body = start(app, path)
     next(body)
     body.close()  # type: ignore[attr-defined]
 
-    assert checked_out(app) == len(db_session.registry.registry) == 0
+    assert checked_out(app) == len(live_sessions()) == 0
 
 
 @pytest.mark.parametrize("path", ["/bare", "/wrapped"])
@@ -93,7 +93,7 @@ def test_a_body_that_is_dropped_leaves_no_session(app: Flask, path: str) -> None
     del body
     gc.collect()
 
-    assert checked_out(app) == len(db_session.registry.registry) == 0
+    assert checked_out(app) == len(live_sessions()) == 0
 
 
 def test_a_body_that_fails_leaves_no_session(app: Flask) -> None:
@@ -102,17 +102,17 @@ def test_a_body_that_fails_leaves_no_session(app: Flask) -> None:
     with pytest.raises(ZeroDivisionError):
         next(body)
 
-    assert checked_out(app) == len(db_session.registry.registry) == 0
+    assert checked_out(app) == len(live_sessions()) == 0
 
 
-def test_an_unwrapped_body_leaves_the_threads_own_session_alone(app: Flask) -> None:
+def test_an_unwrapped_body_leaves_the_session_of_the_thread_alone(app: Flask) -> None:
     session = db_session()
     app.test_client().get("/bare").close()
 
     assert db_session() is session
 
 
-def test_an_unwrapped_body_leaves_the_session_of_a_context_around_it_alone(app: Flask) -> None:
+def test_an_unwrapped_body_leaves_the_session_of_an_outer_context_alone(app: Flask) -> None:
     with app.app_context():
         session = db_session()
         app.test_client().get("/bare").close()
@@ -121,7 +121,7 @@ def test_an_unwrapped_body_leaves_the_session_of_a_context_around_it_alone(app: 
 
 
 @pytest.mark.parametrize("path", ["/bare", "/wrapped"])
-def test_while_a_body_is_held_unclosed_later_requests_still_end_their_sessions(app: Flask, path: str) -> None:
+def test_while_a_body_stays_open_later_requests_still_end_their_sessions(app: Flask, path: str) -> None:
     teardowns: list[object] = []
     app.teardown_appcontext(teardowns.append)
     held = start(app, path)
@@ -136,9 +136,9 @@ def test_while_a_body_is_held_unclosed_later_requests_still_end_their_sessions(a
     assert checked_out(app) == 0
 
 
-def test_a_body_that_cannot_be_closed_is_let_be() -> None:
+def test_a_body_without_close_is_accepted() -> None:
     app = Flask(__name__)
-    app.wsgi_app = lambda *_: [b"as it is"]  # type: ignore[method-assign] # middleware may answer so
+    app.wsgi_app = lambda *_: [b"as it is"]  # type: ignore[method-assign] # middleware may answer with a list
     init_engine("sqlite://", app=app)
     body = start(app, "/")
 

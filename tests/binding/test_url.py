@@ -1,4 +1,4 @@
-"""Promise 10: what a URI means here."""
+"""Promise 10: a URI is completed with a driver, a directory and a password."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import URL, make_url
 
-from app.engines import database_url, make_engine
+from app.database import engines
+from app.database.engines import database_url, make_engine
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,15 +24,26 @@ if TYPE_CHECKING:
         ("mysql+mysqldb://u@h/d", "mysql+mysqldb"),
     ],
 )
-def test_a_bare_scheme_means_the_driver_installed_here(bare: str, driver: str) -> None:
+def test_a_scheme_without_a_driver_gets_an_installed_driver(
+    bare: str, driver: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engines, "find_spec", {"psycopg2": object()}.get)
+
     assert database_url(bare).drivername == driver
+
+
+@pytest.mark.parametrize("bare", ["postgresql://u@h/d", "postgres://u@h/d"])
+def test_without_psycopg2_a_scheme_gets_psycopg_3(bare: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engines, "find_spec", {}.get)
+
+    assert database_url(bare).drivername == "postgresql+psycopg"
 
 
 PASSWORD = "p@s/s:%#?"
 
 
 @pytest.mark.parametrize("scheme", ["postgresql", "mysql"])
-def test_a_quoted_password_is_read_whole(scheme: str) -> None:
+def test_a_quoted_password_is_parsed_whole(scheme: str) -> None:
     quoted = URL.create(scheme, "u", PASSWORD, "h", database="d").render_as_string(hide_password=False)
 
     assert database_url(quoted).password == PASSWORD
@@ -45,19 +57,19 @@ def test_a_password_comes_from_a_file(tmp_path: Path, ending: str) -> None:
     assert database_url("postgresql://u@h/d", password_file=path).password == PASSWORD
 
 
-def test_a_password_file_that_is_missing_is_named(tmp_path: Path) -> None:
+def test_a_missing_password_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no-such-password"):
         database_url("postgresql://u@h/d", password_file=tmp_path / "no-such-password")
 
 
 @pytest.mark.parametrize("uri", ["postgresql://u:p@ss/w@h/d", "mysql://u:p@ss@h/d", "nonsense", ""])
-def test_a_uri_that_cannot_be_meant_is_refused_without_its_password(uri: str) -> None:
+def test_a_wrong_uri_is_refused_by_a_message_without_the_password(uri: str) -> None:
     with pytest.raises(ValueError, match="database URI") as error:
         database_url(uri)
     assert "p@ss" not in str(error.value)
 
 
-def test_a_relative_sqlite_path_means_the_directory(tmp_path: Path) -> None:
+def test_a_relative_sqlite_path_begins_at_the_directory_which_is_created(tmp_path: Path) -> None:
     assert database_url("sqlite:///sub/a.db", directory=tmp_path).database == str(tmp_path / "sub" / "a.db")
     assert (tmp_path / "sub").is_dir()
 
@@ -65,11 +77,11 @@ def test_a_relative_sqlite_path_means_the_directory(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "uri", ["sqlite://", "sqlite:///:memory:", "sqlite:////tmp/a.db", "sqlite:///file:a?uri=true"]
 )
-def test_other_sqlite_databases_stay_where_they_are(uri: str, tmp_path: Path) -> None:
+def test_other_sqlite_databases_are_left_as_they_are(uri: str, tmp_path: Path) -> None:
     assert database_url(uri, directory=tmp_path) == make_url(uri)
 
 
-def test_an_option_replaces_the_default_of_its_name() -> None:
+def test_an_option_replaces_the_default_of_the_same_name() -> None:
     engine = make_engine(
         "mysql://u@h/d?charset=latin1", connect_args={"read_timeout": 1}, pool_pre_ping=False
     )
@@ -79,7 +91,7 @@ def test_an_option_replaces_the_default_of_its_name() -> None:
     assert engine.pool._pre_ping is False  # noqa: SLF001 - no public way to ask
 
 
-def test_an_engine_that_commits_by_itself_does_so_on_sqlite_too() -> None:
+def test_autocommit_works_on_sqlite() -> None:
     engine = make_engine("sqlite://", isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         connection.exec_driver_sql("CREATE TABLE t (x INTEGER)")

@@ -1,4 +1,4 @@
-"""What the tests of the ledger share: an app on the test's database, and a client that checks each answer."""
+"""Fixtures of the ledger's tests: an app on the test's database, and a client that checks each answer."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SECONDS = 60
 
 
 class DocumentedClient(FlaskClient):
-    """Fails the test that gets an answer which ``/openapi.json`` does not describe."""
+    """Fail the test if ``/openapi.json`` does not describe an answer."""
 
     def open(self, *args: Any, **options: Any) -> TestResponse:
         response = super().open(*args, **options)
@@ -59,7 +59,7 @@ def check_documented(document: dict[str, Any], response: TestResponse) -> None:
 
 @pytest.fixture(scope="session")
 def testbed_schema() -> Callable[[str], None]:
-    """Make the tables once, and not for each test."""
+    """Create the tables once, not for each test."""
 
     def create(uri: str) -> None:
         engine = create_engine(uri)
@@ -76,9 +76,9 @@ def client_class() -> type[FlaskClient]:
 
 @pytest.fixture
 def make_app(database_uri: str) -> Iterator[Callable[..., Flask]]:
-    """Make an app on the test's database; the options are its configuration.
+    """Create an app on the test's database; the arguments are its configuration.
 
-    Its engine is disposed of after the test: outside contexts, other tests count those that are live.
+    Its engine is disposed of after the test: code outside contexts needs exactly one live engine.
     """
     made = []
 
@@ -119,7 +119,7 @@ def open_account(client: FlaskClient) -> Callable[..., int]:
 
 @pytest.fixture
 def order(open_account: Callable[..., int]) -> Callable[..., dict[str, Any]]:
-    """Write a transfer's body, between two new accounts unless they are given."""
+    """Return the body of a transfer, by default between two new accounts."""
     numbers = count(1)
 
     def write(**fields: object) -> dict[str, Any]:
@@ -134,13 +134,13 @@ def order(open_account: Callable[..., int]) -> Callable[..., dict[str, Any]]:
 
 @pytest.fixture
 def balance(client: FlaskClient) -> Callable[[int], str]:
-    """Read an account's balance through the API."""
+    """Return the balance of an account, read through the API."""
     return lambda account_id: client.get(f"/api/accounts/{account_id}").json["balance"]  # type: ignore[index]
 
 
 @pytest.fixture
 def post_at_once(app: Flask) -> Callable[[Sequence[dict[str, Any]]], list[TestResponse]]:
-    """Post these transfers from as many threads, which start together; return the answers in that order."""
+    """Post each transfer from a thread of its own, all at once; return the answers in the same order."""
 
     def post(bodies: Sequence[dict[str, Any]]) -> list[TestResponse]:
         barrier = Barrier(len(bodies))

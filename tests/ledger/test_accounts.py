@@ -29,7 +29,7 @@ def test_the_location_is_right_where_the_app_is_mounted(client: FlaskClient) -> 
     assert opened.headers["Location"] == f"/mounted/api/accounts/{opened.json['id']}"  # type: ignore[index]
 
 
-def test_an_account_is_there_for_another_app(
+def test_another_app_on_the_same_database_reads_the_account(
     client: FlaskClient, open_account: OpenAccount, make_app: Callable[..., Flask]
 ) -> None:
     path = f"/api/accounts/{open_account('12.50')}"
@@ -37,7 +37,7 @@ def test_an_account_is_there_for_another_app(
     assert make_app().test_client().get(path).json == client.get(path).json
 
 
-def test_two_accounts_of_one_owner_are_two(open_account: OpenAccount) -> None:
+def test_one_owner_may_have_two_accounts(open_account: OpenAccount) -> None:
     assert open_account(owner="Ada") != open_account(owner="Ada")
 
 

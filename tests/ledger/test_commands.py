@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import inspect, make_url
 
 from app import create_app
-from app.database import db_session, drop_all, get_engine
+from app.database import db_session, drop_all, get_engine, live_sessions
 from app.models import Account, Transfer
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def empty(app: Flask) -> Flask:
     return app
 
 
-def test_init_db_creates_the_tables_and_says_so(empty: Flask) -> None:
+def test_init_db_creates_the_tables_and_names_them(empty: Flask) -> None:
     result = empty.test_cli_runner().invoke(args=["init-db"])
 
     assert result.exit_code == 0
@@ -35,7 +35,7 @@ def test_init_db_creates_the_tables_and_says_so(empty: Flask) -> None:
         assert {"account", "transfer"} <= set(inspect(get_engine()).get_table_names())
 
 
-def test_init_db_leaves_what_is_there(app: Flask, open_account: Callable[..., int]) -> None:
+def test_init_db_keeps_existing_rows(app: Flask, open_account: Callable[..., int]) -> None:
     account_id = open_account("12.50")
 
     result = app.test_cli_runner().invoke(args=["init-db"])
@@ -68,7 +68,7 @@ def test_workers_that_run_init_db_at_once_all_succeed(empty: Flask, make_app: Ca
     assert [code for code, _ in results] == [0] * len(apps), results
 
 
-def test_init_db_says_so_when_the_database_is_away(database_uri: str, tmp_path: Path) -> None:
+def test_init_db_reports_a_database_that_is_away(database_uri: str, tmp_path: Path) -> None:
     url = make_url(database_uri)
     url = url.set(port=1) if url.host else url.set(database=str(tmp_path))
     app = create_app({"DATABASE_URI": url.render_as_string(hide_password=False)})
@@ -80,7 +80,7 @@ def test_init_db_says_so_when_the_database_is_away(database_uri: str, tmp_path: 
     assert "Traceback" not in result.output
 
 
-def test_a_shell_has_the_session_and_the_models_at_hand(app: Flask) -> None:
+def test_a_shell_starts_with_the_session_and_the_models(app: Flask) -> None:
     names = app.make_shell_context()
 
     assert (names["db_session"], names["Account"], names["Transfer"]) == (db_session, Account, Transfer)
@@ -91,9 +91,9 @@ def test_a_command_leaves_no_session_behind(app: Flask) -> None:
     def forget() -> None:
         db_session.connection()
 
-    before = len(db_session.registry.registry)
+    before = live_sessions()
 
     result = app.test_cli_runner().invoke(args=["forget"])
 
     assert result.exit_code == 0
-    assert len(db_session.registry.registry) == before
+    assert live_sessions() == before

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     PostAtOnce = Callable[[Sequence[dict[str, Any]]], list[TestResponse]]
 
 
-def test_opposite_transfers_at_once_are_all_made_and_keep_the_total(
+def test_opposite_transfers_at_once_all_succeed_and_keep_the_total(
     open_account: OpenAccount, order: Order, balance: Balance, post_at_once: PostAtOnce
 ) -> None:
     ada, bob = open_account("100.00"), open_account("100.00")
@@ -37,7 +37,7 @@ def test_opposite_transfers_at_once_are_all_made_and_keep_the_total(
     assert (balance(ada), balance(bob)) == ("94.00", "106.00")
 
 
-def test_transfers_lock_in_one_order_so_that_none_is_ever_a_deadlocks_victim(
+def test_transfers_lock_accounts_in_one_order_so_that_no_deadlock_occurs(
     open_account: OpenAccount, order: Order, post_at_once: PostAtOnce, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("app.retry.TRIES", 1)
@@ -49,7 +49,7 @@ def test_transfers_lock_in_one_order_so_that_none_is_ever_a_deadlocks_victim(
     assert {answer.status_code for answer in answers} == {201}
 
 
-def test_transfers_round_a_ring_are_all_made_and_keep_the_total(
+def test_transfers_around_a_ring_at_once_all_succeed_and_keep_the_total(
     open_account: OpenAccount, order: Order, balance: Balance, post_at_once: PostAtOnce
 ) -> None:
     ring = [open_account("10.00") for _ in range(4)]
@@ -63,7 +63,7 @@ def test_transfers_round_a_ring_are_all_made_and_keep_the_total(
     assert [balance(account) for account in ring] == ["10.00"] * 4
 
 
-def test_an_account_that_many_draw_on_at_once_is_never_overdrawn(
+def test_an_account_that_many_transfers_debit_at_once_is_never_overdrawn(
     open_account: OpenAccount, order: Order, balance: Balance, post_at_once: PostAtOnce
 ) -> None:
     ada, bob = open_account("10.00"), open_account("0")
@@ -74,7 +74,7 @@ def test_an_account_that_many_draw_on_at_once_is_never_overdrawn(
     assert (balance(ada), balance(bob)) == ("1.00", "9.00")
 
 
-def test_a_key_that_comes_many_times_at_once_is_applied_once_and_answered_alike(
+def test_one_order_sent_many_times_at_once_is_applied_once_and_answered_equally(
     client: FlaskClient, order: Order, balance: Balance, post_at_once: PostAtOnce
 ) -> None:
     body = order(amount="25.00")
@@ -87,7 +87,7 @@ def test_a_key_that_comes_many_times_at_once_is_applied_once_and_answered_alike(
     assert client.get("/api/transfers").json["total"] == 1  # type: ignore[index]
 
 
-def test_a_key_that_comes_at_once_with_other_accounts_is_applied_once(
+def test_one_key_sent_at_once_with_different_accounts_is_applied_once(
     client: FlaskClient, order: Order, post_at_once: PostAtOnce
 ) -> None:
     answers = post_at_once([order(idempotency_key="the same") for _ in range(6)])
@@ -96,7 +96,7 @@ def test_a_key_that_comes_at_once_with_other_accounts_is_applied_once(
     assert client.get("/api/transfers").json["total"] == 1  # type: ignore[index]
 
 
-def test_a_key_that_another_transaction_took_after_it_was_looked_up_is_a_conflict(
+def test_a_key_that_another_transaction_takes_after_the_lookup_is_a_conflict(
     app: Flask, client: FlaskClient, order: Order, balance: Balance
 ) -> None:
     body, other = order(), order()

@@ -1,4 +1,4 @@
-"""What /openapi.json says. Each answer in the other tests is checked against it by their client."""
+"""Check /openapi.json itself. In the other tests, the client checks each answer against it."""
 
 from __future__ import annotations
 
@@ -50,25 +50,25 @@ def test_every_route_is_in_the_document(app: Flask, document: dict[str, Any]) ->
     assert routes == set(operations_of(document))
 
 
-def test_every_operation_may_be_unavailable_and_says_when_to_come_back(document: dict[str, Any]) -> None:
+def test_every_operation_documents_503_with_retry_after(document: dict[str, Any]) -> None:
     assert all("503" in operation["responses"] for operation in operations_of(document).values())
     assert "Retry-After" in document["components"]["responses"]["Problem503"]["headers"]
 
 
-def test_every_problem_is_of_the_media_type_of_problems(document: dict[str, Any]) -> None:
+def test_every_problem_has_the_media_type_of_problems(document: dict[str, Any]) -> None:
     problems = document["components"]["responses"]
 
     assert problems
     assert all(list(problem["content"]) == ["application/problem+json"] for problem in problems.values())
 
 
-def test_a_mounted_app_names_its_mount_as_the_server(app: Flask) -> None:
+def test_a_mounted_app_names_its_mount_path_as_the_server(app: Flask) -> None:
     answer = app.test_client().get("/openapi.json", environ_overrides={"SCRIPT_NAME": "/mounted"})
 
     assert answer.json["servers"] == [{"url": "/mounted"}]  # type: ignore[index]
 
 
-def test_two_apps_have_a_document_each(document: dict[str, Any]) -> None:
+def test_two_apps_in_one_process_each_have_the_document(document: dict[str, Any]) -> None:
     other = create_app({"DATABASE_URI": "sqlite://"})
 
     assert other.test_client().get("/openapi.json").json == document

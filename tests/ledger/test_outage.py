@@ -1,16 +1,16 @@
-"""The app while its database is away: it starts, answers 503, and goes on by itself once it is back."""
+"""While its database is away, the app starts and answers 503; afterwards it recovers by itself."""
 
 from __future__ import annotations
 
 import contextlib
 import socket
+import sys
 import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
-from psycopg2.extensions import set_wait_callback
 from sqlalchemy import make_url
 
 from app import create_app
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from flask_sqlalchemy_testbed.databases import Database
 
 
-class Way(Protocol):
-    """A way to the test's database that can be shut."""
+class Route(Protocol):
+    """A route to the test's database that can be closed."""
 
     uri: str
 
@@ -34,7 +34,7 @@ class Way(Protocol):
 
 
 class Link:
-    """To a file: a link to its folder."""
+    """A route to a file: a symbolic link to its folder."""
 
     def __init__(self, uri: str, folder: Path) -> None:
         path = Path(make_url(uri).database or "")
@@ -49,8 +49,8 @@ class Link:
         self._link.unlink(missing_ok=True)
 
 
-class Gate:
-    """To a server: a port that leads to it."""
+class Proxy:
+    """A route to a server: a port that forwards to it."""
 
     def __init__(self, uri: str) -> None:
         url = make_url(uri)
@@ -70,7 +70,7 @@ class Gate:
     def shut(self) -> None:
         self._flowing.set()
         if self._listener is not None:
-            # A close alone would not wake the thread that accepts.
+            # close() alone would not wake the thread in accept().
             with contextlib.suppress(OSError):
                 self._listener.shutdown(socket.SHUT_RDWR)
             self._listener.close()
@@ -80,7 +80,7 @@ class Gate:
                 self._through.pop().shutdown(socket.SHUT_RDWR)
 
     def freeze(self) -> None:
-        """Keep every connection, and let nothing through: as a server that is paused."""
+        """Keep every connection but forward nothing, like a paused server."""
         self._flowing.clear()
 
     def _accept(self, listener: socket.socket) -> None:
@@ -90,9 +90,9 @@ class Gate:
                 server = socket.create_connection(self._target)
                 self._through += [client, server]
                 for pair in ((client, server), (server, client)):
-                    threading.Thread(target=self._pass_on, args=pair, daemon=True).start()
+                    threading.Thread(target=self._forward, args=pair, daemon=True).start()
 
-    def _pass_on(self, source: socket.socket, target: socket.socket) -> None:
+    def _forward(self, source: socket.socket, target: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
                 self._flowing.wait()
@@ -104,19 +104,19 @@ class Gate:
 
 
 @pytest.fixture
-def way(testbed_database: Database, testbed_backend: Backend, tmp_path: Path) -> Iterator[Way]:
-    way = (
-        Gate(testbed_database.uri)
+def route(testbed_database: Database, testbed_backend: Backend, tmp_path: Path) -> Iterator[Route]:
+    route = (
+        Proxy(testbed_database.uri)
         if "server" in testbed_backend.capabilities
         else Link(testbed_database.uri, tmp_path)
     )
-    yield way
-    way.shut()
+    yield route
+    route.shut()
 
 
 @pytest.fixture
-def client(way: Way) -> FlaskClient:
-    return create_app({"DATABASE_URI": way.uri}).test_client()
+def client(route: Route) -> FlaskClient:
+    return create_app({"DATABASE_URI": route.uri}).test_client()
 
 
 def test_the_app_starts_while_its_database_is_away_and_answers_503(client: FlaskClient) -> None:
@@ -128,60 +128,70 @@ def test_the_app_starts_while_its_database_is_away_and_answers_503(client: Flask
     assert client.get("/healthz").status_code == 200
 
 
-def test_the_app_recovers_without_a_restart(client: FlaskClient, way: Way) -> None:
+def test_the_app_recovers_without_a_restart(client: FlaskClient, route: Route) -> None:
     assert client.get("/readyz").status_code == 503
-    way.open()
+    route.open()
 
     assert client.get("/readyz").status_code == 200
 
 
-def test_the_app_outlives_its_databases_restart(client: FlaskClient, way: Way) -> None:
-    way.open()
+def test_the_app_survives_a_restart_of_its_database(client: FlaskClient, route: Route) -> None:
+    route.open()
     assert client.get("/readyz").status_code == 200
-    way.shut()
+    route.shut()
     client.application.extensions["database"].engine.dispose()
     assert client.get("/readyz").status_code == 503
-    way.open()
+    route.open()
 
     assert client.get("/readyz").status_code == 200
 
 
 @pytest.mark.testbed_needs("server")
-def test_a_server_that_restarted_between_two_requests_fails_neither(client: FlaskClient, way: Way) -> None:
-    way.open()
+def test_a_restart_of_the_server_between_two_requests_fails_neither(
+    client: FlaskClient, route: Route
+) -> None:
+    route.open()
     assert client.get("/readyz").status_code == 200
-    way.shut()
-    way.open()
+    route.shut()
+    route.open()
 
     assert client.get("/readyz").status_code == 200
 
 
 @pytest.mark.testbed_needs("server")
-def test_the_503_does_not_tell_the_password(client: FlaskClient, way: Way) -> None:
-    password = make_url(way.uri).password
+def test_the_503_does_not_contain_the_password(client: FlaskClient, route: Route) -> None:
+    password = make_url(route.uri).password
 
     assert password
     assert f":{password}@" not in client.get("/readyz").text
 
 
-# How the wait for an answer is bounded to a second.
-BOUNDS: dict[str, dict[str, Any]] = {
+# Limits the wait for an answer to one second.
+WAIT_LIMITS: dict[str, dict[str, Any]] = {
     "postgresql": {"DATABASE_WAIT_SECONDS": 1},
     "mysql": {"DATABASE_ENGINE_OPTIONS": {"connect_args": {"read_timeout": 1}}},
 }
 
 
-@pytest.mark.testbed_needs("server")
-def test_a_server_that_is_frozen_whole_holds_no_request_for_ever(way: Gate, testbed_backend: Backend) -> None:
-    client = create_app({"DATABASE_URI": way.uri, **BOUNDS[testbed_backend.name]}).test_client()
-    try:
-        way.open()
-        assert client.get("/readyz").status_code == 200
-        way.freeze()
-        began = time.monotonic()
+@pytest.fixture
+def no_wait_limit_afterwards() -> Iterator[None]:
+    """Lift the limit of psycopg2, which is one for the whole process."""
+    yield
+    if psycopg2 := sys.modules.get("psycopg2"):
+        psycopg2.extensions.set_wait_callback(None)
 
-        assert client.get("/readyz").status_code == 503
-        # The ping of the pooled connection, and a new one that is no better.
-        assert time.monotonic() - began < 10
-    finally:
-        set_wait_callback(None)
+
+@pytest.mark.testbed_needs("server")
+@pytest.mark.usefixtures("no_wait_limit_afterwards")
+def test_a_server_that_is_frozen_as_a_whole_does_not_block_a_request_forever(
+    route: Proxy, testbed_backend: Backend
+) -> None:
+    client = create_app({"DATABASE_URI": route.uri, **WAIT_LIMITS[testbed_backend.name]}).test_client()
+    route.open()
+    assert client.get("/readyz").status_code == 200
+    route.freeze()
+    began = time.monotonic()
+
+    assert client.get("/readyz").status_code == 503
+    # The time for the ping of the pooled connection, and for a new connection.
+    assert time.monotonic() - began < 10

@@ -17,7 +17,7 @@ def ids(client: FlaskClient, path: str) -> list[int]:
     return [item["id"] for item in client.get(path).json["items"]]  # type: ignore[index]
 
 
-def test_pages_hold_every_account_once_in_the_order_of_ids(
+def test_pages_list_every_account_once_in_the_order_of_ids(
     client: FlaskClient, open_account: OpenAccount
 ) -> None:
     opened = [open_account() for _ in range(5)]
@@ -27,7 +27,7 @@ def test_pages_hold_every_account_once_in_the_order_of_ids(
     assert pages == [opened[:2], opened[2:4], opened[4:]]
 
 
-def test_pages_hold_every_transfer_once_in_the_order_of_ids(client: FlaskClient, order: Order) -> None:
+def test_pages_list_every_transfer_once_in_the_order_of_ids(client: FlaskClient, order: Order) -> None:
     first = order()
     made = [client.post("/api/transfers", json={**first, "idempotency_key": f"{n}"}).json for n in range(3)]
 
@@ -37,7 +37,7 @@ def test_pages_hold_every_transfer_once_in_the_order_of_ids(client: FlaskClient,
 
 
 @pytest.mark.parametrize("path", ["/api/accounts", "/api/transfers"])
-def test_a_page_says_which_it_is_and_how_many_there_are(client: FlaskClient, order: Order, path: str) -> None:
+def test_a_page_contains_its_number_and_the_total(client: FlaskClient, order: Order, path: str) -> None:
     client.post("/api/transfers", json=order())
     total = {"/api/accounts": 2, "/api/transfers": 1}[path]
 
@@ -50,7 +50,7 @@ def test_a_page_says_which_it_is_and_how_many_there_are(client: FlaskClient, ord
 
 @pytest.mark.parametrize("path", ["/api/accounts", "/api/transfers"])
 @pytest.mark.parametrize("page", [2, 10**9])
-def test_a_page_past_the_last_is_empty(client: FlaskClient, order: Order, path: str, page: int) -> None:
+def test_a_page_after_the_last_is_empty(client: FlaskClient, order: Order, path: str, page: int) -> None:
     client.post("/api/transfers", json=order())
 
     answer = client.get(f"{path}?page={page}&per_page=100")

@@ -1,6 +1,6 @@
-"""What is not a valid request is answered with a problem that names the field, and no database is asked.
+"""Invalid requests are answered with a problem that names the field, without the database.
 
-So these tests have none, and run once: an answer that needed it would be a 503.
+The app of these tests has no database: an answer that needed it would be a 503.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def client(client_class: type[FlaskClient]) -> FlaskClient:
     return app.test_client()
 
 
-def test_there_is_no_database_here(client: FlaskClient) -> None:
+def test_the_app_of_these_tests_has_no_database(client: FlaskClient) -> None:
     assert client.post("/api/transfers", json=ORDER).status_code == 503
 
 
@@ -145,14 +145,14 @@ def test_a_body_that_is_not_json_is_a_bad_request(client: FlaskClient, body: byt
 
 
 @pytest.mark.parametrize("body", [b"null", b"1", b'"Ada"', b"[]", b"true", b"NaN"])
-def test_a_body_that_is_no_object_is_refused(client: FlaskClient, body: bytes) -> None:
+def test_a_body_that_is_not_an_object_is_refused(client: FlaskClient, body: bytes) -> None:
     answer = client.post("/api/accounts", data=body, content_type="application/json")
 
     assert answer.status_code == 422
     assert list(answer.json["errors"]) == ["body"]  # type: ignore[index]
 
 
-def test_the_name_of_a_field_that_is_no_text_can_be_read_in_the_problem(client: FlaskClient) -> None:
+def test_a_field_name_with_a_lone_surrogate_is_escaped_in_the_problem(client: FlaskClient) -> None:
     answer = client.post(
         "/api/accounts", data=json.dumps({**ADA, "\ud800": 1}), content_type="application/json"
     )
@@ -170,7 +170,7 @@ def test_a_body_of_another_type_is_unsupported(client: FlaskClient, content_type
     assert answer.mimetype == "application/problem+json"
 
 
-def test_a_body_that_is_far_too_long_is_refused_unread(client: FlaskClient) -> None:
+def test_a_body_that_is_too_long_is_refused_unread(client: FlaskClient) -> None:
     answer = client.post("/api/accounts", json={**ADA, "owner": "a" * 70_000})
 
     assert answer.status_code == 413
@@ -181,7 +181,7 @@ def test_a_body_that_is_far_too_long_is_refused_unread(client: FlaskClient) -> N
     "account_id",
     ["0", "-1", "abc", "1.0", "01", "%D9%A1", "%00", "1%0A", 2**63, "9" * 400],
 )
-def test_an_account_that_cannot_be_is_unknown(client: FlaskClient, account_id: object) -> None:
+def test_an_impossible_account_id_is_unknown(client: FlaskClient, account_id: object) -> None:
     answer = client.get(f"/api/accounts/{account_id}")
 
     assert answer.status_code == 404
@@ -230,7 +230,7 @@ def test_an_unknown_path_is_a_problem(client: FlaskClient, path: str) -> None:
     assert answer.json["status"] == 404  # type: ignore[index]
 
 
-def test_a_method_that_is_not_allowed_is_a_problem_that_says_which_are(client: FlaskClient) -> None:
+def test_a_method_that_is_not_allowed_is_a_problem_with_the_allowed_methods(client: FlaskClient) -> None:
     answer = client.delete("/api/accounts")
 
     assert answer.status_code == 405

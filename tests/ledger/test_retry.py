@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
 
 def draw(account_id: int, amount: Decimal) -> None:
-    """Take money in Python from what is read now, as a lost update would."""
+    """Compute the new balance in Python, so that a missing lock would lose an update."""
     account = db_session.get(Account, account_id, with_for_update=True)
     assert account is not None
     account.balance -= amount
     db_session.flush()
 
 
-def test_the_victim_of_a_deadlock_is_run_again(
+def test_work_that_loses_a_deadlock_runs_again(
     app: Flask, open_account: OpenAccount, balance: Balance
 ) -> None:
     ada, bob = open_account("100.00"), open_account("100.00")
@@ -40,7 +40,7 @@ def test_the_victim_of_a_deadlock_is_run_again(
     def draw_on_both(*account_ids: int) -> None:
         def work() -> None:
             draw(account_ids[0], Decimal(10))
-            # A database that lets only one write never gets both here, and a second try meets nobody.
+            # Both threads never meet here on a database with one writer, nor at a second try.
             with suppress(BrokenBarrierError):
                 both_hold_one.wait(0.5)
             both_hold_one.abort()
@@ -89,11 +89,11 @@ def test_a_unique_value_that_stays_taken_is_raised_after_the_last_try(
     assert len(tries) == 3
 
 
-def test_no_try_begins_once_patience_is_used_up(
+def test_no_try_begins_when_the_time_is_over(
     app: Flask, open_account: OpenAccount, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ada = open_account()
-    monkeypatch.setattr("app.retry.PATIENCE_SECONDS", 0)
+    monkeypatch.setattr("app.retry.RETRY_SECONDS", 0)
     tries = []
 
     def work() -> None:
@@ -107,7 +107,7 @@ def test_no_try_begins_once_patience_is_used_up(
     assert len(tries) == 1
 
 
-def test_an_error_that_is_nobodys_fault_but_ours_is_not_tried_again(
+def test_an_error_that_another_try_would_not_avoid_is_raised_at_once(
     app: Flask, open_account: OpenAccount
 ) -> None:
     ada = open_account()
@@ -123,7 +123,7 @@ def test_an_error_that_is_nobodys_fault_but_ours_is_not_tried_again(
     assert len(tries) == 1
 
 
-def test_a_transaction_that_is_open_already_is_refused(app: Flask, open_account: OpenAccount) -> None:
+def test_an_open_transaction_is_refused(app: Flask, open_account: OpenAccount) -> None:
     ada = open_account("100.00")
 
     with app.app_context():
@@ -133,7 +133,7 @@ def test_a_transaction_that_is_open_already_is_refused(app: Flask, open_account:
             in_transaction(lambda: draw(ada, Decimal(10)))
 
 
-def test_what_is_returned_can_be_read_without_another_transaction(app: Flask) -> None:
+def test_a_returned_row_can_be_read_without_another_transaction(app: Flask) -> None:
     from app import ledger  # noqa: PLC0415
 
     with app.app_context():

@@ -26,7 +26,7 @@ def test_a_transfer_moves_the_money(
     assert (balance(ada), balance(bob)) == ("74.75", "25.75")
 
 
-def test_a_transfer_answers_with_what_was_made(client: FlaskClient, order: Order) -> None:
+def test_the_answer_to_a_transfer_is_the_transfer(client: FlaskClient, order: Order) -> None:
     body = order()
     before = datetime.now(UTC)
 
@@ -39,7 +39,7 @@ def test_a_transfer_answers_with_what_was_made(client: FlaskClient, order: Order
     assert created_at.utcoffset() == timedelta(0)
 
 
-def test_a_listed_transfer_is_the_one_that_was_answered(client: FlaskClient, order: Order) -> None:
+def test_a_listed_transfer_equals_the_answer_to_its_order(client: FlaskClient, order: Order) -> None:
     made = client.post("/api/transfers", json=order(note="für 🍵")).json
 
     assert client.get("/api/transfers").json["items"] == [made]  # type: ignore[index]
@@ -52,7 +52,7 @@ def test_a_transfer_needs_no_note(client: FlaskClient, order: Order) -> None:
     assert client.post("/api/transfers", json=body).json["note"] == ""  # type: ignore[index]
 
 
-def test_all_that_an_account_holds_can_leave_it(
+def test_a_transfer_may_empty_an_account(
     client: FlaskClient, open_account: OpenAccount, order: Order, balance: Balance
 ) -> None:
     ada = open_account("100.00")
@@ -76,7 +76,7 @@ def test_an_overdraft_is_a_conflict_and_moves_nothing(
     assert client.get("/api/transfers").json["total"] == 0  # type: ignore[index]
 
 
-def test_more_than_an_account_can_hold_is_a_conflict(
+def test_a_balance_above_the_largest_amount_is_a_conflict(
     client: FlaskClient, open_account: OpenAccount, order: Order, balance: Balance
 ) -> None:
     rich = open_account("999999999999.9999")
@@ -114,7 +114,7 @@ def test_a_transfer_between_currencies_is_refused(
 
 @pytest.mark.parametrize("field", ["from_account_id", "to_account_id"])
 @pytest.mark.parametrize("unknown", [999_999_999, 2**63 - 1])
-def test_an_unknown_account_is_refused_by_the_name_of_its_field(
+def test_an_unknown_account_is_refused_and_its_field_named(
     client: FlaskClient, order: Order, field: str, unknown: int
 ) -> None:
     answer = client.post("/api/transfers", json=order(**{field: unknown}))
@@ -123,14 +123,14 @@ def test_an_unknown_account_is_refused_by_the_name_of_its_field(
     assert list(answer.json["errors"]) == [field]  # type: ignore[index]
 
 
-def test_an_order_that_was_refused_leaves_its_key_free(client: FlaskClient, order: Order) -> None:
+def test_a_refused_order_leaves_its_key_free(client: FlaskClient, order: Order) -> None:
     too_much = order(amount="100.01")
 
     assert client.post("/api/transfers", json=too_much).status_code == 409
     assert client.post("/api/transfers", json={**too_much, "amount": "1"}).status_code == 201
 
 
-def test_a_key_applies_a_transfer_once_and_answers_alike(
+def test_an_order_sent_twice_is_applied_once_and_answered_equally(
     client: FlaskClient, order: Order, balance: Balance
 ) -> None:
     body = order(amount="25.00")
@@ -142,7 +142,7 @@ def test_a_key_applies_a_transfer_once_and_answers_alike(
     assert client.get("/api/transfers").json["total"] == 1  # type: ignore[index]
 
 
-def test_a_key_answers_alike_when_the_money_is_no_longer_there(
+def test_an_order_sent_twice_is_answered_equally_when_its_source_is_empty(
     client: FlaskClient, order: Order, balance: Balance
 ) -> None:
     body = order(amount="100.00")
@@ -153,7 +153,7 @@ def test_a_key_answers_alike_when_the_money_is_no_longer_there(
     assert balance(body["from_account_id"]) == "0.00"
 
 
-def test_an_amount_that_is_written_otherwise_is_the_same(client: FlaskClient, order: Order) -> None:
+def test_an_amount_in_another_notation_is_the_same_order(client: FlaskClient, order: Order) -> None:
     body = order(amount="25")
 
     first, second = (
@@ -202,7 +202,7 @@ def test_keys_compare_byte_by_byte(
     assert balance(body["from_account_id"]) == "50.00"
 
 
-def test_an_id_may_be_written_as_a_whole_float(client: FlaskClient, order: Order) -> None:
+def test_an_id_may_be_a_float_without_a_fraction(client: FlaskClient, order: Order) -> None:
     body = order()
 
     answer = client.post("/api/transfers", json={**body, "to_account_id": float(body["to_account_id"])})
@@ -210,7 +210,9 @@ def test_an_id_may_be_written_as_a_whole_float(client: FlaskClient, order: Order
     assert answer.status_code == 201
 
 
-def test_text_may_fill_its_field_with_escaped_characters(client: FlaskClient, order: Order) -> None:
+def test_text_of_the_largest_length_may_consist_of_escaped_characters(
+    client: FlaskClient, order: Order
+) -> None:
     body = order(note="🍣" * 1000, idempotency_key="🍺" * 200)
 
     answer = client.post("/api/transfers", json=body)

@@ -1,4 +1,4 @@
-"""A database that cannot be had is a 503 that says when to come back; a fault of ours is a bare 500."""
+"""An unavailable database is a 503 with Retry-After; an unexpected error is a 500 without details."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ REQUESTS: list[tuple[str, str, dict[str, Any] | None]] = [
     ("POST", "/api/transfers", ORDER),
 ]
 
-# How each database is told to wait for a lock for a moment only.
-IMPATIENCE = {
+# Makes each database wait for a lock for a short time only.
+SHORT_LOCK_TIMEOUT = {
     "sqlite": "PRAGMA busy_timeout = 200",
     "postgresql": "SET lock_timeout = '200ms'",
     "mysql": "SET SESSION innodb_lock_wait_timeout = 1",
@@ -52,7 +52,7 @@ def assert_unavailable(answer: TestResponse) -> None:
 
 @pytest.fixture
 def away(database_uri: str, tmp_path: Path, client_class: type[FlaskClient]) -> FlaskClient:
-    """Return the client of an app whose database is not there: nobody listens, or no file can be."""
+    """Return the client of an app whose database is away: its port is closed, or its path is a folder."""
     url = make_url(database_uri)
     url = url.set(port=1) if url.host else url.set(database=str(tmp_path))
     app = create_app({"DATABASE_URI": url.render_as_string(hide_password=False), "TESTING": True})
@@ -60,7 +60,7 @@ def away(database_uri: str, tmp_path: Path, client_class: type[FlaskClient]) -> 
     return app.test_client()
 
 
-def test_what_needs_a_database_that_is_away_is_unavailable(away: FlaskClient) -> None:
+def test_requests_that_need_a_database_that_is_away_are_unavailable(away: FlaskClient) -> None:
     for method, path, body in REQUESTS:
         assert_unavailable(away.open(path, method=method, json=body))
 
@@ -90,7 +90,9 @@ def test_a_database_that_is_away_is_logged_in_one_line(
     assert record.exc_info is None
 
 
-def test_what_needs_a_connection_while_all_are_out_is_unavailable(make_app: Callable[..., Flask]) -> None:
+def test_requests_that_need_a_connection_of_an_exhausted_pool_are_unavailable(
+    make_app: Callable[..., Flask],
+) -> None:
     app = make_app(DATABASE_ENGINE_OPTIONS={"pool_size": 1, "max_overflow": 0, "pool_timeout": 0.01})
     with app.app_context():
         engine = get_engine()
@@ -104,8 +106,8 @@ def test_what_needs_a_connection_while_all_are_out_is_unavailable(make_app: Call
 def test_a_transfer_that_gets_no_lock_is_unavailable_and_moves_nothing(
     make_app: Callable[..., Flask], order: Order, balance: Balance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def be_impatient(connection: Any, _record: object) -> None:
-        connection.cursor().execute(IMPATIENCE[engine.name])
+    def shorten_lock_timeout(connection: Any, _record: object) -> None:
+        connection.cursor().execute(SHORT_LOCK_TIMEOUT[engine.name])
         connection.commit()
 
     monkeypatch.setattr("app.retry.TRIES", 1)
@@ -115,7 +117,7 @@ def test_a_transfer_that_gets_no_lock_is_unavailable_and_moves_nothing(
         engine = get_engine()
         db_session.connection(execution_options={"sqlite_begin": "IMMEDIATE"})
         db_session.get(Account, body["from_account_id"], with_for_update=True)
-        event.listen(engine, "connect", be_impatient)
+        event.listen(engine, "connect", shorten_lock_timeout)
         with ThreadPoolExecutor(1) as threads:
             answer = threads.submit(app.test_client().post, "/api/transfers", json=body).result(60)
 
@@ -124,7 +126,7 @@ def test_a_transfer_that_gets_no_lock_is_unavailable_and_moves_nothing(
     assert app.test_client().post("/api/transfers", json=body).status_code == 201
 
 
-def test_a_missing_table_is_an_error_of_ours_and_says_nothing(
+def test_a_missing_table_is_an_unexpected_error_without_details(
     make_app: Callable[..., Flask], caplog: pytest.LogCaptureFixture
 ) -> None:
     app = make_app(TESTING=False)
@@ -139,7 +141,7 @@ def test_a_missing_table_is_an_error_of_ours_and_says_nothing(
     assert caplog.records[-1].exc_info
 
 
-def test_an_error_that_nobody_expected_is_a_problem_without_details(
+def test_an_unexpected_error_is_a_problem_without_details(
     make_app: Callable[..., Flask], caplog: pytest.LogCaptureFixture
 ) -> None:
     app = make_app(TESTING=False)
@@ -160,7 +162,7 @@ def test_an_error_that_nobody_expected_is_a_problem_without_details(
     assert app.test_client().get("/api/accounts").json["total"] == 0  # type: ignore[index]
 
 
-def test_an_error_that_nobody_expected_reaches_a_test(app: Flask) -> None:
+def test_an_unexpected_error_is_raised_under_testing(app: Flask) -> None:
     @app.get("/fails")
     def fails() -> str:
         db_session.execute(text("SELECT nonsense"))

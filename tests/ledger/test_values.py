@@ -1,4 +1,4 @@
-"""What is written is what is read, and compares as it is, on every backend."""
+"""Values are read as they were written, and compared exactly, on every backend."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     OpenAccount = Callable[..., int]
 
-MOMENT = datetime(2026, 11, 22, 12, 30, 59, 619951, tzinfo=UTC)
+TIME = datetime(2026, 11, 22, 12, 30, 59, 619951, tzinfo=UTC)
 TEXTS = [
     "Ada Lovelace",
     "Łódź, Zürich, Đà Nẵng",
@@ -40,8 +40,8 @@ def context(app: Flask) -> Iterator[None]:
         yield
 
 
-def keep(row: Account | Transfer) -> int:
-    """Commit the row and forget it, so that what is read next comes from the database."""
+def commit(row: Account | Transfer) -> int:
+    """Commit the row and remove the session, so that the next read comes from the database."""
     db_session.add(row)
     db_session.commit()
     row_id = row.id
@@ -66,7 +66,7 @@ def transfer(context: None, open_account: OpenAccount) -> Callable[..., Transfer
 def test_money_is_read_as_it_was_written() -> None:
     amounts = [Decimal(a) for a in ("0", "0.0001", "0.1", "1", "12345678.9", "999999999999.9999")]
 
-    ids = [keep(account(balance=amount)) for amount in amounts]
+    ids = [commit(account(balance=amount)) for amount in amounts]
 
     assert [db_session.get_one(Account, account_id).balance for account_id in ids] == amounts
 
@@ -74,7 +74,7 @@ def test_money_is_read_as_it_was_written() -> None:
 @pytest.mark.usefixtures("context")
 def test_money_compares_and_adds_up_exactly_in_sql() -> None:
     for amount in ("0.1", "0.2", "999999999999.9999"):
-        keep(account(balance=Decimal(amount)))
+        commit(account(balance=Decimal(amount)))
 
     assert db_session.scalar(select(func.sum(Account.balance))) == Decimal("1000000000000.2999")
     assert db_session.scalars(select(Account.balance).where(Account.balance > Decimal("0.1999"))).all() == [
@@ -88,26 +88,26 @@ def test_money_compares_and_adds_up_exactly_in_sql() -> None:
 @pytest.mark.parametrize(
     "amount", [Decimal("0.00001"), Decimal("NaN"), Decimal("Infinity"), Decimal(10) ** 15, 0.5]
 )
-def test_money_that_cannot_be_kept_exactly_is_refused(amount: object) -> None:
+def test_money_that_cannot_be_stored_exactly_is_refused(amount: object) -> None:
     db_session.add(account(balance=amount))
 
-    with pytest.raises(StatementError, match=r"Money is a Decimal|beyond what|decimal places"):
+    with pytest.raises(StatementError, match=r"Money is a Decimal|outside the range|decimal places"):
         db_session.flush()
 
 
 @pytest.mark.parametrize(
     "moment",
     [
-        MOMENT,
-        MOMENT.replace(microsecond=1),
-        MOMENT.astimezone(timezone(timedelta(hours=-8))),
-        MOMENT.replace(year=1999),
+        TIME,
+        TIME.replace(microsecond=1),
+        TIME.astimezone(timezone(timedelta(hours=-8))),
+        TIME.replace(year=1999),
     ],
 )
-def test_a_moment_keeps_its_microseconds_and_comes_back_in_utc(
+def test_a_time_keeps_its_microseconds_and_is_read_in_utc(
     transfer: Callable[..., Transfer], moment: datetime
 ) -> None:
-    keep(transfer(created_at=moment))
+    commit(transfer(created_at=moment))
 
     read = db_session.scalars(select(Transfer.created_at)).one()
 
@@ -115,9 +115,9 @@ def test_a_moment_keeps_its_microseconds_and_comes_back_in_utc(
     assert read.tzinfo is UTC
 
 
-def test_moments_compare_to_the_microsecond_in_any_time_zone(transfer: Callable[..., Transfer]) -> None:
-    keep(transfer(created_at=MOMENT))
-    same = MOMENT.astimezone(timezone(timedelta(hours=14)))
+def test_times_compare_to_the_microsecond_in_any_time_zone(transfer: Callable[..., Transfer]) -> None:
+    commit(transfer(created_at=TIME))
+    same = TIME.astimezone(timezone(timedelta(hours=14)))
 
     assert db_session.scalar(select(func.count()).where(Transfer.created_at == same)) == 1
     assert db_session.scalar(select(func.count()).where(Transfer.created_at < same)) == 0
@@ -127,8 +127,8 @@ def test_moments_compare_to_the_microsecond_in_any_time_zone(transfer: Callable[
     )
 
 
-def test_a_naive_moment_is_refused(transfer: Callable[..., Transfer]) -> None:
-    db_session.add(transfer(created_at=MOMENT.replace(tzinfo=None)))
+def test_a_naive_time_is_refused(transfer: Callable[..., Transfer]) -> None:
+    db_session.add(transfer(created_at=TIME.replace(tzinfo=None)))
 
     with pytest.raises(StatementError, match="naive"):
         db_session.flush()
@@ -136,7 +136,7 @@ def test_a_naive_moment_is_refused(transfer: Callable[..., Transfer]) -> None:
 
 @pytest.mark.usefixtures("context")
 def test_any_text_is_read_as_it_was_written() -> None:
-    ids = [keep(account(owner=text)) for text in TEXTS]
+    ids = [commit(account(owner=text)) for text in TEXTS]
 
     assert [db_session.get_one(Account, account_id).owner for account_id in ids] == TEXTS
 
@@ -144,7 +144,7 @@ def test_any_text_is_read_as_it_was_written() -> None:
 @pytest.mark.usefixtures("context")
 def test_text_compares_byte_by_byte() -> None:
     for owner in ("ada", "Ada", "ada ", "áda", "🍣", "🍺"):
-        keep(account(owner=owner))
+        commit(account(owner=owner))
 
     assert db_session.scalars(select(Account.owner).where(Account.owner == "ada")).all() == ["ada"]
     assert db_session.scalars(select(Account.owner).where(Account.owner == "🍣")).all() == ["🍣"]
@@ -159,15 +159,15 @@ def test_text_compares_byte_by_byte() -> None:
 
 
 @pytest.mark.usefixtures("context")
-def test_a_column_holds_as_many_characters_as_it_says_of_any_width() -> None:
-    account_id = keep(account(owner="🍣" * 200))
+def test_the_length_of_a_column_counts_characters_not_bytes() -> None:
+    account_id = commit(account(owner="🍣" * 200))
 
     assert db_session.scalars(select(Account.owner).where(Account.id == account_id)).one() == "🍣" * 200
 
 
 @pytest.mark.usefixtures("context")
 @pytest.mark.parametrize("owner", ["a\0b", "\ud800", "\udc00\ud800", "a" * 201])
-def test_text_that_not_every_database_can_keep_is_refused(owner: str) -> None:
+def test_text_that_not_every_database_can_store_is_refused(owner: str) -> None:
     db_session.add(account(owner=owner))
 
     with pytest.raises(StatementError, match=r"NUL|surrogate|too many"):
@@ -183,7 +183,7 @@ def test_text_that_not_every_database_can_keep_is_refused(owner: str) -> None:
         {"to_account_id": 999_999_999},
     ],
 )
-def test_the_database_refuses_a_transfer_that_must_not_be(
+def test_the_database_refuses_an_invalid_transfer(
     transfer: Callable[..., Transfer], fields: dict[str, object]
 ) -> None:
     db_session.add(transfer(**fields))
@@ -201,8 +201,8 @@ def test_the_database_refuses_a_transfer_to_its_own_account(transfer: Callable[.
         db_session.flush()
 
 
-def test_the_database_refuses_a_second_transfer_of_one_key(transfer: Callable[..., Transfer]) -> None:
-    keep(transfer())
+def test_the_database_refuses_a_second_transfer_with_one_key(transfer: Callable[..., Transfer]) -> None:
+    commit(transfer())
     db_session.add(transfer())
 
     with pytest.raises(IntegrityError):

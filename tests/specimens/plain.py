@@ -8,7 +8,7 @@ from flask import Flask, current_app
 from flask.globals import app_ctx
 from sqlalchemy.orm import Session, scoped_session
 
-from app.engines import make_engine
+from app.database.engines import make_engine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

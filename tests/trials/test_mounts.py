@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from app import database
 from tests.trials.conftest import Reader
 from trials import tape
 from trials.wsgi import create_trial
@@ -20,12 +19,10 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(autouse=True)
 def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    """Its file is nobody else's, and afterwards nothing is recorded and no engine live."""
+    """Give each test a database file of its own, and stop the recorder afterwards."""
     monkeypatch.setenv("SQLITE_URI", f"sqlite:///{tmp_path}/ledger.db")
     yield
     tape.stop_listening()
-    for engine in list(database._live):  # noqa: SLF001 - tests of the binding count those that are live
-        engine.dispose()
 
 
 def test_each_backend_has_an_app_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import insert, make_url
 
-from app.database import ScopeRegistry, db_session
+from app.database import db_session, live_sessions
+from app.database.sessions import ScopeRegistry
 from trials.actions import let_go, run
 from trials.checks import checks
 from trials.mounts import mount
@@ -102,13 +103,12 @@ def test_more_is_not_leaked_than_a_pool_can_bear(mounted: Mounted) -> None:
 
 @pytest.fixture
 def never_ends(mounted: Mounted, monkeypatch: pytest.MonkeyPatch) -> Iterator[Mounted]:
-    left: list[Session | None] = []
+    left: set[Session] = set()
     with monkeypatch.context() as wrong:
-        wrong.setattr(ScopeRegistry, "end", lambda registry, scope: left.append(registry.registry.get(scope)))
+        wrong.setattr(ScopeRegistry, "end", lambda *_: left.update(live_sessions()))
         yield mounted
     for session in left:
-        if session is not None:
-            session.close()
+        session.close()
 
 
 @pytest.mark.parametrize("name", PLAIN)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from app.database import db_session
+from app.database import session_removed
 from trials import tape
 from trials.wsgi import create_trial
 
@@ -49,7 +49,7 @@ def test_only_a_trial_that_is_on_records(
     monkeypatch.delenv("TRIAL_BACKENDS", raising=False)
     try:
         create_trial()
-        assert ("end" in vars(db_session.registry), bool(tape._recorders)) == (heard, heard)  # noqa: SLF001
+        assert (bool(session_removed.receivers), bool(tape._recorders)) == (heard, heard)  # noqa: SLF001
     finally:
         tape.stop_listening()
-    assert "end" not in vars(db_session.registry)
+    assert not session_removed.receivers

@@ -1,0 +1,105 @@
+"""End sessions with the contexts and responses of a Flask app, and its engine with the app."""
+
+from __future__ import annotations
+
+import weakref
+from contextvars import copy_context
+from typing import TYPE_CHECKING, Any
+
+from .sessions import Binding, ResponseScope, current_scope, db_session, response_scope
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+    from flask import Flask
+
+
+def binding_of_app(app: Flask) -> Binding:
+    """Return the binding of ``app``; at the first call, make it and install the hooks."""
+    binding: Binding | None = app.extensions.get("database")
+    if binding is None:
+        binding = app.extensions["database"] = Binding()
+        _Hooks(app, binding)
+    return binding
+
+
+class _Hooks:
+    """Run around every teardown and every response of one app, and once when the app is deleted.
+
+    Flask calls teardown callbacks in reverse order, and up to 3.1 stops at the first that
+    raises. A callback of our own would be too early or left out, so this wraps them all. A
+    request inside a pushed context of the same app shares that context, and so its session,
+    up to Flask 3.1.
+    """
+
+    def __init__(self, app: Flask, binding: Binding) -> None:
+        self._binding = binding
+        self._do_teardown_appcontext = app.do_teardown_appcontext
+        self._wsgi_app = app.wsgi_app
+        # The app holds this object by these two methods, and nothing else does.
+        app.do_teardown_appcontext = self._teardown  # type: ignore[method-assign] # Flask has no hook around it
+        app.wsgi_app = self._respond  # type: ignore[method-assign] # Flask's documented way
+        # Until the app is deleted, this holds its connections. Without it, the collector may
+        # finalize them before __del__ closes them, and drivers warn of open connections.
+        weakref.finalize(app, binding.connections.clear)
+
+    def _teardown(self, *args: Any, **options: Any) -> None:
+        scope = current_scope()
+        try:
+            self._do_teardown_appcontext(*args, **options)
+        finally:
+            db_session.registry.end(scope)
+
+    def _respond(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        return _Body(ResponseScope(self._binding), self._wsgi_app, environ, start_response)
+
+    def __del__(self) -> None:
+        # Not weakref.finalize: it would hold the engine, whose listeners may hold the app.
+        self._binding.bind(None)
+
+
+class _Body:
+    """Run a response body in a ``contextvars`` context of its own.
+
+    A generator without ``stream_with_context`` runs after its context has ended. The session
+    that it opens belongs to the response. A generator with ``stream_with_context`` that is
+    never closed leaves its context pushed. It does so in the body's own context: on the
+    thread, the next request would share that context and never tear it down.
+    """
+
+    _chunks: Iterable[bytes] | None = None
+
+    def __init__(self, scope: ResponseScope, wsgi_app: WSGIApplication, *request: Any) -> None:
+        self._scope = scope
+        self._context = copy_context()
+        self._context.run(self._begin, wsgi_app, *request)
+
+    def _begin(self, wsgi_app: WSGIApplication, *request: Any) -> None:
+        response_scope.set(self._scope)
+        chunks = self._chunks = wsgi_app(*request)
+        self._iterator = iter(chunks)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        try:
+            return self._context.run(next, self._iterator)
+        except BaseException:  # StopIteration too: the body has ended, though not yet the response.
+            self._scope.end()
+            raise
+
+    def close(self) -> None:
+        """Close the body and end its session. The server calls this; a second call does nothing."""
+        chunks, self._chunks = self._chunks, None
+        try:
+            if chunks is not None and hasattr(chunks, "close"):
+                self._context.run(chunks.close)
+        finally:
+            self._scope.end()
+
+    def __del__(self) -> None:
+        # A generator that is collected outside its context could not pop what it pushed.
+        if self._chunks is not None:
+            self.close()
