@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import traceback
 from typing import TYPE_CHECKING
-from unittest.mock import ANY
 
 import pytest
 from sqlalchemy import func, select, text
@@ -103,13 +102,14 @@ def test_a_child_first_leaves_the_open_connections_of_its_parent_alone(
     inherited: list[object] = []
     monkeypatch.setattr(forks, "inherited", inherited)
     engine = engine_of(app)
+    pool = engine.pool
     engine.connect().close()
     (parents,) = engine.pool._pool.queue  # type: ignore[attr-defined] # noqa: SLF001
     held = db_session()
     forks.start_anew()
 
     assert engine.pool.checkedin() == 0  # type: ignore[attr-defined]
-    assert inherited == [([held], [ANY])]
+    assert inherited == [([held], [pool])]
     parents.dbapi_connection.cursor().execute("SELECT 1")
     with pytest.raises(StaleSessionError):
         held.get_bind()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import pytest
 from flask import Flask
-from sqlalchemy import event, select, text
+from sqlalchemy import Connection, event, select, text
 
 from app.database import StaleSessionError, UnboundError, db_session, get_engine, init_engine
 
@@ -146,14 +146,29 @@ class ConnectionThatMustBeClosed(sqlite3.Connection):
 
 
 def test_connections_are_closed_before_the_collector_deletes_them() -> None:
-    # The collector takes old objects first, so the connection is older than its app.
-    connections = [ConnectionThatMustBeClosed(":memory:", check_same_thread=False)]
+    # The collector takes old objects first, so the connections are older than their app.
+    connections = [ConnectionThatMustBeClosed(":memory:", check_same_thread=False) for _ in range(2)]
     app = Flask("bare")
-    init_engine("sqlite://", app=app, creator=connections.pop).connect().close()
-    del app
+    engine = init_engine("sqlite://", app=app, creator=connections.pop)
+    with engine.connect(), engine.connect():
+        pass
+    del app, engine
     gc.collect()
 
     assert ConnectionThatMustBeClosed.deleted_open == []
+
+
+@pytest.mark.parametrize("end", [Connection.invalidate, Connection.detach])
+def test_a_connection_that_has_left_the_pool_is_not_kept(end: Callable[[Connection], None]) -> None:
+    app = Flask("bare")
+    engine = init_engine("sqlite://", app=app, connect_args={"factory": ConnectionThatMustBeClosed})
+    with engine.connect() as connection:
+        gone = weakref.ref(connection.connection.dbapi_connection)
+        end(connection)
+    del connection
+    gc.collect()
+
+    assert gone() is None
 
 
 @pytest.mark.parametrize("owned", [True, False], ids=["same-app", "no-app"])
