@@ -59,7 +59,7 @@ class Bench:
         return self._started()
 
     def _started(self) -> Run:
-        run = Run(tell=self.tell)
+        run = Run(notify=self.tell)
         self._runs.append(run)
         run.start(BACKENDS.values())
         return run

@@ -1,4 +1,4 @@
-"""One database that a run made for itself, and what can be asked of its server about it."""
+"""A database of the run, with queries for its sessions and transactions."""
 
 from __future__ import annotations
 
@@ -14,46 +14,49 @@ if TYPE_CHECKING:
 
     from flask_sqlalchemy_testbed.backends.base import Backend, OpenTransaction
 
-# A server notices that a client has closed its connection a moment after the client has.
+# Seconds until a server has noticed that a client has closed its connection.
 NOTICE = 1.0
 
 
 class Database:
-    """A database of this run. What it asks, it asks over a connection that no engine under test can see."""
+    """A database of this run; its queries use a connection that no engine under test can see."""
 
     def __init__(self, backend: Backend, url: URL) -> None:
         self.backend = backend
         self.url = url
-        self.connection = Connection(url, options=backend.connect_options, setup=backend.patience)
+        self.connection = Connection(url, options=backend.connect_options, setup=backend.session_setup)
 
     @property
     def uri(self) -> str:
-        """The URI with its password, for the application."""
+        """The URI, with its password, for the app under test."""
         return self.url.render_as_string(hide_password=False)
 
     @property
     def name(self) -> str:
-        """Unlike anything else: what an engine was told to connect to holds it when it was this database."""
+        """The name of the database, or the path of its file; no other database has it."""
         return self.url.database or ""
 
     def is_named_in(self, text: str) -> bool:
-        """Whether a text that says where to connect means this database, not one whose name begins alike."""
+        """Return whether a connection string names this database, not one whose name begins alike."""
         return re.search(rf"{re.escape(self.name)}(?![\w/])", text) is not None
 
     def open_transactions(self, within: float = NOTICE) -> list[OpenTransaction]:
-        """The transactions that stay open on the server for so many seconds; at once when there is none."""
+        """Return the transactions that are still open on the server after `within` seconds.
+
+        It returns at once if there is none.
+        """
         deadline = time.monotonic() + within
         while (found := self.backend.transactions(self.connection)) and time.monotonic() < deadline:
             time.sleep(0.005)
         return found
 
     def sessions(self) -> list[str]:
-        """The server's sessions in this database, but for the harness's own."""
-        question = self.backend.sessions.replace("{database}", self.name)
-        return [str(session) for (session,) in self.connection.rows(question)]
+        """Return the server's sessions in this database, except for the harness's own."""
+        query = self.backend.sessions.replace("{database}", self.name)
+        return [str(session) for (session,) in self.connection.rows(query)]
 
     def terminate(self, sessions: list[str]) -> None:
-        """Ends these sessions on the server, which rolls back what they did; one that is gone is no error."""
+        """Terminate these sessions on the server, which rolls back their transactions; ignore ended ones."""
         for session in sessions:
             with contextlib.suppress(Exception):
                 self.connection.rows(self.backend.terminate.replace("{session}", session))

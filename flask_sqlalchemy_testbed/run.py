@@ -1,18 +1,21 @@
-"""One run of the tests: the servers it was asked for, its databases on them, and the end of it all."""
+"""One run of the tests: its servers, its databases on them, and their removal."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import threading
+import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from flask_sqlalchemy_testbed.backends.base import new_name
+from flask_sqlalchemy_testbed.backends.drivers import MissingDriverError
 from flask_sqlalchemy_testbed.isolation import Isolation
 from flask_sqlalchemy_testbed.servers import files
-from flask_sqlalchemy_testbed.servers.network import expected_capabilities, obtain
+from flask_sqlalchemy_testbed.servers.given import given_url
+from flask_sqlalchemy_testbed.servers.network import expected_capabilities, given_server, server_in
 from flask_sqlalchemy_testbed.servers.readiness import ServerError
 from flask_sqlalchemy_testbed.servers.reaper import Reaper
 from flask_sqlalchemy_testbed.servers.sharing import borrow
@@ -23,27 +26,29 @@ if TYPE_CHECKING:
     from flask_sqlalchemy_testbed.backends.base import Backend
     from flask_sqlalchemy_testbed.leaks.probe import Probe
     from flask_sqlalchemy_testbed.servers.containers import Container
-    from flask_sqlalchemy_testbed.servers.network import Server
+    from flask_sqlalchemy_testbed.servers.network import NetworkServer, Server
     from flask_sqlalchemy_testbed.servers.sharing import Loan
 
 
-# Seconds that looking for what killed runs left may hold up the end of one.
-SWEEPING = 5.0
-
-
-class Owner(Protocol):
-    """Who has the servers that a run only uses."""
-
-    def lend(self, backend: str) -> Loan:
-        """The server of that backend; `ServerError` says why there is none."""
+# A server that is running already should answer at once; it may just be restarting.
+RUNNING_SERVER_TIMEOUT = 5.0
+# How long the end of a run waits for the removal of what killed runs have left.
+SWEEP_TIMEOUT = 5.0
 
 
 class Run:
-    """Owns everything that has to be gone when the tests are over.
+    """Owns the servers and databases of a run; `close` removes them.
 
-    `tell` is called with a line for the person who waits. A worker of a parallel run gets its servers from
-    the `owner`, who keeps them up and removes them; its databases on them are its own. End it with `close`;
-    should the process end without, the reaper does what can be done from outside.
+    If the process ends without `close`, the reaper removes what it can.
+
+    Args:
+        name: The name of the run and of its first database; unique by default.
+        session: The session of the app under test, as `module:attribute`.
+        within: The seconds that a server may take to get ready.
+        notify: Called with lines of text for the person who waits.
+        loan_of: If another process owns the servers, such as the controller of a parallel run: returns
+            the description of a backend's server, given the backend's name. It may raise ServerError.
+        keep_servers: Use the reusable containers of earlier runs, and leave them for the next run.
     """
 
     def __init__(  # noqa: PLR0913 - all have names
@@ -52,160 +57,134 @@ class Run:
         name: str = "",
         session: str = "",
         within: float = 60.0,
-        tell: Callable[[str], None] = print,
-        owner: Owner | None = None,
+        notify: Callable[[str], None] = print,
+        loan_of: Callable[[str], Loan] | None = None,
         keep_servers: bool = False,
     ) -> None:
         self.name = name or new_name()
-        self._owner = owner
         self.servers: dict[str, Server] = {}
+        """The servers that are ready, by the names of their backends."""
         self._session = session
         self._within = within
-        self._tell = tell
+        self._notify = notify
+        self._loan_of = loan_of
+        self._keep_servers = keep_servers
         self._reaper: Reaper | None = None
         self._isolations: dict[tuple[str, str], Isolation] = {}
-        self._listening = False
+        self._probe_is_installed = False
         self._pid = os.getpid()
         self._lock = threading.Lock()
-        self._stopped = threading.Event()
+        self._cancelled = threading.Event()
         self._imported = threading.Event()
-        self._coming: list[Future[Server]] = []
-        self._keep_servers = keep_servers
-        self._engine: Backend | None = None
-        self._sweeping: threading.Thread | None = None
+        self._futures: list[Future[Server]] = []
+        self._backend_in_docker: Backend | None = None
+        self._sweeper: threading.Thread | None = None
 
     @cached_property
     def probe(self) -> Probe:
-        """What looks for leaks; it listens from `watch` on."""
+        """The probe that finds leaks; it records from `install_probe` on."""
         from flask_sqlalchemy_testbed.leaks.probe import Probe  # noqa: PLC0415 - imported by `start`
 
         return Probe(self._session)
 
     def start(self, backends: Iterable[Backend]) -> None:
-        """Gets the servers of these backends, all at once; `ServerError` tells of each that cannot be had."""
-        if self._stopped.is_set():
+        """Make the servers of these backends ready, all at the same time.
+
+        Raises:
+            ServerError: Servers cannot be used; the message has a line for each.
+        """
+        if self._cancelled.is_set():
             message = "The run is over."
             raise ServerError(message)
         wanted = [backend for backend in backends if backend.name not in self.servers]
         errors = []
-        if self._owner is None and any("container" in expected_capabilities(backend) for backend in wanted):
-            import flask_sqlalchemy_testbed.servers.containers  # noqa: F401, PLC0415 - first: it is what they wait for
+        if self._loan_of is None and any("container" in expected_capabilities(backend) for backend in wanted):
+            # First, because all threads need it.
+            import flask_sqlalchemy_testbed.servers.containers  # noqa: F401, PLC0415
         with ThreadPoolExecutor(max(1, len(wanted))) as threads:
-            coming = [threads.submit(self._obtain, backend) for backend in wanted]
-            self._coming += coming
-            self._import_the_rest()
+            futures = [threads.submit(self._server, backend) for backend in wanted]
+            self._futures += futures
+            self._import_sqlalchemy()
             try:
-                for server in coming:
+                for future in futures:
                     try:
-                        self.servers[server.result().backend.name] = server.result()
-                    except ServerError as error:
+                        self.servers[future.result().backend.name] = future.result()
+                    except (ServerError, MissingDriverError) as error:
                         errors.append(str(error))
             except BaseException:
-                # Who waits in a thread would hold up the end.
-                self._stopped.set()
+                # The executor waits for its threads.
+                self._cancelled.set()
                 raise
         if errors:
             raise ServerError("\n".join(errors))
-        self._sweep_beside()
+        self._start_sweeper()
 
     def server(self, backend: Backend) -> Server:
-        """The server of that backend, got now if it was not asked for before."""
+        """Return the server of this backend; make it ready now if it is not.
+
+        Raises:
+            ServerError: It cannot be used.
+        """
         self.start([backend])
         return self.servers[backend.name]
 
     def isolation(self, server: Server, which: str = "") -> Isolation:
-        """The run's database on that server, with what keeps it clean; `which` tells apart several there."""
-        self.watch()
+        """Return a database of the run on this server, with what cleans it.
+
+        Args:
+            server: A server of the run.
+            which: A name, if the test needs more than one database there; each is created on first use.
+        """
+        self.install_probe()
         key = server.backend.name, which
         if key not in self._isolations:
             name = f"{self.name}_{which}" if which else self.name
-            if which:  # The first comes with its server.
+            if which:  # The server came with the first database.
                 server.create(name)
             self._isolations[key] = Isolation(server, name)
         return self._isolations[key]
 
-    def watch(self) -> Probe:
-        """What listens to pools and sessions, from now on."""
-        if not self._listening:
+    def install_probe(self) -> Probe:
+        """Return the probe, which records pools and sessions from the first call on."""
+        if not self._probe_is_installed:
             self.probe.install()
-            self._listening = True
+            self._probe_is_installed = True
         return self.probe
 
     def keep(self, backend: str, database: str) -> list[str]:
-        """Leaves that database and its server after the run; answers how to look into it and remove it."""
+        """Leave a database and its server after the run.
+
+        Returns:
+            Lines of text: how to inspect and how to remove them.
+        """
         if self._reaper is not None:
             self._reaper.keep(backend)
         return self.servers[backend].keep(database)
 
     def close(self) -> None:
-        """Removes it all; several calls do no harm, nor does one in a process that a test has forked."""
+        """Remove everything. More calls do no harm, nor does a call in a forked process."""
         if os.getpid() != self._pid:
             return
-        self._stopped.set()
-        if self._listening:
+        self._cancelled.set()
+        if self._probe_is_installed:
             self.probe.remove()
-            self._listening = False
+            self._probe_is_installed = False
         for isolation in self._isolations.values():
             isolation.database.connection.close()
         self._isolations.clear()
-        coming, self._coming, self.servers = self._coming, [], {}
-        servers = [server.result() for server in coming if server.done() and not server.exception()]
+        futures, self._futures, self.servers = self._futures, [], {}
+        servers = [future.result() for future in futures if future.done() and not future.exception()]
         with ThreadPoolExecutor(max(1, len(servers))) as threads:
-            removed = all(list(threads.map(_close, servers)))
-        if self._sweeping is not None:
-            self._sweeping.join(SWEEPING)
+            all_closed = all(list(threads.map(_close, servers)))
+        if self._sweeper is not None:
+            self._sweeper.join(SWEEP_TIMEOUT)
         if self._reaper is not None:
-            ended = removed and all(server.done() for server in coming)
+            ended = all_closed and all(future.done() for future in futures)
             reaped = any(getattr(server, "is_reaped", False) for server in servers)
             if ended and reaped:
                 self._reaper.finish()
             self._reaper.dismiss(all_gone=ended and not reaped)
             self._reaper = None
-
-    def _obtain(self, backend: Backend) -> Server:
-        if self._owner is not None or "container" not in expected_capabilities(backend):
-            self._imported.wait()
-        if self._owner is not None:
-            return self._borrowed(self._owner, backend)
-        if backend.recipe is not None:
-            server = obtain(
-                backend,
-                self.name,
-                start=self._start_meanwhile,
-                within=self._within,
-                stopped=self._stopped,
-                tell=self._tell,
-            )
-            # To kill a server and to give back its memory takes a while, which nobody has to wait for.
-            server.is_reaped = self._reaper is not None and self._reaper.is_there()
-            return server
-        directory = files.Directory(backend, self.name)
-        self._reap().watch_directory(backend.name, directory.path)
-        return directory
-
-    def _import_the_rest(self) -> None:
-        """What is slow to import, SQLAlchemy above all, while the engine takes its time to start containers.
-
-        In this thread only: where several import it at once, one finds the half of it.
-        """
-        try:
-            import flask_sqlalchemy_testbed.leaks.probe  # noqa: F401, PLC0415
-        finally:
-            self._imported.set()
-
-    def _start_meanwhile(self, backend: Backend) -> Container:
-        container = self.start_container(backend, stays=self._keep_servers)
-        self._imported.wait()
-        return container
-
-    def _borrowed(self, owner: Owner, backend: Backend) -> Server:
-        server = borrow(owner.lend(backend.name))
-        try:
-            server.create(self.name)
-        except BaseException:
-            server.close()
-            raise
-        return server
 
     def start_container(
         self,
@@ -214,54 +193,110 @@ class Run:
         flags: Sequence[str] = (),
         size: int | None = None,
         port: int | None = None,
-        stays: bool = False,
+        reusable: bool = False,
     ) -> Container:
-        """Starts one that is gone, at the latest, when the run is; see `Container.start`."""
-        # Docker's client takes 0.3 s to import, and most runs need none.
+        """Start a container that the reaper removes, unless it is reusable; see `Container.start`."""
+        # Docker's client takes 0.3 s to import, and most runs do not need it.
         from flask_sqlalchemy_testbed.servers import images  # noqa: PLC0415
         from flask_sqlalchemy_testbed.servers.containers import Container  # noqa: PLC0415
 
         client = images.connect(backend)
-        self._engine = backend
-        self._reap().watch_containers()
+        self._backend_in_docker = backend
+        self._started_reaper().watch_containers()
         return Container.start(
             client,
             backend,
             run=self.name,
-            tell=self._tell,
+            notify=self._notify,
             flags=flags,
             size=size,
             port=port,
-            stays=stays,
+            reusable=reusable,
         )
 
-    def _sweep_beside(self) -> None:
-        """Removes what killed runs left, while the tests already run."""
-        if self._owner is not None or self._sweeping is not None:
-            return
-        self._sweeping = threading.Thread(target=_sweep, args=[self._engine], daemon=True)
-        self._sweeping.start()
+    def _server(self, backend: Backend) -> Server:
+        """Return the server of this backend, with the run's first database. Runs in a thread."""
+        if self._loan_of is not None:
+            return self._borrowed_server(self._loan_of, backend)
+        if "container" not in expected_capabilities(backend):
+            self._imported.wait()
+        if backend.recipe is None:
+            directory = files.Directory(backend, self.name)
+            self._started_reaper().watch_directory(backend.name, directory.path)
+            return directory
+        if given := given_url(backend):
+            within = min(self._within, RUNNING_SERVER_TIMEOUT)
+            return given_server(backend, self.name, given, within=within, cancelled=self._cancelled)
+        return self._server_in_container(backend)
 
-    def _reap(self) -> Reaper:
-        """The process that cleans up if this one cannot."""
+    def _borrowed_server(self, loan_of: Callable[[str], Loan], backend: Backend) -> Server:
+        self._imported.wait()
+        server = borrow(loan_of(backend.name))
+        try:
+            server.create(self.name)
+        except BaseException:
+            server.close()
+            raise
+        return server
+
+    def _server_in_container(self, backend: Backend) -> NetworkServer:
+        _ = backend.drivername  # raises before a container is started
+        deadline = time.monotonic() + self._within
+        container = self.start_container(backend, reusable=self._keep_servers)
+        self._imported.wait()
+        if container.is_reusable:
+            within = min(self._within, RUNNING_SERVER_TIMEOUT)
+            try:
+                return self._ready(container, backend, within)
+            except ServerError as error:
+                if self._cancelled.is_set():
+                    raise
+                self._notify(f"testbed: replacing a reusable {backend.name} server: {error}")
+            container = self.start_container(backend, reusable=True)
+        return self._ready(container, backend, round(max(0.0, deadline - time.monotonic()), 1))
+
+    def _ready(self, container: Container, backend: Backend, within: float) -> NetworkServer:
+        server = server_in(container, backend, self.name, within=within, cancelled=self._cancelled)
+        # To kill a server and free its memory takes a while: the reaper does it after the run.
+        server.is_reaped = self._reaper is not None and self._reaper.is_running()
+        return server
+
+    def _import_sqlalchemy(self) -> None:
+        """Import what is slow to import while the Docker engine starts the containers.
+
+        Only in this thread: concurrent first imports may find a half-initialised module.
+        """
+        try:
+            import flask_sqlalchemy_testbed.leaks.probe  # noqa: F401, PLC0415
+        finally:
+            self._imported.set()
+
+    def _start_sweeper(self) -> None:
+        """Remove what killed runs have left, while the tests run."""
+        if self._loan_of is not None or self._sweeper is not None:
+            return
+        self._sweeper = threading.Thread(target=_sweep, args=[self._backend_in_docker], daemon=True)
+        self._sweeper.start()
+
+    def _started_reaper(self) -> Reaper:
         with self._lock:
             if self._reaper is None:
                 self._reaper = Reaper(self.name)
             return self._reaper
 
 
-def _sweep(engine: Backend | None) -> None:
+def _sweep(backend_in_docker: Backend | None) -> None:
     with contextlib.suppress(Exception):  # The next run does the same.
         files.sweep()
-        if engine is not None:
+        if backend_in_docker is not None:
             from flask_sqlalchemy_testbed.servers import containers, images  # noqa: PLC0415
 
-            containers.sweep(images.connect(engine))
+            containers.sweep(images.connect(backend_in_docker))
 
 
 def _close(server: Server) -> bool:
     try:
         server.close()
-    except Exception:  # noqa: BLE001
+    except Exception:  # noqa: BLE001 - the reaper removes what is left
         return False
     return True

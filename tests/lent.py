@@ -7,8 +7,8 @@ that need one apply. `written` writes the file that `$TESTS_LENT` names.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
-import pickle
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,25 +33,18 @@ def written(path: Path, servers: Iterable[Server]) -> dict[str, str]:
         The environment variables of the process that borrows the servers.
     """
     path.touch(mode=0o600)
-    path.write_bytes(pickle.dumps({server.backend.name: lend(server) for server in servers}))
+    path.write_text(json.dumps({server.backend.name: lend(server).as_dict() for server in servers}))
     return {VARIABLE: str(path)}
-
-
-class Lender:
-    """Lends the servers of the file."""
-
-    def __init__(self) -> None:
-        self._loans: dict[str, Loan] = pickle.loads(Path(os.environ[VARIABLE]).read_bytes())  # noqa: S301 - our own
-
-    def lend(self, backend: str) -> Loan:
-        """Return the loan of the server of `backend`."""
-        return self._loans[backend]
 
 
 def pytest_configure(config: pytest.Config) -> None:
     # Hundreds of failures are expected here: do not fetch the server's log for each.
     LentContainer.log = lambda *_: ""  # type: ignore[method-assign]
-    run = config.stash[state.RUN] = Run(owner=Lender())
+    loans = {
+        name: Loan.from_dict(loan)
+        for name, loan in json.loads(Path(os.environ[VARIABLE]).read_text()).items()
+    }
+    run = config.stash[state.RUN] = Run(loan_of=loans.__getitem__)
     config.add_cleanup(lambda: _end(run))
 
 

@@ -100,7 +100,7 @@ def meet_all(meetings: list[Meeting], backends: str, everywhere: list[str], *, w
     """Run all meetings, `workers` at a time, on servers that they share; print each result."""
     # The longest meetings begin first.
     ordered = sorted(meetings, key=lambda meeting: not meeting.specimen.takes_long)
-    run = Run(tell=lambda line: print(line, flush=True))
+    run = Run(notify=lambda line: print(line, flush=True))
     # A clean-up process outlives its run for a moment and writes bytecode into the directory.
     temporary = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
     with temporary as directory, ThreadPoolExecutor(workers) as threads:

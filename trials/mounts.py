@@ -59,7 +59,7 @@ class Mounted:
         """Lend the database over a connection past the app, its pool and its events; it is closed then."""
         database = Database(self.backend, self.engine.url)
         given = {**self.backend.connect_options, **self.backend.login_options, **options}
-        database.connection = Connection(self.engine.url, options=given, setup=self.backend.patience)
+        database.connection = Connection(self.engine.url, options=given, setup=self.backend.session_setup)
         try:
             yield database
         finally:

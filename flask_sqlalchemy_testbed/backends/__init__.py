@@ -1,4 +1,4 @@
-"""The databases that the harness knows: a module for each, and its entry here. Nothing else names them."""
+"""The databases that the harness supports: a module and a registry entry for each, and no other list of them."""
 
 from __future__ import annotations
 
@@ -21,11 +21,15 @@ BACKENDS: Mapping[str, Backend] = MappingProxyType(
 
 
 class UnknownBackendError(ValueError):
-    """A name that is not in the registry."""
+    """The name of a backend that the harness does not support."""
 
 
 def choose(names: Iterable[str]) -> list[Backend]:
-    """The backends of those names, each once, in the order given."""
+    """Return the backends with these names, each once, in the given order.
+
+    Raises:
+        UnknownBackendError: A name is unknown; the message lists the known ones.
+    """
     chosen = {}
     for name in names:
         if name not in BACKENDS:

@@ -1,4 +1,4 @@
-"""What the harness has to know about a database before it can run tests on it."""
+"""The description of a kind of database, and the types that its parts exchange with the rest of the harness."""
 
 from __future__ import annotations
 
@@ -6,62 +6,68 @@ import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from flask_sqlalchemy_testbed.backends.drivers import MissingDriverError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from flask_sqlalchemy_testbed.backends.connection import Connection
+    from flask_sqlalchemy_testbed.backends.drivers import Driver
 
-# Databases of runs are called this, and nothing that is called otherwise is ever dropped.
+# The names of the harness's databases. A database with another name is never dropped.
 NAME_PATTERN = "^testbed_[0-9a-f]{12}(_[a-z0-9]+)*$"
 
 
 def new_name() -> str:
-    """A name for a run that no other has, here or anywhere."""
+    """Return a unique name for a run, which is also the name of its first database."""
     return f"testbed_{secrets.token_hex(6)}"
 
 
 @dataclass(frozen=True, slots=True)
-class Built:
-    """What a database is to hold again before each test."""
+class BuiltContents:
+    """The contents of a database right after its schema was created; each test starts with them."""
 
     empty: Sequence[str]
-    """The tables without a row."""
+    """Tables without rows."""
     rows: Mapping[str, Sequence[tuple[Any, ...]]]
-    """The others, with theirs."""
+    """The rows of the other tables."""
     identities: Mapping[str, str]
-    """`Backend.identities`, where that asks anything."""
+    """The result of `Backend.identities`."""
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """The database at a moment. Whoever is not in `busy` had nothing under way that is not told here."""
+class Snapshot:
+    """The state of a database at one moment.
+
+    Sessions that are not listed in `busy` have no writes that are missing from this snapshot.
+    """
 
     busy: Sequence[str]
-    """Sessions in a transaction or at a statement, which may still write what cannot be seen yet."""
+    """Sessions in a transaction or executing a statement: their writes may not be visible yet."""
     objects: object
-    """Equal to that of an earlier look only if nothing was made, changed or dropped since."""
+    """Equal in two snapshots only if no object was created, altered or dropped in between."""
     written: Sequence[str]
-    """Tables that may hold other rows than as built; no other does."""
+    """Tables whose rows may differ from the built contents; no other table's rows do."""
     restart: Sequence[str]
-    """Statements that set back what generates keys."""
+    """Statements that reset the generators of keys."""
 
 
-class Watch(Protocol):
-    """Keeps in mind what was clean, from one look to the next."""
+class WriteTracker(Protocol):
+    """Find the tables that were written to; the tracker remembers what was clean at the last snapshot."""
 
-    def look(self) -> Look:
-        """One round trip, where the driver sends several statements at once."""
+    def snapshot(self) -> Snapshot:
+        """Query the server for what has changed, in one round trip if the driver sends batches."""
 
     def empty(self, tables: Sequence[str], restart: Sequence[str]) -> None:
-        """Deletes the rows of those tables that the last look told of, in one batch."""
+        """Delete the rows of these tables, which the last snapshot listed, and execute `restart`."""
 
     def accept(self, tables: Sequence[str]) -> None:
-        """What of these the last look told, if any, has since been found to be as built."""
+        """Mark these tables, which the last snapshot listed, as clean: their rows are the built ones."""
 
 
 @dataclass(frozen=True, slots=True)
 class OpenTransaction:
-    """A transaction that the server holds open, as the server describes it."""
+    """A transaction that is open on the server."""
 
     session: str
     detail: str
@@ -72,99 +78,125 @@ class OpenTransaction:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How a throwaway server is made: a folder with a Dockerfile, and the variable of `.env` for its base."""
+    """How to make a throwaway server: a folder with a Dockerfile, and the base image's variable in `.env`."""
 
     folder: str
     variable: str
     port: int
     client: str
-    """What a person runs to look into the database `{database}` of the container `{container}`."""
+    """The command for a person who inspects the database `{database}` of the container `{container}`."""
     command: tuple[str, ...] = ("throwaway",)
     memory: tuple[str, ...] = ("/data",)
-    """Where it keeps what need not outlive it."""
+    """Paths in the container that are kept in memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """A kind of database, as data. In its SQL, `{database}` and `{session}` stand for the harness's names."""
+    """A kind of database, as data. In its SQL, `{database}` and `{session}` are placeholders for names."""
 
     name: str
-    drivername: str
+    drivers: tuple[Driver, ...]
+    """The drivers that the harness's own connections can use, the preferred one first.
+
+    Empty if SQLAlchemy's default driver is part of Python.
+    """
     schemes: frozenset[str]
     """What a URI may begin with, up to `+` or `:`."""
     capabilities: frozenset[str]
-    """`server`: it is a process of its own, whose sessions can be listed and ended.
-    `embedded`: it is a file, or in the memory, of the process that uses it.
-    `restarts-identities`: the keys that it generates start again for every test.
-    `bounded-reads`: its driver can be told how long to wait for an answer.
-    Its server may have more: `throwaway` when it is this run's own, `container` when it is in one, and
-    `routed` when that can be reached at its own address, so that the network between can be cut.
+    """`server`: the database runs in its own process, whose sessions can be listed and terminated.
+    `embedded`: the database is a file, or memory, of the process that uses it.
+    `restarts-identities`: generated keys start again at 1 in every test.
+    `bounded-reads`: the driver has an option that limits how long it waits for an answer.
+    A server may have more: `throwaway` if it belongs to this run, `container` if it runs in one, and
+    `routed` if the container's own address can be reached, so that the network in between can be cut.
     """
     recipe: Recipe | None
-    """None for a database that is a file of the tests' own process."""
+    """None for a database that is a file."""
 
     login_options: Mapping[str, object]
-    """Bounds one attempt to log in."""
-    refusal: str
-    """Matches what a driver says of a log-in that no waiting will mend."""
+    """Options of the driver that limit the time for one log-in."""
+    fatal_login_error: str
+    """A regular expression: it matches the driver's message if waiting cannot make the log-in succeed."""
     connect_options: Mapping[str, object]
-    """Bounds what the harness asks once it is in."""
-    patience: tuple[str, ...]
-    """Bounds how long it waits for locks that somebody else holds."""
+    """Options of the driver for the harness's connections; they limit the time for each statement."""
+    session_setup: tuple[str, ...]
+    """Statements for each new connection of the harness; they limit the time to wait for locks."""
 
     version: str
-    complaint: str
-    """Answers what stops this server from being used here, if anything does."""
-    whereabouts: str
-    """Answers which database a connection is in."""
+    unmet_requirements: str
+    """Returns a row for each reason why this server cannot be used."""
+    current_database: str
+    """Returns the database that a connection is in."""
 
     databases: str
     lock: str
-    """Held while the run needs the database; the server lets go when the run ends, however it ends."""
+    """Held while the run uses the database; the server releases it however the run ends."""
     stale: str
-    """Answers the databases of runs that are over."""
+    """Returns the databases of runs that have ended."""
     create: tuple[str, ...]
     keep: tuple[str, ...]
-    """Run inside a database that is to outlive its run: it is not stale from then on."""
+    """Executed inside a database that shall outlive its run, so that `stale` does not return it."""
     drop: tuple[str, ...]
 
     objects: str
-    """Answers everything in the database: (name, definition, statement that drops it, table to empty).
+    """Returns every object in the database: (name, definition, statement that drops it, table to empty).
 
-    The name is NULL where coming and going mean nothing, the statement where a thing goes with another. That
-    of a trigger begins with `trigger`, that of a rule with `rule`.
+    The name is NULL if the object's existence means nothing, the statement is NULL if the object goes with
+    another. The names of triggers begin with `trigger`, the names of rules with `rule`.
     """
-    watch: Callable[[Connection, Built], Watch | None]
-    """What tells in one question what was written since; None where this server does not."""
+    track_writes: Callable[[Connection, BuiltContents], WriteTracker | None]
+    """Returns what finds all writes in one query; None if this server does not count them."""
     empty: Callable[[Sequence[str]], Sequence[str]]
-    """The statements that delete the rows of these tables, whatever their foreign keys."""
+    """Returns the statements that delete the rows of these tables, whatever their foreign keys."""
     identities: str
-    """Answers where generated keys stand: (name, statement that has them go on from there).
+    """Returns the position of each generator of keys: (name, statement that restores this position).
 
-    Empty where that comes with `objects`, or costs too much.
+    Empty if `objects` covers them or if the query is too slow.
     """
     restart: str
-    """Answers statements that have generated keys start again, where that is done only on request."""
+    """Returns the statements that restart the generators of keys; executed only for tests that ask for it."""
     transactions: Callable[[Connection], list[OpenTransaction]]
-    """The transactions open in this database now, but for the asker's own."""
+    """Returns the open transactions in this database, except for the connection's own."""
     sessions: str
     terminate: str
     settings: str
-    """Answers how the server is set where that is not its default, or matters anyway: (name, value)."""
+    """Returns the settings of the server that are not defaults or that matter anyway: (name, value)."""
     activity: str
-    """What a person reads when something hangs: each session here, what it does and for whom it waits."""
+    """Returns a line of text for each session: what it does and which session blocks it."""
+
+    @property
+    def drivername(self) -> str:
+        """The driver name for a `URL`: the preferred driver of those that are installed.
+
+        Raises:
+            MissingDriverError: No driver is installed.
+        """
+        if not self.drivers:
+            return self.name
+        for driver in self.drivers:
+            if driver.is_installed:
+                return f"{self.name}+{driver.name}"
+        *others, last = (driver.package for driver in self.drivers)
+        packages = f"{', '.join(others)} or {last}" if others else last
+        message = (
+            f"{self.name} needs a driver ({packages}), and none is installed."
+            f" Install one: pip install 'flask-sqlalchemy-testbed[{self.name}]'."
+        )
+        raise MissingDriverError(message)
 
     def lacks(self, needs: Iterable[str], has: Iterable[str] | None = None) -> str:
-        """Why something that needs these capabilities does not apply here; nothing where it does.
+        """Return why something does not apply to this backend; an empty string if it applies.
 
-        `has` are those of its server, where that has been asked for.
+        Args:
+            needs: The capabilities that it needs.
+            has: The capabilities of the server, if they are known; by default those of the backend.
         """
         missing = set(needs) - set(self.capabilities if has is None else has)
         return f"{self.name} lacks {', '.join(sorted(missing))}" if missing else ""
 
 
-def ask(statement: str) -> Callable[[Connection], list[OpenTransaction]]:
-    """For a server that lists its transactions: as (session, what it does)."""
+def query_transactions(statement: str) -> Callable[[Connection], list[OpenTransaction]]:
+    """Return a function for `Backend.transactions` that executes this query for (session, detail)."""
 
     def transactions(connection: Connection) -> list[OpenTransaction]:
         return [OpenTransaction(str(session), str(detail)) for session, detail in connection.rows(statement)]
@@ -173,10 +205,10 @@ def ask(statement: str) -> Callable[[Connection], list[OpenTransaction]]:
 
 
 def quoted(text: str) -> str:
-    """The text as a literal."""
+    """Return the text as an SQL literal."""
     return "'{}'".format(text.replace("'", "''"))
 
 
 def delete_one_by_one(begin: str) -> Callable[[Sequence[str]], Sequence[str]]:
-    """For a connection that does not check foreign keys."""
+    """Return a function for `Backend.empty`, for connections that do not check foreign keys."""
     return lambda tables: [begin, *(f"DELETE FROM {table}" for table in tables), "COMMIT"]  # noqa: S608

@@ -1,9 +1,10 @@
-"""The harness's own way into a database: plain DBAPI, in autocommit, seen by no pool and by no event."""
+"""The harness's own connection: plain DBAPI in autocommit, outside every pool and every SQLAlchemy event."""
 
 from __future__ import annotations
 
 import contextlib
 import time
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
@@ -13,19 +14,38 @@ if TYPE_CHECKING:
     from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
 
 
-# Drivers that send several statements at once, and whether they tell what each but the last has answered.
-AT_ONCE = {"psycopg2": False, "pymysql": True}
+@dataclass(frozen=True)
+class Batches:
+    """How a driver executes several statements in one round trip."""
+
+    all_results: bool
+    """Whether `nextset` returns the result of every statement; otherwise there is only the last one."""
+    options: Mapping[str, object] = field(default_factory=dict)
+    """The connect options that allow several statements."""
+
+
+# By SQLAlchemy's name for the driver. Other drivers execute the statements of a batch one by one.
+BATCHES = {
+    "psycopg2": Batches(all_results=False),
+    # By default, psycopg prepares a statement that is executed five times; a batch cannot be prepared.
+    "psycopg": Batches(all_results=True, options={"prepare_threshold": None}),
+    "pymysql": Batches(all_results=True, options={"client_flag": 1 << 16}),  # MULTI_STATEMENTS
+}
 
 
 class Connection:
-    """Answers questions and changes things at once, each statement its own transaction.
+    """A connection in autocommit: each statement is a transaction.
 
-    It is opened on first use. `setup` runs on each new connection, so that what it holds (a lock, a time
-    limit) is there again when the server has dropped the last one; the statement that met that is repeated.
-    Not for two threads at a time.
+    It connects on first use. If the server has dropped the connection, the next statement connects again
+    and is repeated. One thread at a time may use it.
+
+    Args:
+        url: The database, with its driver.
+        options: Options of the driver, such as `Backend.connect_options`.
+        setup: Statements to execute on each new connection, such as `Backend.session_setup`.
     """
 
-    # Called with each statement after it has ended: on which connection, when it began, what it raised.
+    # Called after each statement with the connection, the statement, its start time and its exception.
     listener: ClassVar[Callable[[DBAPIConnection, str, float, Exception | None], None] | None] = None
 
     def __init__(
@@ -33,20 +53,24 @@ class Connection:
     ) -> None:
         self.url = url
         self.setup = list(setup)
-        self._options = dict(options or {})
         self._dialect: Dialect = url.get_dialect()()
         self._dialect.dbapi = url.get_dialect().import_dbapi()
+        self._batches = BATCHES.get(self._dialect.driver)
+        self._options = {**(self._batches.options if self._batches else {}), **(options or {})}
         self._dbapi: DBAPIConnection | None = None
-        self._answers_all = AT_ONCE.get(self._dialect.driver, False)
-        self.opened = 0
-        """How often: what a server tells of its session is of this one only."""
-        self.executed = 0
-        """How many statements, by whomever."""
-        self.affected: list[int] = []
-        """How many rows each statement of the last batch has changed, where the driver tells of each."""
+        self.times_connected = 0
+        """The number of connections so far: what a server remembers of a session is gone with the session."""
+        self.statement_count = 0
+        """The number of statements executed so far."""
+        self.row_counts: list[int] = []
+        """The number of rows that each statement of the last batch has changed, if the driver reports it."""
 
     def rows(self, statement: str) -> list[tuple[Any, ...]]:
-        """What the statement answers, be it nothing; the driver's errors go through."""
+        """Execute the statement and return its rows, if any.
+
+        Raises:
+            Exception: Whatever the driver raises.
+        """
         if self._dbapi is not None:
             try:
                 return self._execute(self._dbapi, statement)
@@ -54,35 +78,39 @@ class Connection:
                 if not self._is_lost(error):
                     raise
                 self.close()
-        self._dbapi = self._open()
+        self._dbapi = self._connect()
         return self._execute(self._dbapi, statement)
 
     def batch(self, statements: Sequence[str]) -> list[tuple[Any, ...]]:
-        """Executes all, in one round trip where the driver can; what the last of them with rows answers."""
-        together = ["; ".join(statements)] if self._dialect.driver in AT_ONCE else statements
-        answers, affected = [], []
-        for statement in together:
-            answers.append(self.rows(statement))
-            affected += self.affected
-        self.affected = affected
-        return next((rows for rows in reversed(answers) if rows), [])
+        """Execute the statements, in one round trip if the driver can.
+
+        Returns:
+            The rows of the last statement that returned any.
+        """
+        texts = ["; ".join(statements)] if self._batches else statements
+        results, row_counts = [], []
+        for text in texts:
+            results.append(self.rows(text))
+            row_counts += self.row_counts
+        self.row_counts = row_counts
+        return next((rows for rows in reversed(results) if rows), [])
 
     def run(self, statements: Sequence[str]) -> None:
-        """Executes one after the other."""
+        """Execute the statements one by one."""
         for statement in statements:
             self.rows(statement)
 
     def close(self) -> None:
-        """Closes what is open; it may be used again."""
+        """Disconnect; the next statement connects again."""
         connection, self._dbapi = self._dbapi, None
         if connection is not None:
             with contextlib.suppress(Exception):
                 connection.close()
 
-    def _open(self) -> DBAPIConnection:
+    def _connect(self) -> DBAPIConnection:
         args, options = self._dialect.create_connect_args(self.url)
         connection = self._dialect.connect(*args, **{**options, **self._options})
-        self.opened += 1
+        self.times_connected += 1
         try:
             self._dialect.set_isolation_level(connection, "AUTOCOMMIT")
             for statement in self.setup:
@@ -97,25 +125,25 @@ class Connection:
         return isinstance(error, dbapi.Error) and self._dialect.is_disconnect(error, self._dbapi, None)
 
     def _execute(self, connection: DBAPIConnection, statement: str) -> list[tuple[Any, ...]]:
-        self.executed += 1
-        begun, error = time.monotonic(), None
+        self.statement_count += 1
+        started, error = time.monotonic(), None
         cursor = connection.cursor()
         try:
             cursor.execute(statement)
-            return self._answer(cursor)
+            return self._fetch(cursor)
         except Exception as raised:
             error = raised
             raise
         finally:
             cursor.close()
             if Connection.listener is not None:
-                Connection.listener(connection, statement, begun, error)
+                Connection.listener(connection, statement, started, error)
 
-    def _answer(self, cursor: DBAPICursor) -> list[tuple[Any, ...]]:
-        rows, self.affected = _rows(cursor), [cursor.rowcount]
-        while self._answers_all and cursor.nextset():
+    def _fetch(self, cursor: DBAPICursor) -> list[tuple[Any, ...]]:
+        rows, self.row_counts = _rows(cursor), [cursor.rowcount]
+        while self._batches and self._batches.all_results and cursor.nextset():
             rows = _rows(cursor) or rows
-            self.affected.append(cursor.rowcount)
+            self.row_counts.append(cursor.rowcount)
         return rows
 
 

@@ -5,16 +5,24 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from flask_sqlalchemy_testbed.backends.base import NAME_PATTERN, Backend, Look, Recipe, ask, delete_one_by_one
+from flask_sqlalchemy_testbed.backends.base import (
+    NAME_PATTERN,
+    Backend,
+    Recipe,
+    Snapshot,
+    delete_one_by_one,
+    query_transactions,
+)
+from flask_sqlalchemy_testbed.backends.drivers import Driver
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from flask_sqlalchemy_testbed.backends.base import Built
+    from flask_sqlalchemy_testbed.backends.base import BuiltContents
     from flask_sqlalchemy_testbed.backends.connection import Connection
 
-# The server counts every write to every table, unless it was told not to, or to count so many things only.
-COUNTS = """
+# Returns a row if the server counts the writes to every table: instruments can be switched off or limited.
+COUNTS_WRITES = """
     SELECT 1 WHERE NOT EXISTS (
         SELECT 1 FROM performance_schema.setup_instruments
         WHERE enabled = 'NO' AND name IN ('wait/io/table/sql/handler', 'transaction')
@@ -51,7 +59,7 @@ BUSY = """
          STRAIGHT_JOIN performance_schema.threads t ON t.thread_id = e.thread_id
          WHERE state = 'ACTIVE' AND processlist_db = DATABASE() AND processlist_id <> CONNECTION_ID()))
 """
-# A definition is changed by writing to the server's own tables, whichever statement asked for it.
+# Every change of a definition writes to the server's own tables.
 OBJECTS = """
     SELECT SUM(variable_value) FROM performance_schema.global_status WHERE variable_name IN (
         'Innodb_system_rows_inserted', 'Innodb_system_rows_updated', 'Innodb_system_rows_deleted')
@@ -60,63 +68,61 @@ WRITES = """
     FROM performance_schema.table_io_waits_summary_by_table
     WHERE object_type = 'TABLE' AND object_schema = DATABASE()
 """
-# In an order that misses nothing: who is busy, then the rest.
+# The busy sessions come first: the counts include whatever the idle ones have written by then.
 COUNTED = "GROUP_CONCAT(CONCAT(object_name, ' ', count_write) SEPARATOR '\\n')"
-LOOK = (
+SNAPSHOT = (
     f"SET @testbed_busy = {BUSY}, @testbed_objects = ({OBJECTS})",
     f"SELECT @testbed_busy, @testbed_objects, {COUNTED} {WRITES}",
 )
-
-
 INNODB = (
     "SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE() AND engine = 'InnoDB'"
 )
 
 
-class MysqlWatch:
-    """Compares the server's counts of writes, those of transactions that are rolled back among them."""
+class MysqlTracker:
+    """Compare the server's counts of writes, which include those that were rolled back."""
 
-    def __init__(self, connection: Connection, built: Built) -> None:
+    def __init__(self, connection: Connection, built: BuiltContents) -> None:
         self._connection = connection
         self._tables = {_plain(table): table for table in (*built.empty, *built.rows)}
-        # As long as nothing is known of a table, it is taken to be written to.
-        self._known: dict[str, int] = {}
+        # The counts of clean tables; a table without an entry counts as written to.
+        self._clean: dict[str, int] = {}
         self._counts_rows = {name for (name,) in connection.rows(INNODB)}
         self._objects: object = None
         self._before: dict[str, int] = {}
         self._now: dict[str, int] = {}
 
-    def look(self) -> Look:
-        """Where a parent's row went, rows that refer to it may have gone too, and nothing counts those."""
-        ((busy, objects, counted),) = self._connection.batch(LOOK)
-        if objects != self._objects:  # TRUNCATE, and what else empties a table at once, counts no write.
-            self._known.clear()
+    def snapshot(self) -> Snapshot:
+        """Compare the counts. Rows deleted by ON DELETE CASCADE are not counted, but their parents' rows are."""
+        ((busy, objects, counted),) = self._connection.batch(SNAPSHOT)
+        if objects != self._objects:  # TRUNCATE changes a definition and counts no writes.
+            self._clean.clear()
         self._objects = objects
         pairs = (line.rpartition(" ") for line in (counted or "").split("\n"))
         self._before, self._now = self._now, {name: int(count) for name, _, count in pairs if name}
         written = [
-            table for name, table in self._tables.items() if self._known.get(name) != self._now.get(name, 0)
+            table for name, table in self._tables.items() if self._clean.get(name) != self._now.get(name, 0)
         ]
-        return Look((busy or "").split(), objects, written, ())
+        return Snapshot((busy or "").split(), objects, written, ())
 
     def empty(self, tables: Sequence[str], restart: Sequence[str]) -> None:
-        """Each row that is deleted here counts as one write; any more are others'."""
+        """Expect one write for each deleted row: a higher count at the next snapshot is another session's write."""
         self._connection.batch([*(f"DELETE FROM {table}" for table in tables), *restart])  # noqa: S608
-        for name, count in zip(map(_plain, tables), self._connection.affected, strict=False):
-            # Another engine may delete all rows at once, and count none.
+        for name, count in zip(map(_plain, tables), self._connection.row_counts, strict=False):
+            # Other engines may delete all rows at once and count none.
             if name in self._counts_rows or not count:
-                self._known[name] = self._now.get(name, 0) + count
+                self._clean[name] = self._now.get(name, 0) + count
 
     def accept(self, tables: Sequence[str]) -> None:
-        """What two looks counted alike was ended at the second, when nobody was busy, and before rows were read."""
+        """Accept only equal counts in both snapshots: then no session wrote while the rows were compared."""
         for name in map(_plain, tables):
             if self._before.get(name, 0) == self._now.get(name, 0):
-                self._known[name] = self._now.get(name, 0)
+                self._clean[name] = self._now.get(name, 0)
 
 
-def watch(connection: Connection, built: Built) -> MysqlWatch | None:
-    """None where the server does not count, or not all."""
-    return MysqlWatch(connection, built) if connection.rows(COUNTS) else None
+def track_writes(connection: Connection, built: BuiltContents) -> MysqlTracker | None:
+    """Return None if the server does not count every write."""
+    return MysqlTracker(connection, built) if connection.rows(COUNTS_WRITES) else None
 
 
 def _plain(table: str) -> str:
@@ -125,7 +131,7 @@ def _plain(table: str) -> str:
 
 MYSQL = Backend(
     name="mysql",
-    drivername="mysql+pymysql",
+    drivers=(Driver("pymysql", "PyMySQL"),),
     schemes=frozenset({"mysql"}),
     capabilities=frozenset({"server", "bounded-reads"}),
     recipe=Recipe(
@@ -135,27 +141,24 @@ MYSQL = Backend(
         client="docker exec -it -e MYSQL_PWD=testbed {container} mysql -h 127.0.0.1 -u testbed {database}",
     ),
     login_options=MappingProxyType({"connect_timeout": 2, "read_timeout": 2}),
-    # Access denied, unknown database, host not allowed, an authentication plugin that is unknown or for which
-    # the driver lacks a package, unknown host name.
-    refusal=r"\((1044|1045|1049|1130|1251|1524|1698|2054|2059|2061),|Name or service not known|cryptography",
-    # The last lets several statements be sent at once.
-    connect_options=MappingProxyType(
-        {"connect_timeout": 5, "read_timeout": 30, "write_timeout": 30, "client_flag": 1 << 16}
-    ),
-    patience=(
+    # Access denied, unknown database, host not allowed, an authentication plugin that is unknown or needs a
+    # package that is missing, unknown host name.
+    fatal_login_error=r"\((1044|1045|1049|1130|1251|1524|1698|2054|2059|2061),|Name or service not known|cryptography",
+    connect_options=MappingProxyType({"connect_timeout": 5, "read_timeout": 30, "write_timeout": 30}),
+    session_setup=(
         "SET lock_wait_timeout = 3, innodb_lock_wait_timeout = 3, foreign_key_checks = 0",
         "SET information_schema_stats_expiry = 0, group_concat_max_len = 67108864",
-        # What is read while it is locked stays as it is until the lock is given back.
+        # DELETE locks gaps too, so no other session inserts into an emptied table before the COMMIT.
         "SET transaction_isolation = 'REPEATABLE-READ'",
     ),
     version="SELECT VERSION()",
-    complaint="""
+    unmet_requirements="""
         SELECT 'its performance_schema does not record transactions: start it with performance_schema=ON'
                ' and the consumer events_transactions_current enabled'
         WHERE NOT EXISTS (SELECT 1 FROM performance_schema.setup_consumers
                           WHERE name = 'events_transactions_current' AND enabled = 'YES')
     """,
-    whereabouts="SELECT DATABASE()",
+    current_database="SELECT DATABASE()",
     databases="SELECT schema_name FROM information_schema.schemata",
     lock="SELECT GET_LOCK('{database}', 30)",
     stale=f"""
@@ -201,15 +204,15 @@ MYSQL = Backend(
                CONCAT('DROP EVENT IF EXISTS `', event_name, '`'), NULL
         FROM information_schema.events WHERE event_schema = DATABASE()
     """,
-    watch=watch,
+    track_writes=track_writes,
     empty=delete_one_by_one("BEGIN"),
-    identities="",  # Resetting AUTO_INCREMENT costs 2 ms a table.
+    identities="",  # Resetting AUTO_INCREMENT takes 2 ms for each table.
     restart="""
         SELECT CONCAT('ALTER TABLE `', REPLACE(table_name, '`', '``'), '` AUTO_INCREMENT = 1')
         FROM information_schema.tables WHERE table_schema = DATABASE() AND auto_increment > 1
     """,
-    # Not information_schema.innodb_trx, which is refreshed only every 100 ms.
-    transactions=ask("""
+    # information_schema.innodb_trx is refreshed only every 100 ms.
+    transactions=query_transactions("""
         SELECT processlist_id,
                CONCAT(processlist_command, ', open for ', COALESCE(ROUND(e.timer_wait / 1e9), 0),
                       ' ms; last statement: ', COALESCE(LEFT(s.sql_text, 300), 'unknown'))

@@ -5,24 +5,32 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from flask_sqlalchemy_testbed.backends.base import NAME_PATTERN, Backend, Look, Recipe, ask, quoted
+from flask_sqlalchemy_testbed.backends.base import (
+    NAME_PATTERN,
+    Backend,
+    Recipe,
+    Snapshot,
+    query_transactions,
+    quoted,
+)
+from flask_sqlalchemy_testbed.backends.drivers import Driver
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from flask_sqlalchemy_testbed.backends.base import Built
+    from flask_sqlalchemy_testbed.backends.base import BuiltContents
     from flask_sqlalchemy_testbed.backends.connection import Connection
 
 
 def delete_all_at_once(tables: Sequence[str]) -> Sequence[str]:
-    """Foreign keys are checked when a statement ends: one may empty tables in any order, circles included."""
+    """Delete in one statement: foreign keys are checked at its end, so circles of them do no harm."""
     deletes = ", ".join(f"_{number} AS (DELETE FROM {table})" for number, table in enumerate(tables))  # noqa: S608
     return [f"WITH {deletes} SELECT 1"]
 
 
-# Every change of a definition writes new rows, which have a newer transaction (xmin) than all that were there
-# before: the number of rows and the sum of these are the same again only if none was written or removed. The
-# server's own objects have lower numbers. A default that changes has its column's row written too.
+# Each change of a definition writes rows with a newer transaction number (xmin) than every older row. So the
+# number of rows and the sum of their xmin repeat only if no row was written or removed. The server's own
+# objects have lower oids. A new default also writes its column's row.
 CATALOGUES = {
     "pg_class": "oid",
     "pg_attribute": "attnum > 0 AND attrelid",
@@ -36,32 +44,32 @@ CATALOGUES = {
     "pg_proc": "oid",
     "pg_namespace": "oid",
     "pg_policy": "oid",
-    "pg_extension": "16384 + oid::bigint",  # one that was there from the start may be dropped
+    "pg_extension": "16384 + oid::bigint",  # the extensions of template0 have low oids
 }
 OBJECTS = ", ".join(
     f"(SELECT count(*) || ' ' || coalesce(sum(xmin::text::bigint), 0) FROM {catalogue} WHERE {number} >= 16384)"  # noqa: S608
     for catalogue, number in CATALOGUES.items()
 )
-# Asked first, in a statement of its own: what they have ended by then, the next statement sees.
+# In a statement of its own, before the others: these see whatever the idle sessions have committed by then.
 BUSY = """
     SELECT set_config('testbed.busy', (SELECT coalesce(string_agg(pid::text, ' '), '') FROM pg_stat_activity
         WHERE datname = current_database() AND pid <> pg_backend_pid() AND xact_start IS NOT NULL
           AND backend_type = 'client backend'), false)
 """
-LOOK = ("EXECUTE testbed_busy", "EXECUTE testbed_look")
-# Emptied so often, a table is rid of what was deleted: until then every look has to pass it.
-EMPTIED_BEFORE_VACUUM = 200
+SNAPSHOT = ("EXECUTE testbed_busy", "EXECUTE testbed_snapshot")
+# Each snapshot scans the dead rows of a table until VACUUM removes them.
+DELETES_BEFORE_VACUUM = 200
 
 
-class PostgresqlWatch:
-    """Looks with statements that are planned once: to plan for a hundred tables takes longer than all else."""
+class PostgresqlTracker:
+    """Queries with prepared statements: planning a query of a hundred tables takes longer than the query."""
 
-    def __init__(self, connection: Connection, built: Built) -> None:
+    def __init__(self, connection: Connection, built: BuiltContents) -> None:
         self._connection = connection
-        self._emptied = dict.fromkeys(built.empty, 0)
+        self._deletes = dict.fromkeys(built.empty, 0)
         self._tables = [*built.empty, *built.rows]
         self._restart = {name: _restart(connection, name) for name in built.identities}
-        self._known = [*self._tables, *self._restart.values()]
+        self._numbered = [*self._tables, *self._restart.values()]
         written = [
             *(f"EXISTS (SELECT FROM {table})" for table in built.empty),
             *(f"NOT EXISTS ({_same_rows(connection, table)})" for table in built.rows),
@@ -71,38 +79,37 @@ class PostgresqlWatch:
         first = f"SELECT -1, concat_ws(', ', current_setting('testbed.busy'), {OBJECTS})"
         self._plans = (
             f"PREPARE testbed_busy AS {BUSY}",
-            f"PREPARE testbed_look AS {' UNION ALL '.join([first, *questions])}",
+            f"PREPARE testbed_snapshot AS {' UNION ALL '.join([first, *questions])}",
         )
-        self._planned_on = 0
+        self._prepared_on = 0
 
-    def look(self) -> Look:
-        """The plans belong to the connection that made them."""
-        if self._planned_on != self._connection.opened:
+    def snapshot(self) -> Snapshot:
+        """Prepare the statements again on a new connection: they belong to the session."""
+        if self._prepared_on != self._connection.times_connected:
             self._connection.run(["SELECT 1", "DEALLOCATE ALL", *self._plans])
-            self._planned_on = self._connection.opened
-        (_, told), *found = self._connection.batch(LOOK)
-        busy, _, objects = told.partition(", ")
+            self._prepared_on = self._connection.times_connected
+        (_, text), *found = self._connection.batch(SNAPSHOT)
+        busy, _, objects = text.partition(", ")
         numbers = [number for number, _ in found]
         split = len(self._tables)
-        written = [self._known[number] for number in numbers if number < split]
-        return Look(
-            busy.split(), objects, written, [self._known[number] for number in numbers if number >= split]
-        )
+        written = [self._numbered[number] for number in numbers if number < split]
+        moved = [self._numbered[number] for number in numbers if number >= split]
+        return Snapshot(busy.split(), objects, written, moved)
 
     def empty(self, tables: Sequence[str], restart: Sequence[str]) -> None:
-        """Rows that are gone are in nobody's way for a while."""
+        """Delete the rows, and sometimes vacuum."""
         self._connection.batch([*(delete_all_at_once(tables) if tables else ()), *restart])
         for table in tables:
-            self._emptied[table] += 1
-            if self._emptied[table] % EMPTIED_BEFORE_VACUUM == 0:
+            self._deletes[table] += 1
+            if self._deletes[table] % DELETES_BEFORE_VACUUM == 0:
                 self._connection.rows(f"VACUUM {table}")
 
     def accept(self, tables: Sequence[str]) -> None:
-        """A row that was written again is another row."""
+        """Do nothing: rows that were written again have another xmin, so `written` lists them again."""
 
 
 def _same_rows(connection: Connection, table: str) -> str:
-    """Answers a row for as long as no row was written: those would have a newer transaction, as above."""
+    """Return a query that returns a row until a row of the table is written; see the comment on xmin."""
     ((count, newest),) = connection.rows(f"SELECT count(*), sum(xmin::text::bigint) FROM {table}")  # noqa: S608
     return f"SELECT FROM {table} HAVING count(*) = {count} AND sum(xmin::text::bigint) = {newest}"
 
@@ -118,11 +125,11 @@ def _restart(connection: Connection, sequence: str) -> str:
 
 
 def _moved(connection: Connection, sequences: Sequence[str], start: int) -> list[str]:
-    """Questions for the numbers, from `start` on, of the sequences that do not stand where they stand now."""
+    """Return queries for the numbers, from `start` on, of the sequences that have moved since this call."""
     states = [(*known, *_state(connection, known[1])) for known in enumerate(sequences, start)]
     if not states:
         return []
-    if connection.rows("SELECT 1 WHERE to_regproc('pg_get_sequence_data') IS NULL"):  # It came with 18.
+    if connection.rows("SELECT 1 WHERE to_regproc('pg_get_sequence_data') IS NULL"):  # It is new in 18.
         return [
             f"SELECT {number}, NULL FROM {name} WHERE (last_value, is_called) <> ({last}, {called})"  # noqa: S608
             for number, name, last, called in states
@@ -139,7 +146,7 @@ def _moved(connection: Connection, sequences: Sequence[str], start: int) -> list
 
 POSTGRESQL = Backend(
     name="postgresql",
-    drivername="postgresql+psycopg2",
+    drivers=(Driver("psycopg2", "psycopg2-binary"), Driver("psycopg", "psycopg[binary]")),
     schemes=frozenset({"postgresql", "postgres"}),
     capabilities=frozenset({"server", "restarts-identities"}),
     recipe=Recipe(
@@ -149,21 +156,22 @@ POSTGRESQL = Backend(
         client="docker exec -it -e PGPASSWORD=testbed {container} psql -h 127.0.0.1 -U testbed {database}",
     ),
     login_options=MappingProxyType({"connect_timeout": 2}),
-    refusal=r"authentication failed|no password supplied|no pg_hba\.conf entry|does not exist"
-    r"|could not translate host name|permission denied for database|invalid (port|connection option)",
+    fatal_login_error=r"authentication failed|no password supplied|no pg_hba\.conf entry|does not exist"
+    r"|could not translate host name|Name or service not known|permission denied for database"
+    r"|invalid (port|connection option)",
     connect_options=MappingProxyType({"connect_timeout": 5}),
-    patience=(
+    session_setup=(
         "SET lock_timeout = '3s'",
         "SET statement_timeout = '30s'",
         "SET client_min_messages = 'error'",
     ),
     version="SELECT current_setting('server_version')",
-    complaint="SELECT 'the role may not make databases: ALTER ROLE ' || quote_ident(rolname) || ' CREATEDB'"
+    unmet_requirements="SELECT 'the role may not create databases; run ALTER ROLE ' || quote_ident(rolname) || ' CREATEDB'"
     " FROM pg_roles WHERE rolname = current_user AND NOT rolcreatedb AND NOT rolsuper",
-    whereabouts="SELECT current_database()",
+    current_database="SELECT current_database()",
     databases="SELECT datname FROM pg_database",
     lock="SELECT pg_advisory_lock(hashtextextended('{database}', 0))",
-    # An advisory lock belongs to the database that its holder is logged in to, but it can be seen from any.
+    # Advisory locks belong to the database of their session, but pg_locks shows those of all databases.
     stale=f"""
         SELECT datname FROM pg_database
         WHERE datname ~ '{NAME_PATTERN}' AND datdba = current_user::regrole
@@ -174,7 +182,7 @@ POSTGRESQL = Backend(
     create=("CREATE DATABASE {database} TEMPLATE template0 ENCODING 'UTF8'",),
     keep=("COMMENT ON DATABASE {database} IS 'kept'",),
     drop=("DROP DATABASE IF EXISTS {database} WITH (FORCE)",),
-    # Row versions (xmin) stand for definitions: every ALTER writes new rows into the catalogue.
+    # Row versions (xmin) stand for definitions: every ALTER writes rows into the catalogue.
     objects="""
         WITH spaces AS (
             SELECT oid, nspname FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'
@@ -236,7 +244,7 @@ POSTGRESQL = Backend(
                format('DROP EXTENSION IF EXISTS %I CASCADE', extname), NULL
         FROM pg_extension
     """,
-    watch=PostgresqlWatch,
+    track_writes=PostgresqlTracker,
     empty=delete_all_at_once,
     identities="""
         SELECT seqrelid::regclass::text,
@@ -245,7 +253,7 @@ POSTGRESQL = Backend(
         FROM pg_sequence, LATERAL (SELECT pg_sequence_last_value(seqrelid) AS last) l
     """,
     restart="",
-    transactions=ask("""
+    transactions=query_transactions("""
         SELECT pid, format('%s for %s ms; last statement: %s', state,
                            round(extract(epoch FROM clock_timestamp() - xact_start) * 1000), left(query, 300))
         FROM pg_stat_activity

@@ -1,4 +1,4 @@
-"""SQLite: a file, in the process of the tests themselves."""
+"""SQLite: a file, which the process of the tests opens."""
 
 from __future__ import annotations
 
@@ -6,74 +6,75 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from flask_sqlalchemy_testbed.backends.base import Backend, Look, OpenTransaction, delete_one_by_one
-from flask_sqlalchemy_testbed.backends.polling import with_rows
+from flask_sqlalchemy_testbed.backends.base import Backend, OpenTransaction, Snapshot, delete_one_by_one
+from flask_sqlalchemy_testbed.backends.polling import tables_with_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from flask_sqlalchemy_testbed.backends.base import Built
+    from flask_sqlalchemy_testbed.backends.base import BuiltContents
     from flask_sqlalchemy_testbed.backends.connection import Connection
 
 
 def writers(connection: Connection) -> list[OpenTransaction]:
-    """It lists nothing, but lets only one write at a time: who cannot begin has found another."""
+    """Find a writing transaction by trying to begin one: SQLite allows only one at a time and lists none."""
     connection.rows("PRAGMA busy_timeout = 0")
     try:
         connection.run(["BEGIN IMMEDIATE", "ROLLBACK"])
     except Exception as error:
         if "locked" not in str(error):
             raise
-        return [OpenTransaction("?", "it holds the write lock")]
+        return [OpenTransaction("?", "holds the write lock")]
     finally:
         connection.rows(WAIT_FOR_LOCKS)
     return []
 
 
-class SqliteWatch:
-    """Looks while it has the write lock, which it gets when nobody else is writing."""
+class SqliteTracker:
+    """Take each snapshot while holding the write lock, so that no other connection is writing."""
 
-    def __init__(self, connection: Connection, built: Built) -> None:
+    def __init__(self, connection: Connection, built: BuiltContents) -> None:
         self._connection = connection
         self._path = Path(connection.url.database or "")
         self._built = built
-        self._file = self._which_file()
-        # Others' commits, as this connection counts them. Whoever has used it since then may have written.
-        self._seen = self._known = 0, 0
-        self._left_at = -1
+        self._file = self._file_id()
+        # `data_version` counts other connections' commits only; this connection's own writes show in its
+        # count of statements.
+        self._seen = self._clean = 0, 0
+        self._clean_at = -1
 
-    def look(self) -> Look:
-        """Fails where the file is another one by now."""
-        if self._which_file() != self._file:
-            message = f"{self._path} was replaced"
+    def snapshot(self) -> Snapshot:
+        """Raise FileNotFoundError if the file was replaced by another."""
+        if self._file_id() != self._file:
+            message = f"{self._path} was replaced by another file"
             raise FileNotFoundError(message)
-        connection, used = self._connection, self._connection.executed
+        connection, count = self._connection, self._connection.statement_count
         connection.rows("BEGIN IMMEDIATE")
         try:
-            ((commits, *objects),) = connection.rows(LOOK)
-            self._seen = commits, connection.opened
+            ((commits, *objects),) = connection.rows(SNAPSHOT)
+            self._seen = commits, connection.times_connected
             written: Sequence[str] = ()
-            if (*self._seen, used) != (*self._known, self._left_at):
-                written = [*with_rows(connection, self._built.empty), *self._built.rows]
+            if (*self._seen, count) != (*self._clean, self._clean_at):
+                written = [*tables_with_rows(connection, self._built.empty), *self._built.rows]
         finally:
             connection.rows("ROLLBACK")
-        return Look((), tuple(objects), written, ())
+        return Snapshot((), tuple(objects), written, ())
 
     def empty(self, tables: Sequence[str], restart: Sequence[str]) -> None:
-        """Its own writes are no others' commits."""
+        """Delete the rows; `data_version` does not count this."""
         self._connection.run([*DELETE(tables), *restart])
-        self._left_at = self._connection.executed
+        self._clean_at = self._connection.statement_count
 
     def accept(self, _tables: Sequence[str]) -> None:
-        """Whoever has written since the look is seen by the next."""
-        self._known, self._left_at = self._seen, self._connection.executed
+        """Remember the snapshot's counts: the next one finds later writes."""
+        self._clean, self._clean_at = self._seen, self._connection.statement_count
 
-    def _which_file(self) -> tuple[int, int]:
+    def _file_id(self) -> tuple[int, int]:
         found = self._path.stat()
         return found.st_dev, found.st_ino
 
 
-LOOK = """
+SNAPSHOT = """
     SELECT data_version, schema_version, user_version, application_id
     FROM pragma_data_version, pragma_schema_version, pragma_user_version, pragma_application_id
 """
@@ -83,24 +84,24 @@ NOTHING = "SELECT 1 WHERE 0"
 
 SQLITE = Backend(
     name="sqlite",
-    drivername="sqlite",
+    drivers=(),
     schemes=frozenset({"sqlite"}),
     capabilities=frozenset({"embedded", "restarts-identities"}),
     recipe=None,
     login_options=MappingProxyType({}),
-    refusal="unable to open|not a database",
+    fatal_login_error="unable to open|not a database",
     connect_options=MappingProxyType({"check_same_thread": False}),
-    patience=(WAIT_FOR_LOCKS,),
+    session_setup=(WAIT_FOR_LOCKS,),
     version="SELECT sqlite_version()",
-    complaint=NOTHING,
-    whereabouts="SELECT file FROM pragma_database_list WHERE name = 'main'",
+    unmet_requirements=NOTHING,
+    current_database="SELECT file FROM pragma_database_list WHERE name = 'main'",
     databases=NOTHING,
     lock=NOTHING,
     stale=NOTHING,
     create=(),
     keep=(),
     drop=(),
-    # Dropping a virtual table drops those that it is made of, which do not let themselves be dropped first.
+    # Virtual tables first: dropping one drops its shadow tables, which cannot be dropped alone.
     objects="""
         SELECT type || ' ' || name, coalesce(sql, ''),
                'DROP ' || type || ' IF EXISTS "' || replace(name, '"', '""') || '"',
@@ -113,7 +114,7 @@ SQLITE = Backend(
         SELECT 'versions', user_version || ' ' || application_id, NULL, NULL
         FROM pragma_user_version, pragma_application_id
     """,
-    watch=SqliteWatch,
+    track_writes=SqliteTracker,
     empty=DELETE,
     identities="",
     restart="",
@@ -125,5 +126,5 @@ SQLITE = Backend(
         UNION ALL SELECT 'journal_mode', journal_mode FROM pragma_journal_mode
         UNION ALL SELECT 'compile options', group_concat(compile_options, ', ') FROM pragma_compile_options
     """,
-    activity="SELECT 1 WHERE 0",
+    activity=NOTHING,
 )

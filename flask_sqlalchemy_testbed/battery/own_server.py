@@ -17,9 +17,9 @@ from flask_sqlalchemy_testbed.plugin import state
 from flask_sqlalchemy_testbed.plugin.failures import fail_for_leaks
 from flask_sqlalchemy_testbed.plugin.watchdog import RESCUES
 from flask_sqlalchemy_testbed.servers import images
-from flask_sqlalchemy_testbed.servers.containers import OWNER_LABEL
-from flask_sqlalchemy_testbed.servers.network import DATABASE, PASSWORD, USER, NetworkServer
-from flask_sqlalchemy_testbed.servers.processes import Owner
+from flask_sqlalchemy_testbed.servers.containers import PROCESS_LABEL
+from flask_sqlalchemy_testbed.servers.network import NetworkServer
+from flask_sqlalchemy_testbed.servers.processes import ProcessId
 from flask_sqlalchemy_testbed.servers.readiness import wait_until_ready
 from flask_sqlalchemy_testbed.servers.reaper import RUN_LABEL
 
@@ -68,7 +68,7 @@ class OwnServer:
     def direct_uri(self) -> str:
         """A way to it over a network of its own, that can be cut: nobody else gets its address meanwhile."""
         if self._network is None:
-            labels = {RUN_LABEL: self._run.name, OWNER_LABEL: str(Owner.of(os.getpid()))}
+            labels = {RUN_LABEL: self._run.name, PROCESS_LABEL: str(ProcessId.of(os.getpid()))}
             self._network = self._client.networks.create(self.name, labels=labels)
             self._network.connect(self.id)
         host = self._docker().attrs["NetworkSettings"]["Networks"][self.name]["IPAddress"]
@@ -132,7 +132,7 @@ class OwnServer:
         return Isolation(self.server, self.name)
 
     def _wait(self) -> None:
-        self._url = self._container.url(self.backend.drivername, USER, PASSWORD, DATABASE)
+        self._url = self._container.url()
         wait_until_ready(
             self.backend, self._url, where=self._container.source, within=WITHIN, container=self._container
         )
@@ -170,7 +170,7 @@ def lent(request: pytest.FixtureRequest, own: OwnServer) -> Iterator[OwnServer]:
     item: pytest.Item = request.node
     item.stash[state.BEGAN] = time.time(), own.server
     item.stash.setdefault(RESCUES, []).append(own.kill)
-    probe = state.run_of(request.config).watch()
+    probe = state.run_of(request.config).install_probe()
     own.mend()
     own.clean()
     probe.start(own.database)

@@ -166,7 +166,7 @@ def test_worker_holds_on(trial: Trial, next_test: Callable[[], None], testbed_ba
 )
 def test_database_of_its_own(trial: Trial, testbed_backend: Backend, pytestconfig: pytest.Config) -> None:
     with trial.app().app_context():
-        (where,) = trial.session.execute(text(testbed_backend.whereabouts)).one()
+        (where,) = trial.session.execute(text(testbed_backend.current_database)).one()
 
     assert state.run_of(pytestconfig).name in where, f"the session is in {where}, which this run has not made"
 

@@ -120,7 +120,7 @@ class Checkouts:
         with contextlib.suppress(Exception):  # It may be to quite another kind of database.
             cursor = connection.cursor()
             try:
-                cursor.execute(self._current.backend.whereabouts)
+                cursor.execute(self._current.backend.current_database)
                 return self._find(cursor.fetchone() or ())
             finally:
                 cursor.close()

@@ -38,7 +38,7 @@ def run_of(config: pytest.Config) -> Run:
         from flask_sqlalchemy_testbed.plugin.channel import Owner  # noqa: PLC0415
         from flask_sqlalchemy_testbed.run import Run  # noqa: PLC0415
 
-        def tell(line: str) -> None:
+        def notify(line: str) -> None:
             if reporter := config.pluginmanager.get_plugin("terminalreporter"):
                 reporter.write_line(line)
 
@@ -46,10 +46,10 @@ def run_of(config: pytest.Config) -> Run:
         known = controller or config.stash.get(WORKERS, None)
         run = Run(
             name=known.run if known else "",
-            owner=Owner(controller) if controller else None,
+            loan_of=Owner(controller).lend if controller else None,
             session=settings.setting(config, "session"),
             within=settings.server_timeout(config),
-            tell=tell,
+            notify=notify,
             keep_servers=settings.given(config, "keep-servers"),
         )
         config.stash[RUN] = run

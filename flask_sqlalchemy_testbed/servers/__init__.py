@@ -1,1 +1,1 @@
-"""Database servers: given by the environment, or started in throwaway containers."""
+"""The servers of a run: given ones, throwaway containers, directories, and those of another process."""

@@ -1,4 +1,4 @@
-"""`python -m flask_sqlalchemy_testbed.servers remove`: remove the servers that earlier runs kept."""
+"""`python -m flask_sqlalchemy_testbed.servers remove`: remove the servers that earlier runs have left."""
 
 from __future__ import annotations
 
@@ -17,19 +17,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m flask_sqlalchemy_testbed.servers", description=main.__doc__
     )
-    parser.add_argument("what", choices=["remove"])
+    parser.add_argument("action", choices=["remove"])
     parser.parse_args(arguments)
-    from flask_sqlalchemy_testbed.backends import BACKENDS  # noqa: PLC0415
+    from flask_sqlalchemy_testbed.backends import BACKENDS  # noqa: PLC0415 - not for --help
     from flask_sqlalchemy_testbed.servers import images  # noqa: PLC0415
-    from flask_sqlalchemy_testbed.servers.containers import remove_kept  # noqa: PLC0415
+    from flask_sqlalchemy_testbed.servers.containers import remove_reusable  # noqa: PLC0415
 
     try:
         backend = next(known for known in BACKENDS.values() if known.recipe is not None)
-        removed = remove_kept(images.connect(backend))
+        removed = remove_reusable(images.connect(backend))
     except ServerError as error:
-        print(error, file=sys.stderr)  # noqa: T201
+        print(error, file=sys.stderr)  # noqa: T201 - a command
         return 1
-    print("\n".join(f"removed {server}" for server in removed) or "there was none")  # noqa: T201
+    lines = [f"Removed {server}." for server in removed] or ["There are no servers to remove."]
+    print("\n".join(lines))  # noqa: T201 - a command
     return 0
 
 

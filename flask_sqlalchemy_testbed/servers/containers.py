@@ -1,4 +1,4 @@
-"""A throwaway server: its data in memory, known by its labels, gone with its run."""
+"""Throwaway servers in containers: their data is in memory, their labels name their run."""
 
 from __future__ import annotations
 
@@ -14,73 +14,88 @@ from docker.types import Mount
 from testcontainers.core.config import ConnectionMode, testcontainers_config
 from testcontainers.core.container import DockerContainer
 
-import docker
 from flask_sqlalchemy_testbed.servers import images
-from flask_sqlalchemy_testbed.servers.processes import Owner
+from flask_sqlalchemy_testbed.servers.processes import ProcessId
 from flask_sqlalchemy_testbed.servers.readiness import ServerError
 from flask_sqlalchemy_testbed.servers.reaper import BACKEND_LABEL, RUN_LABEL
+from flask_sqlalchemy_testbed.servers.recipes import DATABASE, PASSWORD, USER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    import docker
     from docker.models.containers import Container as DockerModel
     from sqlalchemy.engine import URL
     from testcontainers.core.docker_client import DockerClient
 
-    import docker
     from flask_sqlalchemy_testbed.backends.base import Backend, Recipe
 
-OWNER_LABEL = "testbed.owner"
-STAYS_LABEL = "testbed.stays"
+PROCESS_LABEL = "testbed.owner"
+REUSE_LABEL = "testbed.stays"
 REMOVE = "python -m flask_sqlalchemy_testbed.servers remove"
-# Docker cannot change a label, but it can change a name.
+# Docker cannot change the labels of a container, but its name.
 KEPT_PREFIX = "testbed-kept-"
 LOOPBACK = frozenset({"localhost", "127.0.0.1"})
 
 
 class Container:
-    """A running container of this run; `remove` it."""
+    """The container of a server; its user calls `remove`."""
 
     def __init__(
-        self, backend: Backend, recipe: Recipe, container: DockerContainer, source: str, *, stays: bool
+        self, backend: Backend, recipe: Recipe, container: DockerContainer, source: str, *, reusable: bool
     ) -> None:
         self.source = source
-        self.stays = stays
+        self.is_reusable = reusable
+        """Whether it outlives the run: other runs use it too."""
         self._backend = backend
         self._recipe = recipe
         self._container = container
 
     @classmethod
-    def start(  # noqa: PLR0913  (what differs from one container to the next)
+    def start(  # noqa: PLR0913 - all but the first two have names
         cls,
         client: docker.DockerClient,
         backend: Backend,
         *,
         run: str,
-        tell: Callable[[str], None],
+        notify: Callable[[str], None],
         flags: Sequence[str] = (),
         size: int | None = None,
         port: int | None = None,
-        stays: bool = False,
+        reusable: bool = False,
     ) -> Container:
-        """Starts one, without waiting for the server in it; its image is baked first if need be.
+        """Start a container without waiting for its server; build the image first if it is not there.
 
-        One that `stays` is no run's: it is found again by what it is, and the one that is there is used.
+        Args:
+            client: The engine.
+            backend: The kind of server.
+            run: The name of the run, for the label by which the reaper finds the container.
+            notify: Called with a line of text before anything slow.
+            flags: More arguments for the server.
+            size: The limit of the data in bytes.
+            port: The port of this machine; it is the same after the container was stopped and started.
+            reusable: Use a container that an earlier run has started with the same image and arguments, else
+                start one that outlives this run.
 
-        A test may want more `flags` for its server, a bound on the `size` of its data in bytes, and a `port`
-        of this machine that stays the same when the container is started again.
+        Raises:
+            ServerError: The image cannot be built, or the container does not start.
         """
         recipe = backend.recipe
         if recipe is None:
-            message = f"{backend.name} runs in no container"
+            message = f"{backend.name} does not run in a container"
             raise ValueError(message)
-        tag, base = images.bake(client, backend, recipe, tell)
-        labels = {RUN_LABEL: run, BACKEND_LABEL: backend.name, OWNER_LABEL: str(Owner.of(os.getpid()))}
-        if stays:
-            kind = _kind(client, tag, recipe, (*flags, size, port))
-            if found := _kept(client, kind):
-                return cls(backend, recipe, _attached(found), _kept_source(base, found.short_id), stays=True)
-            labels = {STAYS_LABEL: kind, BACKEND_LABEL: backend.name}
+        tag, base = images.bake(client, backend, recipe, notify)
+        labels = {
+            RUN_LABEL: run,
+            BACKEND_LABEL: backend.name,
+            PROCESS_LABEL: str(ProcessId.of(os.getpid())),
+        }
+        if reusable:
+            key = _reuse_key(client, tag, recipe, (*flags, size, port))
+            if found := _find_reusable(client, key):
+                source = _reusable_source(base, found.short_id)
+                return cls(backend, recipe, _attached(found), source, reusable=True)
+            labels = {REUSE_LABEL: key, BACKEND_LABEL: backend.name}
         container = DockerContainer(tag).with_command([*recipe.command, *flags])
         _expose(container, recipe.port, port)
         container.with_kwargs(
@@ -97,12 +112,12 @@ class Container:
             message = f"{backend.name}: the container does not start: {error.explanation or error}"
             raise ServerError(message) from None
         short = container.get_wrapped_container().short_id
-        source = _kept_source(base, short) if stays else f"{base}, throwaway container {short}"
-        return cls(backend, recipe, container, source, stays=stays)
+        source = _reusable_source(base, short) if reusable else f"{base}, throwaway container {short}"
+        return cls(backend, recipe, container, source, reusable=reusable)
 
     @property
     def address(self) -> tuple[str, int]:
-        """Where it is on the engine's network, past the engine's proxies."""
+        """Its address on the engine's own network, without a published port."""
         wrapped = self._container.get_wrapped_container()
         wrapped.reload()
         network, *_ = wrapped.attrs["NetworkSettings"]["Networks"].values()
@@ -110,9 +125,9 @@ class Container:
 
     @property
     def capabilities(self) -> frozenset[str]:
-        """What it adds to those of its backend, once it has started."""
+        """The capabilities that it adds to the backend's; ask after it has started."""
         try:
-            # An engine that is elsewhere, or in a machine of its own, hides its containers' network.
+            # The network of an engine on another machine, or in a virtual one, cannot be reached.
             socket.create_connection(self.address, timeout=0.5).close()
         except OSError:
             return frozenset({"container", "throwaway"})
@@ -120,11 +135,15 @@ class Container:
 
     @property
     def id(self) -> str:
-        """What Docker calls it."""
+        """Docker's id of the container."""
         return str(self._container.get_wrapped_container().id)
 
-    def url(self, drivername: str, username: str, password: str, database: str) -> URL:
-        """How this process reaches it."""
+    def url(self) -> URL:
+        """Return the URL by which this process reaches the database that the image contains.
+
+        Raises:
+            ConnectionError: The container has stopped, so it has no port.
+        """
         from sqlalchemy.engine import URL  # noqa: PLC0415 - imported by `Run.start`
 
         client = self._container.get_docker_client()
@@ -132,22 +151,26 @@ class Container:
         if client.get_connection_mode() != ConnectionMode.bridge_ip:
             port = int(client.port(self.id, port))
         host = self._container.get_container_host_ip().replace("localhost", "127.0.0.1")
-        return URL.create(drivername, username, password, host, port, database)
+        return URL.create(self._backend.drivername, USER, PASSWORD, host, port, DATABASE)
 
     def has_ended(self) -> bool:
-        """Whether the server in it has stopped running."""
+        """Whether the server has stopped running."""
         wrapped = self._container.get_wrapped_container()
         wrapped.reload()
         return wrapped.status not in {"created", "running", "restarting"}
 
     def log(self, since: float) -> str:
-        """What the server wrote since then; all there is, if it is gone."""
+        """Return what the server has written since this `time.time()`, or why that is unknown."""
         return _log(self._container.get_wrapped_container(), since)
 
     def keep(self, database: str) -> list[str]:
-        """Lets it live on, under a name that says so; answers how to look into it and how to remove it."""
+        """Leave the container after the run, under a name that says so.
+
+        Returns:
+            Lines of text: how to inspect the database, read the log and remove the container.
+        """
         wrapped = self._container.get_wrapped_container()
-        if self.stays:  # It is others' too.
+        if self.is_reusable:
             name, remove = str(wrapped.name), REMOVE
         else:
             name = f"{KEPT_PREFIX}{self._backend.name}-{self.id[:12]}"
@@ -157,49 +180,55 @@ class Container:
         return [f"look:   {look}", f"log:    docker logs {name}", f"remove: {remove}"]
 
     def remove(self) -> None:
-        """Kills it: there is nothing that a clean stop would save."""
+        """Kill and remove the container: none of its data is needed."""
         with contextlib.suppress(NotFound):
             self._container.stop()
 
 
-def remove_kept(client: docker.DockerClient) -> list[str]:
-    """Removes the servers that stayed, whoever uses them; answers what they were."""
-    found = client.containers.list(all=True, filters={"label": STAYS_LABEL}, ignore_removed=True)
+def remove_reusable(client: docker.DockerClient) -> list[str]:
+    """Remove all reusable containers, also those in use, and return their backends and ids."""
+    found = client.containers.list(all=True, filters={"label": REUSE_LABEL}, ignore_removed=True)
     for container in found:
         with contextlib.suppress(NotFound):
             container.remove(force=True, v=True)
     return [f"{container.labels[BACKEND_LABEL]} {container.short_id}" for container in found]
 
 
-def _kind(client: docker.DockerClient, tag: str, recipe: Recipe, settings: Sequence[object]) -> str:
-    """What makes two servers the same: the image, and all that they are started with."""
-    what = (client.images.get(tag).id, recipe.command, tuple(settings), recipe.memory, recipe.port)
-    return hashlib.sha256(repr(what).encode()).hexdigest()[:16]
+def _reuse_key(client: docker.DockerClient, tag: str, recipe: Recipe, settings: Sequence[object]) -> str:
+    """Return a digest of the image and of all that the container is started with."""
+    parts = (client.images.get(tag).id, recipe.command, tuple(settings), recipe.memory, recipe.port)
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
 
-def _kept(client: docker.DockerClient, kind: str) -> DockerModel | None:
-    labelled: dict[str, str | list[str] | bool] = {"label": f"{STAYS_LABEL}={kind}"}
+def _find_reusable(client: docker.DockerClient, key: str) -> DockerModel | None:
+    labelled: dict[str, str | list[str] | bool] = {"label": f"{REUSE_LABEL}={key}"}
     found = client.containers.list(all=True, filters=labelled, ignore_removed=True)
     return min(found, key=lambda container: str(container.attrs["Created"]), default=None)
 
 
 def _attached(found: DockerModel) -> DockerContainer:
     container = DockerContainer(str(found.image.id) if found.image else "")
-    container._container = found  # noqa: SLF001 - testcontainers knows only those that it has started
+    container._container = found  # noqa: SLF001 - testcontainers cannot adopt a container
     return container
 
 
-def _kept_source(base: str, short: str) -> str:
-    return f"{base}, container {short}, which stays"
+def _reusable_source(base: str, short: str) -> str:
+    return f"{base}, reusable container {short}"
 
 
 def log_of(backend: Backend, container: str, since: float) -> str:
-    """What the server in the container of that id wrote since then; why it cannot be had, if it is gone."""
+    """Return what the server in a container has written, or why that is unknown.
+
+    Args:
+        backend: The kind of server.
+        container: Docker's id of the container.
+        since: The `time.time()` from which on the log is returned.
+    """
     client = images.connect(backend)
     try:
         return _log(client.containers.get(container), since)
     except (APIError, OSError) as error:
-        return _cannot_be_had(error)
+        return _no_log(error)
     finally:
         client.close()
 
@@ -208,18 +237,18 @@ def _log(container: DockerModel, since: float) -> str:
     try:
         output: bytes = container.logs(since=since or None)
     except (APIError, OSError) as error:
-        return _cannot_be_had(error)
+        return _no_log(error)
     return output.decode(errors="replace")
 
 
-def _cannot_be_had(error: Exception) -> str:
-    return f"(cannot be had: {error})"
+def _no_log(error: Exception) -> str:
+    return f"(the log cannot be read: {error})"
 
 
 class _WithoutRyuk:
-    """testcontainers' own reaper is an image that may not be had; containers started in here have ours.
+    """A context in which testcontainers does not start its reaper, whose image may not be there.
 
-    Several threads may be in here at once; what was set before is set again when the last one leaves.
+    Several threads may be in it at once; the last one restores the setting.
     """
 
     def __init__(self) -> None:
@@ -245,19 +274,19 @@ _without_ryuk = _WithoutRyuk()
 
 
 def sweep(client: docker.DockerClient) -> None:
-    """Removes the containers and networks of runs that were killed along with their reaper."""
-    for container in client.containers.list(all=True, filters={"label": OWNER_LABEL}, ignore_removed=True):
-        owner = Owner.parse(container.labels[OWNER_LABEL])
-        if owner is None or str(container.name).startswith(KEPT_PREFIX):
+    """Remove the containers and networks of runs that were killed together with their reaper."""
+    for container in client.containers.list(all=True, filters={"label": PROCESS_LABEL}, ignore_removed=True):
+        process = ProcessId.parse(container.labels[PROCESS_LABEL])
+        if process is None or str(container.name).startswith(KEPT_PREFIX):
             continue
-        # Whoever counts elsewhere may still be there, but not with a container that has ended.
-        stale = not owner.is_alive() if owner.can_be_judged() else container.status in {"exited", "dead"}
+        # A process of another machine cannot be seen, but it does not use a container that has ended.
+        stale = process.has_ended() if process.is_local() else container.status in {"exited", "dead"}
         if stale:
             with contextlib.suppress(APIError):
                 container.remove(force=True, v=True)
-    for network in client.networks.list(filters={"label": OWNER_LABEL}):
-        owner = Owner.parse(network.attrs["Labels"][OWNER_LABEL])
-        if owner is not None and owner.can_be_judged() and not owner.is_alive():
+    for network in client.networks.list(filters={"label": PROCESS_LABEL}):
+        process = ProcessId.parse(network.attrs["Labels"][PROCESS_LABEL])
+        if process is not None and process.has_ended():
             with contextlib.suppress(APIError):
                 network.remove()
 
@@ -269,9 +298,9 @@ def _expose(container: DockerContainer, port: int, outside: int | None) -> None:
 
 
 def _address(client: DockerClient) -> str | None:
-    """The one address to listen on: the password is no secret, so nobody from elsewhere is let in.
+    """Return the only address to publish the port on, because the password is no secret.
 
-    None where the engine is another machine's, which only its network can be reached by.
+    None if the engine runs on another machine, which can be reached only through its network.
     """
     mode = client.get_connection_mode()
     if mode == ConnectionMode.docker_host and client.host() in LOOPBACK:

@@ -1,4 +1,4 @@
-"""The `server` of databases that are files: a directory of the run's own, in memory where there is such."""
+"""The server of a database that is a file: a directory of the run's own, in memory if possible."""
 
 from __future__ import annotations
 
@@ -13,24 +13,26 @@ from typing import TYPE_CHECKING
 
 from flask_sqlalchemy_testbed.backends.base import NAME_PATTERN
 from flask_sqlalchemy_testbed.backends.connection import Connection
-from flask_sqlalchemy_testbed.servers.processes import Owner
+from flask_sqlalchemy_testbed.servers.processes import ProcessId
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
 
     from flask_sqlalchemy_testbed.backends.base import Backend
 
-OWNER_FILE = "owner"
+PROCESS_FILE = "owner"
 KEPT_FILE = "kept"
+# A run writes the process file far sooner after it has made the directory.
+SECONDS_WITHOUT_PROCESS_FILE = 60
 
 
 class Directory:
-    """Holds the database files of one run, which go with it."""
+    """A `Server` that holds the database files of one run; `close` removes them."""
 
     def __init__(self, backend: Backend, name: str) -> None:
         path = _parent() / name
         path.mkdir(mode=0o700)
-        (path / OWNER_FILE).write_text(str(Owner.of(os.getpid())))
+        (path / PROCESS_FILE).write_text(str(ProcessId.of(os.getpid())))
         self._use(backend, path)
 
     def _use(self, backend: Backend, path: Path) -> None:
@@ -48,34 +50,34 @@ class Directory:
         return URL.create(self.backend.drivername, database=database)
 
     def create(self, name: str) -> None:
-        """Nothing is to be done: the file is made on first use."""
+        """Do nothing: SQLite creates the file on first use."""
 
     def locate(self, name: str) -> URL:
-        """The URL of the file for that name."""
+        """Return the URL of the file with this name."""
         return self._url(str(self.path / f"{name}.db"))
 
     def drop(self, name: str) -> None:
-        """Removes the file and what lies beside it, whoever has it open."""
+        """Remove the file and its journals, also if they are open."""
         for file in self.path.glob(f"{name}.db*"):
             file.unlink(missing_ok=True)
 
     def keep(self, name: str) -> list[str]:
-        """Leaves it all after the run; answers how to look into it and how to remove it."""
+        """Leave the directory after the run, and return how to inspect and to remove it."""
         (self.path / KEPT_FILE).touch()
         return [f"look:   sqlite3 {self.path / name}.db", f"remove: rm -r {self.path}"]
 
-    def log(self, since: float) -> str:  # noqa: ARG002
-        """Files have no log."""
+    def log(self, since: float) -> str:  # noqa: ARG002 - files have no log
+        """Return an empty string."""
         return ""
 
     def close(self) -> None:
-        """Removes the directory, unless it is kept."""
+        """Remove the directory, unless it is kept."""
         if not (self.path / KEPT_FILE).exists():
             shutil.rmtree(self.path, ignore_errors=True)
 
 
 def sweep() -> list[Path]:
-    """Removes the directories of runs that were killed."""
+    """Remove the directories of runs that were killed, and return them."""
     stale = [
         path for path in _parent().glob("testbed_*") if re.match(NAME_PATTERN, path.name) and _is_stale(path)
     ]
@@ -88,13 +90,12 @@ def _is_stale(path: Path) -> bool:
     try:
         if path.stat().st_uid != os.getuid() or (path / KEPT_FILE).exists():
             return False
-        owner = Owner.parse((path / OWNER_FILE).read_text())
+        process = ProcessId.parse((path / PROCESS_FILE).read_text())
     except FileNotFoundError:
-        # Between its making and the writing of its owner a run needs far less than this.
-        return path.exists() and time.time() - path.stat().st_mtime > 60  # noqa: PLR2004
-    return owner is None or (owner.can_be_judged() and not owner.is_alive())
+        return path.exists() and time.time() - path.stat().st_mtime > SECONDS_WITHOUT_PROCESS_FILE
+    return process is None or process.has_ended()
 
 
 def _parent() -> Path:
-    memory = Path("/dev/shm")  # noqa: S108
+    memory = Path("/dev/shm")  # noqa: S108 - the directory is private to its user
     return memory if os.access(memory, os.W_OK) else Path(tempfile.gettempdir())

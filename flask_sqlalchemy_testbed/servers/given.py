@@ -1,4 +1,4 @@
-"""Servers that the environment gives: `TESTBED_<BACKEND>_URI`, and `TESTBED_<BACKEND>_PASSWORD_FILE`."""
+"""Servers given by the environment: `TESTBED_<BACKEND>_URI` and `TESTBED_<BACKEND>_PASSWORD_FILE`."""
 
 from __future__ import annotations
 
@@ -15,36 +15,46 @@ if TYPE_CHECKING:
 
 
 def variable(backend: Backend) -> str:
-    """The name of the variable that gives a server of that kind."""
+    """Return the name of the environment variable that gives a server of this backend."""
     return f"TESTBED_{backend.name.upper()}_URI"
 
 
 def given_url(backend: Backend) -> tuple[str, URL] | None:
-    """The variable's name and the URL in it, driver and password filled in; None when it is not set."""
+    """Return the name of the variable and its URL with driver, port and password; None if it is not set.
+
+    Raises:
+        ServerError: The URI or the password file is unusable.
+        MissingDriverError: The URI names no driver and none is installed.
+    """
     name = variable(backend)
     if not (text := os.environ.get(name)):
         return None
-    # Most runs are given none, and have something better to begin with.
+    # A run without the variable starts its containers first: SQLAlchemy is imported meanwhile.
     from sqlalchemy.engine import make_url  # noqa: PLC0415
-    from sqlalchemy.exc import ArgumentError  # noqa: PLC0415
+    from sqlalchemy.exc import ArgumentError, NoSuchModuleError  # noqa: PLC0415
 
     example = f"{backend.name}://user:password@host/database"
     try:
         url = make_url(text)
     except (ArgumentError, ValueError):
-        # Not the text itself: it may hold a password.
-        message = f"{name} is not a database URI. It should look like {example}, with @ / : # ? %-encoded."
+        # Without the text, which may contain a password.
+        message = f"{name} is not a database URI. Write it as {example}, with @ / : # ? %-encoded."
         raise ServerError(message) from None
     scheme, _, driver = url.drivername.partition("+")
     if scheme not in backend.schemes or not (url.host or url.query.get("host")):
         found = f"{url.drivername}://{url.host or ''}"
-        message = f"{name} begins with {found}, not as that of a {backend.name} server: {example}"
+        message = f"{name} begins with {found}, which names no {backend.name} server. Write it as {example}."
         raise ServerError(message)
     if url.host and url.port is None and backend.recipe is not None:
         url = url.set(port=backend.recipe.port)
-    return name, _with_password_file(
-        url.set(drivername=url.drivername if driver else backend.drivername), name
-    )
+    if not driver:
+        url = url.set(drivername=backend.drivername)
+    try:
+        url.get_dialect().import_dbapi()
+    except (ImportError, NoSuchModuleError) as error:
+        message = f"{name} names a driver that cannot be imported: {error}. Install it or name another."
+        raise ServerError(message) from None
+    return name, _with_password_file(url, name)
 
 
 def _with_password_file(url: URL, name: str) -> URL:

@@ -1,4 +1,4 @@
-"""Tells whether the process that made a thing still runs: its number alone does not, for it comes again."""
+"""Identify a process even if its number is used again, to find out whether a run has ended."""
 
 from __future__ import annotations
 
@@ -9,39 +9,40 @@ from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
-class Owner:
-    """A process, told apart from any other that had or will have its number."""
+class ProcessId:
+    """A process, distinguished from every other process that had or will have its number."""
 
     pid: int
     started: str
-    where: str
-    """The boot and the process namespace that the number counts in."""
+    namespace: str
+    """The boot and the PID namespace in which the number is valid."""
 
     @classmethod
-    def of(cls, pid: int) -> Owner:
-        """The process that has this number now."""
-        return cls(pid, _start_time(pid), _place())
+    def of(cls, pid: int) -> ProcessId:
+        """Return the identity of the process that has this number now."""
+        return cls(pid, _start_time(pid), _namespace())
 
     @classmethod
-    def parse(cls, text: str) -> Owner | None:
-        """What `str()` wrote; None for anything else."""
+    def parse(cls, text: str) -> ProcessId | None:
+        """Return the identity that `str()` wrote; None for any other text."""
         pid, _, rest = text.partition(" ")
-        started, _, where = rest.partition(" ")
-        return cls(int(pid), started, where) if pid.isdecimal() else None
+        started, _, namespace = rest.partition(" ")
+        return cls(int(pid), started, namespace) if pid.isdecimal() else None
 
     def __str__(self) -> str:
-        return f"{self.pid} {self.started} {self.where}"
+        return f"{self.pid} {self.started} {self.namespace}"
 
-    def can_be_judged(self) -> bool:
-        """Whether its number means anything here: not after a boot, not from another container or machine."""
-        return self.where == _place()
+    def is_local(self) -> bool:
+        """Whether this process can see it: not after a reboot, not from another container or machine."""
+        return self.namespace == _namespace()
 
-    def is_alive(self) -> bool:
-        """Whether that very process still runs; ask only where `can_be_judged`."""
-        return _exists(self.pid) and _start_time(self.pid) == self.started
+    def has_ended(self) -> bool:
+        """Whether the process is known to have ended; False if this process cannot see it."""
+        return self.is_local() and not (_exists(self.pid) and _start_time(self.pid) == self.started)
 
 
 def _exists(pid: int) -> bool:
+    """Return whether a process has this number now."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -53,7 +54,7 @@ def _exists(pid: int) -> bool:
 
 def _start_time(pid: int) -> str:
     with contextlib.suppress(OSError):
-        # The name of the program, in brackets, may hold anything.
+        # The name of the program, in brackets, may contain anything.
         fields = (
             Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
         )
@@ -61,7 +62,7 @@ def _start_time(pid: int) -> str:
     return "-"
 
 
-def _place() -> str:
+def _namespace() -> str:
     with contextlib.suppress(OSError):
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         return f"{boot} {Path('/proc/self/ns/pid').readlink()}"

@@ -1,4 +1,4 @@
-"""Ready means: the application's user logs in, over TCP, to the application's database. Nothing less."""
+"""Wait until a server is ready: the application's user can log in to the application's database over TCP."""
 
 from __future__ import annotations
 
@@ -16,83 +16,95 @@ if TYPE_CHECKING:
 
     from flask_sqlalchemy_testbed.backends.base import Backend
 
-POLL_EVERY = 0.02
-# To ask the engine takes its time from the server that is starting.
-LOOK_EVERY = 0.25
-END_OF_LOG = 5
+POLL_SECONDS = 0.02
+# Each query to the Docker engine takes processor time from the server that is starting.
+CONTAINER_POLL_SECONDS = 0.25
+LOG_TAIL_LINES = 5
 
 
 class ServerError(Exception):
-    """A server that was asked for cannot be had; the message is one line that says why and what to do."""
+    """A server cannot be used; the message is one line that says why and what to do."""
 
 
-class Endable(Protocol):
-    """What a server runs in, when that is the run's own."""
+class StartingContainer(Protocol):
+    """The container of a server that is starting."""
 
     def has_ended(self) -> bool:
-        """Whether no waiting will help any more."""
+        """Whether the server has stopped running."""
 
     def log(self, since: float) -> str:
-        """What the server wrote."""
+        """Return what the server has written since this `time.time()`."""
 
 
-def wait_until_ready(  # noqa: PLR0913  (each is a reason to stop waiting)
+def wait_until_ready(  # noqa: PLR0913 - each is a reason to stop waiting
     backend: Backend,
     url: URL,
     *,
     where: str,
     within: float,
-    container: Endable | None = None,
-    stopped: Event | None = None,
+    container: StartingContainer | None = None,
+    cancelled: Event | None = None,
 ) -> None:
-    """Returns as soon as the log-in succeeds; gives up at once when the server refuses it, or has ended.
+    """Return as soon as a log-in succeeds.
 
-    So it does when `stopped` is set, by somebody who wants the server no more.
+    Args:
+        backend: The kind of the server.
+        url: Where to log in, with the driver.
+        where: The source of the server, for the message.
+        within: The timeout in seconds.
+        container: The container of the server; waiting ends when it has stopped.
+        cancelled: Waiting ends when this event is set.
+
+    Raises:
+        ServerError: The server refuses the log-in, has ended or was not ready in time.
     """
-    look_again = time.monotonic() + LOOK_EVERY
+    next_check = time.monotonic() + CONTAINER_POLL_SECONDS
     deadline = time.monotonic() + within
-    while answer := _refused(url) or _attempt(Connection(url, options=backend.login_options)):
+    while errors := _port_errors(url) or _login_errors(backend, url):
         problem = ""
-        if re.search(backend.refusal, answer):
-            problem = f"refuses the log-in of {url.username or 'nobody'}: {answer}"
-        elif stopped is not None and stopped.is_set():
-            problem = "is wanted no more."
-        elif container is not None and time.monotonic() >= look_again and container.has_ended():
+        if fatal := [line for line in errors if re.search(backend.fatal_login_error, line)]:
+            problem = f"refuses the log-in of {url.username or 'nobody'}: {fatal[0]}"
+        elif cancelled is not None and cancelled.is_set():
+            problem = "is not needed any more: startup was cancelled."
+        elif container is not None and time.monotonic() >= next_check and container.has_ended():
             problem = "ended before it was ready."
         elif time.monotonic() >= deadline:
-            problem = f"was not ready within {within:g} s: {answer}."
+            problem = f"was not ready within {within:g} s: {errors[0]}."
         if problem:
-            message = f"{backend.name} ({where}) {problem}{end_of_log(container)}"
+            message = f"{backend.name} ({where}) {problem}{log_tail(container)}"
             raise ServerError(message)
-        if time.monotonic() >= look_again:
-            look_again = time.monotonic() + LOOK_EVERY
-        time.sleep(POLL_EVERY)
+        if time.monotonic() >= next_check:
+            next_check = time.monotonic() + CONTAINER_POLL_SECONDS
+        time.sleep(POLL_SECONDS)
 
 
-def _refused(url: URL) -> str:
-    """That nobody listens there yet. A driver may read files before it tries, and takes the server's time."""
+def log_tail(container: StartingContainer | None) -> str:
+    """Return the last lines of the log as a sentence to append; an empty string if there is no log."""
+    lines = container.log(0).strip().splitlines()[-LOG_TAIL_LINES:] if container is not None else []
+    return f" Its log ends: {' | '.join(lines)}" if lines else ""
+
+
+def _port_errors(url: URL) -> list[str]:
+    """Return the error if nothing listens on the port yet: a bare socket costs less than the driver."""
     if url.host and url.port:
         try:
-            socket.create_connection((url.host, url.port), timeout=POLL_EVERY).close()
+            socket.create_connection((url.host, url.port), timeout=POLL_SECONDS).close()
         except ConnectionRefusedError as error:
-            return str(error)
+            return [str(error)]
         except OSError:
             pass
-    return ""
+    return []
 
 
-def _attempt(connection: Connection) -> str:
-    """What the driver says against it, in one line; nothing when it is in."""
+def _login_errors(backend: Backend, url: URL) -> list[str]:
+    """Return the lines of the driver's error; an empty list if the log-in succeeds."""
+    connection = Connection(url, options=backend.login_options)
     try:
         connection.rows("SELECT 1")
-    except Exception as error:  # noqa: BLE001  (each driver has its own)
-        return " ".join(str(error).strip().splitlines()[:1]) or type(error).__name__
+    except Exception as error:  # noqa: BLE001 - each driver has its own
+        # If psycopg has tried several addresses, a headline comes before their errors.
+        lines = [line.strip() for line in str(error).splitlines() if not line.rstrip().endswith(":")]
+        return [line for line in lines if line] or [type(error).__name__]
     finally:
         connection.close()
-    return ""
-
-
-def end_of_log(container: Endable | None) -> str:
-    """What it said last, as a sentence to append; nothing where there is no log."""
-    lines = container.log(0).strip().splitlines()[-END_OF_LOG:] if container is not None else []
-    return f" Its log ends: {' | '.join(lines)}" if lines else ""
+    return []

@@ -1,7 +1,7 @@
-"""Outlives the run: when its process ends in whatever way, removes what it could not remove itself.
+"""A process that outlives the run and then removes what the run has left, however the run ended.
 
-testcontainers' own reaper is an image, which a machine without a registry lacks; this one is a process. It
-runs as a script, apart from the package: it needs nothing but this file and, in the end, Docker's client.
+testcontainers has a reaper in a container, but its image cannot be pulled everywhere. This file runs as a
+script and does not import the package: the run may have had another import path.
 """
 
 from __future__ import annotations
@@ -22,14 +22,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-# A container that was being made while the run was killed appears a little later.
-STRAGGLERS = 1.5
+# A container that Docker was creating when the run was killed appears a little later.
+LATE_CONTAINER_SECONDS = 1.5
 RUN_LABEL = "testbed.run"
 BACKEND_LABEL = "testbed.backend"
 
 
 class Reaper:
-    """The run's end of it: tells it what there is, over a pipe whose end of file is the signal."""
+    """The run's handle of the process: it reports over a pipe what the run has made.
+
+    The reaper begins when the pipe or the run's process ends.
+    """
 
     def __init__(self, run: str) -> None:
         self._lock = threading.Lock()
@@ -38,55 +41,55 @@ class Reaper:
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            # Ctrl-C is for the run; and nobody's working directory is held.
+            # Ctrl-C is meant for the run, and no working directory stays in use.
             start_new_session=True,
             cwd="/",
         )
         self._pipe = cast("IO[bytes]", self._process.stdin)
 
     def watch_directory(self, backend: str, path: Path) -> None:
-        """Has the directory removed when the run has ended."""
-        self._say(f"directory {backend} {path}")
+        """Remove the directory after the run, unless the backend is kept."""
+        self._send(f"directory {backend} {path}")
 
     def watch_containers(self) -> None:
-        """Has the containers with this run's label removed when the run has ended."""
-        self._say(f"containers {os.environ.get('DOCKER_HOST', '')}")
+        """Remove the containers with the run's label after the run, except for kept backends."""
+        self._send(f"containers {os.environ.get('DOCKER_HOST', '')}")
 
     def keep(self, backend: str) -> None:
-        """What there is of this backend stays."""
-        self._say(f"keep {backend}")
+        """Leave the directory and the containers of this backend."""
+        self._send(f"keep {backend}")
 
-    def is_there(self) -> bool:
-        """Whether it can be relied upon."""
+    def is_running(self) -> bool:
+        """Whether the process still runs."""
         return self._process.poll() is None
 
     def finish(self) -> None:
-        """What there is now is to be removed, and nothing else will come."""
-        self._say("finish")
+        """Report that the run creates no more containers, so that the reaper need not wait for late ones."""
+        self._send("finish")
 
     def dismiss(self, *, all_gone: bool) -> None:
-        """The run is over. Should not all be gone, the reaper sees to it, and nobody waits for that."""
+        """End the process if the run has removed everything, else let it remove the rest on its own."""
         if all_gone:
-            self._say("done")
+            self._send("done")
         with contextlib.suppress(OSError):
             self._pipe.close()
         if all_gone:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(timeout=5)
         else:
-            # It goes on without its parent, and is no concern of its parent's any more.
+            # Popen warns about a child that still runs, unless it has a return code.
             self._process.returncode = 0
 
-    def _say(self, line: str) -> None:
-        # It may have been killed; the next run cleans up then.
+    def _send(self, line: str) -> None:
+        # If the reaper was killed, the next run cleans up.
         with self._lock, contextlib.suppress(OSError, ValueError):
             self._pipe.write(f"{line}\n".encode())
             self._pipe.flush()
 
 
 @dataclass
-class _Told:
-    """What the run has said that there is."""
+class _Inventory:
+    """What the run has reported."""
 
     directories: dict[str, str] = field(default_factory=dict)
     kept: set[str] = field(default_factory=set)
@@ -94,7 +97,7 @@ class _Told:
     done: bool = False
     finished: bool = False
 
-    def hear(self, line: str) -> None:
+    def add(self, line: str) -> None:
         word, _, rest = line.partition(" ")
         if word == "directory":
             backend, _, path = rest.partition(" ")
@@ -110,32 +113,37 @@ class _Told:
         self.done = word == "done"
 
 
-def main(run: str, owner: int) -> None:
-    """Waits for the run's end, then removes what it has not."""
+def main(run: str, pid: int) -> None:
+    """Wait until the run ends, then remove what it has left.
+
+    Args:
+        run: The name of the run, which is the label of its containers.
+        pid: The process of the run.
+    """
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    told = _Told()
-    for line in _lines(owner):
-        told.hear(line)
-        if told.done:
+    inventory = _Inventory()
+    for line in _lines(pid):
+        inventory.add(line)
+        if inventory.done:
             return
-    for backend, path in told.directories.items():
-        if backend not in told.kept:
+    for backend, path in inventory.directories.items():
+        if backend not in inventory.kept:
             shutil.rmtree(path, ignore_errors=True)
-    if told.containers:
-        _remove_containers(run, told.kept, 0.0 if told.finished else STRAGGLERS)
+    if inventory.containers:
+        _remove_containers(run, inventory.kept, 0.0 if inventory.finished else LATE_CONTAINER_SECONDS)
 
 
-def _lines(owner: int) -> Iterator[str]:
-    """What the run says until it ends.
+def _lines(pid: int) -> Iterator[str]:
+    """Yield the lines that the run sends until it ends.
 
-    End of file is not the only end: a process that the run has forked may live on and hold the pipe open.
+    A process that the run has forked may hold the pipe open, so the run's process is watched too.
     """
     waiting = select.poll()
     waiting.register(0, select.POLLIN)
     process = -1
-    with contextlib.suppress(OSError, AttributeError):  # Linux has it, since 5.3
-        process = os.pidfd_open(owner)
+    with contextlib.suppress(OSError, AttributeError):  # Linux has it since 5.3
+        process = os.pidfd_open(pid)
         waiting.register(process, select.POLLIN)
     text = b""
     over = False
@@ -144,8 +152,8 @@ def _lines(owner: int) -> Iterator[str]:
         data = os.read(0, 65536) if 0 in ready else b""
         *lines, text = (text + data).split(b"\n")
         yield from (line.decode() for line in lines)
-        # Only when the pipe is empty is there nothing more to hear.
-        over = not data and (0 in ready or process in ready or not _runs(owner))
+        # The pipe may still hold lines when the process has ended.
+        over = not data and (0 in ready or process in ready or not _runs(pid))
 
 
 def _runs(pid: int) -> bool:
@@ -159,7 +167,7 @@ def _runs(pid: int) -> bool:
 
 
 def _remove_containers(run: str, kept: set[str], within: float) -> None:
-    import docker  # noqa: PLC0415  (0.3 s that only a run that was killed has to pay)
+    import docker  # noqa: PLC0415 - takes 0.3 s, which most reapers need not spend
 
     client = docker.from_env()
     deadline = time.monotonic() + within
@@ -178,6 +186,6 @@ def _remove_containers(run: str, kept: set[str], within: float) -> None:
 
 
 if __name__ == "__main__":
-    # A script's folder comes first on the path, and this one's files would hide others of their names.
+    # The script's folder comes first on the path, and its modules would hide others with the same name.
     sys.path.pop(0)
     main(sys.argv[1], int(sys.argv[2]))

@@ -1,4 +1,4 @@
-"""What throwaway servers are baked from: the files beside the package in a source tree, else its own data."""
+"""The build contexts of the throwaway servers' images, in the source tree or in the installed package."""
 
 from __future__ import annotations
 
@@ -11,15 +11,17 @@ if TYPE_CHECKING:
     from flask_sqlalchemy_testbed.backends.base import Recipe
 
 _PACKAGE = Path(__file__).parent.parent
+# In the images of docker/*/bake. Their ports are open to this machine only, so the password is no secret.
+USER = PASSWORD = DATABASE = "testbed"  # noqa: S105 - see above
 
 
 def folder(recipe: Recipe) -> Path:
-    """Where the Dockerfile is."""
+    """Return the folder of the Dockerfile."""
     return _root() / recipe.folder
 
 
 def base_image(recipe: Recipe) -> str:
-    """The image to build on: what the environment says, else `.env`."""
+    """Return the name of the base image: from the environment, else from `.env`."""
     if name := os.environ.get(recipe.variable):
         return name
     settings = dict(
@@ -31,7 +33,12 @@ def base_image(recipe: Recipe) -> str:
 
 
 def digest(recipe: Recipe, base_id: str) -> str:
-    """Changes whenever what would be baked does."""
+    """Return a digest of all that the image is built from.
+
+    Args:
+        recipe: The recipe; the content and the modes of its files count.
+        base_id: Docker's id of the base image.
+    """
     summary = hashlib.sha256(base_id.encode())
     for path in sorted(path for path in folder(recipe).rglob("*") if path.is_file()):
         content = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -41,6 +48,11 @@ def digest(recipe: Recipe, base_id: str) -> str:
     return summary.hexdigest()[:12]
 
 
-def _root() -> Path:
+def in_source_tree() -> bool:
+    """Return whether the package lies in its source tree, whose Makefile has `make engine`."""
     source = _PACKAGE.parent
-    return source if (source / "docker").is_dir() and (source / ".env").is_file() else _PACKAGE / "data"
+    return (source / "docker").is_dir() and (source / ".env").is_file()
+
+
+def _root() -> Path:
+    return _PACKAGE.parent if in_source_tree() else _PACKAGE / "data"

@@ -1,8 +1,8 @@
-"""A server that one process has and others use: a parallel run's workers, each with databases of its own."""
+"""Use a server that another process has started: each process has its own databases on it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,75 +11,89 @@ from flask_sqlalchemy_testbed.servers.files import Directory
 from flask_sqlalchemy_testbed.servers.network import NetworkServer
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from flask_sqlalchemy_testbed.backends.base import Backend
     from flask_sqlalchemy_testbed.servers.network import Server
 
 
 @dataclass(frozen=True)
 class Loan:
-    """All that another process needs to use a server; it goes over no wire that others can read."""
+    """The description of a server for another process. It contains the password; its repr does not."""
 
     backend: str
     source: str
-    capabilities: frozenset[str]
-    uri: str | None = field(default=None, repr=False)
+    capabilities: tuple[str, ...]
+    uri: str = field(default="", repr=False)
+    """Empty for a directory."""
     directory: str = ""
     container: str = ""
+    """Docker's id of the container, if the server runs in one."""
+
+    def as_dict(self) -> dict[str, str | list[str]]:
+        """Return the description as strings and lists of strings, for `from_dict`."""
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, str | list[str]]) -> Loan:
+        """Return the description that `as_dict` turned into plain values."""
+        return cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})  # type: ignore[arg-type] # by name
 
 
 def lend(server: Server) -> Loan:
-    """What stands for that server elsewhere."""
+    """Return the description of a server of this process."""
     return Loan(
         server.backend.name,
         server.source,
-        server.capabilities,
-        uri=server.url.render_as_string(hide_password=False) if server.url is not None else None,
+        tuple(sorted(server.capabilities)),
+        uri=server.url.render_as_string(hide_password=False) if server.url is not None else "",
         directory=str(server.path) if isinstance(server, Directory) else "",
         container=server.container.id if isinstance(server, NetworkServer) and server.container else "",
     )
 
 
 def borrow(loan: Loan) -> Server:
-    """The server, to be used here; closing it leaves it to its owner."""
+    """Return the server that another process has described; closing it leaves the server running."""
     from sqlalchemy.engine import make_url  # noqa: PLC0415 - imported by `Run.start`
 
     backend = BACKENDS[loan.backend]
-    if loan.uri is None:
+    if not loan.uri:
         return LentDirectory(backend, Path(loan.directory))
     container = LentContainer(backend, loan) if loan.container else None
     return NetworkServer(backend, make_url(loan.uri), source=loan.source, container=container)
 
 
 class LentDirectory(Directory):
-    """The run's directory, in one of its workers."""
+    """The directory of another process."""
 
     def __init__(self, backend: Backend, path: Path) -> None:
         self._use(backend, path)
 
     def close(self) -> None:
-        """It goes with the run."""
+        """Do nothing: the process that made the directory removes it."""
 
 
 class LentContainer:
-    """A container that its owner removes."""
+    """The container of another process."""
+
+    is_reusable = False
 
     def __init__(self, backend: Backend, loan: Loan) -> None:
         self.id = loan.container
-        self.source = loan.source
-        self.capabilities = loan.capabilities
-        self.stays = False
+        self.capabilities = frozenset(loan.capabilities)
         self._backend = backend
 
     def log(self, since: float) -> str:
-        """What the server wrote since then."""
-        # Docker's client takes 0.3 s to import, and most workers need none.
+        """Return what the server has written since this `time.time()`."""
+        # Docker's client takes 0.3 s to import, and most workers do not need it.
         from flask_sqlalchemy_testbed.servers.containers import log_of  # noqa: PLC0415
 
         return log_of(self._backend, self.id, since)
 
     def keep(self, database: str) -> list[str]:
-        """Only its owner can."""
+        """Raise NotImplementedError: only the process that started the container can keep it."""
         raise NotImplementedError(database)
 
     def remove(self) -> None:
-        """It goes with the run."""
+        """Do nothing: the process that started the container removes it."""

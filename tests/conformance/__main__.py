@@ -55,7 +55,7 @@ def measure(subject: Subject, testbed: Path, backends: str, uris: Mapping[str, s
 
 def compare(subjects: Sequence[Subject], backends: str, workers: int) -> dict[str, Any]:
     """All of them, in their order; the servers that the reproductions share are there meanwhile."""
-    run = Run(tell=tell)
+    run = Run(notify=tell)
     with tempfile.TemporaryDirectory() as directory:
         try:
             run.start(choose(backends.split(",")))

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import docker
+
     from tests.harness.projects import Project
 
 

@@ -105,7 +105,7 @@ def isolation(request: pytest.FixtureRequest, new: Callable[[], Isolation]) -> I
     """On a server that keeps count of writes, and on one that does not."""
     made = new()
     if request.param != "counts":
-        made.database.backend = replace(made.database.backend, watch=lambda _connection, _built: None)
+        made.database.backend = replace(made.database.backend, track_writes=lambda _connection, _built: None)
     return made
 
 

@@ -1,4 +1,4 @@
-"""With --testbed-keep-servers a server outlives its run; the next run finds it; one command removes it."""
+"""With --testbed-keep-servers a server outlives its run, the next run uses it, and a command removes it."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ pytestmark = pytest.mark.testbed_needs("container")
 
 
 @pytest.fixture
-def told() -> list[str]:
+def messages() -> list[str]:
     return []
 
 
 @pytest.fixture
 def start(
-    testbed_backend: Backend, told: list[str], monkeypatch: pytest.MonkeyPatch
+    testbed_backend: Backend, messages: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[[], Run]]:
-    """Starts a run that keeps its servers; none but these runs find them."""
-    monkeypatch.setattr(containers, "STAYS_LABEL", f"testbed.stays.{secrets.token_hex(6)}")
+    """A function that starts a run; only these runs use its reusable containers."""
+    monkeypatch.setattr(containers, "REUSE_LABEL", f"testbed.reuse.{secrets.token_hex(6)}")
     runs: list[Run] = []
 
     def start() -> Run:
-        runs.append(Run(keep_servers=True, tell=told.append))
+        runs.append(Run(keep_servers=True, notify=messages.append))
         runs[-1].start([testbed_backend])
         return runs[-1]
 
     yield start
     for run in runs:
         run.close()
-    containers.remove_kept(images.connect(testbed_backend))
+    containers.remove_reusable(images.connect(testbed_backend))
 
 
 def server_of(run: Run, backend: Backend) -> NetworkServer:
@@ -56,7 +56,7 @@ def id_of(run: Run, backend: Backend) -> str:
     return container.id
 
 
-def test_the_next_run_finds_it_and_nothing_of_the_last(
+def test_the_next_run_uses_it_without_the_databases_of_the_last(
     start: Callable[[], Run], testbed_backend: Backend
 ) -> None:
     first = start()
@@ -82,8 +82,8 @@ def test_two_runs_at_once_share_it(start: Callable[[], Run], testbed_backend: Ba
     assert databases[1].connection.rows("SELECT 1") == [(1,)]
 
 
-def test_one_that_does_not_answer_is_replaced_and_that_is_told(
-    start: Callable[[], Run], testbed_backend: Backend, told: list[str]
+def test_a_server_that_does_not_answer_is_replaced_with_a_message(
+    start: Callable[[], Run], testbed_backend: Backend, messages: list[str]
 ) -> None:
     first = start()
     kept = id_of(first, testbed_backend)
@@ -91,19 +91,19 @@ def test_one_that_does_not_answer_is_replaced_and_that_is_told(
     images.connect(testbed_backend).containers.get(kept).kill()
 
     assert id_of(start(), testbed_backend) != kept
-    assert [line for line in told if f"another {testbed_backend.name} takes the place" in line]
+    assert any(f"replacing a reusable {testbed_backend.name} server" in line for line in messages)
 
 
-def test_a_server_that_is_started_otherwise_is_another(
+def test_a_server_with_other_arguments_gets_a_container_of_its_own(
     start: Callable[[], Run], testbed_backend: Backend
 ) -> None:
     run = start()
-    other = run.start_container(testbed_backend, size=1 << 30, stays=True)
+    other = run.start_container(testbed_backend, size=1 << 30, reusable=True)
 
     assert other.id != id_of(run, testbed_backend)
 
 
-def test_one_command_removes_them(
+def test_a_command_removes_them(
     start: Callable[[], Run], testbed_backend: Backend, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = start()
@@ -111,6 +111,6 @@ def test_one_command_removes_them(
     run.close()
 
     assert main(["remove"]) == 0
-    assert capsys.readouterr().out == f"removed {testbed_backend.name} {kept[:12]}\n"
+    assert capsys.readouterr().out == f"Removed {testbed_backend.name} {kept[:12]}.\n"
     assert main(["remove"]) == 0
-    assert capsys.readouterr().out == "there was none\n"
+    assert capsys.readouterr().out == "There are no servers to remove.\n"

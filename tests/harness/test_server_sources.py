@@ -1,3 +1,5 @@
+"""A server comes from a URI in the environment or from a throwaway container; errors name the remedy."""
+
 from __future__ import annotations
 
 import socket
@@ -11,9 +13,11 @@ import pytest
 from sqlalchemy.engine import URL
 
 from flask_sqlalchemy_testbed.backends import BACKENDS
+from flask_sqlalchemy_testbed.backends.drivers import Driver, MissingDriverError
 from flask_sqlalchemy_testbed.plugin import state
+from flask_sqlalchemy_testbed.run import Run
 from flask_sqlalchemy_testbed.servers.given import given_url, variable
-from flask_sqlalchemy_testbed.servers.network import obtain
+from flask_sqlalchemy_testbed.servers.network import server_in
 from flask_sqlalchemy_testbed.servers.readiness import ServerError, wait_until_ready
 
 if TYPE_CHECKING:
@@ -21,18 +25,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from flask_sqlalchemy_testbed.backends.base import Backend
-    from flask_sqlalchemy_testbed.servers.containers import Container
     from flask_sqlalchemy_testbed.servers.network import NetworkServer
     from tests.harness.projects import Project
 
 
 SERVERS = [backend for backend in BACKENDS.values() if "server" in backend.capabilities]
 ON_EACH = pytest.mark.parametrize("kind", SERVERS, ids=lambda kind: kind.name)
+MISSING = Driver("no_such_driver", "no-such-driver")
 
 
 @pytest.fixture
 def silent_port() -> Iterator[int]:
-    """Something that lets everybody in and says nothing."""
+    """A port that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield listener.getsockname()[1]
 
@@ -47,7 +51,7 @@ def uri(kind: Backend, port: int) -> URL:
     return URL.create(kind.drivername, "ada", "s3cr3t", "127.0.0.1", port, "testbed")
 
 
-def test_without_docker_and_uri_the_run_ends_at_once_and_names_both_ways_out(project: Project) -> None:
+def test_without_docker_and_uri_the_run_fails_at_once_and_names_both_remedies(project: Project) -> None:
     started = time.monotonic()
     outcome = project.run(
         "--testbed-backend", ",".join(kind.name for kind in SERVERS), DOCKER_HOST="unix:///nowhere.sock"
@@ -58,15 +62,37 @@ def test_without_docker_and_uri_the_run_ends_at_once_and_names_both_ways_out(pro
     assert len(lines) == len(SERVERS)
     for kind, line in zip(SERVERS, lines, strict=True):
         assert f"No server for {kind.name}: " in line
-        assert "`make engine`" in line
+        assert "Start Docker (`make engine` installs it)" in line
         assert variable(kind) in line
-    assert time.monotonic() - started < 10  # it takes under a second where nothing else runs
+    assert time.monotonic() - started < 10  # it takes less than a second on an idle machine
+
+
+@ON_EACH
+def test_a_missing_driver_is_reported_before_docker_is_used(
+    kind: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(variable(kind), raising=False)
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere.sock")
+
+    remedy = rf"no-such-driver.* pip install 'flask-sqlalchemy-testbed\[{kind.name}\]'\.$"
+    with pytest.raises(ServerError, match=remedy):
+        Run().start([replace(kind, drivers=(MISSING,))])
+
+
+def test_the_first_installed_driver_is_used() -> None:
+    installed = [Driver("json", ""), Driver("csv", "")]
+
+    assert replace(SERVERS[0], drivers=(MISSING, *installed)).drivername == f"{SERVERS[0].name}+json"
+    with pytest.raises(MissingDriverError):
+        _ = replace(SERVERS[0], drivers=(MISSING,)).drivername
 
 
 @pytest.mark.parametrize(
     "text", ["nonsense", "mysql://", "mysql://ada:p@ss@host:x/db", "postgresql://ada:s3cr3t@h/db"]
 )
-def test_a_malformed_uri_is_told_without_its_password(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+def test_the_error_for_a_malformed_uri_does_not_contain_its_password(
+    monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
     monkeypatch.setenv("TESTBED_MYSQL_URI", text)
     with pytest.raises(ServerError) as error:
         given_url(BACKENDS["mysql"])
@@ -75,25 +101,33 @@ def test_a_malformed_uri_is_told_without_its_password(monkeypatch: pytest.Monkey
     assert not any(secret in str(error.value) for secret in ("s3cr3t", "p@ss"))
 
 
-@pytest.mark.parametrize(
-    ("text", "drivername"), [("postgres", "postgresql+psycopg2"), ("postgresql+pg8000", "postgresql+pg8000")]
-)
-def test_a_uri_without_a_driver_means_the_one_installed(
-    monkeypatch: pytest.MonkeyPatch, text: str, drivername: str
+def test_a_uri_may_name_the_driver(monkeypatch: pytest.MonkeyPatch) -> None:
+    kind = BACKENDS["postgresql"]
+    with_driver = replace(kind, drivers=(MISSING,))
+    monkeypatch.setenv("TESTBED_POSTGRESQL_URI", f"{kind.drivername}://ada@host/db")
+    given = given_url(with_driver)
+
+    assert given is not None
+    assert given[1].drivername == kind.drivername
+
+
+@pytest.mark.parametrize("driver", ["no_such_driver", "pg8000"])
+def test_a_uri_whose_driver_is_not_installed_is_refused(monkeypatch: pytest.MonkeyPatch, driver: str) -> None:
+    monkeypatch.setenv("TESTBED_POSTGRESQL_URI", f"postgresql+{driver}://ada@host/db")
+
+    with pytest.raises(ServerError, match=f"names a driver that cannot be imported: .*{driver}"):
+        given_url(BACKENDS["postgresql"])
+
+
+def test_a_uri_without_driver_and_port_means_the_installed_driver_and_the_usual_port(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("TESTBED_POSTGRESQL_URI", f"{text}://ada@host/db")
+    monkeypatch.setenv("TESTBED_POSTGRESQL_URI", "postgres://ada@host/db")
     given = given_url(BACKENDS["postgresql"])
 
     assert given is not None
-    assert given[1].drivername == drivername
-
-
-def test_a_uri_without_a_port_means_the_usual_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TESTBED_MYSQL_URI", "mysql://ada@host/db")
-    given = given_url(BACKENDS["mysql"])
-
-    assert given is not None
-    assert given[1].port == 3306
+    assert given[1].drivername == BACKENDS["postgresql"].drivername
+    assert given[1].port == 5432
 
 
 def test_the_password_may_be_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -107,7 +141,7 @@ def test_the_password_may_be_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path
 
 
 @pytest.mark.parametrize("content", [None, "", "\n"])
-def test_a_password_file_that_holds_none_is_told(
+def test_a_password_file_without_a_password_is_refused(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: str | None
 ) -> None:
     path = tmp_path / "secret"
@@ -121,7 +155,7 @@ def test_a_password_file_that_holds_none_is_told(
 
 
 @ON_EACH
-def test_a_server_that_is_not_there_is_given_up_in_time(kind: Backend, closed_port: int) -> None:
+def test_waiting_for_a_server_that_is_not_there_ends_in_time(kind: Backend, closed_port: int) -> None:
     with pytest.raises(
         ServerError, match=r"^\w+ \(here\) was not ready within 0.2 s: .*(refused|111)"
     ) as error:
@@ -130,7 +164,7 @@ def test_a_server_that_is_not_there_is_given_up_in_time(kind: Backend, closed_po
     assert "\n" not in str(error.value)
 
 
-def test_a_server_that_never_answers_is_given_up_in_time(silent_port: int) -> None:
+def test_waiting_for_a_server_that_never_answers_ends_in_time(silent_port: int) -> None:
     def error(kind: Backend) -> str:
         with pytest.raises(ServerError) as error:
             wait_until_ready(kind, uri(kind, silent_port), where="here", within=1)
@@ -145,7 +179,7 @@ def test_a_server_that_never_answers_is_given_up_in_time(silent_port: int) -> No
 
 
 @ON_EACH
-def test_a_host_that_does_not_exist_is_not_waited_for(kind: Backend) -> None:
+def test_an_unknown_host_is_an_error_at_once(kind: Backend) -> None:
     started = time.monotonic()
     with pytest.raises(ServerError, match="refuses"):
         wait_until_ready(kind, uri(kind, 1).set(host="nowhere.invalid"), where="here", within=60)
@@ -154,52 +188,66 @@ def test_a_host_that_does_not_exist_is_not_waited_for(kind: Backend) -> None:
 
 
 @pytest.mark.testbed_needs("server")
-def test_a_wrong_password_is_told_at_once_and_not_repeated(testbed_server: NetworkServer) -> None:
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_a_wrong_password_is_an_error_at_once_that_does_not_contain_it(
+    testbed_server: NetworkServer, host: str
+) -> None:
+    if testbed_server.url.host != "127.0.0.1":
+        host = testbed_server.url.host or ""
+    url = testbed_server.url.set(password="wr0ng", host=host)
     started = time.monotonic()
-    with pytest.raises(ServerError, match=r"^\w+ \(here\) refuses the log-in of testbed: ") as error:
-        wait_until_ready(
-            testbed_server.backend, testbed_server.url.set(password="wr0ng"), where="here", within=60
-        )
+    with pytest.raises(ServerError, match=r"^\w+ \(here\) refuses the log-in of \w+: ") as error:
+        wait_until_ready(testbed_server.backend, url, where="here", within=60)
 
     assert "wr0ng" not in str(error.value)
+    assert "\n" not in str(error.value)
     assert time.monotonic() - started < 10
 
 
 @pytest.mark.testbed_needs("server")
-def test_a_database_that_does_not_exist_is_told(testbed_server: NetworkServer) -> None:
-    with pytest.raises(ServerError, match=r"refuses the log-in of testbed: .*testbed_gone"):
-        wait_until_ready(
-            testbed_server.backend, testbed_server.url.set(database="testbed_gone"), where="here", within=60
-        )
+def test_a_database_that_does_not_exist_is_an_error_at_once(testbed_server: NetworkServer) -> None:
+    url = testbed_server.url.set(database="testbed_gone")
+    with pytest.raises(ServerError, match=r"refuses the log-in of \w+: .*testbed_gone"):
+        wait_until_ready(testbed_server.backend, url, where="here", within=60)
 
 
 @pytest.mark.testbed_needs("container")
 @pytest.mark.parametrize(
-    ("command", "told"),
+    ("command", "reason"),
     [
-        (("sleep", "60"), r"was not ready within [01](\.\d)? s: .*\S$"),
+        (("sleep", "60"), r"was not ready within 1 s: .*\S$"),
         (("sh", "-c", "echo broken >&2; exit 3"), r"ended before it was ready\. Its log ends: broken$"),
     ],
     ids=["sleeps", "ends"],
 )
-def test_a_container_that_never_gets_ready_is_told_and_removed(
-    testbed_backend: Backend, pytestconfig: pytest.Config, command: tuple[str, ...], told: str
+def test_a_container_that_does_not_get_ready_is_removed_and_the_error_says_why(
+    testbed_backend: Backend, pytestconfig: pytest.Config, command: tuple[str, ...], reason: str
 ) -> None:
-    started: list[Container] = []
-
-    def start(backend: Backend) -> Container:
-        started.append(state.run_of(pytestconfig).start_container(backend))
-        return started[0]
-
-    broken = replace(testbed_backend, recipe=replace(testbed_backend.recipe, command=command))  # type: ignore[type-var]
-    with pytest.raises(ServerError, match=told) as error:
-        obtain(broken, "testbed_never", start=start, within=1, stopped=Event())
+    assert testbed_backend.recipe is not None
+    broken = replace(testbed_backend, recipe=replace(testbed_backend.recipe, command=command))
+    container = state.run_of(pytestconfig).start_container(broken)
+    with pytest.raises(ServerError, match=reason) as error:
+        server_in(container, broken, "testbed_never", within=1, cancelled=Event())
 
     assert "\n" not in str(error.value)
-    assert "No such container" in started[0].log(0)
+    assert "No such container" in container.log(0)
 
 
-def test_the_header_names_each_server_s_version_and_where_it_came_from(
+@pytest.mark.testbed_needs("container")
+def test_waiting_for_a_container_ends_when_it_is_cancelled(
+    testbed_backend: Backend, pytestconfig: pytest.Config
+) -> None:
+    assert testbed_backend.recipe is not None
+    slow = replace(testbed_backend, recipe=replace(testbed_backend.recipe, command=("sleep", "60")))
+    container = state.run_of(pytestconfig).start_container(slow)
+    cancelled = Event()
+    cancelled.set()
+
+    with pytest.raises(ServerError, match="startup was cancelled"):
+        server_in(container, slow, "testbed_never", within=60, cancelled=cancelled)
+
+
+def test_the_header_names_the_version_and_the_source_of_each_server(
     project_here: Project, pytestconfig: pytest.Config
 ) -> None:
     project_here.write("def test_it(database_uri): pass")
@@ -214,6 +262,6 @@ def test_the_header_names_each_server_s_version_and_where_it_came_from(
 
 
 @pytest.mark.testbed_needs("container")
-def test_a_container_s_log_can_be_had_from_any_time_on(testbed_server: NetworkServer) -> None:
+def test_the_log_of_a_container_can_be_read_from_any_time_on(testbed_server: NetworkServer) -> None:
     assert "ready" in testbed_server.log(0)
     assert testbed_server.log(time.time() + 3600) == ""
