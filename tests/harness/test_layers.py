@@ -1,0 +1,107 @@
+"""The package's modules import each other in one direction; docs/architecture.md has the picture."""
+
+from __future__ import annotations
+
+import ast
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import flask_sqlalchemy_testbed
+
+NAME = flask_sqlalchemy_testbed.__name__
+ROOT = Path(flask_sqlalchemy_testbed.__file__).parent
+# A part imports parts of its own level and of lower ones.
+LEVELS = {
+    "": 0,  # the package's own __init__
+    "options": 0,
+    "backends": 1,
+    "checks": 1,
+    "redaction": 1,
+    "databases": 2,
+    "servers": 2,
+    "subject": 2,
+    "timeline": 2,
+    "__main__": 3,
+    "cli": 3,
+    "isolation": 3,
+    "leaks": 3,
+    "report": 3,
+    "run": 4,
+    "plugin": 5,
+    "battery": 6,
+}
+# Imports that break a rule, with the reason: (importing module, imported module).
+FORBIDDEN_IMPORTS = {
+    ("timeline.listeners", "timeline.recorder"): "a type that belongs to timeline.events",
+}
+# Hooks outside the plugin, with the reason.
+FORBIDDEN_HOOKS = {"__main__:pytest_sessionfinish": "the command shortens tracebacks; the plugin can do so"}
+
+
+def sources() -> dict[str, ast.Module]:
+    """Return the syntax tree of each module, by the module's name below the package."""
+    found = {}
+    for path in ROOT.rglob("*.py"):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        found[name] = ast.parse(path.read_text(encoding="utf-8"))
+    return found
+
+
+def imports(tree: ast.Module, modules: set[str]) -> set[str]:
+    """Return the package's modules that a module imports anywhere, for type checking and in functions too."""
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "absolute imports only"
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    ours = {name.removeprefix(f"{NAME}.") for name in names if name.startswith(f"{NAME}.")}
+    return {name if name in modules else name.rpartition(".")[0] for name in ours}
+
+
+MODULES = sources()
+IMPORTS = {name: imports(tree, set(MODULES)) for name, tree in MODULES.items()}
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    graph = {
+        name: {imported for imported in targets if (name, imported) not in FORBIDDEN_IMPORTS}
+        for name, targets in IMPORTS.items()
+    }
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        circle = " -> ".join(reversed(error.args[1]))
+        raise AssertionError(circle) from None
+
+
+def test_imports_go_to_the_same_or_a_lower_level() -> None:
+    upward = {
+        (name, imported)
+        for name, targets in IMPORTS.items()
+        for imported in targets
+        if LEVELS[name.partition(".")[0]] < LEVELS[imported.partition(".")[0]]
+    }
+
+    assert sorted(upward - FORBIDDEN_IMPORTS.keys()) == []
+
+
+def test_pytest_hooks_are_in_the_plugin_and_in_conftests() -> None:
+    hooks = {
+        f"{name}:{node.name}"
+        for name, tree in MODULES.items()
+        if not name.startswith("plugin.") and not name.endswith("conftest")
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("pytest_")
+    }
+
+    assert sorted(hooks - FORBIDDEN_HOOKS.keys()) == []
+    assert sorted(FORBIDDEN_HOOKS.keys() - hooks) == [], "remove these from FORBIDDEN_HOOKS"
+
+
+def test_the_listed_exceptions_still_exist() -> None:
+    edges = {(name, imported) for name, targets in IMPORTS.items() for imported in targets}
+
+    assert sorted(FORBIDDEN_IMPORTS.keys() - edges) == [], "remove these from FORBIDDEN_IMPORTS"
