@@ -10,6 +10,7 @@ import pytest
 from flask_sqlalchemy_testbed.backends import BACKENDS
 from flask_sqlalchemy_testbed.backends.base import Backend, Recipe, new_name
 from flask_sqlalchemy_testbed.servers import images, recipes
+from flask_sqlalchemy_testbed.servers.readiness import ServerError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,15 +26,7 @@ OF_EACH = pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.f
 
 
 @OF_EACH
-def test_each_recipe_is_there_with_its_image_s_name(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(recipe.variable, raising=False)
-
-    assert (recipes.folder(recipe) / "Dockerfile").is_file()
-    assert ":" in recipes.base_image(recipe)
-
-
-@OF_EACH
-def test_the_environment_names_another_image(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_may_name_another_base_image(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(recipe.variable, "other:1")
 
     assert recipes.base_image(recipe) == "other:1"
@@ -41,7 +34,7 @@ def test_the_environment_names_another_image(recipe: Recipe, monkeypatch: pytest
 
 @pytest.fixture
 def copied(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """An installed package: the recipes among its own data, no source tree around it."""
+    """The data of an installed package, outside its source tree."""
     package = tmp_path / "site-packages" / "flask_sqlalchemy_testbed"
     for recipe in RECIPES:
         shutil.copytree(recipes.folder(recipe), package / "data" / recipe.folder)
@@ -51,7 +44,7 @@ def copied(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 
 @OF_EACH
-def test_an_installed_testbed_bakes_from_its_own_data(
+def test_an_installed_package_builds_from_its_own_data(
     recipe: Recipe, copied: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv(recipe.variable, raising=False)
@@ -61,7 +54,7 @@ def test_an_installed_testbed_bakes_from_its_own_data(
 
 
 @OF_EACH
-def test_the_digest_changes_with_the_recipe_and_with_the_image_under_it(recipe: Recipe, copied: Path) -> None:
+def test_the_digest_changes_with_the_recipe_and_with_the_base_image(recipe: Recipe, copied: Path) -> None:
     before = recipes.digest(recipe, "sha256:1")
     assert recipes.digest(recipe, "sha256:1") == before
     assert recipes.digest(recipe, "sha256:2") != before
@@ -71,7 +64,7 @@ def test_the_digest_changes_with_the_recipe_and_with_the_image_under_it(recipe: 
     assert recipes.digest(recipe, "sha256:1") != before
 
 
-def test_an_image_that_is_not_there_is_told_with_both_ways_out(project_of_its_own: Project) -> None:
+def test_the_error_for_a_missing_image_names_both_remedies(project_of_its_own: Project) -> None:
     named = {recipe.variable: "testbed.invalid/nothing:1" for recipe in RECIPES}
     outcome = project_of_its_own.run(**named)
 
@@ -83,6 +76,13 @@ def test_an_image_that_is_not_there_is_told_with_both_ways_out(project_of_its_ow
         assert "_URI" in line
 
 
+@pytest.mark.usefixtures("copied")
+def test_outside_the_source_tree_no_message_mentions_its_makefile(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")
+    with pytest.raises(ServerError, match=r"Start Docker, or give a server in TESTBED_MYSQL_URI\.$"):
+        images.connect(BACKENDS["mysql"])
+
+
 @pytest.fixture
 def engine(testbed_backend: Backend) -> Iterator[docker.DockerClient]:
     client = images.connect(testbed_backend)
@@ -92,7 +92,7 @@ def engine(testbed_backend: Backend) -> Iterator[docker.DockerClient]:
 
 @pytest.fixture
 def bases(engine: docker.DockerClient) -> Iterator[list[str]]:
-    """Two images that hold nothing, each another."""
+    """Two different empty images."""
     names = [f"{new_name()}:base" for _ in range(2)]
     for name in names:
         engine.images.build(
@@ -106,7 +106,7 @@ def bases(engine: docker.DockerClient) -> Iterator[list[str]]:
 
 
 @pytest.mark.testbed_needs("container")
-def test_what_is_baked_anew_takes_the_place_of_what_the_same_base_had(
+def test_a_new_image_replaces_the_old_one_on_the_same_base(
     testbed_backend: Backend,
     engine: docker.DockerClient,
     bases: list[str],
@@ -118,14 +118,14 @@ def test_what_is_baked_anew_takes_the_place_of_what_the_same_base_had(
     folder = tmp_path / "data" / recipe.folder
     folder.mkdir(parents=True)
     monkeypatch.setattr(recipes, "_PACKAGE", tmp_path)
-    told: list[str] = []
+    messages: list[str] = []
 
     def bake(base: str, content: str) -> str:
         monkeypatch.setenv(recipe.variable, base)
         (folder / "Dockerfile").write_text(
             f"ARG NOTHING_IMAGE\nFROM $NOTHING_IMAGE\nLABEL content={content}\n"
         )
-        tag, _ = images.bake(engine, kind, recipe, told.append)
+        tag, _ = images.bake(engine, kind, recipe, messages.append)
         return tag
 
     def here() -> set[str]:
@@ -135,7 +135,7 @@ def test_what_is_baked_anew_takes_the_place_of_what_the_same_base_had(
     first = bake(bases[0], "first")
     assert bake(bases[0], "first") == first
     assert here() >= {of_another_base, first}
-    assert len(told) == 2
+    assert len(messages) == 2
 
     second = bake(bases[0], "second")
     assert here() >= {of_another_base, second}

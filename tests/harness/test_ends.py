@@ -1,4 +1,4 @@
-"""However a run ends, nothing of it is left: no container, no directory, no process."""
+"""However a run ends, it leaves no container, no directory and no process."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tests.harness.projects import Project
 
 WITHIN = 30.0
-# Its last backend waits, having said which run it is of, and which process it has forked.
+# On the last backend the test waits, after it has written the URI and the id of a forked process to files.
 WAITING = """
     import os, re, time
     from pathlib import Path
@@ -62,13 +62,13 @@ def waiting(project_of_its_own: Project) -> Project:
 def test_nothing_is_left_after_ctrl_c(waiting: Project) -> None:
     with waiting.start() as process, ended_child(waiting):
         run = run_in(waiting)
-        os.killpg(process.pid, signal.SIGINT)  # a terminal sends it to all of them
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does
 
         assert process.wait(WITHIN) == pytest.ExitCode.INTERRUPTED
-    eventually(lambda: not left_of(run))  # the reaper removes the containers, and nobody waits for that
+    eventually(lambda: not left_of(run))  # the reaper removes the containers after the run
 
 
-def test_nothing_is_left_of_a_run_that_was_killed_even_while_its_child_lives(waiting: Project) -> None:
+def test_nothing_is_left_of_a_killed_run_while_its_forked_process_still_runs(waiting: Project) -> None:
     with waiting.start() as process, ended_child(waiting) as child:
         run = run_in(waiting)
         assert len(left_of(run)) > len(waiting.backends)
@@ -76,10 +76,10 @@ def test_nothing_is_left_of_a_run_that_was_killed_even_while_its_child_lives(wai
         process.wait(WITHIN)
 
         eventually(lambda: not left_of(run))
-        os.kill(child(), 0)  # it is still there, and has all that its parent had open
+        os.kill(child(), 0)  # it still runs and has inherited the reaper's pipe
 
 
-def test_what_a_run_and_its_reaper_left_the_next_removes_and_leaves_nothing_itself(waiting: Project) -> None:
+def test_the_next_run_removes_what_a_killed_run_with_a_killed_reaper_has_left(waiting: Project) -> None:
     with waiting.start() as process, ended_child(waiting):
         run = run_in(waiting)
         for reaper in processes_of(run):
@@ -107,7 +107,7 @@ def test_nothing_is_left_after_ctrl_c_while_servers_start(waiting: Project) -> N
 
 @contextlib.contextmanager
 def ended_child(project: Project) -> Iterator[Callable[[], int]]:
-    """The process that the run has forked, which does not end with it, ends with this."""
+    """Kill the process that the run has forked, which does not end with the run."""
 
     def child() -> int:
         return int((project.path / "child").read_text())
@@ -115,12 +115,12 @@ def ended_child(project: Project) -> Iterator[Callable[[], int]]:
     try:
         yield child
     finally:
-        with contextlib.suppress(OSError):  # It may not have come so far.
+        with contextlib.suppress(OSError):  # The run may have ended before it forked.
             os.kill(child(), signal.SIGKILL)
 
 
 def interrupt(process: subprocess.Popen[str]) -> bool:
-    """Presses Ctrl-C, once more: Python loses one that comes while it runs a finalizer."""
+    """Press Ctrl-C; the caller repeats it, because Python loses an interrupt while it runs a finalizer."""
     os.killpg(process.pid, signal.SIGINT)
     try:
         process.wait(1)
@@ -129,7 +129,7 @@ def interrupt(process: subprocess.Popen[str]) -> bool:
     return True
 
 
-def test_what_is_kept_stays_when_the_run_is_killed_after_that(project: Project) -> None:
+def test_a_kept_file_stays_if_the_run_is_killed_later(project: Project) -> None:
     project.backends = [name for name, backend in BACKENDS.items() if backend.recipe is None]
     project.write(
         """
@@ -145,8 +145,8 @@ def test_what_is_kept_stays_when_the_run_is_killed_after_that(project: Project) 
         "import time\ndef pytest_sessionfinish():\n    print('over')\n    time.sleep(60)", "conftest.py"
     )
     with project.start("--testbed-keep-failed", "-s", PYTHONUNBUFFERED="1") as process:
-        said = (line for line in cast("IO[str]", process.stdout))
-        assert any(line.strip().endswith("over") for line in said)
+        lines = cast("IO[str]", process.stdout)
+        assert any(line.strip().endswith("over") for line in lines)
         file = Path((project.path / "file").read_text())
         run = file.stem
         os.kill(process.pid, signal.SIGKILL)
@@ -156,7 +156,7 @@ def test_what_is_kept_stays_when_the_run_is_killed_after_that(project: Project) 
     shutil.rmtree(file.parent)
 
 
-def test_the_reaper_leaves_what_is_kept(tmp_path: Path) -> None:
+def test_the_reaper_leaves_kept_directories(tmp_path: Path) -> None:
     run = f"testbed_{secrets.token_hex(6)}"
     for name in ("gone", "kept"):
         (tmp_path / name).mkdir()
@@ -172,7 +172,7 @@ def test_the_reaper_leaves_what_is_kept(tmp_path: Path) -> None:
 
 
 def run_in(project: Project) -> str:
-    """The name of the run whose test has come to its waiting."""
+    """Return the name of the run, once its test waits."""
     ready = project.path / "ready"
     eventually(ready.exists)
     found = re.search("testbed_[0-9a-f]{12}", ready.read_text())
@@ -181,7 +181,7 @@ def run_in(project: Project) -> str:
 
 
 def left_of(run: str) -> list[str]:
-    """What can be found of a run: its processes, its directory, its containers."""
+    """Return the processes, directories and containers of a run."""
     found = [f"process {number}" for number in processes_of(run)]
     for parent in (Path("/dev/shm"), Path(tempfile.gettempdir())):  # noqa: S108
         found += [str(path) for path in parent.glob(f"{run}*")]
@@ -191,11 +191,11 @@ def left_of(run: str) -> list[str]:
 
 
 def an_engine_answers() -> bool:
-    """Whether there can be containers at all; the socket of an engine that was killed outlives it."""
+    """Return whether Docker works; the socket of a killed engine may still exist."""
     if shutil.which("docker") is None:
         return False
-    asked = subprocess.run(["docker", "info"], check=False, capture_output=True, timeout=WITHIN)
-    return asked.returncode == 0
+    result = subprocess.run(["docker", "info"], check=False, capture_output=True, timeout=WITHIN)
+    return result.returncode == 0
 
 
 def processes_of(run: str) -> list[int]:
@@ -207,7 +207,7 @@ def children_of(pid: int) -> list[int]:
 
 
 def run_named_by(pid: int) -> str:
-    """The run that a reaper was started for."""
+    """Return the name of the run that a reaper was started for."""
     found = re.search("testbed_[0-9a-f]{12}", read(Path(f"/proc/{pid}/cmdline")))
     return found[0] if found else ""
 
@@ -215,7 +215,7 @@ def run_named_by(pid: int) -> str:
 def read(path: Path) -> str:
     try:
         return path.read_text(errors="replace")
-    except OSError:  # It has ended meanwhile.
+    except OSError:  # The process has ended.
         return ""
 
 

@@ -1,3 +1,5 @@
+"""Each test finds the database as its schema left it, whatever earlier tests have committed."""
+
 from __future__ import annotations
 
 import secrets
@@ -61,7 +63,7 @@ def make_tables(uri: str) -> None:
 
 @pytest.fixture(scope="module")
 def made(testbed_server: Server) -> Iterator[Isolation]:
-    """A database beside that of the tests, with tables that are kept and one row that belongs to them."""
+    """A database whose schema has three tables and one row."""
     name = f"testbed_{secrets.token_hex(6)}_isolation"
     testbed_server.create(name)
     isolation = Isolation(testbed_server, name)
@@ -106,7 +108,7 @@ def described(engine: Engine) -> list[object]:
     ]
 
 
-def test_committed_rows_go_and_tables_stay(isolation: Isolation, engine: Engine) -> None:
+def test_committed_rows_are_deleted_and_tables_stay(isolation: Isolation, engine: Engine) -> None:
     run(engine, "INSERT INTO parents (id) VALUES (1)", "INSERT INTO children (id, parent) VALUES (1, 1)")
     isolation.clean(make_tables)
 
@@ -114,7 +116,7 @@ def test_committed_rows_go_and_tables_stay(isolation: Isolation, engine: Engine)
     assert (count(engine, "parents"), count(engine, "children")) == (0, 0)
 
 
-def test_rows_that_refer_to_each_other_in_a_circle_go(isolation: Isolation, engine: Engine) -> None:
+def test_rows_that_refer_to_each_other_in_a_circle_are_deleted(isolation: Isolation, engine: Engine) -> None:
     run(
         engine,
         "INSERT INTO parents (id) VALUES (1)",
@@ -126,7 +128,7 @@ def test_rows_that_refer_to_each_other_in_a_circle_go(isolation: Isolation, engi
     assert (count(engine, "parents"), count(engine, "children")) == (0, 0)
 
 
-def test_rows_of_the_schema_stay_and_come_back(isolation: Isolation, engine: Engine) -> None:
+def test_rows_of_the_schema_stay_or_are_restored(isolation: Isolation, engine: Engine) -> None:
     isolation.clean(make_tables)
     assert count(engine, "kinds") == 1
 
@@ -139,7 +141,7 @@ def test_rows_of_the_schema_stay_and_come_back(isolation: Isolation, engine: Eng
         assert [tuple(row) for row in connection.execute(kinds.select())] == [(1, "first")]
 
 
-def test_what_a_test_made_is_dropped(isolation: Isolation, engine: Engine) -> None:
+def test_tables_and_views_of_a_test_are_dropped(isolation: Isolation, engine: Engine) -> None:
     run(
         engine,
         "CREATE TABLE extra (id INTEGER PRIMARY KEY, parent INTEGER REFERENCES parents (id))",
@@ -152,9 +154,7 @@ def test_what_a_test_made_is_dropped(isolation: Isolation, engine: Engine) -> No
     assert inspect(engine).get_view_names() == []
 
 
-def test_what_a_test_made_with_sqlalchemy_s_types_can_be_made_again(
-    isolation: Isolation, engine: Engine
-) -> None:
+def test_types_of_a_test_are_dropped(isolation: Isolation, engine: Engine) -> None:
     made = MetaData()
     Table(
         "moods",
@@ -178,9 +178,7 @@ def test_what_a_test_made_with_sqlalchemy_s_types_can_be_made_again(
         "CREATE UNIQUE INDEX by_name ON kinds (name)",
     ],
 )
-def test_a_table_of_the_schema_that_a_test_changed_is_as_before(
-    isolation: Isolation, engine: Engine, change: str
-) -> None:
+def test_a_changed_table_of_the_schema_is_restored(isolation: Isolation, engine: Engine, change: str) -> None:
     before = described(engine)
     run(engine, change)
     assert described(engine) != before
@@ -191,7 +189,7 @@ def test_a_table_of_the_schema_that_a_test_changed_is_as_before(
 
 
 @pytest.mark.testbed_needs("restarts-identities")
-def test_generated_keys_start_again(isolation: Isolation, engine: Engine) -> None:
+def test_generated_keys_restart(isolation: Isolation, engine: Engine) -> None:
     for _ in range(2):
         with engine.begin() as connection:
             connection.execute(parents.insert().values(id=1))
@@ -201,9 +199,7 @@ def test_generated_keys_start_again(isolation: Isolation, engine: Engine) -> Non
         assert key == (1,)
 
 
-def test_generated_keys_start_again_on_every_backend_that_is_asked_to(
-    isolation: Isolation, engine: Engine
-) -> None:
+def test_generated_keys_restart_on_every_backend_on_request(isolation: Isolation, engine: Engine) -> None:
     for _ in range(3):
         with engine.begin() as connection:
             connection.execute(parents.insert().values(id=1))
@@ -215,7 +211,7 @@ def test_generated_keys_start_again_on_every_backend_that_is_asked_to(
     assert count(engine, "children") == 0
 
 
-def test_a_test_can_ask_for_generated_keys_to_start_again(project_here: Project) -> None:
+def test_a_mark_restarts_generated_keys(project_here: Project) -> None:
     (project_here.path / "tables.py").write_text(
         "from sqlalchemy import Column, Integer, MetaData, Table\n"
         "metadata = MetaData()\n"
@@ -242,7 +238,7 @@ def test_a_test_can_ask_for_generated_keys_to_start_again(project_here: Project)
     assert f"{2 * len(project_here.backends)} passed" in outcome.text
 
 
-def test_a_lock_that_somebody_holds_is_broken_in_time(isolation: Isolation, engine: Engine) -> None:
+def test_a_session_that_holds_a_lock_is_terminated_in_time(isolation: Isolation, engine: Engine) -> None:
     holder = engine.connect()
     holder.execute(text("INSERT INTO kinds (id, name) VALUES (9, 'x')"))
     holder.execute(text("UPDATE kinds SET name = 'x'"))
@@ -255,7 +251,7 @@ def test_a_lock_that_somebody_holds_is_broken_in_time(isolation: Isolation, engi
     assert count(engine, "kinds") == 1
 
 
-def test_the_tables_of_the_configured_metadata_are_there_and_empty(project_here: Project) -> None:
+def test_the_tables_of_the_configured_metadata_exist_and_are_empty(project_here: Project) -> None:
     (project_here.path / "tables.py").write_text(
         "from sqlalchemy import Column, Integer, MetaData, Table\n"
         "class Base:\n    metadata = MetaData()\n"
@@ -282,7 +278,7 @@ def test_the_tables_of_the_configured_metadata_are_there_and_empty(project_here:
     assert f"{2 * len(project_here.backends)} passed" in outcome.text
 
 
-def test_the_schema_may_be_made_by_a_fixture(project_here: Project) -> None:
+def test_a_fixture_may_create_the_schema(project_here: Project) -> None:
     project_here.write(
         """
         import pytest

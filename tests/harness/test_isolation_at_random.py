@@ -1,4 +1,4 @@
-"""Whatever was done to a database, by whomever: after the clean-up it is as one that was just built."""
+"""After random statements over any connection, cleaning restores the database to its built state."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ WRITES = [
     "DELETE FROM children",
     "SELECT count(*) FROM kinds",
 ]
-# What some of the backends do not know they refuse, and nothing has happened.
+# Each backend refuses those that it does not know, which changes nothing.
 OTHERS = [
     "CREATE TABLE extra (id INTEGER PRIMARY KEY, parent INTEGER REFERENCES parents (id))",
     "CREATE VIEW seen AS SELECT id FROM parents",
@@ -60,8 +60,8 @@ OTHERS = [
     "CALL hide()",
     "PRAGMA user_version = 7",
 ]
-# What reflection does not tell, of those that there are to ask.
-ASKED = [
+# What SQLAlchemy's inspection does not show; each backend refuses the other backends' queries.
+QUERIES = [
     "SELECT type, name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_%' ORDER BY name",
     "SELECT user_version FROM pragma_user_version",
     "SELECT * FROM sqlite_sequence",
@@ -77,7 +77,7 @@ ASKED = [
 
 @pytest.fixture(scope="module")
 def new(testbed_server: Server) -> Iterator[Callable[[], Isolation]]:
-    """Makes databases."""
+    """A function that creates a database."""
     made: list[Isolation] = []
 
     def make() -> Isolation:
@@ -94,40 +94,40 @@ def new(testbed_server: Server) -> Iterator[Callable[[], Isolation]]:
 
 @pytest.fixture(scope="module")
 def as_built(new: Callable[[], Isolation]) -> dict[str, Any]:
-    """All that there is in one that nobody has used."""
+    """The contents of a database that no test has used."""
     fresh = new()
     make_tables(fresh.database.uri)
     return contents(fresh)
 
 
-@pytest.fixture(scope="module", params=["counts", "is asked for all"])
+@pytest.fixture(scope="module", params=["server counts writes", "polling"])
 def isolation(request: pytest.FixtureRequest, new: Callable[[], Isolation]) -> Isolation:
-    """On a server that keeps count of writes, and on one that does not."""
+    """A database on a server that counts writes, and on one that does not."""
     made = new()
-    if request.param != "counts":
+    if request.param == "polling":
         made.database.backend = replace(made.database.backend, track_writes=lambda _connection, _built: None)
     return made
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_it_is_as_built_whatever_was_done(isolation: Isolation, as_built: dict[str, Any], seed: int) -> None:
+def test_random_statements_are_undone(isolation: Isolation, as_built: dict[str, Any], seed: int) -> None:
     chance = random.Random(seed)  # noqa: S311 - no secret
     isolation.clean(make_tables)
-    engine = create_engine(isolation.database.uri)  # Its connections stay, from one round to the next.
+    engine = create_engine(isolation.database.uri)  # its connections stay open from round to round
     try:
         for number in range(ROUNDS):
-            done = act(isolation, engine, chance)
+            statements = act(isolation, engine, chance)
             isolation.clean(make_tables)
-            assert contents(isolation) == as_built, (seed, number, done)
+            assert contents(isolation) == as_built, (seed, number, statements)
     finally:
         engine.dispose()
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_what_is_committed_while_it_cleans_does_not_slip_through(
+def test_a_commit_during_the_cleaning_is_undone(
     isolation: Isolation, as_built: dict[str, Any], seed: int
 ) -> None:
-    chance = random.Random(seed)  # noqa: S311
+    chance = random.Random(seed)  # noqa: S311 - no secret
     engine = create_engine(isolation.database.uri, poolclass=NullPool)
     for _ in range(ROUNDS // 2):
         isolation.clean(make_tables)
@@ -152,59 +152,59 @@ def test_what_is_committed_while_it_cleans_does_not_slip_through(
 
 
 def act(isolation: Isolation, engine: Engine, chance: random.Random) -> list[str]:
-    """Up to five statements, over one of the ways in, each committed unless it is refused."""
+    """Execute up to five statements over one kind of connection, and commit each unless it is refused."""
     statements = [
         statement.format(key=chance.randrange(1, 4))
         for _ in range(chance.randrange(6))
         for statement in [chance.choice(WRITES if chance.random() < 0.8 else OTHERS)]
     ]
-    way = chance.choice(["harness", "pool", "new", "thread"])
-    if way == "harness":
+    route = chance.choice(["harness", "pool", "new", "thread"])
+    if route == "harness":
         for statement in statements:
             with contextlib.suppress(Exception):
                 isolation.database.connection.rows(statement)
-    elif way == "pool":
+    elif route == "pool":
         execute(engine, statements)
-    elif way == "new":
+    elif route == "new":
         execute(create_engine(isolation.database.uri, poolclass=NullPool), statements)
     else:
         thread = threading.Thread(target=execute, args=[engine, statements])
         thread.start()
         thread.join(WITHIN)
-    return [way, *statements]
+    return [route, *statements]
 
 
 def execute(engine: Engine, statements: list[str]) -> None:
     for statement in statements:
-        # A connection of the pool may be to a database that was made anew since.
+        # A pooled connection may belong to a database that was dropped and created again.
         with contextlib.suppress(Exception), engine.begin() as connection:
             connection.execute(text(statement))
 
 
 def contents(isolation: Isolation) -> dict[str, Any]:
-    """All that there is: as SQLAlchemy reflects it, with all rows, and what else can be asked."""
+    """Return all that SQLAlchemy's inspection and the queries show, and all rows."""
     engine = create_engine(isolation.database.uri, poolclass=NullPool)
     with engine.connect() as connection:
-        looked = inspect(connection)
-        tables = looked.get_table_names()
+        inspector = inspect(connection)
+        tables = inspector.get_table_names()
         return {
             "columns": {
                 name: [
                     (column["name"], str(column["type"]), column["nullable"], str(column["default"]))
-                    for column in looked.get_columns(name)
+                    for column in inspector.get_columns(name)
                 ]
                 for name in tables
             },
-            "indexes": {name: sorted(str(index) for index in looked.get_indexes(name)) for name in tables},
-            "views": looked.get_view_names(),
-            "rows": {name: asked(connection, f"SELECT * FROM {name}") for name in tables},  # noqa: S608
-            "asked": [asked(connection, question) for question in ASKED],
+            "indexes": {name: sorted(str(index) for index in inspector.get_indexes(name)) for name in tables},
+            "views": inspector.get_view_names(),
+            "rows": {name: queried(connection, f"SELECT * FROM {name}") for name in tables},  # noqa: S608
+            "queries": [queried(connection, query) for query in QUERIES],
         }
 
 
-def asked(connection: Connection, question: str) -> list[tuple[Any, ...]]:
+def queried(connection: Connection, query: str) -> list[tuple[Any, ...]]:
     try:
-        return sorted(map(tuple, connection.execute(text(question))))
-    except Exception:  # noqa: BLE001 - another backend's
+        return sorted(map(tuple, connection.execute(text(query))))
+    except Exception:  # noqa: BLE001 - another backend's query
         connection.rollback()
         return []

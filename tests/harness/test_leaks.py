@@ -229,6 +229,7 @@ def test_such_a_transaction_is_ended_on_the_server(
     probe.repair(testbed_database)
 
     assert probe.leaks(testbed_database) == []
+    connection.close()
 
 
 def driver_connection(engine: Engine) -> DBAPIConnection:

@@ -1,4 +1,4 @@
-"""Servers of a check's own are looked after as closely as the one that all share."""
+"""Leaks on a check's own server are reported like those on the shared server."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LEAVES_OPEN = """
 
 @pytest.mark.testbed_needs("container")
 @pytest.mark.parametrize("succeeds", [True, False])
-def test_what_is_left_open_there_is_told_and_the_test_counted_once(
+def test_a_leak_on_an_own_server_is_reported_and_the_test_counted_once(
     project: Project, testbed_backend: Backend, *, succeeds: bool
 ) -> None:
     project.backends = [testbed_backend.name]
@@ -35,5 +35,5 @@ def test_what_is_left_open_there_is_told_and_the_test_counted_once(
     outcome = project.run()
 
     assert "left open: 1 connection" in outcome.text
-    # As with the server that all share: the test has passed, and what it left has failed.
+    # As on the shared server: the test has passed, and its leak has failed.
     assert ("1 failed, 1 passed in" if succeeds else "1 failed in") in outcome.lines("=")[-1]

@@ -1,4 +1,4 @@
-"""On a server that is given, a run leaves what it found, and finds what a killed run left."""
+"""On a given server, a run drops its own databases and those of killed runs, and no others."""
 
 from __future__ import annotations
 
@@ -40,15 +40,16 @@ WAITING = """
 
 @pytest.fixture
 def given(testbed_backend: Backend, testbed_server: NetworkServer) -> Iterator[NetworkServer]:
-    """This run's server, as another run sees it that is given its URI."""
-    other = NetworkServer(testbed_backend, testbed_server.url, source="given")
-    yield other
-    other.close()
+    """This run's server, as a given server of another run."""
+    with contextlib.closing(
+        NetworkServer(testbed_backend, testbed_server.url, source="another run")
+    ) as server:
+        yield server
 
 
 @pytest.fixture
 def names(given: NetworkServer) -> Iterator[Callable[[], set[str]]]:
-    """Which databases there are."""
+    """A function that returns the names of all databases."""
     connection = Connection(given.url, options=given.backend.connect_options)
 
     def names() -> set[str]:
@@ -62,7 +63,7 @@ def fresh_name() -> str:
     return f"testbed_{secrets.token_hex(6)}"
 
 
-def test_a_database_in_use_is_not_stale(given: NetworkServer, testbed_server: NetworkServer) -> None:
+def test_a_database_in_use_is_not_dropped(given: NetworkServer, testbed_server: NetworkServer) -> None:
     name = fresh_name()
     given.create(name)
 
@@ -70,31 +71,27 @@ def test_a_database_in_use_is_not_stale(given: NetworkServer, testbed_server: Ne
     given.drop(name)
 
 
-def test_a_database_whose_run_is_over_is_dropped_by_the_next(
-    given: NetworkServer, testbed_server: NetworkServer, names: Callable[[], set[str]]
+def test_a_database_of_a_run_that_has_ended_is_dropped(
+    given: NetworkServer, names: Callable[[], set[str]]
 ) -> None:
     name = fresh_name()
-    NetworkServer(testbed_server.backend, testbed_server.url, source="killed").create(
-        name
-    )  # dropped with its connection, unclosed
+    killed = NetworkServer(given.backend, given.url, source="killed run")
+    killed.create(name)
+    killed.disconnect()
 
-    def is_swept() -> bool:  # Another run may have been quicker.
-        testbed_server.sweep()
+    def is_dropped() -> bool:
+        given.sweep()
         return name not in names()
 
-    eventually(is_swept)  # the server takes a moment to let go of the lock
-    assert name not in given.sweep()
+    eventually(is_dropped)  # the server takes a moment to release the lock
 
 
-def test_a_kept_database_is_passed_by(
-    given: NetworkServer, testbed_server: NetworkServer, names: Callable[[], set[str]]
-) -> None:
+def test_a_kept_database_is_not_dropped(given: NetworkServer, names: Callable[[], set[str]]) -> None:
     name = fresh_name()
-    with contextlib.closing(
-        NetworkServer(testbed_server.backend, testbed_server.url, source="keeps")
-    ) as keeps:
-        keeps.create(name)
-        keeps.keep(name)
+    keeper = NetworkServer(given.backend, given.url, source="another run")
+    keeper.create(name)
+    keeper.keep(name)
+    keeper.close()
 
     assert name not in given.sweep()
     assert name in names()
@@ -104,7 +101,7 @@ def test_a_kept_database_is_passed_by(
 @pytest.mark.parametrize(
     "name", ["testbed_production", "testbed_0123456789", "testbed_0123456789ab_", "testbed_0123456789abc"]
 )
-def test_a_database_of_somebody_else_is_never_touched(
+def test_a_database_with_another_name_is_never_dropped(
     given: NetworkServer, names: Callable[[], set[str]], name: str
 ) -> None:
     connection = Connection(given.url, options=given.backend.connect_options)
@@ -117,7 +114,7 @@ def test_a_database_of_somebody_else_is_never_touched(
         connection.close()
 
 
-def test_a_run_leaves_no_database_and_removes_those_of_a_killed_one(
+def test_a_run_drops_its_databases_and_those_of_a_killed_run(
     project: Project, given: NetworkServer, names: Callable[[], set[str]]
 ) -> None:
     uri = given.url.render_as_string(hide_password=False)
@@ -128,7 +125,7 @@ def test_a_run_leaves_no_database_and_removes_those_of_a_killed_one(
         process.kill()
     project.write(WAITING.replace("time.sleep(60)", ""))
 
-    # The server takes a moment to notice that the connection is gone, and the lock with it.
+    # The server takes a moment to notice that the connection is gone, and to release the lock.
     eventually(lambda: project.run().code == 0 and killed not in names())
     assert written(project) not in names()
 
