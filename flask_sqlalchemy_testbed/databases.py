@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from flask_sqlalchemy_testbed.backends.base import Backend, OpenTransaction
 
 # Seconds until a server has noticed that a client has closed its connection.
-NOTICE = 1.0
+DISCONNECT_DELAY = 1.0
 
 
 class Database:
@@ -40,7 +40,7 @@ class Database:
         """Return whether a connection string names this database, not one whose name begins alike."""
         return re.search(rf"{re.escape(self.name)}(?![\w/])", text) is not None
 
-    def open_transactions(self, within: float = NOTICE) -> list[OpenTransaction]:
+    def open_transactions(self, within: float = DISCONNECT_DELAY) -> list[OpenTransaction]:
         """Return the transactions that are still open on the server after `within` seconds.
 
         It returns at once if there is none.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from flask_sqlalchemy_testbed.backends.base import BuiltContents
 from flask_sqlalchemy_testbed.backends.polling import PollingTracker, identity_positions, tables_with_rows
-from flask_sqlalchemy_testbed.databases import NOTICE, Database
+from flask_sqlalchemy_testbed.databases import DISCONNECT_DELAY, Database
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -107,10 +107,10 @@ class Isolation:
         terminated = False
         while (snapshot := tracker.snapshot()).busy:
             waited = time.monotonic() - started
-            if waited > NOTICE + TERMINATION_TIMEOUT:
+            if waited > DISCONNECT_DELAY + TERMINATION_TIMEOUT:
                 message = f"sessions do not end: {', '.join(snapshot.busy)}"
                 raise NotCleanError(message)
-            if waited > NOTICE and not terminated:
+            if waited > DISCONNECT_DELAY and not terminated:
                 self.database.terminate(list(snapshot.busy))
                 terminated = True
             time.sleep(0.005)

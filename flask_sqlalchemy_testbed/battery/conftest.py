@@ -12,7 +12,7 @@ import pytest
 from flask_sqlalchemy_testbed.backends.connection import Connection
 from flask_sqlalchemy_testbed.battery import tables
 from flask_sqlalchemy_testbed.battery.own_server import own_server, own_servers
-from flask_sqlalchemy_testbed.databases import NOTICE
+from flask_sqlalchemy_testbed.databases import DISCONNECT_DELAY
 from flask_sqlalchemy_testbed.leaks.probe import describe
 from flask_sqlalchemy_testbed.plugin import state
 from flask_sqlalchemy_testbed.plugin.app_option import subject_of
@@ -99,7 +99,7 @@ class Trial:
 
     def sessions_come_down_to(self, number: int) -> bool:
         """Whether the server has no more sessions in the database than that, as soon as it has noticed."""
-        deadline = time.monotonic() + NOTICE
+        deadline = time.monotonic() + DISCONNECT_DELAY
         while (found := len(self.database.sessions())) > number and time.monotonic() < deadline:
             time.sleep(0.005)
         return found <= number

@@ -6,7 +6,7 @@ import contextlib
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from flask_sqlalchemy_testbed.databases import NOTICE
+from flask_sqlalchemy_testbed.databases import DISCONNECT_DELAY
 from flask_sqlalchemy_testbed.leaks import stacks
 from flask_sqlalchemy_testbed.leaks.checkouts import Checkouts
 from flask_sqlalchemy_testbed.leaks.sessions import Registry, Sessions
@@ -58,7 +58,7 @@ class Probe:
             found += [f"session in {told}" for told in self._registry.left()]
         for database in databases:
             # What is known to be open need not be waited for.
-            within = 0 if found else NOTICE
+            within = 0 if found else DISCONNECT_DELAY
             found += [f"transaction on the server: {told}" for told in database.open_transactions(within)]
         return found
 

@@ -48,7 +48,7 @@ def engine(testbed_database: Database) -> Iterator[Engine]:
 @pytest.fixture
 def probe(testbed_database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[Probe]:
     """A probe of the test's own, beside the one that will look after it, and with less patience."""
-    monkeypatch.setattr("flask_sqlalchemy_testbed.leaks.probe.NOTICE", 0.1)
+    monkeypatch.setattr("flask_sqlalchemy_testbed.leaks.probe.DISCONNECT_DELAY", 0.1)
     probe = Probe(f"{__name__}:registry")
     probe.install()
     probe.start(testbed_database)
