@@ -15,21 +15,21 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Batches:
-    """How a driver executes several statements in one round trip."""
+class BatchDriver:
+    """A driver that executes several statements in one round trip."""
 
     all_results: bool
     """Whether `nextset` returns the result of every statement; otherwise there is only the last one."""
     options: Mapping[str, object] = field(default_factory=dict)
-    """The connect options that allow several statements."""
+    """Options for its connections."""
 
 
 # By SQLAlchemy's name for the driver. Other drivers execute the statements of a batch one by one.
-BATCHES = {
-    "psycopg2": Batches(all_results=False),
-    # By default, psycopg prepares a statement that is executed five times; a batch cannot be prepared.
-    "psycopg": Batches(all_results=True, options={"prepare_threshold": None}),
-    "pymysql": Batches(all_results=True, options={"client_flag": 1 << 16}),  # MULTI_STATEMENTS
+BATCH_DRIVERS = {
+    "psycopg2": BatchDriver(all_results=False),
+    # By default, psycopg prepares a repeated query, which then fails if its table was altered.
+    "psycopg": BatchDriver(all_results=True, options={"prepare_threshold": None}),
+    "pymysql": BatchDriver(all_results=True, options={"client_flag": 1 << 16}),  # MULTI_STATEMENTS
 }
 
 
@@ -55,8 +55,8 @@ class Connection:
         self.setup = list(setup)
         self._dialect: Dialect = url.get_dialect()()
         self._dialect.dbapi = url.get_dialect().import_dbapi()
-        self._batches = BATCHES.get(self._dialect.driver)
-        self._options = {**(self._batches.options if self._batches else {}), **(options or {})}
+        self._batch_driver = BATCH_DRIVERS.get(self._dialect.driver)
+        self._options = {**(self._batch_driver.options if self._batch_driver else {}), **(options or {})}
         self._dbapi: DBAPIConnection | None = None
         self.times_connected = 0
         """The number of connections so far: what a server remembers of a session is gone with the session."""
@@ -87,7 +87,7 @@ class Connection:
         Returns:
             The rows of the last statement that returned any.
         """
-        texts = ["; ".join(statements)] if self._batches else statements
+        texts = ["; ".join(statements)] if self._batch_driver else statements
         results, row_counts = [], []
         for text in texts:
             results.append(self.rows(text))
@@ -141,7 +141,7 @@ class Connection:
 
     def _fetch(self, cursor: DBAPICursor) -> list[tuple[Any, ...]]:
         rows, self.row_counts = _rows(cursor), [cursor.rowcount]
-        while self._batches and self._batches.all_results and cursor.nextset():
+        while self._batch_driver and self._batch_driver.all_results and cursor.nextset():
             rows = _rows(cursor) or rows
             self.row_counts.append(cursor.rowcount)
         return rows

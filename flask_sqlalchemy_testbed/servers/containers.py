@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
     from flask_sqlalchemy_testbed.backends.base import Backend, Recipe
 
-PROCESS_LABEL = "testbed.owner"
-REUSE_LABEL = "testbed.stays"
+PROCESS_LABEL = "testbed.process"
+REUSE_LABEL = "testbed.reuse"
 REMOVE = "python -m flask_sqlalchemy_testbed.servers remove"
 # Docker cannot change the labels of a container, but its name.
 KEPT_PREFIX = "testbed-kept-"

@@ -1,0 +1,18 @@
+"""The harness's own connection works alike with every driver."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+from flask_sqlalchemy_testbed.databases import Database
+
+
+def test_a_query_can_be_repeated_after_an_app_has_altered_its_table(testbed_database: Database) -> None:
+    connection = testbed_database.connection
+    connection.run(["CREATE TABLE things (id INTEGER)", "INSERT INTO things VALUES (1)"])
+    for _ in range(10):  # psycopg would prepare the statement at the fifth
+        connection.rows("SELECT * FROM things")
+    with closing(Database(testbed_database.backend, testbed_database.url).connection) as app:
+        app.rows("ALTER TABLE things ADD COLUMN name VARCHAR(20)")
+
+    assert connection.rows("SELECT * FROM things") == [(1, None)]
