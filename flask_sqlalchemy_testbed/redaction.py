@@ -1,11 +1,11 @@
-"""Removes passwords from text that leaves the process."""
+"""Remove passwords from text that leaves the process."""
 
 from __future__ import annotations
 
 import re
 
-# Of a statement or a message; what is longer loses its middle.
-LONGEST = 600
+# Characters; a longer text loses its middle.
+MAX_LENGTH = 600
 
 
 _PASSWORDS = re.compile(
@@ -17,12 +17,29 @@ _PASSWORDS = re.compile(
 
 
 def tidy(text: str) -> str:
-    """The text on one line, not too long, and without the passwords in it."""
+    """Return the text on one line, without passwords, and without its middle if it is long.
+
+    Args:
+        text: A statement or a message.
+
+    Returns:
+        At most `MAX_LENGTH` characters and the mark of what was left out.
+
+    """
     text = redact(" ".join(text.split()))
-    half = LONGEST // 2
-    return text if len(text) <= LONGEST else f"{text[:half]} … {text[-half:]}"
+    half = MAX_LENGTH // 2
+    return text if len(text) <= MAX_LENGTH else f"{text[:half]} … {text[-half:]}"
 
 
 def redact(text: str) -> str:
-    """The text with stars for what URIs, options and statements say are passwords."""
+    """Return the text with stars in place of passwords.
+
+    Args:
+        text: Any text; passwords are found in URIs, in options such as `password=...`, and in SQL such as
+            `IDENTIFIED BY '...'`.
+
+    Returns:
+        The text, otherwise unchanged.
+
+    """
     return _PASSWORDS.sub(lambda found: f"{found[found.lastgroup or 0]}***", text)

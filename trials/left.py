@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from flask_sqlalchemy_testbed.timeline.events import EventKind
+
 from .stage import Fact
 
 if TYPE_CHECKING:
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 NOTICE = 1.0
 # An embedded database lists nothing; but it lets only one write at a time.
 OPEN = {True: ("transaction", "server"), False: ("writer", "file")}
-GONE = {"connection returned", "connection closed", "connection invalidated"}
+GONE = {EventKind.CONNECTION_RETURNED, EventKind.CONNECTION_CLOSED, EventKind.CONNECTION_INVALIDATED}
 
 
 def measure(stage: Stage, before: set[str]) -> Iterator[Fact]:
@@ -28,10 +30,10 @@ def measure(stage: Stage, before: set[str]) -> Iterator[Fact]:
     """
     transactions = _transactions_left(stage, before)
     events = list(stage.tape.events)
-    made = {event.session for event in events if event.kind == "session begun"}
-    removed = _ended(events, "session", "session begun", {"session removed"})
-    taken = {event.connection for event in events if event.kind == "connection checked out"}
-    returned = _ended(events, "connection", "connection checked out", GONE)
+    made = {event.session for event in events if event.kind is EventKind.SESSION_BEGUN}
+    removed = _ended(events, "session", EventKind.SESSION_BEGUN, {EventKind.SESSION_REMOVED})
+    taken = {event.connection for event in events if event.kind is EventKind.CONNECTION_CHECKED_OUT}
+    returned = _ended(events, "connection", EventKind.CONNECTION_CHECKED_OUT, GONE)
     yield Fact(f"{_count(made, 'session')} made, {len(removed)} removed", made == removed)
     yield Fact(f"{_count(taken, 'connection')} used, {len(returned)} back or closed", taken == returned)
     alive = [session for session in stage.mounted.sessions() if session in stage.tape.sessions]
@@ -56,7 +58,7 @@ def _transactions_left(stage: Stage, before: set[str]) -> set[str]:
     return left
 
 
-def _ended(events: list[Event], what: str, begins: str, ends: set[str]) -> set[int]:
+def _ended(events: list[Event], what: str, begins: EventKind, ends: set[EventKind]) -> set[int]:
     """Those of which the end was heard, and no other beginning after it."""
     ended: set[int] = set()
     for event in events:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from flask_sqlalchemy_testbed.timeline.drawing import draw, duration, in_words, milliseconds, numbered
+from flask_sqlalchemy_testbed.timeline.drawing import draw, duration, milliseconds, numbered, summary
 
 if TYPE_CHECKING:
     from .results import Action
@@ -38,7 +38,7 @@ def _timeline(events: list[dict[str, Any]], axis: list[list[dict[str, Any]]], ro
     ]
     return {
         "picture": Markup(draw(events, axis, room)),  # noqa: S704 - it escapes what it is given
-        "in_words": in_words(events),
+        "in_words": summary(events),
         "events": listed,
         "more": max(len(events) - MOST_LISTED, 0),
     }

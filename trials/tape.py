@@ -7,6 +7,7 @@ from contextvars import Context, ContextVar
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from app.database import session_removed
+from flask_sqlalchemy_testbed.timeline.events import EventKind
 from flask_sqlalchemy_testbed.timeline.recorder import Recorder
 
 if TYPE_CHECKING:
@@ -56,9 +57,9 @@ class TapeRecorder(Recorder):
         session_removed.disconnect(self._session_removed)
         super().remove()
 
-    def keep(self, kind: str, **about: Any) -> Event:
+    def record(self, kind: EventKind, **about: Any) -> Event:
         """Add an event of this moment, thread and context."""
-        event = super().keep(kind, **about)
+        event = super().record(kind, **about)
         if (tape := _tape.get()) is not None:
             tape.events.append(event)
             if (session := about.get("session")) is not None:
@@ -66,7 +67,7 @@ class TapeRecorder(Recorder):
         return event
 
     def _session_removed(self, _engine: object, session: Session) -> None:
-        self.keep("session removed", session=session)
+        self.record(EventKind.SESSION_REMOVED, session=session)
 
 
 _recorders: list[TapeRecorder] = []

@@ -49,7 +49,7 @@ class Trial:
         self._databases = [database]
         self._apps: list[Flask] = []
         self.subject = subject_of(request.config)
-        self._probe.know("" if self.subject.session_is_called else self.subject.session_path)
+        self._probe.look_into("" if self.subject.session_is_called else self.subject.session_path)
         self.subject.start(database.uri)
         self.database = database
 

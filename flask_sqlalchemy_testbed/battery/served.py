@@ -14,7 +14,7 @@ from sqlalchemy import event, text
 from sqlalchemy.pool import Pool
 
 from flask_sqlalchemy_testbed.subject.subject import Subject
-from flask_sqlalchemy_testbed.timeline.recorder import record_here
+from flask_sqlalchemy_testbed.timeline.recorder import record_in_this_process
 
 if TYPE_CHECKING:
     from flask.typing import ResponseReturnValue
@@ -32,7 +32,7 @@ def environment(subject: Subject, uri: str, whoami: str) -> dict[str, str]:
 
 def serve() -> Flask:
     """The app, whose pool holds a connection that this process has opened."""
-    record_here()
+    record_in_this_process()
     told = {name.removeprefix(PREFIX): value for name, value in os.environ.items() if name.startswith(PREFIX)}
     subject = Subject.of(json.loads(told["SUBJECT"]))
     subject.start(told["URI"])

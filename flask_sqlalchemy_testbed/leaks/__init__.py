@@ -1,1 +1,1 @@
-"""Detection of connections, sessions and transactions that a test left open."""
+"""Find the connections, sessions and transactions that a test leaves open."""

@@ -1,4 +1,4 @@
-"""Knows which connections are checked out, from the events of every pool: not every pool can be asked."""
+"""Track the connections that are checked out, by the events of all pools: some pools cannot list them."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import weakref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import event
 from sqlalchemy.engine import Engine
 from sqlalchemy.pool import Pool
 
-from flask_sqlalchemy_testbed.leaks import stacks
+from flask_sqlalchemy_testbed.leaks import callers
+from flask_sqlalchemy_testbed.timeline.subscription import Subscription
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,77 +23,72 @@ if TYPE_CHECKING:
 
     from flask_sqlalchemy_testbed.databases import Database
 
+# The key in a connection's `record_info` with the name of the database that it is connected to.
 DATABASE_KEY = "testbed.database"
 
 
 @dataclass(slots=True)
 class Checkout:
-    """A connection to a database of this run that somebody has taken and not given back."""
+    """A connection that is checked out of its pool."""
 
     database: str
-    place: stacks.Place
+    callers: callers.Callers
     thread: str
     connection: weakref.ref[PoolProxiedConnection]
     detached: bool = False
 
 
-class Checkouts:
-    """Listens while it is installed; only connections to the databases that it watches are its business."""
+class Checkouts(Subscription):
+    """The connections that are checked out to the tracked databases; others are ignored."""
 
     def __init__(self) -> None:
-        self._watched: dict[str, Database] = {}
+        self._tracked: dict[str, Database] = {}
         self._current: Database | None = None
-        self._out: dict[int, Checkout] = {}
+        self._checkouts: dict[int, Checkout] = {}
         self._lock = threading.Lock()
-        self._listeners = (
-            (Engine, "do_connect", self._do_connect),
-            (Pool, "connect", self._connect),
-            (Pool, "checkout", self._checkout),
-            (Pool, "checkin", self._checkin),
-            (Pool, "detach", self._detach),
-            (Pool, "close_detached", self._close_detached),
+        super().__init__(
+            [
+                (Engine, "do_connect", self._do_connect),
+                (Pool, "connect", self._connect),
+                (Pool, "checkout", self._checkout),
+                (Pool, "checkin", self._checkin),
+                (Pool, "detach", self._detach),
+                (Pool, "close_detached", self._close_detached),
+            ]
         )
 
-    def install(self) -> None:
-        """Begins to listen, on engines that are there already too."""
-        for target, name, listener in self._listeners:
-            event.listen(target, name, listener)
-
-    def remove(self) -> None:
-        """Stops listening."""
-        for target, name, listener in self._listeners:
-            event.remove(target, name, listener)
-
-    def watch(self, database: Database) -> None:
-        """From now on connections to it are known; it is the one that a test uses now."""
-        self._watched[database.name] = self._current = database
+    def track(self, database: Database) -> None:
+        """Track new connections to this database, which the current test uses."""
+        self._tracked[database.name] = self._current = database
 
     def of(self, database: Database) -> list[Checkout]:
-        """What is checked out of it now."""
+        """Return the connections that are checked out to this database now."""
         with self._lock:
-            return [out for out in self._out.values() if out.database == database.name and self._is_open(out)]
+            return [
+                checkout
+                for checkout in self._checkouts.values()
+                if checkout.database == database.name
+                # SQLAlchemy sends no event when the last reference to a detached connection closes it.
+                and (not checkout.detached or checkout.connection() is not None)
+            ]
 
-    def give_back(self, checkout: Checkout) -> None:
-        """Closes the connection and empties its place in the pool, in whatever state its user left it."""
+    def close(self, checkout: Checkout) -> None:
+        """Close the connection and free its place in the pool, whatever its user did with it."""
         connection = checkout.connection()
         if connection is not None:
             detached = connection.dbapi_connection if checkout.detached else None
             with contextlib.suppress(Exception):
                 connection.invalidate()
-                if detached is not None:  # No pool closes it.
+                if detached is not None:  # It has no pool that would close it.
                     detached.close()
         with self._lock:
-            self._out = {key: out for key, out in self._out.items() if out is not checkout}
+            self._checkouts = {key: known for key, known in self._checkouts.items() if known is not checkout}
 
-    @staticmethod
-    def _is_open(out: Checkout) -> bool:
-        # A detached connection is closed with its last reference, and no event tells.
-        return not out.detached or out.connection() is not None
-
-    def _find(self, words: Sequence[object]) -> str | None:
-        texts = [word for word in words if isinstance(word, str)]
+    def _find(self, values: Sequence[object]) -> str | None:
+        """Return the tracked database that one of these connection arguments names."""
+        texts = [value for value in values if isinstance(value, str)]
         return next(
-            (name for name, database in self._watched.items() if any(map(database.is_named_in, texts))), None
+            (name for name, database in self._tracked.items() if any(map(database.is_named_in, texts))), None
         )
 
     def _do_connect(
@@ -106,18 +101,18 @@ class Checkouts:
         del dialect
         if record is not None and record.record_info is not None:
             name = self._find([*args, *options.values()])
-            # Another listener may watch what this one does not.
+            # Another `Checkouts` may track a database that this one does not.
             record.record_info[DATABASE_KEY] = name or record.record_info.get(DATABASE_KEY)
 
     def _connect(self, connection: DBAPIConnection, record: ConnectionPoolEntry) -> None:
-        # An engine with a `creator` connects by itself, so only the connection knows where it went.
+        # An engine with a `creator` sends no `do_connect`: ask the connection for its database.
         if record.record_info is not None and DATABASE_KEY not in record.record_info:
             record.record_info[DATABASE_KEY] = self._ask(connection)
 
     def _ask(self, connection: DBAPIConnection) -> str | None:
         if self._current is None:
             return None
-        with contextlib.suppress(Exception):  # It may be to quite another kind of database.
+        with contextlib.suppress(Exception):  # The connection may be to another kind of database.
             cursor = connection.cursor()
             try:
                 cursor.execute(self._current.backend.current_database)
@@ -132,21 +127,22 @@ class Checkouts:
     ) -> None:
         del connection
         if name := (record.record_info or {}).get(DATABASE_KEY):
-            checkout = Checkout(name, stacks.here(), threading.current_thread().name, weakref.ref(proxy))
+            thread = threading.current_thread().name
+            checkout = Checkout(name, callers.of_this_call(), thread, weakref.ref(proxy))
             with self._lock:
-                self._out[id(record)] = checkout
+                self._checkouts[id(record)] = checkout
 
     def _checkin(self, connection: DBAPIConnection | None, record: ConnectionPoolEntry) -> None:
         del connection
         with self._lock:
-            self._out.pop(id(record), None)
+            self._checkouts.pop(id(record), None)
 
     def _detach(self, connection: DBAPIConnection, record: ConnectionPoolEntry) -> None:
         with self._lock:
-            if checkout := self._out.pop(id(record), None):
+            if checkout := self._checkouts.pop(id(record), None):
                 checkout.detached = True
-                self._out[id(connection)] = checkout
+                self._checkouts[id(connection)] = checkout
 
     def _close_detached(self, connection: DBAPIConnection) -> None:
         with self._lock:
-            self._out.pop(id(connection), None)
+            self._checkouts.pop(id(connection), None)

@@ -1,4 +1,4 @@
-"""After a test nothing may be left of its sessions: in the pools, in the registry, on the server."""
+"""Look for leaks after a test: in the pools, in the sessions, in the registry and on the server."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from flask_sqlalchemy_testbed.databases import DISCONNECT_DELAY
-from flask_sqlalchemy_testbed.leaks import stacks
+from flask_sqlalchemy_testbed.leaks import callers
 from flask_sqlalchemy_testbed.leaks.checkouts import Checkouts
-from flask_sqlalchemy_testbed.leaks.sessions import Registry, Sessions
+from flask_sqlalchemy_testbed.leaks.sessions import NamedRegistry, Sessions
 
 if TYPE_CHECKING:
     from flask_sqlalchemy_testbed.databases import Database
@@ -17,75 +17,91 @@ if TYPE_CHECKING:
 
 
 class Probe:
-    """Looks for what is left, and can do away with it so that the next test does not inherit it."""
+    """Finds leaks, and can close them so that the next test does not inherit them.
+
+    Args:
+        session: The name of the app's `scoped_session` as `module:attribute.path`; empty if unknown.
+
+    """
 
     def __init__(self, session: str = "") -> None:
         self._checkouts = Checkouts()
         self._sessions = Sessions()
-        self._registry = Registry(session) if session else None
+        self._registry = NamedRegistry(session) if session else None
 
-    def know(self, session: str) -> None:
-        """That `scoped_session` is looked into from now on, where none was named before."""
+    def look_into(self, session: str) -> None:
+        """Look into the `scoped_session` of this name from now on, unless one was named before."""
         if session and self._registry is None:
-            self._registry = Registry(session)
+            self._registry = NamedRegistry(session)
 
     def install(self) -> None:
-        """Begins to listen to pools and sessions."""
+        """Start listening to pools and sessions."""
         self._checkouts.install()
         self._sessions.install()
 
     def remove(self) -> None:
-        """Stops listening."""
+        """Stop listening."""
         self._checkouts.remove()
         self._sessions.remove()
 
     def start(self, database: Database) -> None:
-        """A test that uses this database begins."""
-        self._checkouts.watch(database)
+        """Begin a test that uses this database: sessions from before it do not count."""
+        self.track(database)
         self._sessions.forget()
 
-    def watch(self, database: Database) -> None:
-        """The test uses this one too."""
-        self._checkouts.watch(database)
+    def track(self, database: Database) -> None:
+        """Track the connections to one more database of the test."""
+        self._checkouts.track(database)
 
     def leaks(self, *databases: Database) -> list[str]:
-        """What the test has left open in these, each with where it came from."""
+        """Return the leaks of the test.
+
+        Args:
+            databases: The databases that the test used.
+
+        Returns:
+            A description of each leak. Its first word is `connection`, `session` or `transaction`; the code
+            that opened it follows in further lines.
+
+        """
         found: list[str] = []
         for database in databases:
-            found += [f"connection {_describe(out, database)}" for out in self._checkouts.of(database)]
-            found += [f"session {told}" for _, told in self._sessions.left(database)]
+            found += [f"connection {_describe(each, database)}" for each in self._checkouts.of(database)]
+            found += [f"session {description}" for _, description in self._sessions.in_use(database)]
         if self._registry is not None:
-            found += [f"session in {told}" for told in self._registry.left()]
+            found += [f"session in {description}" for description in self._registry.in_use()]
         for database in databases:
-            # What is known to be open need not be waited for.
+            # A server may notice the end of a transaction late; with a leak known, there is no need to wait.
             within = 0 if found else DISCONNECT_DELAY
-            found += [f"transaction on the server: {told}" for told in database.open_transactions(within)]
+            found += [f"transaction on the server: {each}" for each in database.open_transactions(within)]
         return found
 
     def repair(self, database: Database) -> None:
-        """Ends on the server what is open there, then closes it here."""
+        """Close the leaks of this database, on the server first."""
         with contextlib.suppress(Exception):
-            database.terminate([open_.session for open_ in database.open_transactions(within=0)])
-        for session, _ in self._sessions.left(database):
+            database.terminate([each.session for each in database.open_transactions(within=0)])
+        for session, _ in self._sessions.in_use(database):
             with contextlib.suppress(Exception):
                 session.invalidate()
         if self._registry is not None:
             self._registry.clear()
-        for out in self._checkouts.of(database):
-            self._checkouts.give_back(out)
+        for checkout in self._checkouts.of(database):
+            self._checkouts.close(checkout)
         self._sessions.forget()
 
 
 def describe(leaks: list[str]) -> str:
-    """What was left open in one line, then each in full."""
+    """Return a message about these leaks: their numbers in one line, then each leak in full."""
     kinds = Counter(leak.partition(" ")[0] for leak in leaks)
-    summary = ", ".join(f"{count} {kind}{'s' if count > 1 else ''}" for kind, count in kinds.items())
+    counts = ", ".join(f"{count} {kind}{'s' if count > 1 else ''}" for kind, count in kinds.items())
     items = ["\n  ".join(f"- {leak}".splitlines()) for leak in leaks]
-    remedy = "Close it, or let the session be removed, before the test ends."
-    return "\n".join([f"left open: {summary}", *items, remedy])
+    remedy = "Close them, or remove the session, before the test ends."
+    return "\n".join([f"left open: {counts}", *items, remedy])
 
 
-def _describe(out: Checkout, database: Database) -> str:
-    state = "detached and not closed" if out.detached else "checked out"
-    where = database.url.render_as_string(hide_password=True)
-    return "\n    ".join([f"to {where} {state}, in {out.thread}, taken at", *stacks.tell(out.place)])
+def _describe(checkout: Checkout, database: Database) -> str:
+    state = "detached and not closed" if checkout.detached else "checked out"
+    url = database.url.render_as_string(hide_password=True)
+    return "\n    ".join(
+        [f"to {url} {state}, in {checkout.thread}, taken at", *callers.lines(checkout.callers)]
+    )

@@ -1,4 +1,4 @@
-"""Knows which sessions are still in use, wherever they are kept."""
+"""Track the sessions that are in use, and look into a `scoped_session` that is known by its name."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import threading
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import event
 from sqlalchemy.orm import Session
 
-from flask_sqlalchemy_testbed.leaks import stacks
+from flask_sqlalchemy_testbed.leaks import callers
 from flask_sqlalchemy_testbed.leaks.checkouts import DATABASE_KEY
+from flask_sqlalchemy_testbed.timeline.subscription import Subscription
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -22,52 +22,44 @@ if TYPE_CHECKING:
     from flask_sqlalchemy_testbed.databases import Database
 
 
-class Sessions:
-    """Listens while it is installed; it keeps no session alive."""
+class Sessions(Subscription):
+    """The sessions that began a transaction; none is kept alive."""
 
     def __init__(self) -> None:
-        self._begun: weakref.WeakKeyDictionary[Session, stacks.Place] = weakref.WeakKeyDictionary()
+        self._begun: weakref.WeakKeyDictionary[Session, callers.Callers] = weakref.WeakKeyDictionary()
         self._databases: weakref.WeakKeyDictionary[Session, str | None] = weakref.WeakKeyDictionary()
         self._lock = threading.Lock()
-        self._listeners = (("after_transaction_create", self._create), ("after_begin", self._begin))
-
-    def install(self) -> None:
-        """Begins to listen, on sessions that are there already too."""
-        for name, listener in self._listeners:
-            event.listen(Session, name, listener)
-
-    def remove(self) -> None:
-        """Stops listening."""
-        for name, listener in self._listeners:
-            event.remove(Session, name, listener)
+        super().__init__(
+            [(Session, "after_transaction_create", self._create), (Session, "after_begin", self._begin)]
+        )
 
     def forget(self) -> None:
-        """From here on only what is used anew counts."""
+        """Forget all sessions until they begin another transaction."""
         with self._lock:
             self._begun.clear()
 
-    def left(self, database: Database) -> list[tuple[Session, str]]:
-        """The sessions that are in a transaction or hold objects, with where that began."""
+    def in_use(self, database: Database) -> list[tuple[Session, str]]:
+        """Return the sessions that are in a transaction or hold objects, each with a description."""
         found = self._in_use(database)
         if any(not session.in_transaction() for session, _ in found):
-            # A session without a transaction harms nobody, so one that only waits for the collector is none.
+            # A session without a transaction blocks nobody: it counts only if it survives a collection.
             del found
             gc.collect()
             found = self._in_use(database)
-        return [(session, _describe(session, place)) for session, place in found]
+        return [(session, _describe(session, begun)) for session, begun in found]
 
-    def _in_use(self, database: Database) -> list[tuple[Session, stacks.Place]]:
+    def _in_use(self, database: Database) -> list[tuple[Session, callers.Callers]]:
         with self._lock:
-            begun = list(self._begun.items())
+            all_begun = list(self._begun.items())
         return [
-            (session, place)
-            for session, place in begun
+            (session, begun)
+            for session, begun in all_begun
             if (session.in_transaction() or session.new or len(session.identity_map))
-            and self._may_be_of(session, database)
+            and self._may_be_on(session, database)
         ]
 
-    def _may_be_of(self, session: Session, database: Database) -> bool:
-        """Whether it uses that database, or has not shown yet which it will use."""
+    def _may_be_on(self, session: Session, database: Database) -> bool:
+        """Return whether the session is on that database, or has not connected to any yet."""
         if session in self._databases:
             return self._databases[session] == database.name
         engine = getattr(session.bind, "engine", None)
@@ -76,7 +68,7 @@ class Sessions:
     def _create(self, session: Session, transaction: SessionTransaction) -> None:
         if transaction.parent is None:
             with self._lock:
-                self._begun[session] = stacks.here()
+                self._begun[session] = callers.of_this_call()
 
     def _begin(self, session: Session, transaction: SessionTransaction, connection: Connection) -> None:
         del transaction
@@ -85,28 +77,29 @@ class Sessions:
             self._databases[session] = info.get(DATABASE_KEY)
 
 
-def _describe(session: Session, place: stacks.Place) -> str:
+def _describe(session: Session, begun: callers.Callers) -> str:
     state = "in a transaction" if session.in_transaction() else "not in a transaction"
     held = len(session.identity_map) + len(session.new)
+    objects = f"{held} object{'' if held == 1 else 's'}"
     return "\n    ".join(
-        [f"of {type(session).__name__} {state}, holding {held} objects, begun at", *stacks.tell(place)]
+        [f"of {type(session).__name__} {state}, holding {objects}, begun at", *callers.lines(begun)]
     )
 
 
-class Registry:
-    """The `scoped_session` that `module:attribute.path` names, looked up anew each time it is asked."""
+class NamedRegistry:
+    """The `scoped_session` that `module:attribute.path` names, looked up anew for each call."""
 
     def __init__(self, name: str) -> None:
         self._name = name
 
-    def left(self) -> list[str]:
-        """For whom it holds a session: for this thread, or for any scope where scopes can be listed."""
+    def in_use(self) -> list[str]:
+        """Describe the sessions that it holds for this thread, or for any scope if scopes can be listed."""
         registry = None
-        with contextlib.suppress(RuntimeError):  # Flask's: one that is kept in a context is in that alone.
+        with contextlib.suppress(RuntimeError):  # Flask's: a session that is kept in a context ends with it.
             registry = getattr(self._find(), "registry", None)
         if registry is None:
             return []
-        with contextlib.suppress(Exception):  # A scope function may insist on a context, which has ended.
+        with contextlib.suppress(Exception):  # A scope function may need a context, which has ended.
             if registry.has():
                 return [f"{self._name}, for {threading.current_thread().name}"]
         scopes = getattr(registry, "registry", None)
@@ -115,7 +108,7 @@ class Registry:
         )
 
     def clear(self) -> None:
-        """Closes what it holds, and forgets it."""
+        """Close and forget the sessions that it holds."""
         found = None
         with contextlib.suppress(Exception):
             found = self._find()
@@ -131,7 +124,7 @@ class Registry:
 
     def _find(self) -> Any:
         module, _, path = self._name.partition(":")
-        # What no test has imported holds nothing.
+        # A module that no test has imported holds no session.
         found: Any = sys.modules.get(module)
         for attribute in path.split(".") if found is not None else ():
             found = getattr(found, attribute, None)

@@ -52,7 +52,7 @@ class Gatherer:
     def listening_to_the_check(self) -> Iterator[None]:
         """The check itself runs: what its fixtures did is forgotten, what it asks by itself is heard."""
         self._recorder.take()
-        Connection.listener = self._recorder.asked
+        Connection.listener = self._recorder.record_check_statement
         try:
             yield
         finally:

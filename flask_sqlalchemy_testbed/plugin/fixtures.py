@@ -75,7 +75,7 @@ def testbed_other_database(
     run = state.run_of(request.config)
     isolation = run.isolation(testbed_server, "other")
     isolation.clean(testbed_schema, restart_identities=_restarts_identities(request.node))
-    run.probe.watch(isolation.database)
+    run.probe.track(isolation.database)
     request.node.stash[state.DATABASES].append(isolation.database)
     return isolation.database
 

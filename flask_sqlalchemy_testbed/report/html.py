@@ -21,7 +21,7 @@ from flask_sqlalchemy_testbed.report.summary import (
     title,
 )
 from flask_sqlalchemy_testbed.timeline import drawing
-from flask_sqlalchemy_testbed.timeline.drawing import draw, duration, in_words, milliseconds, numbered
+from flask_sqlalchemy_testbed.timeline.drawing import draw, duration, milliseconds, numbered, summary
 
 if TYPE_CHECKING:
     from flask_sqlalchemy_testbed.report.matrix import Attempt, CheckRow, Report
@@ -116,7 +116,7 @@ def _attempt(attempt: Attempt) -> dict[str, Any]:
         "sections": attempt.get("sections", []),
         "log": attempt.get("log"),
         "picture": Markup(draw(events)),  # noqa: S704 - it escapes what it is given
-        "in_words": in_words(events),
+        "in_words": summary(events),
         "statements": [
             {"failed": False, **event, "took": duration(event)} for event in events if "number" in event
         ],

@@ -1,1 +1,1 @@
-"""Events of contexts, sessions and connections, and their pictures."""
+"""Record the events of contexts, sessions and connections, and draw them."""

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 EVENTS = [
     {"at": 0.0, "kind": "context pushed", "thread": "MainThread", "context": 1, "text": "app"},
-    {"at": 0.001, "kind": "request begun", "thread": "MainThread", "context": 1, "text": "GET /<script>"},
+    {"at": 0.001, "kind": "request started", "thread": "MainThread", "context": 1, "text": "GET /<script>"},
     {"at": 0.002, "kind": "session begun", "thread": "MainThread", "context": 1, "session": 1},
     {"at": 0.003, "kind": "connection opened", "thread": "MainThread", "context": 1, "connection": 1},
     {"at": 0.004, "kind": "connection checked out", "thread": "MainThread", "context": 1, "connection": 1},
@@ -27,7 +27,7 @@ EVENTS = [
     {"at": 0.01, "kind": "session closed", "thread": "MainThread", "session": 1},
     {
         "at": 0.011,
-        "kind": "question",
+        "kind": "statement of the check",
         "thread": "MainThread",
         "connection": 2,
         "text": "SELECT 2",

@@ -172,7 +172,7 @@ def test_a_session_that_still_holds_objects_is_found(
     session.add(thing)
     session.commit()
 
-    assert "holding 1 objects" in probe.leaks(testbed_database)[0]
+    assert "holding 1 object," in probe.leaks(testbed_database)[0]
     session.close()
     assert probe.leaks(testbed_database) == []
 
@@ -284,8 +284,8 @@ def test_another_database_of_the_run_is_another_matter(testbed_database: Databas
     other = Database(testbed_database.backend, testbed_database.url.set(database="another"))
     checkouts = Checkouts()
     checkouts.install()
-    checkouts.watch(testbed_database)
-    checkouts.watch(other)
+    checkouts.track(testbed_database)
+    checkouts.track(other)
 
     with engine.connect():
         assert len(checkouts.of(testbed_database)) == 1

@@ -16,15 +16,15 @@ from sqlalchemy import Engine, create_engine, make_url, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from flask_sqlalchemy_testbed.redaction import LONGEST
-from flask_sqlalchemy_testbed.timeline.events import as_json
-from flask_sqlalchemy_testbed.timeline.recorder import MOST, SPOOL, Recorder
+from flask_sqlalchemy_testbed.redaction import MAX_LENGTH
+from flask_sqlalchemy_testbed.timeline.events import EventKind, as_json
+from flask_sqlalchemy_testbed.timeline.recorder import MAX_EVENTS, SPOOL, Recorder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-Told = list[dict[str, Any]]
+Events = list[dict[str, Any]]
 
 
 @pytest.fixture
@@ -66,21 +66,21 @@ def app(engine: Engine) -> Flask:
     return app
 
 
-def told(recorder: Recorder) -> Told:
+def events_of(recorder: Recorder) -> Events:
     return as_json(recorder.take(), since=0)
 
 
-def kinds(events: Told) -> list[str]:
+def kinds(events: Events) -> list[str]:
     return [event["kind"] for event in events]
 
 
 def test_the_life_of_a_session_is_told_in_order(app: Flask, recorder: Recorder) -> None:
     app.test_client().get("/works")
-    events = told(recorder)
+    events = events_of(recorder)
 
     assert kinds(events) == [
         "context pushed",
-        "request begun",
+        "request started",
         "session begun",
         "connection opened",
         "connection checked out",
@@ -103,7 +103,7 @@ def test_the_life_of_a_session_is_told_in_order(app: Flask, recorder: Recorder) 
 
 def test_what_fails_is_told_as_failed(app: Flask, recorder: Recorder) -> None:
     app.test_client().get("/fails")
-    events = told(recorder)
+    events = events_of(recorder)
 
     failed = [event["kind"] for event in events if event.get("failed")]
     assert failed == ["statement", "error", "request failed", "request answered"]
@@ -128,7 +128,7 @@ def test_threads_contexts_and_connections_are_told_apart(app: Flask, recorder: R
         thread.start()
     for thread in threads:
         thread.join(10)
-    events = told(recorder)
+    events = events_of(recorder)
 
     seen = {(event["thread"], event["context"]) for event in events if "context" in event}
     assert sorted(seen) in ([("a", 1), ("b", 2)], [("a", 2), ("b", 1)])
@@ -140,7 +140,7 @@ def test_a_nested_context_is_popped_by_its_own_number(app: Flask, recorder: Reco
         g.session = Session()
         with app.app_context():
             g.session = Session()
-    events = told(recorder)
+    events = events_of(recorder)
 
     assert [(event["kind"], event["context"]) for event in events] == [
         ("context pushed", 1),
@@ -155,7 +155,7 @@ def test_a_lost_connection_is_told_as_invalidated(engine: Engine, recorder: Reco
         connection.invalidate()
     with engine.connect():
         pass
-    events = told(recorder)
+    events = events_of(recorder)
 
     assert [
         (event["kind"], event["connection"]) for event in events if event["kind"].startswith("connection")
@@ -173,20 +173,18 @@ def test_a_lost_connection_is_told_as_invalidated(engine: Engine, recorder: Reco
 def test_what_happens_in_a_forked_process_comes_back(engine: Engine, recorder: Recorder) -> None:
     with engine.connect() as connection:
         if (child := os.fork()) == 0:
-            recorder.keep("inherited", connection=connection.connection.dbapi_connection)
+            recorder.record(EventKind.ERROR, connection=connection.connection.dbapi_connection)
             with engine.connect() as another:
                 another.execute(text("SELECT 1"))
             os._exit(0)
         os.waitpid(child, 0)
-    events = told(recorder)
+    events = events_of(recorder)
 
     theirs = [event for event in events if event["thread"] == f"MainThread of process {child}"]
     assert [
-        (event["kind"], event["connection"])
-        for event in theirs
-        if event["kind"] in {"inherited", "statement"}
+        (event["kind"], event["connection"]) for event in theirs if event["kind"] in {"error", "statement"}
     ] == [
-        ("inherited", 1),
+        ("error", 1),
         ("statement", 2),
     ]
 
@@ -194,8 +192,8 @@ def test_what_happens_in_a_forked_process_comes_back(engine: Engine, recorder: R
 def test_another_process_that_is_asked_to_writes_to_the_spool(tmp_path: Path, recorder: Recorder) -> None:
     script = """
 from sqlalchemy import create_engine, text
-from flask_sqlalchemy_testbed.timeline.recorder import record_here
-record_here()
+from flask_sqlalchemy_testbed.timeline.recorder import record_in_this_process
+record_in_this_process()
 with create_engine("sqlite://").connect() as connection:
     connection.execute(text("SELECT 4711"))
 import os
@@ -219,7 +217,7 @@ def test_no_password_is_in_it(engine: Engine, recorder: Recorder) -> None:
     said = "SELECT 'postgresql://a:geheim@b/c', 'password=geheim' -- IDENTIFIED BY 'geheim'"
     with engine.connect() as connection:
         connection.execute(text(said.replace(":", "\\:")))
-    events = json.dumps(told(recorder))
+    events = json.dumps(events_of(recorder))
 
     assert "somebody" in events
     assert "IDENTIFIED BY ***" in events
@@ -229,19 +227,19 @@ def test_no_password_is_in_it(engine: Engine, recorder: Recorder) -> None:
 def test_a_long_statement_loses_its_middle(engine: Engine, recorder: Recorder) -> None:
     with engine.connect() as connection:
         connection.execute(text(f"SELECT '{'x' * 5000}' AS the_end"))
-    (statement,) = [event for event in told(recorder) if event["kind"] == "statement"]
+    (statement,) = [event for event in events_of(recorder) if event["kind"] == "statement"]
 
-    assert len(statement["text"]) < LONGEST + 10
+    assert len(statement["text"]) < MAX_LENGTH + 10
     assert statement["text"].endswith("AS the_end")
 
 
 def test_it_keeps_no_more_than_it_can(app: Flask, recorder: Recorder) -> None:
-    for _ in range(MOST):
-        recorder.keep("noise")
+    for _ in range(MAX_EVENTS):
+        recorder.record(EventKind.ERROR)
     app.test_client().get("/works")
     events = recorder.take()
 
-    assert len(events) == MOST
+    assert len(events) == MAX_EVENTS
     assert events[-1].kind == "context popped"
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from flask_sqlalchemy_testbed.report import html, pages
-from flask_sqlalchemy_testbed.timeline.drawing import MOST_EVENTS, MOST_ROWS, draw
+from flask_sqlalchemy_testbed.timeline.drawing import MAX_EVENTS, MAX_ROWS, draw
 from tests.harness.reports import EVENTS, POWER, report
 
 if TYPE_CHECKING:
@@ -170,12 +170,12 @@ def test_a_timeline_of_nothing_is_no_picture() -> None:
 def test_a_long_timeline_is_drawn_as_far_as_it_can_be_read() -> None:
     events = [
         {"at": number / 1000, "kind": "connection checked out", "thread": "t", "connection": number}
-        for number in range(MOST_EVENTS + 100)
+        for number in range(MAX_EVENTS + 100)
     ]
     picture = Page(draw(events))
 
-    assert len(picture.find("rect")) == MOST_ROWS
-    assert f"and {MOST_EVENTS - MOST_ROWS} more" in [one["text"] for one in picture.find("text")]
+    assert len(picture.find("rect")) == MAX_ROWS
+    assert f"and {MAX_EVENTS - MAX_ROWS} more" in [one["text"] for one in picture.find("text")]
 
 
 def test_what_overlaps_is_drawn_in_rows_of_its_own() -> None:
