@@ -27,7 +27,7 @@ from tests.specimens.bindings import ALL
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from flask_sqlalchemy_testbed.checks.check import Check
+    from flask_sqlalchemy_testbed.checks.definition import Check
 
 OUTPUT = ROOT / "build" / "power.json"
 # More than there are processors: the runs wait more than they work.

@@ -56,25 +56,14 @@ def add(trial: Trial, app: Flask, name: str) -> None:
         trial.session.commit()
 
 
-@check(
-    "binding.uses-the-given-uri",
-    "An app's session is bound to the database that its configuration names.",
-    cases=(7,),
-    remedy="Make the engine in the factory, from the configuration that it was called with.",
-)
+@check("binding.uses-the-given-uri")
 def test_uses_the_given_uri(trial: Trial) -> None:
     add(trial, trial.app(), "here")
 
     assert trial.names() == ["here"], "the row is not in the database that the configuration names"
 
 
-@check(
-    "binding.two-apps",
-    "Two apps in one process each keep their own database, or the second is refused: the last does not win.",
-    cases=(1,),
-    needs=("several-apps",),
-    remedy="Keep the engine with its app (app.extensions); find it by current_app when a session is made.",
-)
+@check("binding.two-apps")
 def test_two_apps(trial: Trial) -> None:
     first = trial.app()
     names_view(trial, first)
@@ -99,13 +88,7 @@ def test_two_apps(trial: Trial) -> None:
     )
 
 
-@check(
-    "binding.app-inside-app",
-    "In a context inside another app's context, each app keeps its own database.",
-    cases=(1, 20),
-    needs=("several-apps",),
-    remedy="Give each app context a session of its own: scope it by the context, not by the thread.",
-)
+@check("binding.app-inside-app")
 def test_app_inside_app(trial: Trial) -> None:
     outer = trial.app()
     with contextlib.suppress(RefusedError):
@@ -120,13 +103,7 @@ def test_app_inside_app(trial: Trial) -> None:
         assert found == (["outer"], ["inner"]), f"the outer database has {found[0]}, the inner one {found[1]}"
 
 
-@check(
-    "binding.second-app",
-    "Making another app leaves alone the sessions that are in use: their work goes where it was meant to go.",
-    cases=(2,),
-    needs=("several-apps",),
-    remedy="Do not remove sessions or reconfigure the sessionmaker in the factory.",
-)
+@check("binding.second-app")
 def test_second_app(trial: Trial) -> None:
     first, other = trial.app(), trial.other.uri
     begun, made = threading.Event(), threading.Event()
@@ -163,12 +140,7 @@ def test_second_app(trial: Trial) -> None:
     )
 
 
-@check(
-    "binding.config-changed-later",
-    "A configuration that is changed after the app was made does not split it: all threads use one database.",
-    cases=(7,),
-    remedy="Make the engine once, in the factory; refuse or ignore what is configured later.",
-)
+@check("binding.config-changed-later")
 def test_config_changed_later(trial: Trial) -> None:
     app = trial.app()
     add(trial, app, "before")
@@ -183,13 +155,7 @@ def test_config_changed_later(trial: Trial) -> None:
     )
 
 
-@check(
-    "binding.dropped-apps",
-    "An app that is gone leaves no connection on the server: thirty factory calls do not fill it.",
-    cases=(4,),
-    needs=("server", "several-apps"),
-    remedy="Let the engine go with its app, or dispose of it when another replaces it.",
-)
+@check("binding.dropped-apps")
 def test_dropped_apps(trial: Trial) -> None:
     gc.collect()
     before = len(trial.database.sessions())
@@ -205,13 +171,7 @@ def test_dropped_apps(trial: Trial) -> None:
     )
 
 
-@check(
-    "binding.twenty-places",
-    "Thirty apps, one after the other, all get in where the server has twenty places.",
-    cases=(4,),
-    needs=("container",),
-    remedy="Let the engine go with its app, or dispose of it when another replaces it.",
-)
+@check("binding.twenty-places")
 def test_twenty_places(own_trial: Trial) -> None:
     try:
         for number in range(30):
@@ -225,13 +185,7 @@ def test_twenty_places(own_trial: Trial) -> None:
     assert len(own_trial.names()) == 30, "not all of the apps have written their row"
 
 
-@check(
-    "binding.log-in",
-    "A user logs in whatever characters the password has, for the first time as later, with TLS and without.",
-    cases=(8, 13),
-    needs=("container", "several-apps"),
-    remedy="Quote the password (URL.create does), and have the package cryptography beside PyMySQL.",
-)
+@check("binding.log-in")
 def test_log_in(own_trial: Trial, testbed_backend: Backend) -> None:
     administrator = own_trial.database.connection
     url = own_trial.database.url
@@ -246,13 +200,7 @@ def test_log_in(own_trial: Trial, testbed_backend: Backend) -> None:
     assert len(own_trial.names()) == 2, "not both of the log-ins have led to a row"
 
 
-@check(
-    "binding.second-engine",
-    "A second engine made of the first one's URL, a migration's say, logs in; of its text, fails loudly.",
-    cases=(9,),
-    needs=("container",),
-    remedy="Pass the URL on as an object: as text its password is ***.",
-)
+@check("binding.second-engine")
 def test_second_engine(trial: Trial) -> None:
     url = trial.engine(trial.app()).url
     second = create_engine(url)
@@ -264,13 +212,7 @@ def test_second_engine(trial: Trial) -> None:
         create_engine(str(url)).connect()
 
 
-@check(
-    "binding.relative-path",
-    "A relative path means the same file from whatever directory the app is started.",
-    cases=(11,),
-    needs=("embedded", "several-apps"),
-    remedy="Resolve the path against app.instance_path before the engine is made.",
-)
+@check("binding.relative-path")
 def test_relative_path(trial: Trial, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     means = set()
     for name in ("here", "there"):
@@ -286,12 +228,7 @@ def test_relative_path(trial: Trial, tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert len(means) == 1, f"one path means {len(means)} files: {', '.join(sorted(means))}"
 
 
-@check(
-    "binding.starts-without-its-database",
-    "While its database is away the app starts and answers with an error; once it is there, it works.",
-    cases=(12,),
-    remedy="Connect on first use, not in the factory: no create_all() there.",
-)
+@check("binding.starts-without-its-database")
 def test_starts_without_its_database(trial: Trial, testbed_backend: Backend, tmp_path: Path) -> None:
     with gate_to(trial.database, testbed_backend, tmp_path) as gate:
         app = trial.app(gate.uri)
@@ -306,13 +243,7 @@ def test_starts_without_its_database(trial: Trial, testbed_backend: Backend, tmp
         trial.engine(app).dispose()
 
 
-@check(
-    "binding.listeners",
-    "Making another app adds no listener to the sessions of the first: what happens once is heard once.",
-    cases=(33,),
-    needs=("several-apps",),
-    remedy="Register session listeners when the module is imported, not in the factory.",
-)
+@check("binding.listeners")
 def test_listeners(trial: Trial) -> None:
     def heard() -> int:
         with first.app_context():
@@ -329,12 +260,7 @@ def test_listeners(trial: Trial) -> None:
     assert heard() == before, f"{heard()} listeners hear what {before} heard before two more apps were made"
 
 
-@check(
-    "binding.fork",
-    "Workers forked from a process that has used its engine open their own connections and never fail.",
-    cases=(6,),
-    remedy="In the child, engine.dispose(close=False): os.register_at_fork, or the server's post_fork hook.",
-)
+@check("binding.fork")
 def test_fork(trial: Trial, testbed_backend: Backend, tmp_path: Path) -> None:
     log = tmp_path / "gunicorn.log"
     with workers(trial.subject, trial.database.uri, WHOAMI[testbed_backend.name], log) as forked:

@@ -153,13 +153,7 @@ def shorten_limits(trial: Trial, app: Flask, backend: Backend) -> None:
 # --- Connections that are lost ----------------------------------------------------------------
 
 
-@check(
-    "faults.lost-between-requests",
-    "Connections that the server has ended between two requests cost no request.",
-    cases=(50, 54),
-    needs=("server",),
-    remedy="Make the engine with pool_pre_ping=True.",
-)
+@check("faults.lost-between-requests")
 def test_lost_between_requests(trial: Trial, client: FlaskClient) -> None:
     asked_at_once(trial, client.application, CONNECTIONS)
     end_sessions(trial.database)
@@ -168,14 +162,7 @@ def test_lost_between_requests(trial: Trial, client: FlaskClient) -> None:
     asked_at_once(trial, client.application, CONNECTIONS)
 
 
-@check(
-    "faults.restart",
-    "A restart of the server between two requests costs no request.",
-    cases=(50,),
-    needs=("container",),
-    remedy="Make the engine with pool_pre_ping=True.",
-    stops_server=True,
-)
+@check("faults.restart")
 def test_restart(own_trial: Trial, own_server: OwnServer) -> None:
     client = answering(own_trial, own_trial.app()).test_client()
     asked_at_once(own_trial, client.application, CONNECTIONS)
@@ -185,13 +172,7 @@ def test_restart(own_trial: Trial, own_server: OwnServer) -> None:
     assert_answers(client, CONNECTIONS + 1)
 
 
-@check(
-    "faults.swallowed-loss",
-    "A request that loses its connection and says nothing of it does not harm the next one on its thread.",
-    cases=(51,),
-    needs=("server",),
-    remedy="Call session.remove() in a teardown_appcontext callback: it runs whatever the view does.",
-)
+@check("faults.swallowed-loss")
 def test_swallowed_loss(trial: Trial, client: FlaskClient) -> None:
     @client.application.get("/testbed/swallow")
     def swallow() -> str:
@@ -205,13 +186,7 @@ def test_swallowed_loss(trial: Trial, client: FlaskClient) -> None:
     assert_answers(client)
 
 
-@check(
-    "faults.lost-in-transaction",
-    "A request that loses its connection in the middle is told, and nothing of it is left, not even its end.",
-    cases=(52,),
-    needs=("server",),
-    remedy="Repeat nothing in a session that has lost its transaction; begin the whole work again, or fail.",
-)
+@check("faults.lost-in-transaction")
 def test_lost_in_transaction(trial: Trial, client: FlaskClient) -> None:
     @client.application.get("/testbed/two")
     def two() -> str:
@@ -228,13 +203,7 @@ def test_lost_in_transaction(trial: Trial, client: FlaskClient) -> None:
     assert_answers(client)
 
 
-@check(
-    "faults.idle-timeout",
-    "A connection that the server ended because nobody used it costs no request.",
-    cases=(53,),
-    needs=("server",),
-    remedy="Make the engine with pool_pre_ping=True, or pool_recycle below the server's timeout.",
-)
+@check("faults.idle-timeout")
 def test_idle_timeout(trial: Trial, client: FlaskClient, testbed_backend: Backend) -> None:
     with client.application.app_context():
         trial.session.execute(text(END_WHEN_IDLE[testbed_backend.name]))
@@ -244,13 +213,7 @@ def test_idle_timeout(trial: Trial, client: FlaskClient, testbed_backend: Backen
     assert_answers(client)
 
 
-@check(
-    "faults.held-too-long",
-    "A request that holds its transaction longer than the server allows fails, and the next one does not.",
-    cases=(53, 59),
-    needs=("server",),
-    remedy="Call session.remove() in a teardown_appcontext callback.",
-)
+@check("faults.held-too-long")
 def test_held_too_long(trial: Trial, client: FlaskClient, testbed_backend: Backend) -> None:
     @client.application.get("/testbed/hold")
     def hold() -> str:
@@ -264,14 +227,7 @@ def test_held_too_long(trial: Trial, client: FlaskClient, testbed_backend: Backe
     assert_answers(client)
 
 
-@check(
-    "faults.stopped-mid-query",
-    "A server that is stopped while it works costs the request that waits for it, and no later one.",
-    cases=(58,),
-    needs=("container",),
-    remedy="Make the engine with pool_pre_ping=True: not every error that ends a connection is known as one.",
-    stops_server=True,
-)
+@check("faults.stopped-mid-query")
 def test_stopped_mid_query(own_trial: Trial, own_server: OwnServer, testbed_backend: Backend) -> None:
     client = answering(own_trial, own_trial.app()).test_client()
     known_as_loss: list[bool] = []
@@ -311,14 +267,7 @@ def test_stopped_mid_query(own_trial: Trial, own_server: OwnServer, testbed_back
 # --- Servers that do not answer ---------------------------------------------------------------
 
 
-@check(
-    "faults.half-open",
-    "A request whose server has vanished without a word fails in bounded time.",
-    cases=(56,),
-    needs=("container", "routed"),
-    remedy="Bound the wait: tcp_user_timeout (libpq), read_timeout and write_timeout (PyMySQL).",
-    stops_server=True,
-)
+@check("faults.half-open")
 def test_half_open(own_trial: Trial, own_server: OwnServer, testbed_backend: Backend) -> None:
     app = answering(own_trial, own_trial.app(own_server.direct_uri))
     shorten_limits(own_trial, app, testbed_backend)
@@ -330,14 +279,7 @@ def test_half_open(own_trial: Trial, own_server: OwnServer, testbed_backend: Bac
         own_server.mend()
 
 
-@check(
-    "faults.paused",
-    "A request to a server that is frozen fails in bounded time; when it has thawed, the next succeeds.",
-    cases=(56,),
-    needs=("container", "bounded-reads"),
-    remedy="Bound the wait for an answer: read_timeout (PyMySQL).",
-    stops_server=True,
-)
+@check("faults.paused")
 def test_paused(own_trial: Trial, own_server: OwnServer, testbed_backend: Backend) -> None:
     app = answering(own_trial, own_trial.app())
     shorten_limits(own_trial, app, testbed_backend)
@@ -351,13 +293,7 @@ def test_paused(own_trial: Trial, own_server: OwnServer, testbed_backend: Backen
     assert_answers(app.test_client())
 
 
-@check(
-    "faults.statement-timeout",
-    "A statement that the server has cut off costs no connection: after a rollback the session goes on.",
-    cases=(59,),
-    needs=("server",),
-    remedy="Tell SQLAlchemy of no disconnect where there was none.",
-)
+@check("faults.statement-timeout")
 def test_statement_timeout(trial: Trial, client: FlaskClient, testbed_backend: Backend) -> None:
     limit, slow = CUT_OFF[testbed_backend.name]
     with client.application.app_context():
@@ -375,12 +311,7 @@ def test_statement_timeout(trial: Trial, client: FlaskClient, testbed_backend: B
 # --- What runs out ----------------------------------------------------------------------------
 
 
-@check(
-    "faults.pool-exhausted",
-    "A request that no connection is left for fails in bounded time; after the others, all is as before.",
-    cases=(55,),
-    remedy="Leave pool_timeout at some seconds, and give every connection back at the end of its request.",
-)
+@check("faults.pool-exhausted")
 def test_pool_exhausted(trial: Trial, client: FlaskClient) -> None:
     pool = trial.engine(client.application).pool
     # What has no bound cannot be exhausted, and does not have to be.
@@ -452,14 +383,7 @@ def small_server(
         yield own
 
 
-@check(
-    "faults.disk-full",
-    "A full disk costs the requests that write: others read, and when there is room again they write.",
-    cases=(60,),
-    needs=("container",),
-    remedy="Call session.remove() in a teardown_appcontext callback.",
-    stops_server=True,
-)
+@check("faults.disk-full")
 @pytest.mark.testbed_within(60)
 def test_disk_full(request: pytest.FixtureRequest, small_server: OwnServer, testbed_backend: Backend) -> None:
     from flask_sqlalchemy_testbed.battery.conftest import Trial  # noqa: PLC0415 - which imports what this module does
@@ -474,13 +398,7 @@ def test_disk_full(request: pytest.FixtureRequest, small_server: OwnServer, test
     trial.end()
 
 
-@check(
-    "faults.file-full",
-    "A file that may not grow costs the requests that write: others read, and when it may again they write.",
-    cases=(60,),
-    needs=("embedded",),
-    remedy="Call session.remove() in a teardown_appcontext callback.",
-)
+@check("faults.file-full")
 def test_file_full(trial: Trial, client: FlaskClient, testbed_backend: Backend) -> None:
     trial.database.connection.rows(BALLAST[testbed_backend.name])
     fill(trial, client, MEGABYTE // 4, "PRAGMA max_page_count = 400")

@@ -34,8 +34,6 @@ SHORTLY = {
     "mysql": "SET lock_wait_timeout = 1, innodb_lock_wait_timeout = 1",
 }
 CONNECTIONS = 3
-NOBODY_CAN = "the server makes the keys, and the harness has it start again"
-REFUSED = "a subject on another database is refused before anything is sent to it"
 
 
 @pytest.fixture
@@ -61,12 +59,7 @@ def names(app: Flask) -> str:
     return app.test_client().get("/testbed/names").text
 
 
-@check(
-    "isolation.committed-rows-go",
-    "What a view committed before it rolled back is there for its own test, and gone for the next.",
-    cases=(65,),
-    remedy="Call session.remove() in a teardown_appcontext callback: its objects are not for the next test.",
-)
+@check("isolation.committed-rows-go")
 def test_committed_rows_go(trial: Trial, next_test: Callable[[], None]) -> None:
     app = trial.app()
     met = []
@@ -97,12 +90,7 @@ def test_committed_rows_go(trial: Trial, next_test: Callable[[], None]) -> None:
     )
 
 
-@check(
-    "isolation.objects-of-fixtures",
-    "What a fixture made in an open context can still be read after a request through the client.",
-    cases=(66,),
-    remedy="Remove the session when the application context ends (teardown_appcontext), not the request.",
-)
+@check("isolation.objects-of-fixtures")
 def test_objects_of_fixtures(trial: Trial) -> None:
     app = named(trial, trial.app())
     with app.app_context():
@@ -114,13 +102,7 @@ def test_objects_of_fixtures(trial: Trial) -> None:
         assert item.name == "made by a fixture"
 
 
-@check(
-    "isolation.worker-holds-on",
-    "A thread that holds on to the database does not hold up the next test, whose app sees nothing of it.",
-    cases=(67,),
-    needs=("several-apps",),
-    remedy="Give each app an engine of its own.",
-)
+@check("isolation.worker-holds-on")
 def test_worker_holds_on(trial: Trial, next_test: Callable[[], None], testbed_backend: Backend) -> None:
     app = named(trial, trial.app())
     holds, over = threading.Event(), threading.Event()
@@ -158,12 +140,7 @@ def test_worker_holds_on(trial: Trial, next_test: Callable[[], None], testbed_ba
         trial.database.connection.close()
 
 
-@check(
-    "isolation.database-of-its-own",
-    "The session is in a database that this run made for itself, under a name that no other process has.",
-    cases=(68,),
-    unfailable=dict.fromkeys(("sqlite", "postgresql", "mysql"), REFUSED),
-)
+@check("isolation.database-of-its-own")
 def test_database_of_its_own(trial: Trial, testbed_backend: Backend, pytestconfig: pytest.Config) -> None:
     with trial.app().app_context():
         (where,) = trial.session.execute(text(testbed_backend.current_database)).one()
@@ -171,13 +148,7 @@ def test_database_of_its_own(trial: Trial, testbed_backend: Backend, pytestconfi
     assert state.run_of(pytestconfig).name in where, f"the session is in {where}, which this run has not made"
 
 
-@check(
-    "isolation.keys-start-again",
-    "The first row of each test has the same key, whatever ran before, where that costs little.",
-    cases=(69,),
-    needs=("restarts-identities",),
-    unfailable=dict.fromkeys(("sqlite", "postgresql"), NOBODY_CAN),
-)
+@check("isolation.keys-start-again")
 def test_keys_start_again(trial: Trial, next_test: Callable[[], None]) -> None:
     keys = []
     for _ in range(2):
@@ -191,12 +162,7 @@ def test_keys_start_again(trial: Trial, next_test: Callable[[], None]) -> None:
     assert keys == [1, 1], "the first keys of two tests differ"
 
 
-@check(
-    "isolation.nothing-for-the-collector",
-    "When an app's engine is disposed of nothing is open that only the garbage collector would close.",
-    cases=(70, 5),
-    remedy="Dispose of every engine that is made, the one of the set-up too; make none for a context.",
-)
+@check("isolation.nothing-for-the-collector")
 def test_nothing_for_the_collector(trial: Trial) -> None:
     app = named(trial, trial.app(keep=False))
     gc.collect()

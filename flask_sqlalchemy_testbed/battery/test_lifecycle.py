@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from flask_sqlalchemy_testbed.battery.conftest import Trial
 
 WITHIN = 10
-REMOVE = "Call session.remove() in a teardown_appcontext callback."
 
 
 FAILURES = {"abort": 404, "nowhere": 404, "error": 500, "handled": 418}
@@ -83,12 +82,7 @@ def in_a_worker(work: Callable[[], None]) -> None:
         thread.submit(work).result(3 * WITHIN)
 
 
-@check(
-    "lifecycle.request-ends",
-    "A request that answers leaves no connection, session or transaction behind, nor uncommitted rows.",
-    cases=(15,),
-    remedy=REMOVE,
-)
+@check("lifecycle.request-ends")
 def test_request_ends(trial: Trial) -> None:
     app = trial.app()
     route(app, "/testbed/write", lambda: [write(trial), names(trial)])
@@ -98,12 +92,7 @@ def test_request_ends(trial: Trial) -> None:
     assert trial.names() == [], "uncommitted rows are in the database"
 
 
-@check(
-    "lifecycle.failed-request-ends",
-    "A request that fails leaves nothing behind: aborted, unrouted, with an exception handled or not.",
-    cases=(15,),
-    remedy=f"{REMOVE} An after_request callback is not called for every failure.",
-)
+@check("lifecycle.failed-request-ends")
 def test_failed_request_ends(trial: Trial) -> None:
     app = trial.app()
     app.before_request(lambda: write(trial) and None)
@@ -119,12 +108,7 @@ def test_failed_request_ends(trial: Trial) -> None:
     assert trial.names() == [], "uncommitted rows are in the database"
 
 
-@check(
-    "lifecycle.context-ends",
-    "A context that was pushed without a request leaves nothing behind when it ends.",
-    cases=(15,),
-    remedy=f"{REMOVE} teardown_request is not called there.",
-)
+@check("lifecycle.context-ends")
 def test_context_ends(trial: Trial) -> None:
     with trial.app().app_context():
         write(trial)
@@ -133,12 +117,7 @@ def test_context_ends(trial: Trial) -> None:
     assert trial.names() == [], "uncommitted rows are in the database"
 
 
-@check(
-    "lifecycle.async-view",
-    "An async view, which runs in another thread, uses its request's session and leaves nothing behind.",
-    cases=(16,),
-    remedy="Scope the session by the context (or keep it in g), not by the thread.",
-)
+@check("lifecycle.async-view")
 def test_async_view(trial: Trial) -> None:
     app = trial.app()
     app.before_request(lambda: write(trial) and None)
@@ -152,12 +131,7 @@ def test_async_view(trial: Trial) -> None:
         trial.assert_nothing_open()
 
 
-@check(
-    "lifecycle.unwrapped-stream",
-    "A generator that runs after its context either is refused the session, or leaves nothing behind.",
-    cases=(17,),
-    remedy="Scope the session by the context, and wrap the generator in stream_with_context.",
-)
+@check("lifecycle.unwrapped-stream")
 def test_unwrapped_stream(trial: Trial) -> None:
     app = trial.app()
 
@@ -173,12 +147,7 @@ def test_unwrapped_stream(trial: Trial) -> None:
     trial.assert_nothing_open()
 
 
-@check(
-    "lifecycle.held-stream",
-    "While somebody holds a streamed response unclosed, later requests on that thread still end.",
-    cases=(18,),
-    remedy="Run each request in a contextvars.copy_context(): what a stream keeps pushed stays in there.",
-)
+@check("lifecycle.held-stream")
 def test_held_stream(trial: Trial) -> None:
     app = trial.app()
 
@@ -205,12 +174,7 @@ def test_held_stream(trial: Trial) -> None:
     trial.assert_nothing_open()
 
 
-@check(
-    "lifecycle.failing-teardown",
-    "When another teardown callback raises, the request still leaves nothing behind.",
-    cases=(19,),
-    remedy="Up to Flask 3.1 a callback that raises stops the others: wrap app.do_teardown_appcontext.",
-)
+@check("lifecycle.failing-teardown")
 def test_failing_teardown(trial: Trial) -> None:
     app = trial.app()
     route(app, "/testbed/write", lambda: write(trial))
@@ -223,12 +187,7 @@ def test_failing_teardown(trial: Trial) -> None:
     trial.assert_nothing_open()
 
 
-@check(
-    "lifecycle.later-context",
-    "A context whose end was cut short leaves its session to no later one, which may get its address.",
-    cases=(19, 31),
-    remedy="Key the session by the context object, held weakly; never by its id() or its thread.",
-)
+@check("lifecycle.later-context")
 def test_later_context(trial: Trial) -> None:
     app = trial.app()
 
@@ -246,12 +205,7 @@ def test_later_context(trial: Trial) -> None:
     assert inherited == 0, f"{inherited} of 50 contexts were given the session of an earlier one"
 
 
-@check(
-    "lifecycle.nested-contexts",
-    "The end of a context inside a context takes nothing from the outer one.",
-    cases=(20,),
-    remedy="Scope the session by the context, so that remove() at the end of the inner one finds that one's.",
-)
+@check("lifecycle.nested-contexts")
 def test_nested_contexts(trial: Trial) -> None:
     app = trial.app()
     with app.app_context():
@@ -267,12 +221,7 @@ def test_nested_contexts(trial: Trial) -> None:
     assert trial.names() == ["pending"], "what was pending in the outer context is not committed"
 
 
-@check(
-    "lifecycle.request-inside-context",
-    "A context in which a request was made, perhaps with its session, still leaves nothing behind.",
-    cases=(21,),
-    remedy=f"{REMOVE} Up to Flask 3.1 such a request has no app context of its own, nor an end of it.",
-)
+@check("lifecycle.request-inside-context")
 def test_request_inside_context(trial: Trial) -> None:
     app = trial.app()
     route(app, "/testbed/write", lambda: write(trial))
@@ -284,12 +233,7 @@ def test_request_inside_context(trial: Trial) -> None:
     assert trial.names() == [], "uncommitted rows are in the database"
 
 
-@check(
-    "lifecycle.with-client",
-    "In a with-block of the test client, where a context is torn down twice, each request ends its session.",
-    cases=(22,),
-    remedy="Let the teardown callback find nothing to end: g.pop('session', None).",
-)
+@check("lifecycle.with-client")
 def test_with_client(trial: Trial) -> None:
     app = trial.app()
     route(app, "/testbed/write", lambda: write(trial))
@@ -301,12 +245,7 @@ def test_with_client(trial: Trial) -> None:
     trial.assert_nothing_open()
 
 
-@check(
-    "lifecycle.thread",
-    "A thread that goes on living leaves nothing behind of a context that it has ended.",
-    cases=(23,),
-    remedy=f"{REMOVE} In threads push a context: with app.app_context(): ...",
-)
+@check("lifecycle.thread")
 def test_thread(trial: Trial) -> None:
     app = trial.app()
 
@@ -321,12 +260,7 @@ def test_thread(trial: Trial) -> None:
     assert trial.names() == [], "uncommitted rows are in the database"
 
 
-@check(
-    "lifecycle.cli-command",
-    "A command of the app leaves nothing behind when it ends.",
-    cases=(24,),
-    remedy=f"{REMOVE} Declare the command with @app.cli.command, which pushes a context.",
-)
+@check("lifecycle.cli-command")
 def test_cli_command(trial: Trial) -> None:
     app = trial.app()
 
@@ -339,12 +273,7 @@ def test_cli_command(trial: Trial) -> None:
     assert trial.names() == [], "uncommitted rows are in the database"
 
 
-@check(
-    "lifecycle.failed-flush",
-    "A flush that failed, even one whose error was swallowed, fails nothing after its own request.",
-    cases=(25,),
-    remedy="End the session with remove() or rollback(), not with a commit() that may raise.",
-)
+@check("lifecycle.failed-flush")
 def test_failed_flush(trial: Trial) -> None:
     app = trial.app()
     route(app, "/testbed/names", lambda: names(trial))
@@ -362,12 +291,7 @@ def test_failed_flush(trial: Trial) -> None:
         trial.assert_nothing_open()
 
 
-@check(
-    "lifecycle.error-handler",
-    "The handler of a failed request can use the session once it has rolled back, in the same context.",
-    cases=(26,),
-    remedy="Wrap no request in session.begin(): after a rollback it refuses all work until its block ends.",
-)
+@check("lifecycle.error-handler")
 def test_error_handler(trial: Trial) -> None:
     app = trial.app()
 
@@ -386,12 +310,7 @@ def test_error_handler(trial: Trial) -> None:
     trial.assert_nothing_open()
 
 
-@check(
-    "lifecycle.detached",
-    "An object that outlives its request is detached: it opens no transaction that nobody would end.",
-    cases=(27,),
-    remedy="End the session with remove() or close(); rollback() leaves its objects attached.",
-)
+@check("lifecycle.detached")
 def test_detached(trial: Trial) -> None:
     app = trial.app()
     kept = []
@@ -409,12 +328,7 @@ def test_detached(trial: Trial) -> None:
         kept[0].parts  # noqa: B018 - to read it is the point
 
 
-@check(
-    "lifecycle.handled-error",
-    "What a request wrote before an error that a handler answers is not committed.",
-    cases=(29,),
-    remedy="Commit in the view: a teardown callback is not told of handled errors, and raises too late.",
-)
+@check("lifecycle.handled-error")
 def test_handled_error(trial: Trial) -> None:
     app = trial.app()
     app.register_error_handler(OddError, lambda _: ("handled", 200))
@@ -428,12 +342,7 @@ def test_handled_error(trial: Trial) -> None:
     assert trial.names() == [], "what the request wrote before its error is committed"
 
 
-@check(
-    "lifecycle.own-session",
-    "Each request has a session of its own: at the same time in two threads, and one after the other in one.",
-    cases=(30,),
-    remedy="Keep no session() from start-up on; ask the scoped_session, or g, at each use.",
-)
+@check("lifecycle.own-session")
 def test_own_session(trial: Trial) -> None:
     app = trial.app()
     sessions: list[Session] = []
@@ -460,12 +369,7 @@ def test_own_session(trial: Trial) -> None:
     )
 
 
-@check(
-    "lifecycle.no-stale-object",
-    "A request sees what others have committed, though an earlier one on its thread had loaded the same row.",
-    cases=(31,),
-    remedy=REMOVE,
-)
+@check("lifecycle.no-stale-object")
 def test_no_stale_object(trial: Trial) -> None:
     app = trial.app()
     cache: list[Any] = []

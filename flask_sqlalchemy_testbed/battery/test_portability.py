@@ -109,13 +109,7 @@ def is_refused(engine: Engine, statement: Any) -> bool:
 # --- What a binding decides -------------------------------------------------------------------
 
 
-@check(
-    "portability.foreign-keys",
-    "No connection of the pool lets in a row that refers to nothing.",
-    cases=(40,),
-    remedy="On SQLite send PRAGMA foreign_keys = ON in a listener for the engine's `connect`.",
-    unfailable={"postgresql": "only a superuser can switch its foreign keys off"},
-)
+@check("portability.foreign-keys")
 def test_foreign_keys(trial: Trial) -> None:
     app = trial.app()
     all_connected, one_writer = threading.Barrier(CONNECTIONS, timeout=WITHIN), threading.Lock()
@@ -132,13 +126,7 @@ def test_foreign_keys(trial: Trial) -> None:
     at_once(*[write_an_orphan] * CONNECTIONS)
 
 
-@check(
-    "portability.cascade",
-    "A row goes with the one that it belongs to, when the schema says so.",
-    cases=(40,),
-    remedy="On SQLite send PRAGMA foreign_keys = ON in a listener for the engine's `connect`.",
-    unfailable={"postgresql": "only a superuser can switch its foreign keys off"},
-)
+@check("portability.cascade")
 def test_cascade(trial: Trial) -> None:
     with trial.app().app_context():
         trial.session.add(Item(id=1, name="whole"))
@@ -153,12 +141,7 @@ def test_cascade(trial: Trial) -> None:
         )
 
 
-@check(
-    "portability.writer-waits",
-    "A writer waits for another one to commit; it is not refused at once.",
-    cases=(41,),
-    remedy="Give it seconds: on SQLite the driver's `timeout`, elsewhere the server's lock timeout.",
-)
+@check("portability.writer-waits")
 def test_writer_waits(trial: Trial) -> None:
     app = trial.app()
     trial.database.connection.rows("INSERT INTO testbed_item (id, name) VALUES (1, 'old')")
@@ -182,12 +165,7 @@ def test_writer_waits(trial: Trial) -> None:
     assert trial.names() == ["second"], "the second writer's work is lost"
 
 
-@check(
-    "portability.writer-lets-go",
-    "A request that has written and not committed stands in nobody's way once it has ended.",
-    cases=(41,),
-    remedy="Call session.remove() in a teardown_appcontext callback.",
-)
+@check("portability.writer-lets-go")
 def test_writer_lets_go(trial: Trial) -> None:
     app = trial.app()
     app.add_url_rule(
@@ -200,16 +178,7 @@ def test_writer_lets_go(trial: Trial) -> None:
     assert trial.names() == ["new"], "the request that has ended is in the way"
 
 
-@check(
-    "portability.too-long",
-    "A text that does not fit is refused where lengths mean something, and nowhere cut off.",
-    cases=(42,),
-    remedy="On MySQL have STRICT_TRANS_TABLES or TRADITIONAL in the connection's sql_mode.",
-    unfailable={
-        "sqlite": "it heeds no length, and has nothing to switch on",
-        "postgresql": "it has no lax mode",
-    },
-)
+@check("portability.too-long")
 def test_too_long(trial: Trial, testbed_backend: Backend) -> None:
     with trial.app().app_context():
         try:
@@ -222,12 +191,7 @@ def test_too_long(trial: Trial, testbed_backend: Backend) -> None:
     assert found == STORED[testbed_backend.name], "what is stored of nine characters in a column of three"
 
 
-@check(
-    "portability.characters",
-    "All of Unicode goes in, is told apart, and comes out, as the server itself sees it.",
-    cases=(44,),
-    remedy="On MySQL connect with charset=utf8mb4; on PostgreSQL leave client_encoding alone.",
-)
+@check("portability.characters")
 def test_characters(trial: Trial, testbed_backend: Backend) -> None:
     question, answer = CHARACTERS[testbed_backend.name]
     with trial.app().app_context():
@@ -251,24 +215,12 @@ def assert_now_is_utc(trial: Trial, backend: Backend) -> None:
     )
 
 
-@check(
-    "portability.time-zone",
-    "What the database calls now is UTC.",
-    cases=(46,),
-    remedy="Set the connection's time zone: options=-c timezone=UTC, init_command=SET time_zone = '+00:00'.",
-    unfailable={"sqlite": "it knows no time zone but UTC"},
-)
+@check("portability.time-zone")
 def test_time_zone(trial: Trial, testbed_backend: Backend) -> None:
     assert_now_is_utc(trial, testbed_backend)
 
 
-@check(
-    "portability.time-zone-of-the-server",
-    "What the database calls now is UTC even where the server's own time zone is another.",
-    cases=(46,),
-    needs=("container",),
-    remedy="Set the connection's time zone: options=-c timezone=UTC, init_command=SET time_zone = '+00:00'.",
-)
+@check("portability.time-zone-of-the-server")
 def test_time_zone_of_the_server(own_trial: Trial, testbed_backend: Backend) -> None:
     assert_now_is_utc(own_trial, testbed_backend)
 
@@ -276,12 +228,7 @@ def test_time_zone_of_the_server(own_trial: Trial, testbed_backend: Backend) -> 
 # --- What each backend does -------------------------------------------------------------------
 
 
-@check(
-    "portability.any-length",
-    "MySQL alone has no text of no stated length.",
-    cases=(42,),
-    records=True,
-)
+@check("portability.any-length")
 def test_any_length(engine: Engine, testbed_backend: Backend) -> None:
     try:
         CreateTable(Table("t", MetaData(), Column("c", String()))).compile(dialect=engine.dialect)
@@ -291,12 +238,7 @@ def test_any_length(engine: Engine, testbed_backend: Backend) -> None:
         assert ANY_LENGTH[testbed_backend.name]
 
 
-@check(
-    "portability.case",
-    "MySQL alone takes letters for the same that differ in case or accent: in comparisons, in unique keys.",
-    cases=(43,),
-    records=True,
-)
+@check("portability.case")
 def test_case(engine: Engine, testbed_backend: Backend) -> None:
     with engine.begin() as connection:
         connection.execute(insert(Item).values(name="abc"))
@@ -309,12 +251,7 @@ def test_case(engine: Engine, testbed_backend: Backend) -> None:
     assert refused == SAME_AS_ABC[testbed_backend.name]
 
 
-@check(
-    "portability.fractions",
-    "MySQL drops fractions of a second, unless the column is a DATETIME(6).",
-    cases=(45,),
-    records=True,
-)
+@check("portability.fractions")
 def test_fractions(engine: Engine, testbed_backend: Backend) -> None:
     moment = datetime(2024, 2, 29, 12, 30, 15, 619950)  # noqa: DTZ001 - the column has no time zone
     row = stored(engine, moment=moment, precise=moment)
@@ -325,12 +262,7 @@ def test_fractions(engine: Engine, testbed_backend: Backend) -> None:
     assert row.precise == moment
 
 
-@check(
-    "portability.aware-times",
-    "PostgreSQL alone keeps the instant of a time with a zone; the others keep what the clock said.",
-    cases=(46,),
-    records=True,
-)
+@check("portability.aware-times")
 def test_aware_times(engine: Engine, testbed_backend: Backend) -> None:
     there = datetime(2024, 2, 29, 12, 30, 15, tzinfo=timezone(timedelta(hours=-8)))
     back = stored(engine, aware=there).aware
@@ -339,12 +271,7 @@ def test_aware_times(engine: Engine, testbed_backend: Backend) -> None:
     assert KEEPS_THE_INSTANT[testbed_backend.name] or back == there.replace(tzinfo=None)
 
 
-@check(
-    "portability.generated-key",
-    "The key of a new row is in inserted_primary_key everywhere; in lastrowid it is not on PostgreSQL.",
-    cases=(47,),
-    records=True,
-)
+@check("portability.generated-key")
 def test_generated_key(engine: Engine, testbed_backend: Backend) -> None:
     with engine.begin() as connection:
         key = connection.execute(
@@ -358,12 +285,7 @@ def test_generated_key(engine: Engine, testbed_backend: Backend) -> None:
     assert (cursor.lastrowid == second) == LASTROWID[testbed_backend.name]
 
 
-@check(
-    "portability.null-order",
-    "Where NULL comes when nobody says where, and whether NULLS LAST is understood, differs.",
-    cases=(48,),
-    records=True,
-)
+@check("portability.null-order")
 def test_null_order(engine: Engine, testbed_backend: Backend) -> None:
     with engine.begin() as connection:
         connection.execute(insert(Value), [{"number": 1}, {"number": None}, {"number": 2}])
@@ -374,12 +296,7 @@ def test_null_order(engine: Engine, testbed_backend: Backend) -> None:
     assert is_refused(engine, explicit) != NULLS_LAST[testbed_backend.name]
 
 
-@check(
-    "portability.json-null",
-    "None in a JSON column is stored as the JSON null; NULL has to be asked for.",
-    cases=(49,),
-    records=True,
-)
+@check("portability.json-null")
 def test_json_null(engine: Engine) -> None:
     with engine.begin() as connection:
         connection.execute(insert(Value), [{"document": None}])
@@ -389,12 +306,7 @@ def test_json_null(engine: Engine) -> None:
         assert connection.scalars(select(Value.document)).all() == [None, None]
 
 
-@check(
-    "portability.uuid",
-    "A UUID comes back as it was; PostgreSQL alone has a type for it.",
-    cases=(49,),
-    records=True,
-)
+@check("portability.uuid")
 def test_uuid(engine: Engine, testbed_backend: Backend) -> None:
     assert stored(engine, universal=KEY).universal == KEY
     with engine.connect() as connection:
@@ -404,12 +316,7 @@ def test_uuid(engine: Engine, testbed_backend: Backend) -> None:
         )
 
 
-@check(
-    "portability.large-binary",
-    "A LargeBinary of 70 KB comes back as it was; MySQL refuses it, whose BLOB ends at 64 KB.",
-    cases=(49,),
-    records=True,
-)
+@check("portability.large-binary")
 def test_large_binary(engine: Engine, testbed_backend: Backend) -> None:
     blob = b"x" * 70_000
 
@@ -417,12 +324,7 @@ def test_large_binary(engine: Engine, testbed_backend: Backend) -> None:
     assert LARGE_IS_REFUSED[testbed_backend.name] or stored(engine, blob=blob).blob == blob
 
 
-@check(
-    "portability.too-large",
-    "A number too large for its column is refused, but not by SQLite.",
-    cases=(49,),
-    records=True,
-)
+@check("portability.too-large")
 def test_too_large(engine: Engine, testbed_backend: Backend) -> None:
     statement = insert(Value).values(amount=Decimal("123456.78"))
 

@@ -34,9 +34,6 @@ def no_engine_of_an_earlier_test() -> None:
     gc.collect()
 
 
-BY_CONTEXT = "Scope the session by the context object, outside contexts by the thread; remove both kinds."
-
-
 def names(trial: Trial) -> list[str]:
     return list(trial.session.scalars(select(Item.name)))
 
@@ -46,12 +43,7 @@ def in_a_thread(work: object) -> object:
         return thread.submit(work).result(2 * WITHIN)  # type: ignore[arg-type]
 
 
-@check(
-    "promises.outside-contexts",
-    "While one engine is live the session works outside any context, on that engine, until it is removed.",
-    cases=(23,),
-    remedy="Where no context is pushed, bind the session to the one live engine.",
-)
+@check("promises.outside-contexts")
 def test_outside_contexts(trial: Trial) -> None:
     app = trial.app()
     trial.session.add(Item(name="shell"))
@@ -63,12 +55,7 @@ def test_outside_contexts(trial: Trial) -> None:
     trial.assert_nothing_open()
 
 
-@check(
-    "promises.thread-local",
-    "Outside contexts each thread has a session of its own.",
-    cases=(23,),
-    remedy=BY_CONTEXT,
-)
+@check("promises.thread-local")
 def test_thread_local(trial: Trial) -> None:
     trial.app()
     own = trial.session()
@@ -84,12 +71,7 @@ def test_thread_local(trial: Trial) -> None:
     trial.session.remove()
 
 
-@check(
-    "promises.several-engines",
-    "Outside contexts, with several engines live, the session raises rather than guess which is meant.",
-    cases=(1,),
-    remedy="Refuse, and say what helps: with app.app_context(): ...",
-)
+@check("promises.several-engines")
 def test_several_engines(trial: Trial) -> None:
     trial.app()
     trial.app(trial.other.uri)
@@ -99,12 +81,7 @@ def test_several_engines(trial: Trial) -> None:
     trial.session.remove()
 
 
-@check(
-    "promises.unbound",
-    "Before there is an engine the session raises an error that says what to call.",
-    cases=(12,),
-    remedy="Raise an error of your own where the engine is looked up: SQLAlchemy's knows no factory.",
-)
+@check("promises.unbound")
 def test_unbound(trial: Trial) -> None:
     factory = trial.subject.app_path.rpartition(":")[2]
 
@@ -113,12 +90,7 @@ def test_unbound(trial: Trial) -> None:
     trial.session.remove()
 
 
-@check(
-    "promises.rebinding",
-    "Rebinding an app leaves no thread on the old engine: its sessions refuse to work until removed.",
-    cases=(2,),
-    remedy="Let a session compare its engine with its app's at each use; configure(bind=...) only warns.",
-)
+@check("promises.rebinding")
 def test_rebinding(trial: Trial) -> None:
     app, other = trial.app(), trial.other.uri
     held, rebound = threading.Event(), threading.Event()
@@ -150,13 +122,7 @@ def test_rebinding(trial: Trial) -> None:
     assert (trial.names(), trial.names(trial.other)) == ([], []), "the stale session has written"
 
 
-@check(
-    "promises.rebinding-disposes",
-    "Rebinding an app closes its connections to the old database, the caller's own session's with them.",
-    cases=(4, 5),
-    needs=("server",),
-    remedy="Dispose of the engine that is replaced.",
-)
+@check("promises.rebinding-disposes")
 def test_rebinding_disposes(trial: Trial) -> None:
     app, other = trial.app(), trial.other.uri
     # Kept, so that the collector does not do what rebinding should.
@@ -172,13 +138,7 @@ def test_rebinding_disposes(trial: Trial) -> None:
         )
 
 
-@check(
-    "promises.dispose",
-    "A connection that was in use when its engine was disposed of is closed when it comes back.",
-    cases=(5,),
-    needs=("server",),
-    remedy="On checkin, invalidate what was opened before the last engine_disposed: no pool knows it.",
-)
+@check("promises.dispose")
 def test_dispose(trial: Trial) -> None:
     app = trial.app()
     # Kept, so that the collector does not close what is in it.
@@ -196,12 +156,7 @@ def test_dispose(trial: Trial) -> None:
     )
 
 
-@check(
-    "promises.listeners",
-    "A listener is registered on the session once and hears each event once, however often apps are rebound.",
-    cases=(33,),
-    remedy="Give scoped_session a real sessionmaker, made once: a lambda takes no listeners.",
-)
+@check("promises.listeners")
 def test_listeners(trial: Trial) -> None:
     app, other = trial.app(), trial.other.uri
     heard = []
@@ -222,12 +177,7 @@ def test_listeners(trial: Trial) -> None:
     assert heard == [1], f"an event that happened once was heard {len(heard)} times"
 
 
-@check(
-    "promises.unwrapped-stream",
-    "A generator without stream_with_context has a session on its app's engine until the response ends.",
-    cases=(17,),
-    remedy="Scope what runs after the context by the response's body, and end it when that closes.",
-)
+@check("promises.unwrapped-stream")
 def test_unwrapped_stream(trial: Trial) -> None:
     first, last = trial.app(), trial.app(trial.other.uri)
 
@@ -243,12 +193,7 @@ def test_unwrapped_stream(trial: Trial) -> None:
         trial.assert_nothing_open()
 
 
-@check(
-    "promises.defaults",
-    "autoflush and expire_on_commit are on, in a request as outside: what is pending is seen by raw SQL too.",
-    cases=(28,),
-    remedy="Say both where the session is made: sessionmaker and create_session disagree on them.",
-)
+@check("promises.defaults")
 def test_defaults(trial: Trial) -> None:
     app = trial.app()
 
@@ -265,13 +210,7 @@ def test_defaults(trial: Trial) -> None:
     )
 
 
-@check(
-    "promises.in-memory",
-    "A database in memory is one for all threads, with a transaction for each session.",
-    cases=(10,),
-    needs=("embedded",),
-    remedy="Open file:/name?vfs=memdb: a connection a thread sees several, one connection shares all.",
-)
+@check("promises.in-memory")
 def test_in_memory(trial: Trial) -> None:
     app = trial.app("sqlite://")
     tables.Base.metadata.create_all(trial.engine(app))
@@ -294,13 +233,7 @@ def test_in_memory(trial: Trial) -> None:
     assert in_a_thread(look) == ["kept"], "another thread does not see what is committed"
 
 
-@check(
-    "promises.bare-scheme",
-    "A URI that names no driver means the one that is installed here.",
-    cases=(3,),
-    needs=("server",),
-    remedy="Name the driver before the engine is made: SQLAlchemy 2.1 reads postgresql:// as psycopg 3.",
-)
+@check("promises.bare-scheme")
 def test_bare_scheme(trial: Trial) -> None:
     url = make_url(trial.database.uri)
     for scheme in trial.database.backend.schemes:

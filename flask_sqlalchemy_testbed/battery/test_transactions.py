@@ -58,11 +58,7 @@ def assert_says(said: str, expected: str) -> None:
     assert bool(said) == bool(expected)
 
 
-@check(
-    "transactions.rolls-back",
-    "What was flushed and then rolled back was never there, for anybody.",
-    remedy="Leave the engine's isolation level alone: no AUTOCOMMIT on it.",
-)
+@check("transactions.rolls-back")
 def test_rolls_back(trial: Trial) -> None:
     with trial.app().app_context():
         trial.session.add(Item(name="rolled back"))
@@ -74,12 +70,7 @@ def test_rolls_back(trial: Trial) -> None:
     assert trial.names() == [], "what was rolled back is there"
 
 
-@check(
-    "transactions.savepoint-released",
-    "What a released savepoint wrote goes when the transaction around it is rolled back.",
-    cases=(34,),
-    remedy="On SQLite send BEGIN in a listener for the engine's `begin`; elsewhere set no AUTOCOMMIT.",
-)
+@check("transactions.savepoint-released")
 def test_savepoint_released(trial: Trial) -> None:
     with trial.app().app_context():
         with trial.session.begin_nested():
@@ -89,12 +80,7 @@ def test_savepoint_released(trial: Trial) -> None:
     assert trial.names() == [], "the savepoint's row has outlived the rollback of all"
 
 
-@check(
-    "transactions.error-in-savepoint",
-    "An error inside a savepoint costs what the savepoint held, and nothing else.",
-    cases=(36,),
-    remedy="Let SQLAlchemy roll back to the savepoint; roll back nothing in listeners for errors.",
-)
+@check("transactions.error-in-savepoint")
 def test_error_in_savepoint(trial: Trial) -> None:
     with trial.app().app_context():
         trial.session.add(Item(name="before"))
@@ -107,11 +93,7 @@ def test_error_in_savepoint(trial: Trial) -> None:
     assert trial.names() == ["before", "after"], "what is committed is not all but the savepoint's"
 
 
-@check(
-    "transactions.raw-connection-is-reset",
-    "A connection that is given back in the middle of a transaction takes nothing to whoever has it next.",
-    remedy="Leave pool_reset_on_return alone.",
-)
+@check("transactions.raw-connection-is-reset")
 def test_raw_connection_is_reset(trial: Trial) -> None:
     app = trial.app()
     connection = trial.engine(app).raw_connection()
@@ -125,12 +107,7 @@ def test_raw_connection_is_reset(trial: Trial) -> None:
     assert trial.names() == ["next"], "what the last user left uncommitted is committed by the next"
 
 
-@check(
-    "transactions.fresh-reads",
-    "A request reads what others committed before it began, whatever an earlier one on its thread read.",
-    cases=(37,),
-    remedy="Call session.remove() in a teardown_appcontext callback.",
-)
+@check("transactions.fresh-reads")
 def test_fresh_reads(trial: Trial) -> None:
     app = trial.app()
     cached = []
@@ -148,13 +125,7 @@ def test_fresh_reads(trial: Trial) -> None:
     assert app.test_client().get("/testbed/name").text == "new", "the request was not shown what is committed"
 
 
-@check(
-    "transactions.reader-lets-go",
-    "A table can be dropped as soon as the request that read it has ended.",
-    cases=(35,),
-    needs=("server",),
-    remedy="Call session.remove() in a teardown_appcontext callback.",
-)
+@check("transactions.reader-lets-go")
 def test_reader_lets_go(trial: Trial, connect: Callable[[], Connection], testbed_backend: Backend) -> None:
     app = trial.app()
     app.add_url_rule(
@@ -171,13 +142,7 @@ def test_reader_lets_go(trial: Trial, connect: Callable[[], Connection], testbed
     )
 
 
-@check(
-    "transactions.reader-blocks-drop",
-    "While a transaction that has read a table is open, nobody can drop it.",
-    cases=(35,),
-    needs=("server",),
-    records=True,
-)
+@check("transactions.reader-blocks-drop")
 def test_reader_blocks_drop(
     trial: Trial, connect: Callable[[], Connection], testbed_backend: Backend
 ) -> None:
@@ -193,13 +158,7 @@ def test_reader_blocks_drop(
     )
 
 
-@check(
-    "transactions.deadlock",
-    "Of two requests that wait for each other one is told of the deadlock, and may do all its work again.",
-    cases=(38,),
-    needs=("server",),
-    remedy="Repeat the whole transaction after a rollback, never the statement that failed.",
-)
+@check("transactions.deadlock")
 def test_deadlock(trial: Trial) -> None:
     app = trial.app()
     trial.database.connection.rows("INSERT INTO testbed_item (id, name) VALUES (1, 'a'), (2, 'b')")
@@ -236,12 +195,7 @@ def test_deadlock(trial: Trial) -> None:
     )
 
 
-@check(
-    "transactions.error-in-transaction",
-    "After an error in a transaction PostgreSQL refuses every statement but a rollback; the others go on.",
-    cases=(36,),
-    records=True,
-)
+@check("transactions.error-in-transaction")
 def test_error_in_transaction(connect: Callable[[], Connection], testbed_backend: Backend) -> None:
     connection = connect()
     connection.rows("BEGIN")
@@ -252,12 +206,7 @@ def test_error_in_transaction(connect: Callable[[], Connection], testbed_backend
     assert refusal(connection, "SELECT 1") == ""
 
 
-@check(
-    "transactions.stale-snapshot",
-    "In a transaction MySQL and SQLite go on reading what was there at first; PostgreSQL reads what is now.",
-    cases=(37,),
-    records=True,
-)
+@check("transactions.stale-snapshot")
 def test_stale_snapshot(trial: Trial, connect: Callable[[], Connection], testbed_backend: Backend) -> None:
     reader, writer = connect(), trial.database.connection
     writer.rows("INSERT INTO testbed_item (id, name) VALUES (1, 'old')")
@@ -270,12 +219,7 @@ def test_stale_snapshot(trial: Trial, connect: Callable[[], Connection], testbed
     assert reader.rows("SELECT name FROM testbed_item") == [("new",)]
 
 
-@check(
-    "transactions.lost-update",
-    "Of two transactions that read a row and then change it, MySQL alone lets the second overwrite it.",
-    cases=(38,),
-    records=True,
-)
+@check("transactions.lost-update")
 def test_lost_update(trial: Trial, connect: Callable[[], Connection], testbed_backend: Backend) -> None:
     first, second = connect(), connect()
     trial.database.connection.rows("INSERT INTO testbed_item (id, name) VALUES (1, 'old')")
@@ -288,12 +232,7 @@ def test_lost_update(trial: Trial, connect: Callable[[], Connection], testbed_ba
     second.rows("ROLLBACK")
 
 
-@check(
-    "transactions.ddl-commits",
-    "CREATE TABLE commits what was written before it on MySQL; elsewhere it is rolled back with it.",
-    cases=(39,),
-    records=True,
-)
+@check("transactions.ddl-commits")
 def test_ddl_commits(trial: Trial, connect: Callable[[], Connection], testbed_backend: Backend) -> None:
     connect().run(
         [
@@ -307,12 +246,7 @@ def test_ddl_commits(trial: Trial, connect: Callable[[], Connection], testbed_ba
     assert len(trial.names()) == LEFT_BY_DDL[testbed_backend.name]
 
 
-@check(
-    "transactions.ddl-ends-savepoints",
-    "A savepoint that was set before CREATE TABLE is gone after it on MySQL, and only there.",
-    cases=(39,),
-    records=True,
-)
+@check("transactions.ddl-ends-savepoints")
 def test_ddl_ends_savepoints(connect: Callable[[], Connection], testbed_backend: Backend) -> None:
     connection = connect()
     connection.run(["BEGIN", "SAVEPOINT s", "CREATE TABLE testbed_extra (id INTEGER)"])

@@ -1,1 +1,1 @@
-"""The checks as data: their ids, claims and remedies, and the catalogue of known failures."""
+"""The checks as data: their ids, claims and remedies, and the failures that users reported."""

@@ -15,7 +15,6 @@ from flask_sqlalchemy_testbed.backends.base import Backend
 from flask_sqlalchemy_testbed.checks.check import check_of
 from flask_sqlalchemy_testbed.plugin import settings, state
 from flask_sqlalchemy_testbed.plugin.failures import LEAK_MARK
-from flask_sqlalchemy_testbed.report.results import KNOWN_MARK
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Mapping
@@ -25,8 +24,8 @@ ABOUT = (
     "Checks of the battery that are known to fail, and where. Delete an entry when its check holds;"
     " delete the file to have it recorded anew."
 )
-# An attribute of a report, so that it goes where the report goes.
-CELLS = "testbed_cells"
+# Attributes of a report, which are sent to the controller with it.
+CELLS, KNOWN_MARK = "testbed_cells", "testbed_known"
 FINISHED = {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED}
 
 

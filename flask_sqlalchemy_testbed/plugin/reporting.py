@@ -9,24 +9,18 @@ import pytest
 from flask_sqlalchemy_testbed.backends.base import Backend
 from flask_sqlalchemy_testbed.checks.check import check_of
 from flask_sqlalchemy_testbed.plugin import settings, state
+from flask_sqlalchemy_testbed.plugin.baseline import KNOWN_MARK
 from flask_sqlalchemy_testbed.redaction import redact
-from flask_sqlalchemy_testbed.report.results import (
-    FAILED,
-    KNOWN_FAILURE,
-    KNOWN_MARK,
-    NOT_APPLICABLE,
-    NOT_RUN,
-    PASSED,
-    Results,
-)
+from flask_sqlalchemy_testbed.report.findings import Findings
+from flask_sqlalchemy_testbed.report.outcome import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
     from pathlib import Path
 
     from flask_sqlalchemy_testbed.plugin.evidence import Gatherer
+    from flask_sqlalchemy_testbed.report.findings import Finding
     from flask_sqlalchemy_testbed.report.matrix import Attempt, Report
-    from flask_sqlalchemy_testbed.report.results import Found
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -39,14 +33,14 @@ class Reporter:
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
-        self._results = Results()
+        self._results = Findings()
         self._matrix = _path(config, "matrix")
         self._directory = _path(config, "report")
         self._gatherer: Gatherer | None = None
         # In a parallel run the workers find, and the one who leads them tells.
         self._controller = config.stash.get(state.CONTROLLER, None)
         if (workers := config.stash.get(state.WORKERS, None)) is not None:
-            workers.answers["found"] = self._results.put
+            workers.answers["found"] = self._results.update
         if self._directory is not None:
             from flask_sqlalchemy_testbed.plugin.evidence import Gatherer  # noqa: PLC0415 - it needs SQLAlchemy
 
@@ -58,14 +52,14 @@ class Reporter:
         for item in items:
             if reason := item.stash.get(state.NOT_APPLICABLE, ""):
                 for attempt in self._attempts(item):
-                    attempt["outcome"], attempt["reason"] = NOT_APPLICABLE, reason
+                    attempt["outcome"], attempt["reason"] = Outcome.NOT_APPLICABLE, reason
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Where the run is cut short, what was left is seen not to have run."""
         for item in session.items:
             self._attempts(item)
-        self._hand_over(self._results.found())
+        self._hand_over(self._results.all())
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
@@ -109,7 +103,7 @@ class Reporter:
         """A worker that dies reports nothing of the test that it was at; pytest-xdist does."""
         if report.when not in {"setup", "call", "teardown"}:
             for _, _, attempt in self._results.of(report.nodeid):
-                attempt["outcome"], attempt["reason"] = FAILED, report.longreprtext
+                attempt["outcome"], attempt["reason"] = Outcome.FAILED, report.longreprtext
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self) -> None:
@@ -142,7 +136,7 @@ class Reporter:
         for test in self._gatherer.read_late_logs() if self._gatherer is not None else ():
             self._hand_over(self._results.of(test))
 
-    def _hand_over(self, found: list[Found]) -> None:
+    def _hand_over(self, found: list[Finding]) -> None:
         if self._controller is not None and found:
             self._controller.ask("found", found)
 
@@ -168,17 +162,19 @@ class Reporter:
 
 def _judge(attempt: Attempt, report: pytest.TestReport) -> None:
     if report.when == "setup":  # Of a second time too, where a test is run again.
-        attempt["outcome"], attempt["reason"], attempt["seconds"], attempt["failure"] = NOT_RUN, "", 0.0, ""
+        attempt["outcome"], attempt["reason"] = Outcome.NOT_RUN, ""
+        attempt["seconds"], attempt["failure"] = 0.0, ""
     attempt["seconds"] = round(attempt["seconds"] + report.duration, 6)
     if report.failed or hasattr(report, "wasxfail"):
         # That it was expected to fail does not make the claim hold.
-        attempt["outcome"] = KNOWN_FAILURE if hasattr(report, KNOWN_MARK) else FAILED
+        known = hasattr(report, KNOWN_MARK)
+        attempt["outcome"] = Outcome.KNOWN_FAILURE if known else Outcome.FAILED
         attempt["reason"] = attempt["reason"] or _reason(report)
         attempt["failure"] += f"{redact(report.longreprtext)}\n"
     elif report.skipped:
         attempt["reason"] = _reason(report)
-    elif report.when == "call" and attempt["outcome"] not in {FAILED, KNOWN_FAILURE}:
-        attempt["outcome"] = PASSED
+    elif report.when == "call" and attempt["outcome"] not in {Outcome.FAILED, Outcome.KNOWN_FAILURE}:
+        attempt["outcome"] = Outcome.PASSED
 
 
 def _reason(report: pytest.TestReport) -> str:

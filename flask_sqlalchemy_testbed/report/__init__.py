@@ -1,1 +1,1 @@
-"""What the battery found, for people and for programs."""
+"""Report what the battery found: as a page, as Markdown, in the terminal, and as JSON."""

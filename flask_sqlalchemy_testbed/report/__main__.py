@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from flask_sqlalchemy_testbed.report import pages
 from flask_sqlalchemy_testbed.report.merge import merge
-from flask_sqlalchemy_testbed.report.summary import counted, failures
+from flask_sqlalchemy_testbed.report.summary import counts, failures
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,11 +23,13 @@ if TYPE_CHECKING:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Writes the report; the exit status is 1 where a check has failed and `--check` was given."""
+    """Write the report, and return the exit status: with `--check`, 1 if a check failed."""
     parser = argparse.ArgumentParser(prog="python -m flask_sqlalchemy_testbed.report", description=__doc__)
-    parser.add_argument("files", nargs="+", type=Path, help="evidence.json or matrix.json of runs")
-    parser.add_argument("--output", type=Path, default=Path("build/report"), metavar="DIR")
-    parser.add_argument("--check", action="store_true", help="exit with 1 if a check has failed")
+    parser.add_argument("files", nargs="+", type=Path, help="the evidence.json or matrix.json of each run")
+    parser.add_argument(
+        "--output", type=Path, default=Path("build/report"), metavar="DIR", help="default: %(default)s"
+    )
+    parser.add_argument("--check", action="store_true", help="exit with 1 if a check failed")
     options = parser.parse_args(arguments)
     try:
         reports = {name: read(path) for name, path in jobs(options.files).items()}
@@ -36,35 +38,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     report = merge(reports) if len(reports) > 1 else next(iter(reports.values()))
     pages.write(options.output, report)
-    print(f"{counted(report)}; {options.output / 'index.html'}")  # noqa: T201
+    print(f"{counts(report)}; {options.output / 'index.html'}")  # noqa: T201
     return int(options.check and bool(failures(report)))
 
 
 def jobs(paths: list[Path]) -> dict[str, Path]:
-    """The files by what tells their paths apart, which CI names after its jobs."""
+    """Return the files by the part in which their paths differ: CI names it after its jobs."""
     parts = [path.resolve().with_suffix("").parts for path in paths]
     if len(parts) == 1:
         return {"": paths[0]}
     if len(set(parts)) < len(paths):
-        message = "a file is named twice"
+        message = "A file is given twice. Give each file once."
         raise ValueError(message)
     first, last = _same(parts), _same([names[::-1] for names in parts])
     short = [names[first : len(names) - last] for names in parts]
-    # One may be all that another has in front, as in a/report.json and a/b/report.json.
+    # A path may have no part of its own, as in a/report.json and a/b/report.json.
     chosen = short if all(short) else [names[first:] or names[-1:] for names in parts]
     return {"/".join(names): path for names, path in zip(chosen, paths, strict=True)}
 
 
 def _same(parts: list[tuple[str, ...]]) -> int:
-    """How many names at the beginning are the same in all."""
+    """Return how many names at the beginning are the same in all."""
     return next(number for number, names in enumerate(zip_longest(*parts)) if len(set(names)) > 1)
 
 
 def read(path: Path) -> Report:
-    """A file of either kind; a matrix has no evidence."""
+    """Return the report in a file of either kind; a matrix has no evidence."""
     document = json.loads(path.read_text(encoding="utf-8"))
     if not isinstance(document, dict) or not {"servers", "checks"} <= document.keys():
-        message = f"{path} is neither matrix.json nor evidence.json"
+        message = f"{path} is not a report. Give matrix.json or evidence.json of a run."
         raise ValueError(message)
     report: Report = {"subject": {}, "software": {}, "evidence": {}, **document}  # type: ignore[typeddict-item]
     return report

@@ -1,4 +1,4 @@
-"""The report as one page that opens anywhere, with no network and nothing beside it."""
+"""Write a report as one HTML page that needs no network and no other file."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from flask_sqlalchemy_testbed.checks.catalogue import told_of
-from flask_sqlalchemy_testbed.report.results import FAILED, KNOWN_FAILURE, NOT_APPLICABLE, NOT_RUN, PASSED
+from flask_sqlalchemy_testbed.checks.catalogue import reported
+from flask_sqlalchemy_testbed.report.outcome import Outcome
 from flask_sqlalchemy_testbed.report.summary import (
     columns_of,
-    counted,
+    counts,
     failed_on,
     failures,
     reasons_of,
@@ -28,21 +28,30 @@ if TYPE_CHECKING:
 
 _HERE = Path(__file__).parent
 _TIMELINE = Path(drawing.__file__).with_name("timeline.css")
-# A word beside each sign, and a class for its colour.
-OUTCOMES = {
-    PASSED: ("✓", "passed", "good"),
-    FAILED: ("✗", "failed", "bad"),
-    KNOWN_FAILURE: ("✗", "known", "warn"),
-    NOT_RUN: ("?", "not run", "warn"),
-    NOT_APPLICABLE: ("·", "n/a", "none"),
-    "": ("", "not wanted", "none"),
+# For each outcome: its sign, its word, and the CSS class of its colour.
+OUTCOMES: dict[str, tuple[str, str, str]] = {
+    Outcome.PASSED: ("✓", "passed", "good"),
+    Outcome.FAILED: ("✗", "failed", "bad"),
+    Outcome.KNOWN_FAILURE: ("✗", "known", "warn"),
+    Outcome.NOT_RUN: ("?", "not run", "warn"),
+    Outcome.NOT_APPLICABLE: ("·", "n/a", "none"),
+    "": ("", "not selected", "none"),
 }
-# The list of one test's events ends here; `evidence.json` has them all.
-MOST_LISTED = 400
+# In the list of a test; `evidence.json` has all events.
+MAX_LISTED = 400
 
 
 def render(report: Report, *, power: list[dict[str, Any]]) -> str:
-    """The page."""
+    """Return the page.
+
+    Args:
+        report: The report with its evidence.
+        power: The specimens of `power.json`, which prove that checks can fail; may be empty.
+
+    Returns:
+        The HTML, with its styles and its script.
+
+    """
     environment = Environment(
         loader=FileSystemLoader(_HERE),
         autoescape=True,
@@ -54,11 +63,11 @@ def render(report: Report, *, power: list[dict[str, Any]]) -> str:
     checks = [_check(report, row, columns) for row in report["checks"]]
     return environment.get_template("page.html.jinja").render(
         title=title(report),
-        counted=counted(report),
+        counts=counts(report),
         report={"made": "", **report},
         columns=columns,
         groups=[(group, list(rows)) for group, rows in groupby(checks, key=lambda check: check["group"])],
-        told_of=told_of,
+        reported=reported,
         failures=[(row, failed_on(row), reasons_of(row)) for row in failures(report)],
         power=power,
         powered=list(dict.fromkeys(column for specimen in power for column in specimen["caught_by"])),
@@ -70,12 +79,12 @@ def render(report: Report, *, power: list[dict[str, Any]]) -> str:
 
 
 def anchor(*names: str) -> str:
-    """What links to that lead to."""
+    """Return the id of the element for a check, and a column of it."""
     return re.sub(r"[^a-zA-Z0-9.-]+", "-", "--".join(names))
 
 
 def _asset(path: Path) -> Markup:
-    return Markup(path.read_text(encoding="utf-8"))  # noqa: S704 - our own
+    return Markup(path.read_text(encoding="utf-8"))  # noqa: S704 - a file of this package
 
 
 def _check(report: Report, row: CheckRow, columns: list[str]) -> dict[str, Any]:
@@ -115,16 +124,16 @@ def _attempt(attempt: Attempt) -> dict[str, Any]:
         "failure": attempt["failure"].rstrip(),
         "sections": attempt.get("sections", []),
         "log": attempt.get("log"),
-        "picture": Markup(draw(events)),  # noqa: S704 - it escapes what it is given
-        "in_words": summary(events),
+        "picture": Markup(draw(events)),  # noqa: S704 - `draw` escapes texts
+        "summary": summary(events),
         "statements": [
             {"failed": False, **event, "took": duration(event)} for event in events if "number" in event
         ],
         "events": [
             {"text": "", "failed": False, "number": None, **event, "when": milliseconds(event["at"])}
-            for event in events[:MOST_LISTED]
+            for event in events[:MAX_LISTED]
         ],
-        "more": max(len(events) - MOST_LISTED, 0),
+        "more": max(len(events) - MAX_LISTED, 0),
     }
 
 

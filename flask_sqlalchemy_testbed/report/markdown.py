@@ -1,15 +1,15 @@
-"""The matrix as Markdown: what failed first, then all of it, folded."""
+"""Write a report as Markdown: failures first, then the matrix in folded tables."""
 
 from __future__ import annotations
 
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from flask_sqlalchemy_testbed.checks.catalogue import told_of
-from flask_sqlalchemy_testbed.report.results import FAILED, KNOWN_FAILURE, NOT_APPLICABLE, NOT_RUN, PASSED
+from flask_sqlalchemy_testbed.checks.catalogue import reported
+from flask_sqlalchemy_testbed.report.outcome import Outcome
 from flask_sqlalchemy_testbed.report.summary import (
     columns_of,
-    counted,
+    counts,
     failed_on,
     failures,
     reasons_of,
@@ -19,23 +19,23 @@ from flask_sqlalchemy_testbed.report.summary import (
 if TYPE_CHECKING:
     from flask_sqlalchemy_testbed.report.matrix import CheckRow, Report
 
-SIGNS = {
-    PASSED: "✅ passed",
-    FAILED: "❌ **failed**",
-    KNOWN_FAILURE: "⚠️ known failure",
-    NOT_RUN: "⚠️ not run",
-    NOT_APPLICABLE: "n/a",
+SIGNS: dict[str, str] = {
+    Outcome.PASSED: "✅ passed",
+    Outcome.FAILED: "❌ **failed**",
+    Outcome.KNOWN_FAILURE: "⚠️ known failure",
+    Outcome.NOT_RUN: "⚠️ not run",
+    Outcome.NOT_APPLICABLE: "n/a",
     "": "",
 }
 
 
 def render(report: Report) -> str:
-    """For a pull request, or a job's summary."""
+    """Return the Markdown of a report, for a pull request or the summary of a CI job."""
     servers = [
         f"{name} {facts['version']}" if name == facts["backend"] else name
         for name, facts in report["servers"].items()
     ]
-    lines = [f"## {title(report)}", "", counted(report), "", f"On {', '.join(servers)}.", ""]
+    lines = [f"## {title(report)}", "", counts(report), "", f"Databases: {', '.join(servers)}.", ""]
     for row in failures(report):
         lines += _failure(row)
     for group, rows in groupby(report["checks"], key=lambda row: row["group"]):
@@ -49,10 +49,13 @@ def _failure(row: CheckRow) -> list[str]:
         "",
         f"- **Claim:** {row['claim']}",
         *(
-            f"- **Evidence** ({', '.join(met)}): `{reason.replace('`', ' ')}`"
-            for reason, met in reasons_of(row).items()
+            f"- **Evidence** ({', '.join(columns)}): `{reason.replace('`', ' ')}`"
+            for reason, columns in reasons_of(row).items()
         ),
-        *(f"- **Users met:** {it.met}{f' <{it.url}>' if it.url else ''}" for it in told_of(row["cases"])),
+        *(
+            f"- **Reported:** {case.failure}{f' <{case.url}>' if case.url else ''}"
+            for case in reported(row["cases"])
+        ),
         *([f"- **Remedy:** {row['remedy']}"] if row["remedy"] else []),
         "",
     ]
@@ -61,9 +64,10 @@ def _failure(row: CheckRow) -> list[str]:
 def _table(report: Report, group: str, rows: list[CheckRow]) -> list[str]:
     columns = columns_of(report)
     outcomes = [outcome for row in rows for outcome in row["results"].values()]
-    told = "all passed" if not {FAILED, NOT_RUN} & set(outcomes) else f"{outcomes.count(FAILED)} failed"
+    passed = not {Outcome.FAILED, Outcome.NOT_RUN}.intersection(outcomes)
+    verdict = "all passed" if passed else f"{outcomes.count(Outcome.FAILED)} failed"
     return [
-        f"<details><summary><b>{group}</b>: {len(rows)} checks, {told}</summary>",
+        f"<details><summary><b>{group}</b>: {len(rows)} checks, {verdict}</summary>",
         "",
         f"| check | {' | '.join(columns)} |",
         f"|---|{'---|' * len(columns)}",

@@ -1,4 +1,7 @@
-"""The files: `matrix.json`, which check held on which backend, and `evidence.json`, how one knows."""
+"""Define the contents of `matrix.json` and `evidence.json`, and write such files.
+
+`matrix.json` has the outcome of each check on each backend; `evidence.json` also has what the tests recorded.
+"""
 
 from __future__ import annotations
 
@@ -13,26 +16,27 @@ SCHEMA = Path(__file__).with_name("matrix.schema.json")
 
 
 class Attempt(TypedDict):
-    """One test of a check on one backend, and what it left to look at."""
+    """One test of a check on one backend, with what was recorded."""
 
     test: str
     outcome: str
+    """A value of `Outcome`."""
     reason: str
-    """Why it did not pass, in a line."""
+    """Why it did not pass, in one line."""
     seconds: float
     failure: str
-    """What pytest shows of the failure."""
+    """The failure as pytest shows it."""
     source: NotRequired[str]
     sections: NotRequired[list[tuple[str, str]]]
-    """What was printed or logged, and what others have added, each with its title."""
+    """Captured output, logs and other sections of pytest's report, each with its title."""
     log: NotRequired[str | None]
-    """What the server wrote meanwhile; None where that is out of reach."""
+    """The log of the server during the test; None if it cannot be read."""
     timeline: NotRequired[list[dict[str, Any]]]
-    """`flask_sqlalchemy_testbed.timeline.events.as_json`."""
+    """The events, as `timeline.events.as_json` returns them."""
 
 
 class ServerFacts(TypedDict):
-    """A server, as it describes itself."""
+    """A server of the run, as it describes itself."""
 
     backend: str
     version: str
@@ -41,7 +45,7 @@ class ServerFacts(TypedDict):
 
 
 class CheckRow(TypedDict):
-    """A check, and what came of it in each column where it was wanted."""
+    """A check, with its outcome and reason in each column where it was selected."""
 
     id: str
     group: str
@@ -53,7 +57,7 @@ class CheckRow(TypedDict):
 
 
 class Matrix(TypedDict):
-    """The columns are called by their backends; where reports were merged they may need longer names."""
+    """The matrix. Its columns are named after backends; merged reports may have longer names."""
 
     subject: dict[str, str]
     software: dict[str, str]
@@ -62,15 +66,15 @@ class Matrix(TypedDict):
 
 
 class Report(Matrix):
-    """With the evidence, by check and column."""
+    """The matrix with the evidence, by check and column."""
 
     made: NotRequired[str]
-    """When, in UTC, as ISO 8601 writes it."""
+    """The time in UTC, in the format of ISO 8601."""
     evidence: dict[str, dict[str, list[Attempt]]]
 
 
 def matrix_of(report: Report) -> Matrix:
-    """The report without its evidence."""
+    """Return the report without its evidence."""
     return {
         "subject": report["subject"],
         "software": report["software"],
@@ -80,7 +84,14 @@ def matrix_of(report: Report) -> Matrix:
 
 
 def write(path: Path, document: Mapping[str, Any], *, indent: int | None = 1) -> None:
-    """Write it as JSON; whoever looks meanwhile sees the old file or the new one."""
+    """Write a document as JSON; a concurrent reader sees the old file or the new one, never a part.
+
+    Args:
+        path: The file; its directory is created if necessary.
+        document: The document.
+        indent: As for `json.dumps`.
+
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")
     part.write_text(json.dumps(document, indent=indent, ensure_ascii=False) + "\n", encoding="utf-8")

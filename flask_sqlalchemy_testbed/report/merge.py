@@ -1,21 +1,26 @@
-"""Several reports as one: those of CI's jobs, each of which knows some backends only."""
+"""Merge the reports of several runs, such as the jobs of CI, each with some of the backends."""
 
 from __future__ import annotations
 
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from flask_sqlalchemy_testbed.report.results import order
+from flask_sqlalchemy_testbed.report.findings import sort_key
 
 if TYPE_CHECKING:
     from flask_sqlalchemy_testbed.report.matrix import CheckRow, Report
 
 
 def merge(reports: dict[str, Report]) -> Report:
-    """One report with the columns of all; `reports` are called by their jobs.
+    """Return one report with the columns of all reports.
 
-    A column is called by its backend, with the version where there are several, and with the job where that
-    is not enough either.
+    Args:
+        reports: The reports by the names of their jobs.
+
+    Returns:
+        A new report. A column is named after its backend; also after its version if several columns have the
+        same backend; and after its job if several have the same version.
+
     """
     names = _names(reports)
     merged: Report = {"subject": {}, "software": {}, "servers": {}, "checks": [], "evidence": {}}
@@ -35,12 +40,12 @@ def merge(reports: dict[str, Report]) -> Report:
             found = {names[job, column]: attempts for column, attempts in columns.items()}
             merged["evidence"].setdefault(check, {}).update(found)
     merged["made"] = max(report.get("made", "") for report in reports.values())
-    merged["checks"] = sorted(rows.values(), key=order)
+    merged["checks"] = sorted(rows.values(), key=sort_key)
     return merged
 
 
 def _names(reports: dict[str, Report]) -> dict[tuple[str, str], str]:
-    """What the column of a job is called in the merged report."""
+    """Return the names of the columns in the merged report, by job and column."""
     keys = [(job, column) for job, report in reports.items() for column in report["servers"]]
     facts = {(job, column): reports[job]["servers"][column] for job, column in keys}
     plain = {key: facts[key]["backend"] for key in keys}

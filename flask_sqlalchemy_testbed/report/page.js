@@ -1,4 +1,4 @@
-// Everything works without it but two comforts: a link into something folded unfolds it in every browser,
+// Two additions to the page, which works without them: a link to a folded element unfolds it in every browser,
 // and the arrow keys move between the cells of the matrix.
 "use strict";
 

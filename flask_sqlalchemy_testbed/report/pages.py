@@ -1,4 +1,4 @@
-"""The report as files: one page for people, Markdown for a pull request, JSON for programs."""
+"""Write the files of a report: an HTML page, Markdown and JSON."""
 
 from __future__ import annotations
 
@@ -14,7 +14,14 @@ if TYPE_CHECKING:
 
 
 def write(directory: Path, report: Report) -> None:
-    """Writes all of them; `power.json` beside the directory becomes part of the page, if it is there."""
+    """Write all files of a report.
+
+    Args:
+        directory: Where to write; it is created if necessary. If there is a `power.json` beside it, the page
+            shows it too.
+        report: The report with its evidence.
+
+    """
     directory.mkdir(parents=True, exist_ok=True)
     matrix.write(directory / "evidence.json", report, indent=None)
     matrix.write(directory / "matrix.json", matrix.matrix_of(report))

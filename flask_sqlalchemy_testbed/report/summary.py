@@ -1,56 +1,53 @@
-"""A report in few words, the same ones in the terminal, in Markdown and on the page."""
+"""Summarize a report, in the same words for the terminal, Markdown and the page."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from flask_sqlalchemy_testbed.report.results import FAILED, KNOWN_FAILURE, NOT_APPLICABLE, NOT_RUN, PASSED
+from flask_sqlalchemy_testbed.report.outcome import Outcome
 
 if TYPE_CHECKING:
     from flask_sqlalchemy_testbed.report.matrix import CheckRow, Matrix
 
-KNOWN = (PASSED, FAILED, KNOWN_FAILURE, NOT_RUN, NOT_APPLICABLE)
-
 
 def title(report: Matrix) -> str:
-    """What was tried, and how it went."""
+    """Return the app, and how many of its checks failed."""
     failed = len(failures(report))
-    verdict = f"{failed} of {len(report['checks'])} checks failed" if failed else "nothing failed"
-    return f"The battery on {report['subject'].get('app', 'an app')}: {verdict}"
+    verdict = f"{failed} of {len(report['checks'])} checks failed" if failed else "no check failed"
+    return f"{report['subject'].get('app', 'app')}: {verdict}"
 
 
 def columns_of(report: Matrix) -> list[str]:
-    """The backends that anything is known of, in the order that they were asked for."""
+    """Return the columns of the matrix: the backends of the run, then others that have results."""
     found = [column for row in report["checks"] for column in row["results"]]
     return list(dict.fromkeys([*report["servers"], *found]))
 
 
-def counted(report: Matrix) -> str:
-    """How many came to what, in one line."""
-    checks, columns = len(report["checks"]), len(columns_of(report))
-    outcomes = [outcome for row in report["checks"] for outcome in row["results"].values()]
-    told = [f"{outcomes.count(known)} {known}" for known in KNOWN if known in outcomes]
-    return f"{_many(checks, 'check')} on {_many(columns, 'backend')}: {', '.join(told) or 'nothing'}"
+def counts(report: Matrix) -> str:
+    """Return how many results of each outcome there are, in one line."""
+    results = [outcome for row in report["checks"] for outcome in row["results"].values()]
+    by_outcome = [f"{results.count(outcome)} {outcome}" for outcome in Outcome if outcome in results]
+    checks, backends = len(report["checks"]), len(columns_of(report))
+    return (
+        f"{checks} check{'s' * (checks != 1)} on {backends} backend{'s' * (backends != 1)}:"
+        f" {', '.join(by_outcome) or 'no results'}"
+    )
 
 
 def failures(report: Matrix) -> list[CheckRow]:
-    """The checks that failed anywhere."""
-    return [row for row in report["checks"] if FAILED in row["results"].values()]
+    """Return the checks that failed on any backend."""
+    return [row for row in report["checks"] if Outcome.FAILED in row["results"].values()]
 
 
 def failed_on(row: CheckRow) -> list[str]:
-    """The columns where it failed."""
-    return [column for column, outcome in row["results"].items() if outcome == FAILED]
+    """Return the columns in which the check failed."""
+    return [column for column, outcome in row["results"].items() if outcome == Outcome.FAILED]
 
 
 def reasons_of(row: CheckRow) -> dict[str, list[str]]:
-    """Why it failed: each reason with the columns that it was met in."""
+    """Return each reason for the check's failure, with the columns in which it occurred."""
     found: dict[str, list[str]] = {}
     for column in failed_on(row):
         for reason in row["reasons"].get(column, "").splitlines():
             found.setdefault(reason, []).append(column)
     return found
-
-
-def _many(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from flask_sqlalchemy_testbed.backends import BACKENDS
-from trials.checks import checks
+from flask_sqlalchemy_testbed.checks.claims import CHECKS
 from trials.scenarios import ALL
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def test_each_has_a_link_to_its_check(opened: Opened) -> None:
     opened.page.get_by_role("link", name="transactions.deadlock").click()
 
     expect(opened.page.get_by_role("heading", level=1)).to_have_text("transactions.deadlock")
-    expect(opened.page.locator("main")).to_contain_text(checks()["transactions.deadlock"].claim)
+    expect(opened.page.locator("main")).to_contain_text(CHECKS["transactions.deadlock"].claim)
 
 
 def test_a_leak_is_red_until_it_is_let_go(opened: Opened) -> None:

@@ -3,34 +3,45 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from types import FunctionType
-from typing import TYPE_CHECKING
 
 import pytest
 
 from flask_sqlalchemy_testbed import battery
-from flask_sqlalchemy_testbed.checks.catalogue import CASES, told_of
+from flask_sqlalchemy_testbed.checks.catalogue import CASES
+from flask_sqlalchemy_testbed.checks.check import check
+from flask_sqlalchemy_testbed.checks.claims import CHECKS
+from flask_sqlalchemy_testbed.checks.definition import GROUPS, Check
 
-if TYPE_CHECKING:
-    from flask_sqlalchemy_testbed.checks.check import Check
-
-CHECKS = [
-    mark.args[0]
+TESTED = [
+    mark.args[0].id
     for module in pkgutil.iter_modules(battery.__path__)
     if module.name.startswith("test_")
-    for value in vars(importlib.import_module(f"flask_sqlalchemy_testbed.battery.{module.name}")).values()
+    for value in vars(importlib.import_module(f"{battery.__name__}.{module.name}")).values()
     if isinstance(value, FunctionType)
     for mark in getattr(value, "pytestmark", ())
     if mark.name == "testbed_check"
 ]
 
 
-@pytest.mark.parametrize("it", CHECKS, ids=[it.id for it in CHECKS])
-def test_every_case_that_a_check_covers_is_told(it: Check) -> None:
-    assert len(told_of(it.cases)) == len(it.cases)
+def test_every_check_has_one_test_in_the_battery() -> None:
+    assert sorted(TESTED) == sorted(CHECKS)
+    assert list(dict.fromkeys(check.group for check in CHECKS.values())) == list(GROUPS)
+
+
+def test_every_claim_is_a_sentence_and_covers_known_cases() -> None:
+    assert [check.id for check in CHECKS.values() if not check.claim.endswith(".")] == []
+    assert {case for check in CHECKS.values() for case in check.cases} <= CASES.keys()
+
+
+def test_an_unknown_check_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"There is no check 'lifecycle.unknown'"):
+        check("lifecycle.unknown")
+    with pytest.raises(ValueError, match=r"'weather.rains' is in no group"):
+        Check("weather.rains", "It rains.")
 
 
 def test_threads_have_addresses() -> None:
     assert CASES[15].url == "https://github.com/pallets-eco/flask-sqlalchemy/issues/339"
     assert CASES[28].url.startswith("https://docs.sqlalchemy.org/")
-    assert all(case.url.startswith("https://") for case in CASES.values() if case.where)
-    assert all(case.met.endswith(".") for case in CASES.values())
+    assert all(case.url.startswith("https://") for case in CASES.values() if case.thread)
+    assert all(case.failure.endswith(".") for case in CASES.values())

@@ -173,7 +173,7 @@ def test_bad_input_is_one_sentence_before_any_server(
     assert "Docker" not in outcome.text
 
 
-def test_the_verdict_says_what_users_met_and_what_mends_it(project: Project) -> None:
+def test_a_failure_names_a_reported_case_and_the_remedy(project: Project) -> None:
     project.write(WITHOUT_REMOVE, "shop.py")
 
     outcome = project.run(*BATTERY, *ONE, "--testbed-app", "shop", COLUMNS="120")
@@ -181,7 +181,7 @@ def test_the_verdict_says_what_users_met_and_what_mends_it(project: Project) -> 
     assert outcome.code == 1
     assert (
         """
-  users met:  Connections leak on some ways out of a request, until the pool is empty.
+  reported:   Some requests leak their connections, until the pool is empty.
               https://github.com/pallets-eco/flask-sqlalchemy/issues/339
   remedy:     Call session.remove() in a teardown_appcontext callback.
 """

@@ -247,12 +247,13 @@ def test_a_check_whose_worker_died_has_failed(project: Project) -> None:
         """
         import os
         from flask_sqlalchemy_testbed.checks.check import check
+        from flask_sqlalchemy_testbed.checks.definition import Check
 
-        @check("binding.dies", "It dies.")
+        @check(Check("binding.dies", "It dies."))
         def test_dies(testbed_database):
             os.kill(os.getpid(), 9)
 
-        @check("binding.lives", "It lives.")
+        @check(Check("binding.lives", "It lives."))
         def test_lives(testbed_database):
             pass
         """

@@ -22,6 +22,7 @@ BATTERY = """
     import pytest
 
     from flask_sqlalchemy_testbed.checks.check import check
+    from flask_sqlalchemy_testbed.checks.definition import Check
 
     @pytest.fixture
     def engine(database_uri):
@@ -30,36 +31,36 @@ BATTERY = """
             connection.execute(text("SELECT 4710"))
         return engine
 
-    @check("binding.holds", "It holds.", cases=(2,))
+    @check(Check("binding.holds", "It holds.", cases=(2,)))
     def test_holds(engine):
         with engine.connect() as connection:
             connection.execute(text("SELECT 4711"))
 
-    @check("lifecycle.breaks", "It breaks.", cases=(15,), remedy="Mend it.")
+    @check(Check("lifecycle.breaks", "It breaks.", cases=(15,), remedy="Mend it."))
     def test_breaks(testbed_database):
         print("before it broke")
         assert 1 == 2, "broken"
 
-    @check("lifecycle.breaks", "It breaks.", cases=(15,), remedy="Mend it.")
+    @check(Check("lifecycle.breaks", "It breaks.", cases=(15,), remedy="Mend it."))
     def test_does_not_break(testbed_database):
         pass
 
-    @check("lifecycle.leaks", "It leaks.", cases=(16,))
+    @check(Check("lifecycle.leaks", "It leaks.", cases=(16,)))
     def test_leaks(database_uri):
         global leak
         leak = create_engine(database_uri).connect()
         leak.execute(text("SELECT 1"))
 
-    @check("lifecycle.leaks", "It leaks.", cases=(16,))
+    @check(Check("lifecycle.leaks", "It leaks.", cases=(16,)))
     def test_fails_and_leaks(database_uri):
         test_leaks(database_uri)
         assert 1 == 2
 
-    @check("faults.elsewhere", "It is elsewhere.", cases=(50,), needs=("glass",))
+    @check(Check("faults.elsewhere", "It is elsewhere.", cases=(50,), needs=("glass",)))
     def test_elsewhere(testbed_database):
         pass
 
-    @check("binding.asks", "It asks past all engines.", cases=(1,))
+    @check(Check("binding.asks", "It asks past all engines.", cases=(1,)))
     def test_asks(testbed_database):
         assert testbed_database.connection.rows("SELECT 4712") == [(4712,)]
 
@@ -155,8 +156,9 @@ def test_a_skipped_check_has_not_run(project: Project) -> None:
         """
         import pytest
         from flask_sqlalchemy_testbed.checks.check import check
+        from flask_sqlalchemy_testbed.checks.definition import Check
 
-        @check("binding.skipped", "It is skipped.")
+        @check(Check("binding.skipped", "It is skipped."))
         def test_skipped(testbed_database):
             pytest.skip("no wish")
         """
@@ -173,9 +175,10 @@ def test_an_expected_failure_is_no_pass(project: Project) -> None:
         """
         import pytest
         from flask_sqlalchemy_testbed.checks.check import check
+        from flask_sqlalchemy_testbed.checks.definition import Check
 
         @pytest.mark.xfail(reason="known", strict=True)
-        @check("binding.known", "It is known.")
+        @check(Check("binding.known", "It is known."))
         def test_known(testbed_database):
             assert 1 == 2
         """
@@ -196,7 +199,7 @@ def test_the_terminal_has_a_row_a_check_and_tells_what_to_do(ran: Ran) -> None:
     # However wide the terminal is.
     assert (
         f"lifecycle.breaks failed on {everywhere} claim: It breaks. evidence: AssertionError: broken"
-        " (assert 1 == 2) users met: Connections leak on some ways out of a request, until the pool is empty."
+        " (assert 1 == 2) reported: Some requests leak their connections, until the pool is empty."
         " https://github.com/pallets-eco/flask-sqlalchemy/issues/339 remedy: Mend it. "
     ) in " ".join(text.split())
 
@@ -234,8 +237,9 @@ def test_the_evidence_has_the_log_of_the_server_since_the_check_began(
         """
         import contextlib
         from flask_sqlalchemy_testbed.checks.check import check
+        from flask_sqlalchemy_testbed.checks.definition import Check
 
-        @check("binding.errs", "It errs.")
+        @check(Check("binding.errs", "It errs."))
         def test_errs(testbed_database):
             with contextlib.suppress(Exception):
                 testbed_database.connection.rows("SELECT * FROM missing_table")

@@ -75,7 +75,7 @@ def test_the_command_takes_a_matrix_too_and_can_fail(tmp_path: Path) -> None:
     path.write_text(json.dumps({"servers": report()["servers"], "checks": report()["checks"]}))
 
     assert main([str(path), "--output", str(tmp_path / "out"), "--check"]) == 1
-    assert "without evidence" in (tmp_path / "out" / "index.html").read_text()
+    assert "has no evidence" in (tmp_path / "out" / "index.html").read_text()
 
 
 def test_the_command_refuses_what_is_no_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -83,15 +83,15 @@ def test_the_command_refuses_what_is_no_report(tmp_path: Path, capsys: pytest.Ca
     path.write_text("[]")
 
     assert main([str(path), "--output", str(tmp_path / "out")]) == 2
-    assert f"{path} is neither matrix.json nor evidence.json" in capsys.readouterr().err
+    assert f"{path} is not a report. Give matrix.json or evidence.json of a run." in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
 def test_the_markdown_tells_failures_first_and_folds_the_rest() -> None:
     text = markdown.render(report())
 
-    assert text.startswith("## The battery on shop:create_app: 1 of 3 checks failed\n")
-    assert "- **Evidence** (postgresql): `assert 1 == 2`\n- **Users met:** One app silently" in text
+    assert text.startswith("## shop:create_app: 1 of 3 checks failed\n")
+    assert "- **Evidence** (postgresql): `assert 1 == 2`\n- **Reported:** One app silently" in text
     assert "<https://github.com/level12/keg/issues/96>\n- **Remedy:** Mend it.\n" in text
     assert text.index("### ❌ `lifecycle.breaks`") < text.index("<details>")
     assert "| binding.holds<br><sub>It holds.</sub> | ✅ passed |" in text

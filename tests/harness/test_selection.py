@@ -11,12 +11,13 @@ if TYPE_CHECKING:
 
 TWO_CHECKS = """
     from flask_sqlalchemy_testbed.checks.check import check
+    from flask_sqlalchemy_testbed.checks.definition import Check
 
-    @check("faults.first", "It holds.")
+    @check(Check("faults.first", "It holds."))
     def test_first():
         pass
 
-    @check("faults.second", "It holds.")
+    @check(Check("faults.second", "It holds."))
     def test_second():
         pass
 

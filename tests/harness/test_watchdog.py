@@ -185,8 +185,9 @@ def test_the_bound_of_a_check_is_an_option_and_ordinary_tests_have_none(project:
         """
         import time
         from flask_sqlalchemy_testbed.checks.check import check
+        from flask_sqlalchemy_testbed.checks.definition import Check
 
-        @check("faults.slow", "It ends.")
+        @check(Check("faults.slow", "It ends."))
         def test_check():
             time.sleep(0.6)
 

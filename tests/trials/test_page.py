@@ -7,6 +7,7 @@ import re
 from html import unescape
 from typing import TYPE_CHECKING
 
+from flask_sqlalchemy_testbed.checks.claims import CHECKS
 from trials.history import KEPT
 from trials.scenarios import ALL
 
@@ -112,10 +113,11 @@ def test_what_a_backend_cannot_have_says_why(visitor: Visitor, testbed_backend: 
     assert (f"Not applicable: {testbed_backend.name} lacks server." in visitor.run("deadlock")) == lacking
 
 
-def test_a_check_is_shown_as_it_is_written(visitor: Visitor) -> None:
+def test_a_check_is_shown_with_its_claim_and_its_command(visitor: Visitor) -> None:
     page = unescape(visitor.get("/checks/lifecycle.request-ends").text)
 
-    assert "def test_request_ends(trial: Trial) -> None:" in page
+    assert CHECKS["lifecycle.request-ends"].claim in page
+    assert "https://github.com/pallets-eco/flask-sqlalchemy/issues/339" in page
     assert "--testbed-check lifecycle.request-ends" in page
     assert visitor.get("/checks/lifecycle.unheard-of").status_code == 404
 

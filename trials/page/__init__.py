@@ -10,10 +10,11 @@ from flask import Flask, abort, jsonify, redirect, render_template, request, sen
 from jinja2 import StrictUndefined
 from werkzeug.exceptions import HTTPException
 
+from flask_sqlalchemy_testbed.checks.catalogue import reported
+from flask_sqlalchemy_testbed.checks.claims import CHECKS
 from flask_sqlalchemy_testbed.timeline import drawing
 from trials import guard
 from trials.actions import everywhere, let_go, perform, reply, run
-from trials.checks import checks
 from trials.history import History
 from trials.ledger import OPERATIONS
 from trials.pictures import pictures
@@ -151,9 +152,9 @@ def timeline_css() -> ResponseReturnValue:
 
 
 def check(id: str) -> str:  # noqa: A002 - the URL's word
-    """One check of the battery, as it is written."""
-    found = checks().get(id) or abort(404, "The battery has no such check.")
-    return render_template("check.html.jinja", check=found)
+    """Show one check of the battery."""
+    found = CHECKS.get(id) or abort(404, f"The battery has no check {id!r}.")
+    return render_template("check.html.jinja", check=found, cases=reported(found.cases))
 
 
 def refused(error: HTTPException) -> ResponseReturnValue:

@@ -1,56 +1,56 @@
-"""The outcome of every check on every backend, as a run finds them."""
+"""Collect the outcome of every check on every backend."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from flask_sqlalchemy_testbed.checks.check import GROUPS
+from flask_sqlalchemy_testbed.checks.definition import GROUPS
+from flask_sqlalchemy_testbed.report.outcome import Outcome, worst
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from flask_sqlalchemy_testbed.checks.check import Check
+    from flask_sqlalchemy_testbed.checks.definition import Check
     from flask_sqlalchemy_testbed.report.matrix import Attempt, CheckRow
 
-PASSED = "passed"
-FAILED = "failed"
-KNOWN_FAILURE = "known failure"
-NOT_APPLICABLE = "not applicable"
-NOT_RUN = "not run"
-# What outweighs what: a check has failed when one of its tests has, and passed when all have that apply.
-OUTCOMES = (FAILED, KNOWN_FAILURE, NOT_RUN, PASSED, NOT_APPLICABLE)
-# An attribute of pytest's report of such a failure.
-KNOWN_MARK = "testbed_known"
+# A check, the name of a backend, and one test of the check on it.
+Finding = tuple["Check", str, "Attempt"]
 
 
-# What a test found of a check, on a backend.
-Found = tuple["Check", str, "Attempt"]
-
-
-class Results:
-    """Collects what the tests of the checks find."""
+class Findings:
+    """What the tests of the checks found so far."""
 
     def __init__(self) -> None:
         self._checks: dict[str, Check] = {}
         self._attempts: dict[str, dict[str, dict[str, Attempt]]] = {}
 
     def attempt(self, check: Check, backend: str, test: str) -> Attempt:
-        """What that test does for the check there, to be filled in; until then it has not run."""
+        """Return the attempt of a test, for the caller to fill in; a new one has not run.
+
+        Args:
+            check: The check that the test belongs to.
+            backend: The name of the backend.
+            test: The node id of the test.
+
+        Returns:
+            The attempt, the same one for each call with these arguments.
+
+        """
         self._checks[check.id] = check
         tests = self._attempts.setdefault(check.id, {}).setdefault(backend, {})
-        new: Attempt = {"test": test, "outcome": NOT_RUN, "reason": "", "seconds": 0.0, "failure": ""}
+        new: Attempt = {"test": test, "outcome": Outcome.NOT_RUN, "reason": "", "seconds": 0.0, "failure": ""}
         return tests.setdefault(test, new)
 
-    def put(self, found: Iterable[Found]) -> None:
-        """Takes over what another process has found; that a test has not run there does not count."""
-        for check, backend, attempt in found:
+    def update(self, findings: Iterable[Finding]) -> None:
+        """Take over the findings of another process, except tests that have not run there."""
+        for check, backend, attempt in findings:
             known = self.attempt(check, backend, attempt["test"])
-            if attempt["outcome"] != NOT_RUN or attempt["seconds"]:
+            if attempt["outcome"] != Outcome.NOT_RUN or attempt["seconds"]:
                 known.clear()  # type: ignore[attr-defined]
                 known.update(attempt)
 
-    def found(self) -> list[Found]:
-        """All that there is, to be handed over."""
+    def all(self) -> list[Finding]:
+        """Return all findings, for another process."""
         return [
             (self._checks[check], backend, attempt)
             for check, backends in self._attempts.items()
@@ -58,37 +58,32 @@ class Results:
             for attempt in tests.values()
         ]
 
-    def of(self, test: str) -> list[Found]:
-        """What that one test has found."""
-        return [found for found in self.found() if found[2]["test"] == test]
+    def of(self, test: str) -> list[Finding]:
+        """Return the findings of one test, given by its node id."""
+        return [finding for finding in self.all() if finding[2]["test"] == test]
 
     def rows(self) -> list[CheckRow]:
-        """The matrix, in its order."""
+        """Return the rows of the matrix in their order."""
         evidence = self.evidence()
         rows = [_row(check, evidence[check.id]) for check in self._checks.values()]
-        return sorted(rows, key=order)
+        return sorted(rows, key=sort_key)
 
     def evidence(self) -> dict[str, dict[str, list[Attempt]]]:
-        """The attempts, by check and backend."""
+        """Return the attempts by check and backend."""
         return {
             check: {backend: list(tests.values()) for backend, tests in backends.items()}
             for check, backends in self._attempts.items()
         }
 
 
-def worst(outcomes: Iterable[str]) -> str:
-    """What these come to."""
-    return min(outcomes, key=OUTCOMES.index, default=NOT_RUN)
-
-
-def order(row: CheckRow) -> tuple[object, ...]:
-    """Where a row stands: by group, and in it by the catalogue."""
+def sort_key(row: CheckRow) -> tuple[object, ...]:
+    """Return the key that sorts rows by group, then by the number of their first case."""
     group = GROUPS.index(row["group"]) if row["group"] in GROUPS else len(GROUPS)
     return group, row["group"], min(row["cases"], default=1000), row["id"]
 
 
 def _row(check: Check, attempts: dict[str, list[Attempt]]) -> CheckRow:
-    results = {backend: worst(one["outcome"] for one in tests) for backend, tests in attempts.items()}
+    results = {backend: worst(test["outcome"] for test in tests) for backend, tests in attempts.items()}
     reasons = {backend: _reason(tests, results[backend]) for backend, tests in attempts.items()}
     return {
         "id": check.id,
@@ -96,12 +91,12 @@ def _row(check: Check, attempts: dict[str, list[Attempt]]) -> CheckRow:
         "claim": check.claim,
         "cases": list(check.cases),
         "remedy": check.remedy,
-        "results": results,
+        "results": {backend: str(outcome) for backend, outcome in results.items()},
         "reasons": {backend: reason for backend, reason in reasons.items() if reason},
     }
 
 
 def _reason(attempts: list[Attempt], outcome: str) -> str:
-    """Why it came to that, in a line a test."""
+    """Return a line for each test that has the outcome of the check."""
     found = [attempt["reason"] for attempt in attempts if attempt["outcome"] == outcome]
     return "\n".join(dict.fromkeys(reason for reason in found if reason))

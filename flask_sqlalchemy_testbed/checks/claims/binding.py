@@ -1,0 +1,102 @@
+"""Claims about binding engines to apps."""
+
+from __future__ import annotations
+
+from flask_sqlalchemy_testbed.checks.definition import Check
+
+CHECKS = (
+    Check(
+        "binding.uses-the-given-uri",
+        "An app's session is bound to the database that its configuration names.",
+        cases=(7,),
+        remedy="Make the engine in the factory, from the configuration that it was called with.",
+    ),
+    Check(
+        "binding.two-apps",
+        "Two apps in one process each keep their own database, or the second app is refused.",
+        cases=(1,),
+        needs=("several-apps",),
+        remedy=(
+            "Keep the engine with its app (app.extensions); find it by current_app when a session is made."
+        ),
+    ),
+    Check(
+        "binding.app-inside-app",
+        "In a context inside another app's context, each app keeps its own database.",
+        cases=(1, 20),
+        needs=("several-apps",),
+        remedy="Give each app context a session of its own: scope it by the context, not by the thread.",
+    ),
+    Check(
+        "binding.second-app",
+        "Making another app does not move the sessions that are in use to another database.",
+        cases=(2,),
+        needs=("several-apps",),
+        remedy="Do not remove sessions or reconfigure the sessionmaker in the factory.",
+    ),
+    Check(
+        "binding.config-changed-later",
+        "After a change of the configuration of a finished app, all threads still use the same database.",
+        cases=(7,),
+        remedy="Make the engine once, in the factory; refuse or ignore what is configured later.",
+    ),
+    Check(
+        "binding.dropped-apps",
+        "Apps that are gone keep no connections: thirty factory calls do not fill the server.",
+        cases=(4,),
+        needs=("server", "several-apps"),
+        remedy="Let the engine go with its app, or dispose of it when another replaces it.",
+    ),
+    Check(
+        "binding.twenty-places",
+        "Thirty apps, one after another, all connect to a server that allows twenty connections.",
+        cases=(4,),
+        needs=("container",),
+        remedy="Let the engine go with its app, or dispose of it when another replaces it.",
+    ),
+    Check(
+        "binding.log-in",
+        "Log-in works with any characters in the password, with and without TLS, the first time and later.",
+        cases=(8, 13),
+        needs=("container", "several-apps"),
+        remedy="Quote the password (URL.create does it), and install cryptography beside PyMySQL.",
+    ),
+    Check(
+        "binding.second-engine",
+        (
+            "A second engine (of a migration, for example) logs in with the first one's URL; with its "
+            "text it raises."
+        ),
+        cases=(9,),
+        needs=("container",),
+        remedy="Pass on the URL object: str(url) replaces the password by ***.",
+    ),
+    Check(
+        "binding.relative-path",
+        "A relative path means the same file, whatever the working directory.",
+        cases=(11,),
+        needs=("embedded", "several-apps"),
+        remedy="Resolve the path against app.instance_path before the engine is made.",
+    ),
+    Check(
+        "binding.starts-without-its-database",
+        "While its database is down, the app starts and answers with errors; afterwards it works.",
+        cases=(12,),
+        remedy="Connect on first use, not in the factory: no create_all() there.",
+    ),
+    Check(
+        "binding.listeners",
+        "Making another app adds no listeners to the sessions of the first: each event is heard once.",
+        cases=(33,),
+        needs=("several-apps",),
+        remedy="Register session listeners when the module is imported, not in the factory.",
+    ),
+    Check(
+        "binding.fork",
+        "Workers that are forked after the engine was used open their own connections, and do not fail.",
+        cases=(6,),
+        remedy=(
+            "In the child, engine.dispose(close=False): os.register_at_fork, or the server's post_fork hook."
+        ),
+    ),
+)

@@ -1,0 +1,58 @@
+"""Claims about tests that do not affect each other."""
+
+from __future__ import annotations
+
+from flask_sqlalchemy_testbed.checks.definition import Check
+
+NOBODY_CAN = "the server generates the keys, and the harness resets them"
+REFUSED = "an app on another database is refused before any statement is sent"
+
+CHECKS = (
+    Check(
+        "isolation.committed-rows-go",
+        "Rows that a view committed are visible in the same test, and gone in the next.",
+        cases=(65,),
+        remedy=(
+            "Call session.remove() in a teardown_appcontext callback, so that no test sees objects of "
+            "an earlier one."
+        ),
+    ),
+    Check(
+        "isolation.objects-of-fixtures",
+        "Objects that a fixture made in an open context can be read after a request of the test client.",
+        cases=(66,),
+        remedy="Remove the session at the end of the app context (teardown_appcontext), not of the request.",
+    ),
+    Check(
+        "isolation.worker-holds-on",
+        (
+            "A thread that still uses the database does not block the next test, and its app does not "
+            "see its rows."
+        ),
+        cases=(67,),
+        needs=("several-apps",),
+        remedy="Give each app an engine of its own.",
+    ),
+    Check(
+        "isolation.database-of-its-own",
+        "The session uses a database that this run created under a unique name.",
+        cases=(68,),
+        unfailable=dict.fromkeys(("sqlite", "postgresql", "mysql"), REFUSED),
+    ),
+    Check(
+        "isolation.keys-start-again",
+        "The first row of each test has the same key, whatever ran before.",
+        cases=(69,),
+        needs=("restarts-identities",),
+        unfailable=dict.fromkeys(("sqlite", "postgresql"), NOBODY_CAN),
+    ),
+    Check(
+        "isolation.nothing-for-the-collector",
+        "After an app's engine is disposed of, no connection waits for the garbage collector.",
+        cases=(70, 5),
+        remedy=(
+            "Dispose of every engine, also of one that was made during set-up; do not make one for each "
+            "context."
+        ),
+    ),
+)

@@ -1,0 +1,130 @@
+"""Claims about values and types on each database."""
+
+from __future__ import annotations
+
+from flask_sqlalchemy_testbed.checks.definition import Check
+
+CHECKS = (
+    Check(
+        "portability.foreign-keys",
+        "No connection of the pool accepts a row whose foreign key refers to no row.",
+        cases=(40,),
+        remedy="On SQLite send PRAGMA foreign_keys = ON in a listener for the engine's `connect`.",
+        unfailable={"postgresql": "only a superuser can switch its foreign keys off"},
+    ),
+    Check(
+        "portability.cascade",
+        "ON DELETE CASCADE in the schema deletes dependent rows.",
+        cases=(40,),
+        remedy="On SQLite send PRAGMA foreign_keys = ON in a listener for the engine's `connect`.",
+        unfailable={"postgresql": "only a superuser can switch its foreign keys off"},
+    ),
+    Check(
+        "portability.writer-waits",
+        "A writer waits until another one commits; it is not refused at once.",
+        cases=(41,),
+        remedy=(
+            "Allow seconds to wait: the driver's `timeout` on SQLite, the server's lock timeout elsewhere."
+        ),
+    ),
+    Check(
+        "portability.writer-lets-go",
+        "A request that wrote and did not commit blocks no other writer once it has ended.",
+        cases=(41,),
+        remedy="Call session.remove() in a teardown_appcontext callback.",
+    ),
+    Check(
+        "portability.too-long",
+        "A text that is too long for its column is refused (SQLite ignores lengths), and never cut off.",
+        cases=(42,),
+        remedy="On MySQL set STRICT_TRANS_TABLES or TRADITIONAL in the connection's sql_mode.",
+        unfailable={
+            "sqlite": "it ignores lengths, and has no option to change that",
+            "postgresql": "it has no lax mode",
+        },
+    ),
+    Check(
+        "portability.characters",
+        "All Unicode characters are stored, compared and returned unchanged.",
+        cases=(44,),
+        remedy="On MySQL connect with charset=utf8mb4; on PostgreSQL do not change client_encoding.",
+    ),
+    Check(
+        "portability.time-zone",
+        "The current time of the database is in UTC.",
+        cases=(46,),
+        remedy=(
+            "Set the connection's time zone: options=-c timezone=UTC, init_command=SET time_zone = '+00:00'."
+        ),
+        unfailable={"sqlite": "it knows no time zone but UTC"},
+    ),
+    Check(
+        "portability.time-zone-of-the-server",
+        "The current time of the database is in UTC even if the server has another time zone.",
+        cases=(46,),
+        needs=("container",),
+        remedy=(
+            "Set the connection's time zone: options=-c timezone=UTC, init_command=SET time_zone = '+00:00'."
+        ),
+    ),
+    Check(
+        "portability.any-length",
+        "Only MySQL has no VARCHAR without a length.",
+        cases=(42,),
+        records=True,
+    ),
+    Check(
+        "portability.case",
+        "Only MySQL ignores case and accents, in comparisons and in unique keys.",
+        cases=(43,),
+        records=True,
+    ),
+    Check(
+        "portability.fractions",
+        "MySQL drops fractions of a second, unless the column is a DATETIME(6).",
+        cases=(45,),
+        records=True,
+    ),
+    Check(
+        "portability.aware-times",
+        "Only PostgreSQL stores the instant of a time with a zone; the others drop the zone.",
+        cases=(46,),
+        records=True,
+    ),
+    Check(
+        "portability.generated-key",
+        "inserted_primary_key has the key of a new row everywhere; lastrowid does not on PostgreSQL.",
+        cases=(47,),
+        records=True,
+    ),
+    Check(
+        "portability.null-order",
+        "The default place of NULL in an ordering differs, and so does the support of NULLS LAST.",
+        cases=(48,),
+        records=True,
+    ),
+    Check(
+        "portability.json-null",
+        "None in a JSON column is stored as the JSON null, unless the column says none_as_null.",
+        cases=(49,),
+        records=True,
+    ),
+    Check(
+        "portability.uuid",
+        "A UUID is returned unchanged; only PostgreSQL has a type for it.",
+        cases=(49,),
+        records=True,
+    ),
+    Check(
+        "portability.large-binary",
+        "A LargeBinary of 70 KB is returned unchanged; MySQL refuses it, because its BLOB ends at 64 KB.",
+        cases=(49,),
+        records=True,
+    ),
+    Check(
+        "portability.too-large",
+        "A number that is too large for its column is refused, except by SQLite.",
+        cases=(49,),
+        records=True,
+    ),
+)

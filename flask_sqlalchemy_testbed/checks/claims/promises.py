@@ -1,0 +1,97 @@
+"""Claims that hold only for bindings that promise them, such as `app.database`."""
+
+from __future__ import annotations
+
+from flask_sqlalchemy_testbed.checks.definition import Check
+
+BY_CONTEXT = "Scope the session by the context object, outside contexts by the thread; remove both kinds."
+
+CHECKS = (
+    Check(
+        "promises.outside-contexts",
+        (
+            "While exactly one engine is live, the session works outside contexts, on that engine, "
+            "until removed."
+        ),
+        cases=(23,),
+        remedy="Outside contexts, bind the session to the one live engine.",
+    ),
+    Check(
+        "promises.thread-local",
+        "Outside contexts each thread has a session of its own.",
+        cases=(23,),
+        remedy=BY_CONTEXT,
+    ),
+    Check(
+        "promises.several-engines",
+        "Outside contexts, with several live engines, the session raises instead of choosing one.",
+        cases=(1,),
+        remedy="Raise an error that names the remedy: with app.app_context(): ...",
+    ),
+    Check(
+        "promises.unbound",
+        "Before an engine exists, the session raises an error that says what to call.",
+        cases=(12,),
+        remedy=(
+            "Raise your own error where the engine is looked up: SQLAlchemy's error does not name the "
+            "factory."
+        ),
+    ),
+    Check(
+        "promises.rebinding",
+        "After an app is rebound, no thread uses the old engine: its sessions raise until they are removed.",
+        cases=(2,),
+        remedy="Compare the session's engine with the app's at each use; configure(bind=...) only warns.",
+    ),
+    Check(
+        "promises.rebinding-disposes",
+        "Rebinding an app closes its connections to the old database, also that of the caller's session.",
+        cases=(4, 5),
+        needs=("server",),
+        remedy="Dispose of the engine that is replaced.",
+    ),
+    Check(
+        "promises.dispose",
+        "A connection that was in use when its engine was disposed of is closed when it is returned.",
+        cases=(5,),
+        needs=("server",),
+        remedy="On checkin, invalidate connections that were opened before the last engine_disposed.",
+    ),
+    Check(
+        "promises.listeners",
+        "A listener on the session hears each event once, however often apps are rebound.",
+        cases=(33,),
+        remedy="Give scoped_session a sessionmaker, not a lambda, which cannot have listeners.",
+    ),
+    Check(
+        "promises.unwrapped-stream",
+        "A generator without stream_with_context has a session on its app's engine until the response ends.",
+        cases=(17,),
+        remedy=(
+            "Scope a session that is used after its context by the response, and end it when the "
+            "response closes."
+        ),
+    ),
+    Check(
+        "promises.defaults",
+        "autoflush and expire_on_commit are on, inside and outside requests, for raw SQL too.",
+        cases=(28,),
+        remedy="Set both where the session is made: sessionmaker and create_session have different defaults.",
+    ),
+    Check(
+        "promises.in-memory",
+        "All threads share one in-memory database, and each session has its own transaction.",
+        cases=(10,),
+        needs=("embedded",),
+        remedy=(
+            "Open file:/name?vfs=memdb: each connection then has its own transaction on the same database."
+        ),
+    ),
+    Check(
+        "promises.bare-scheme",
+        "A URI without a driver means the driver that is installed.",
+        cases=(3,),
+        needs=("server",),
+        remedy="Add the driver to the URI: SQLAlchemy 2.1 reads postgresql:// as psycopg 3.",
+    ),
+)

@@ -1,0 +1,93 @@
+"""Claims about transactions and locks."""
+
+from __future__ import annotations
+
+from flask_sqlalchemy_testbed.checks.definition import Check
+
+CHECKS = (
+    Check(
+        "transactions.rolls-back",
+        "Rows that were flushed and rolled back are not in the database.",
+        remedy="Leave the engine's isolation level alone: no AUTOCOMMIT on it.",
+    ),
+    Check(
+        "transactions.savepoint-released",
+        "Rows from a released savepoint are gone after a rollback of the outer transaction.",
+        cases=(34,),
+        remedy="On SQLite send BEGIN in a listener for the engine's `begin`; elsewhere set no AUTOCOMMIT.",
+    ),
+    Check(
+        "transactions.error-in-savepoint",
+        "An error inside a savepoint undoes the savepoint, and nothing else.",
+        cases=(36,),
+        remedy="Let SQLAlchemy roll back to the savepoint; do not roll back in listeners for errors.",
+    ),
+    Check(
+        "transactions.raw-connection-is-reset",
+        "A connection that is returned to the pool inside a transaction is rolled back before its next use.",
+        remedy="Do not change pool_reset_on_return.",
+    ),
+    Check(
+        "transactions.fresh-reads",
+        "A request reads all rows that were committed before it began, whatever earlier requests read.",
+        cases=(37,),
+        remedy="Call session.remove() in a teardown_appcontext callback.",
+    ),
+    Check(
+        "transactions.reader-lets-go",
+        "A table can be dropped as soon as the request that read it has ended.",
+        cases=(35,),
+        needs=("server",),
+        remedy="Call session.remove() in a teardown_appcontext callback.",
+    ),
+    Check(
+        "transactions.reader-blocks-drop",
+        "While a transaction that has read a table is open, the table cannot be dropped.",
+        cases=(35,),
+        needs=("server",),
+        records=True,
+    ),
+    Check(
+        "transactions.deadlock",
+        "Of two requests that wait for each other, one gets a deadlock error and can repeat its transaction.",
+        cases=(38,),
+        needs=("server",),
+        remedy="Repeat the whole transaction after a rollback, never the statement that failed.",
+    ),
+    Check(
+        "transactions.error-in-transaction",
+        (
+            "After an error in a transaction, PostgreSQL refuses every statement but a rollback; the "
+            "others do not."
+        ),
+        cases=(36,),
+        records=True,
+    ),
+    Check(
+        "transactions.stale-snapshot",
+        "A second read in a transaction sees new commits on PostgreSQL; on MySQL and SQLite it does not.",
+        cases=(37,),
+        records=True,
+    ),
+    Check(
+        "transactions.lost-update",
+        (
+            "Of two transactions that read a row and then change it, only MySQL lets the second "
+            "overwrite the first."
+        ),
+        cases=(38,),
+        records=True,
+    ),
+    Check(
+        "transactions.ddl-commits",
+        "CREATE TABLE commits earlier writes on MySQL; on the others it can be rolled back with them.",
+        cases=(39,),
+        records=True,
+    ),
+    Check(
+        "transactions.ddl-ends-savepoints",
+        "On MySQL alone, CREATE TABLE removes the savepoints that were set before it.",
+        cases=(39,),
+        records=True,
+    ),
+)

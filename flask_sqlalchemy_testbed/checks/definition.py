@@ -1,0 +1,43 @@
+"""Define what a check is: a claim with an id that never changes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+GROUPS = ("binding", "lifecycle", "transactions", "portability", "faults", "isolation", "promises")
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One claim of the battery about an app and its database."""
+
+    id: str
+    """`group.name`; it never changes."""
+    claim: str
+    """What must be true, in one sentence."""
+    cases: tuple[int, ...] = field(default=(), kw_only=True)
+    """The numbers of the reported failures in `catalogue.py` that it covers."""
+    remedy: str = field(default="", kw_only=True)
+    """The smallest change that makes an app pass that fails."""
+    needs: tuple[str, ...] = field(default=(), kw_only=True)
+    """The capabilities that a backend must have; the check is not applicable to others."""
+    records: bool = field(default=False, kw_only=True)
+    """Whether it describes the backends alone: no binding can make it fail, so no specimen has to."""
+    unfailable: Mapping[str, str] = field(default_factory=dict, kw_only=True)
+    """The backends on which no binding can make it fail, each with the reason."""
+    stops_server: bool = field(default=False, kw_only=True)
+    """Whether it stops, freezes or fills a server of its own, which takes seconds."""
+
+    def __post_init__(self) -> None:
+        if self.group not in GROUPS:
+            message = f"{self.id!r} is in no group. Begin it with one of: {', '.join(GROUPS)}."
+            raise ValueError(message)
+
+    @property
+    def group(self) -> str:
+        """The part of the id before the dot."""
+        return self.id.partition(".")[0]
