@@ -1,1 +1,1 @@
-"""The benchmark: what this repository promises of speed, measured beside its rivals in the same run."""
+"""Measure the speed that this repository promises, and its alternatives in the same run."""

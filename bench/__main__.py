@@ -1,6 +1,6 @@
-"""`python -m bench`: measures, shows, writes down and judges.
+"""`python -m bench`: run the benchmark, print and store the figures, and compare them with the goals.
 
-Ends with 1 when a goal was missed.
+The exit status is 1 if a goal was missed.
 """
 
 from __future__ import annotations
@@ -22,33 +22,33 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from bench.results import Row
+    from bench.measurements import Row
 
 FIGURES = ROOT / "build" / "bench.json"
 CHARTS = ROOT / "docs" / "bench"
-# Rough ones are not for others to see.
+# Not committed: a quick run gives rough figures.
 QUICK_CHARTS = ROOT / "build" / "bench"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The exit status."""
+    """Run the benchmark, and return the exit status."""
     options = _options(arguments)
     rows, failed = [], []
     with Bench(quick=options.quick) as bench:
         for name in options.rows or ROWS:
             try:
                 rows.append(_measure(bench, name))
-            except Exception:  # noqa: BLE001 - whatever it is, it costs one row
+            except Exception:  # noqa: BLE001 - one row must not stop the others
                 failed.append(name)
                 traceback.print_exc()
     status = report(rows, FIGURES, QUICK_CHARTS if options.quick else CHARTS)
     if failed:
-        print(f"Not measured: {', '.join(failed)}; the reason is above.", file=sys.stderr)
+        print(f"Not measured: {', '.join(failed)}. The errors are above.", file=sys.stderr)
     return 1 if failed else status
 
 
 def report(rows: Sequence[Row], figures: Path, charts: Path) -> int:
-    """Prints the table and writes the rest; answers 1 when a goal was missed, else 0."""
+    """Print the table, write the figures and charts, and return 1 if a goal was missed, else 0."""
     machine = {
         "processors": os.cpu_count(),
         "python": platform.python_version(),
@@ -68,14 +68,18 @@ def report(rows: Sequence[Row], figures: Path, charts: Path) -> int:
 
 def _measure(bench: Bench, name: str) -> Row:
     bench.row = name
-    bench.tell("begun")
+    bench.progress("started")
     return ROWS[name](bench)
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser("python -m bench", description="Measures what is promised of speed.")
-    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"only these: {', '.join(ROWS)}")
-    parser.add_argument("--quick", action="store_true", help="a few samples of each: rough figures")
+    parser = argparse.ArgumentParser(
+        "python -m bench", description="Measure speed, and compare it with the goals."
+    )
+    parser.add_argument(
+        "rows", nargs="*", metavar="ROW", help=f"the rows to measure (default: all): {', '.join(ROWS)}"
+    )
+    parser.add_argument("--quick", action="store_true", help="take few samples of each: rough figures")
     options = parser.parse_args(arguments)
     if unknown := set(options.rows) - set(ROWS):
         parser.error(f"Unknown row {', '.join(sorted(unknown))}. Choose from: {', '.join(ROWS)}.")

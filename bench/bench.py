@@ -1,4 +1,4 @@
-"""What all rows are measured with: throwaway servers, a word for who waits, and how thorough to be."""
+"""Give all rows their servers, their number of samples, and a way to report progress."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ROOT = Path(__file__).parent.parent
 
 @dataclass(eq=False)
 class Bench:
-    """One run of the benchmark; its servers are started on first use and gone when it is over."""
+    """A run of the benchmark. Servers start on first use, and end with the `with` block."""
 
     quick: bool = False
     row: str = ""
@@ -39,37 +39,37 @@ class Bench:
         for run in self._runs:
             run.close()
 
-    def tell(self, what: str) -> None:
-        """Progress, to who waits."""
+    def progress(self, message: str) -> None:
+        """Print how far the row is, with the time since the start."""
         seconds = int(time.monotonic() - self._began)
-        print(f"[{seconds // 60}:{seconds % 60:02d}] {self.row}: {what}", file=sys.stderr, flush=True)
+        print(f"[{seconds // 60}:{seconds % 60:02d}] {self.row}: {message}", file=sys.stderr, flush=True)
 
     def times(self, thorough: int, quick: int = 1) -> int:
-        """How often."""
+        """Return how often to measure: `thorough` times, or `quick` times in a quick run."""
         return quick if self.quick else thorough
 
     @cached_property
     def run(self) -> Run:
-        """With the servers of all backends."""
+        """The servers of all backends."""
         return self._started()
 
     @cached_property
     def rivals(self) -> Run:
-        """With others, for those who would make them slower for the rest."""
+        """Other servers, for alternatives that would slow down the first ones."""
         return self._started()
 
     def _started(self) -> Run:
-        run = Run(notify=self.tell)
+        run = Run(notify=self.progress)
         self._runs.append(run)
         run.start(BACKENDS.values())
         return run
 
     def servers(self) -> Iterator[tuple[str, Server]]:
-        """Each backend's name and server."""
+        """Yield the name and server of each backend."""
         yield from self.run.servers.items()
 
     def uri(self, server: Server, which: str, run: Run | None = None) -> str:
-        """The URI of a new, empty database, which nothing of the harness watches."""
+        """Create an empty database, and return its URI with the password."""
         name = f"{(run or self.run).name}_{which}"
         server.create(name)
         return server.locate(name).render_as_string(hide_password=False)

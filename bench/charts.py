@@ -1,4 +1,4 @@
-"""A row as a picture: the same bytes for the same figures, readable on light and on dark."""
+"""Draw a row as SVG: the same bytes for the same figures, readable on light and dark pages."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 import matplotlib as mpl
 from matplotlib.figure import Figure as Drawing
 
-from bench.results import quantity
+from bench.measurements import quantity
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from matplotlib.axes import Axes
 
-    from bench.results import Figure, Row
+    from bench.measurements import Figure, Row
 
 mpl.use("svg")
 INK = "#808080"
@@ -34,12 +34,12 @@ STYLE: dict[Any, Any] = {
     "axes.titlesize": 9,
     "axes.titlelocation": "left",
 }
-# From here on, bars of one chart are read by their order of magnitude.
-WIDE = 30
+# From this ratio of values on, an axis is logarithmic.
+LOGARITHMIC_FROM = 30
 
 
 def draw(row: Row, path: Path) -> None:
-    """Writes the chart of that row: one panel a case, lines where figures have a place on one, else bars."""
+    """Write the chart of a row: a panel for each case, with bars, or lines if figures have `at`."""
     cases: dict[str, list[Figure]] = {}
     for figure in row.figures:
         cases.setdefault(figure.case, []).append(figure)
@@ -58,7 +58,7 @@ def draw(row: Row, path: Path) -> None:
             panels[-1, 0].set_xlabel(row.along)
         else:
             medians = [figure.median for figure in row.figures if figure.median > 0]
-            if max(medians) > WIDE * min(medians):
+            if max(medians) > LOGARITHMIC_FROM * min(medians):
                 panels[-1, 0].set_xscale("log")
         path.parent.mkdir(parents=True, exist_ok=True)
         drawing.savefig(path, transparent=True, metadata={"Date": None, "Creator": None})
@@ -84,7 +84,7 @@ def _lines(panel: Axes, figures: list[Figure]) -> None:
         )
         panel.plot(*zip(*points, strict=True), marker="o", color=color, label=contender)
     places = sorted({figure.at for figure in figures if figure.at is not None})
-    if places[-1] > WIDE * places[0]:
+    if places[-1] > LOGARITHMIC_FROM * places[0]:
         panel.set_xscale("log")
     panel.set_xticks(places, [f"{place:g}" for place in places])
     panel.minorticks_off()

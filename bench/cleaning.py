@@ -1,4 +1,4 @@
-"""Ways to a clean database for the next test: the harness's, and those of others."""
+"""Clean a database between tests: as the harness does it, and as others do it."""
 
 from __future__ import annotations
 
@@ -24,45 +24,45 @@ if TYPE_CHECKING:
 HARNESS, ANEW = "testbed", "drop_all + create_all"
 ROWS = [{"name": "tea"}, {"name": "milk"}, {"name": "sugar"}]
 DIRTY = 2
-# After others had their turn, the first finds nothing of its own in the processor's caches.
+# The first after another contender finds cold processor caches.
 IN_A_ROW = 5
 
 
 @dataclass(frozen=True)
-class Way:
-    """How the tests of somebody begin with empty tables; `bind` is what they write through."""
+class Cleaner:
+    """A way to empty tables between tests; tests write through `bind`."""
 
     bind: Engine | Connection
     metadata: MetaData
     clean: Callable[[], object]
 
     def sample(self) -> float:
-        """The seconds that it takes to clean two tables that a test has just written to, as tests go on."""
+        """Return the seconds to clean the tables that a test has just written to."""
         return median(self._once() for _ in range(IN_A_ROW))
 
     def _once(self) -> float:
         with Session(self.bind, join_transaction_mode="create_savepoint") as session:
-            # The last, which nothing refers to.
+            # No table refers to the last ones.
             for table in self.metadata.sorted_tables[-DIRTY:]:
                 session.execute(insert(table), ROWS)
             session.commit()
         return timed(self.clean)
 
     def rows(self) -> int:
-        """How many are left."""
+        """Return how many rows are left in all tables."""
         counts = [select(func.count()).select_from(table) for table in self.metadata.sorted_tables]
         with Session(self.bind) as session:
             return sum(session.scalar(count) or 0 for count in counts)
 
     def close(self) -> None:
-        """Lets go of its connections."""
+        """Close its connections."""
         if isinstance(self.bind, Connection):
             self.bind.close()
         self.bind.engine.dispose()
 
 
-def harness(isolation: Isolation, metadata: MetaData) -> Way:
-    """What this repository does."""
+def harness(isolation: Isolation, metadata: MetaData) -> Cleaner:
+    """Clean as this repository does."""
 
     def schema(uri: str) -> None:
         engine = make_engine(uri)
@@ -70,11 +70,11 @@ def harness(isolation: Isolation, metadata: MetaData) -> Way:
         engine.dispose()
 
     isolation.clean(schema)
-    return Way(make_engine(isolation.database.uri), metadata, lambda: isolation.clean(schema))
+    return Cleaner(make_engine(isolation.database.uri), metadata, lambda: isolation.clean(schema))
 
 
-def anew(_server: Server, uri: str, metadata: MetaData) -> Way:
-    """All tables are dropped and made again."""
+def anew(_server: Server, uri: str, metadata: MetaData) -> Cleaner:
+    """Drop and create all tables."""
     engine = make_engine(uri)
     metadata.create_all(engine)
 
@@ -82,11 +82,11 @@ def anew(_server: Server, uri: str, metadata: MetaData) -> Way:
         metadata.drop_all(engine)
         metadata.create_all(engine)
 
-    return Way(engine, metadata, clean)
+    return Cleaner(engine, metadata, clean)
 
 
-def savepoint(_server: Server, uri: str, metadata: MetaData) -> Way:
-    """Nothing is ever committed: the test's commits are savepoints of one transaction, on one connection."""
+def savepoint(_server: Server, uri: str, metadata: MetaData) -> Cleaner:
+    """Roll back the transaction around the test, whose commits are savepoints on one connection."""
     engine = make_engine(uri)
     metadata.create_all(engine)
     connection = engine.connect()
@@ -97,11 +97,11 @@ def savepoint(_server: Server, uri: str, metadata: MetaData) -> Way:
         transaction.rollback()
         transaction = connection.begin()
 
-    return Way(connection, metadata, clean)
+    return Cleaner(connection, metadata, clean)
 
 
-def template(server: Server, uri: str, metadata: MetaData) -> Way:
-    """The database is dropped, and copied from one that was kept clean."""
+def template(server: Server, uri: str, metadata: MetaData) -> Cleaner:
+    """Drop the database, and copy it from a clean template."""
     engine = make_engine(uri)
     metadata.create_all(engine)
     engine.dispose()
@@ -113,13 +113,15 @@ def template(server: Server, uri: str, metadata: MetaData) -> Way:
         engine.dispose()
         admin.run([f"DROP DATABASE {name}", f"CREATE DATABASE {name} TEMPLATE {name}template"])
 
-    return Way(engine, metadata, clean)
+    return Cleaner(engine, metadata, clean)
 
 
-def emptied(statements: Callable[[Sequence[str]], Sequence[str]]) -> Callable[[Server, str, MetaData], Way]:
-    """All tables are emptied, whether they were written to or not."""
+def delete_all(
+    statements: Callable[[Sequence[str]], Sequence[str]],
+) -> Callable[[Server, str, MetaData], Cleaner]:
+    """Empty all tables, also those that were not written to, with these statements."""
 
-    def way(_server: Server, uri: str, metadata: MetaData) -> Way:
+    def make(_server: Server, uri: str, metadata: MetaData) -> Cleaner:
         engine = make_engine(uri)
         metadata.create_all(engine)
         names = [table.name for table in reversed(metadata.sorted_tables)]
@@ -129,27 +131,26 @@ def emptied(statements: Callable[[Sequence[str]], Sequence[str]]) -> Callable[[S
                 for statement in statements(names):
                     connection.exec_driver_sql(statement)
 
-        return Way(engine, metadata, clean)
+        return Cleaner(engine, metadata, clean)
 
-    return way
+    return make
 
 
-# What each database has to offer.
-RIVALS: Mapping[str, Mapping[str, Callable[[Server, str, MetaData], Way]]] = {
+ALTERNATIVES: Mapping[str, Mapping[str, Callable[[Server, str, MetaData], Cleaner]]] = {
     "sqlite": {
         ANEW: anew,
-        "DELETE from all": emptied(lambda names: [f"DELETE FROM {name}" for name in names]),  # noqa: S608
+        "DELETE from all": delete_all(lambda names: [f"DELETE FROM {name}" for name in names]),  # noqa: S608
         "savepoint": savepoint,
     },
     "postgresql": {
         ANEW: anew,
-        "TRUNCATE": emptied(lambda names: [f"TRUNCATE {', '.join(names)} RESTART IDENTITY"]),
+        "TRUNCATE": delete_all(lambda names: [f"TRUNCATE {', '.join(names)} RESTART IDENTITY"]),
         "template database": template,
         "savepoint": savepoint,
     },
     "mysql": {
         ANEW: anew,
-        "TRUNCATE": emptied(
+        "TRUNCATE": delete_all(
             lambda names: [
                 "SET foreign_key_checks = 0",
                 *(f"TRUNCATE {name}" for name in names),

@@ -1,6 +1,7 @@
-"""A pytest plugin (`-p bench.clock`) that writes down when the databases were ready, and what the tests took.
+"""A pytest plugin (`-p bench.clock`) that measures how long the servers and the tests took.
 
-Into the file that `BENCH_CLOCK` names: {"ready": s, "tests": s}, `ready` counted from pytest's configure.
+It writes {"ready": s, "tests": s} to the file that `BENCH_CLOCK` names: the time from `pytest_configure`
+until the last server was ready, and the time of all tests.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-# What hands out the servers: ours, and that of the stock containers.
-SERVERS = {"server", "stock_uri"}
+# The fixtures that start the servers: the harness's, and that of the stock containers.
+SERVERS = {"testbed_server", "stock_uri"}
 
 
 class _Clock:
@@ -27,13 +28,13 @@ class _Clock:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure() -> None:
-    """Begins."""
+    """Start the clock."""
     _Clock.began = time.perf_counter()
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_fixture_setup(fixturedef: pytest.FixtureDef[object]) -> Generator[None, object, object]:
-    """The last of them counts."""
+    """Note when the last server was ready."""
     result = yield
     if fixturedef.argname in SERVERS:
         _Clock.ready = time.perf_counter()
@@ -41,11 +42,11 @@ def pytest_fixture_setup(fixturedef: pytest.FixtureDef[object]) -> Generator[Non
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """Each test's set-up, call and end."""
+    """Add up set-up, call and teardown of each test."""
     _Clock.tests += report.duration
 
 
 def pytest_unconfigure() -> None:
-    """Writes it down."""
+    """Write the file."""
     figures = {"ready": _Clock.ready - _Clock.began, "tests": _Clock.tests}
     Path(os.environ["BENCH_CLOCK"]).write_text(json.dumps(figures), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The ledger as gunicorn serves it, on a Unix socket: no port that somebody else could take."""
+"""Serve the ledger with gunicorn on a Unix socket, and load it with requests."""
 
 from __future__ import annotations
 
@@ -19,46 +19,46 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 THREADS = 64
-MADE = "201"
+CREATED = "201"
 READY_WITHIN = 60
 STOPPED_WITHIN = 30
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """The answers of each status, and the seconds that they took."""
+    """How many responses of each status came in how many seconds."""
 
     seconds: float
     statuses: dict[str, int]
 
     @property
     def rate(self) -> float:
-        """Transfers a second."""
-        return self.statuses.get(MADE, 0) / self.seconds
+        """Transfers per second."""
+        return self.statuses.get(CREATED, 0) / self.seconds
 
     @property
     def failed(self) -> dict[str, int]:
-        """The answers that are no transfer."""
-        return {status: count for status, count in self.statuses.items() if status != MADE}
+        """The responses that are not a transfer, by status."""
+        return {status: count for status, count in self.statuses.items() if status != CREATED}
 
 
 class Served:
-    """One server with its app; made, used and gone within a `with`."""
+    """A gunicorn with the app; it ends with the `with` block."""
 
     def __init__(self, uri: str, *, plain: bool) -> None:
         self._scratch = tempfile.TemporaryDirectory()
         folder = Path(self._scratch.name)
         self.socket = str(folder / "gunicorn.sock")
-        told = folder / "served.json"
-        told.touch(mode=0o600)
-        told.write_text(json.dumps({"uri": uri, "plain": plain}), encoding="utf-8")
+        settings = folder / "served.json"
+        settings.touch(mode=0o600)
+        settings.write_text(json.dumps({"uri": uri, "plain": plain}), encoding="utf-8")
         self._log = folder / "log"
         options = ["--worker-class", "gthread", "--threads", str(THREADS), "--keep-alive", "60"]
         options += ["--no-control-socket", "--bind", f"unix:{self.socket}"]
         with self._log.open("w") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "gunicorn", *options, "bench.served:create()"],
-                env={**os.environ, "BENCH_SERVED": str(told)},
+                env={**os.environ, "BENCH_SERVED": str(settings)},
                 stdout=log,
                 stderr=log,
             )
@@ -78,21 +78,21 @@ class Served:
         self._scratch.cleanup()
 
     def open_accounts(self, count: int) -> list[int]:
-        """Rich ones; the first waits until the server is ready."""
+        """Open accounts with a high balance, and return their ids; waits until the server is ready."""
         account = {"owner": "Ada", "currency": "EUR", "balance": "1000000"}
         with self._connected() as connection:
             answers = [exchange(connection, post("/api/accounts", account)) for _ in range(count)]
-        if refused := [answer for answer in answers if answer.status != MADE]:
-            message = f"An account could not be opened: {refused[0]}\n{self._log.read_text()}"
+        if refused := [answer for answer in answers if answer.status != CREATED]:
+            message = f"The ledger refused to open an account: {refused[0]}\n{self._log.read_text()}"
             raise RuntimeError(message)
         return [json.loads(answer.body)["id"] for answer in answers]
 
     def load(self, accounts: list[int], clients: int, seconds: float) -> Loaded:
-        """What `bench.load` tells of so many clients."""
-        told = {"socket": self.socket, "accounts": accounts, "clients": clients, "seconds": seconds}
+        """Send transfers from so many clients at once, in a process of their own."""
+        order = {"socket": self.socket, "accounts": accounts, "clients": clients, "seconds": seconds}
         ended = subprocess.run(
             [sys.executable, "-m", "bench.load"],
-            input=json.dumps(told),
+            input=json.dumps(order),
             stdout=subprocess.PIPE,
             text=True,
             timeout=seconds + READY_WITHIN,
@@ -110,7 +110,7 @@ class Served:
             except OSError:
                 connection.close()
                 if self._process.poll() is not None or time.monotonic() > until:
-                    message = f"gunicorn does not serve:\n{self._log.read_text()}"
+                    message = f"gunicorn does not answer:\n{self._log.read_text()}"
                     raise RuntimeError(message) from None
                 time.sleep(0.05)
             else:

@@ -1,7 +1,8 @@
-"""`python -m bench.load`: clients that order transfers over keep-alive connections, for so many seconds.
+"""`python -m bench.load`: send transfers from several clients over keep-alive connections.
 
-A process of its own, so that it shares nothing with what it loads but the machine. It is told on its
-standard input {"socket", "accounts", "clients", "seconds"}, and tells how many answers of which status came.
+It reads {"socket", "accounts", "clients", "seconds"} from its standard input, and writes {"seconds",
+"statuses"}: how long it took, and how many responses had which status. It is a process of its own, so that
+it shares nothing with the server but the machine.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ import time
 from collections import Counter
 from typing import NamedTuple
 
-ANSWER_WITHIN = 60
-NO_ANSWER = "none"
+RESPONSE_WITHIN = 60
+NO_RESPONSE = "none"
 
 
 def load(path: str, accounts: list[int], clients: int, seconds: float) -> dict[str, object]:
-    """The answers of each status, and the seconds they took: one asked for in time is waited for."""
+    """Return the number of responses by status, and the seconds; the last requests are waited for."""
     statuses: Counter[str] = Counter()
     lock = threading.Lock()
     start = threading.Barrier(clients + 1)
@@ -30,21 +31,21 @@ def load(path: str, accounts: list[int], clients: int, seconds: float) -> dict[s
         counted: Counter[str] = Counter()
         with socket.socket(socket.AF_UNIX) as connection:
             try:
-                connection.settimeout(ANSWER_WITHIN)
+                connection.settimeout(RESPONSE_WITHIN)
                 connection.connect(path)
-                start.wait(ANSWER_WITHIN)
+                start.wait(RESPONSE_WITHIN)
                 until = time.perf_counter() + seconds
                 while time.perf_counter() < until:
                     counted[exchange(connection, _order(accounts)).status] += 1
             except OSError:
-                counted[NO_ANSWER] += 1
+                counted[NO_RESPONSE] += 1
         with lock:
             statuses.update(counted)
 
     threads = [threading.Thread(target=client) for _ in range(clients)]
     for thread in threads:
         thread.start()
-    start.wait(ANSWER_WITHIN)
+    start.wait(RESPONSE_WITHIN)
     began = time.perf_counter()
     for thread in threads:
         thread.join()
@@ -65,21 +66,21 @@ def _order(accounts: list[int]) -> bytes:
 
 
 def post(path: str, body: object) -> bytes:
-    """The request, whole."""
+    """Return the bytes of a POST request with a JSON body."""
     content = json.dumps(body).encode()
     head = f"POST {path} HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n"
     return f"{head}Content-Length: {len(content)}\r\n\r\n".encode() + content
 
 
-class Answer(NamedTuple):
-    """What came back."""
+class Response(NamedTuple):
+    """A response, without its headers."""
 
     status: str
     body: bytes
 
 
-def exchange(connection: socket.socket, request: bytes) -> Answer:
-    """One request and its answer, read to its end."""
+def exchange(connection: socket.socket, request: bytes) -> Response:
+    """Send a request, and read its response to the end."""
     connection.sendall(request)
     answer = b""
     while (end := answer.find(b"\r\n\r\n")) < 0:
@@ -88,16 +89,16 @@ def exchange(connection: socket.socket, request: bytes) -> Answer:
     length = int(head.partition(b"content-length:")[2].split(b"\r\n")[0])
     while len(answer) < end + 4 + length:
         answer += _received(connection)
-    return Answer(head.split(b" ", 2)[1].decode(), answer[end + 4 :])
+    return Response(head.split(b" ", 2)[1].decode(), answer[end + 4 :])
 
 
 def _received(connection: socket.socket) -> bytes:
     if not (received := connection.recv(65536)):
-        message = "The server has closed the connection in the middle of an answer."
+        message = "The server closed the connection before the end of a response."
         raise ConnectionError(message)
     return received
 
 
 if __name__ == "__main__":
-    told = json.load(sys.stdin)
-    print(json.dumps(load(told["socket"], told["accounts"], told["clients"], told["seconds"])))
+    order = json.load(sys.stdin)
+    print(json.dumps(load(order["socket"], order["accounts"], order["clients"], order["seconds"])))

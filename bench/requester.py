@@ -1,8 +1,8 @@
-"""`python -m bench.requester`: a process that makes requests of one subject when told to, and times them.
+"""`python -m bench.requester`: make requests to one contender, and measure their time.
 
-A process each, since Python fits its bytecode to what runs in it: subjects that took turns in one would
-pay for each other. Its standard input says {"subject", "uri"}, then {"requests"} as often as one likes: with
-a {"clock"} it answers how long they took, without one how many bytecodes they were.
+Each contender has a process of its own: Python specializes bytecode for the code that runs in a process, so
+contenders that took turns in one process would slow each other down. The process reads {"contender", "uri"}
+from its standard input, then any number of {"requests", "clock"}, and answers each with {"seconds"}.
 """
 
 from __future__ import annotations
@@ -18,8 +18,7 @@ from typing import IO, TYPE_CHECKING, Any
 from bench.sampling import timed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from types import FrameType
+    from collections.abc import Iterator
 
     from flask import Flask
 
@@ -27,52 +26,48 @@ WARM = 100
 
 
 class Requester:
-    """The process, from outside; close it."""
+    """The process as its parent sees it. Close it after use."""
 
-    def __init__(self, subject: str, uri: str) -> None:
+    def __init__(self, contender: str, uri: str) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "bench.requester"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
-        self._ask(subject=subject, uri=uri)
+        self._ask(contender=contender, uri=uri)
 
     def seconds(self, requests: int, clock: str) -> float:
-        """A request takes by that clock (`time.perf_counter` or another), as the mean of so many."""
+        """Return the mean seconds of a request by a clock of the module `time`."""
         return float(self._ask(requests=requests, clock=clock)["seconds"]) / requests
 
-    def bytecodes(self, requests: int) -> float:
-        """A request takes, as the mean of so many; what Python calls in C is not counted."""
-        return float(self._ask(requests=requests)["bytecodes"]) / requests
-
     def close(self) -> None:
-        """Ends it."""
+        """End the process."""
         with self._process as process:
             process.kill()
 
-    def _ask(self, **question: Any) -> Any:
+    def _ask(self, **order: Any) -> Any:
         pipes: tuple[Any, Any] = self._process.stdin, self._process.stdout
-        print(json.dumps(question), file=pipes[0], flush=True)
+        print(json.dumps(order), file=pipes[0], flush=True)
         answer = pipes[1].readline()
         if not answer:
-            message = f"A requester ended with {self._process.wait()}; what it wrote is above."
+            message = f"A requester ended with status {self._process.wait()}. Its errors are above."
             raise RuntimeError(message)
         return json.loads(answer)
 
 
 @contextlib.contextmanager
-def requesters(subjects: list[str], uris: list[str]) -> Iterator[dict[str, Requester]]:
-    """One process a subject."""
+def requesters(contenders: list[str], uris: list[str]) -> Iterator[dict[str, Requester]]:
+    """Start a process for each contender, each with a URI."""
     with contextlib.ExitStack() as stack:
         yield {
-            subject: stack.enter_context(contextlib.closing(Requester(subject, uri)))
-            for subject, uri in zip(subjects, uris, strict=True)
+            contender: stack.enter_context(contextlib.closing(Requester(contender, uri)))
+            for contender, uri in zip(contenders, uris, strict=True)
         }
 
 
 def request(app: Flask, environ: dict[str, Any]) -> bytes:
-    """One request, as a WSGI server makes it."""
+    """Make a request as a WSGI server does, and return the body."""
     body = app(dict(environ), lambda *_: lambda _: None)
     try:
         return b"".join(body)
@@ -80,50 +75,29 @@ def request(app: Flask, environ: dict[str, Any]) -> bytes:
         body.close()  # type: ignore[attr-defined] # Werkzeug's bodies have one
 
 
-def serve(told: IO[str]) -> None:
-    """Does as it is told, until there is no more."""
-    from werkzeug.test import create_environ  # noqa: PLC0415 - who only asks needs no app
+def serve(orders: IO[str]) -> None:
+    """Carry out the orders, one a line, until there are no more."""
+    from werkzeug.test import create_environ  # noqa: PLC0415 - the parent process needs no app
 
-    from bench.subjects import NAME, SUBJECTS  # noqa: PLC0415
+    from bench.contenders import CONTENDERS, NAME  # noqa: PLC0415
 
-    first = json.loads(told.readline())
-    app, environ = SUBJECTS[first["subject"]](first["uri"]), create_environ("/")
+    first = json.loads(orders.readline())
+    app, environ = CONTENDERS[first["contender"]](first["uri"]), create_environ("/")
     for _ in range(WARM):
         if (body := request(app, environ)) != NAME.encode():
-            message = f"{first['subject']} answered {body!r}"
+            message = f"{first['contender']} answered {body!r}"
             raise RuntimeError(message)
     gc.collect()
     gc.freeze()
     print(json.dumps({"ready": True}), flush=True)
-    for line in told:
-        asked = json.loads(line)
+    for line in orders:
+        order = json.loads(line)
 
-        def work(requests: int = asked["requests"]) -> None:
+        def work(requests: int = order["requests"]) -> None:
             for _ in range(requests):
                 request(app, environ)
 
-        if clock := asked.get("clock"):
-            print(json.dumps({"seconds": timed(work, getattr(time, clock))}), flush=True)
-        else:
-            print(json.dumps({"bytecodes": bytecodes(work)}), flush=True)
-
-
-def bytecodes(work: Callable[[], None]) -> int:
-    """How many instructions of Python it executes in this thread."""
-    executed = 0
-
-    def trace(frame: FrameType, event: str, _argument: Any) -> Any:
-        nonlocal executed
-        frame.f_trace_opcodes, frame.f_trace_lines = True, False
-        executed += event == "opcode"
-        return trace
-
-    sys.settrace(trace)
-    try:
-        work()
-    finally:
-        sys.settrace(None)
-    return executed
+        print(json.dumps({"seconds": timed(work, getattr(time, order["clock"]))}), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Contenders take turns, so that what disturbs one of them disturbs all."""
+"""Measure contenders in turn, so that a disturbance affects all of them."""
 
 from __future__ import annotations
 
@@ -17,12 +17,17 @@ def in_turn(
     *,
     rounds: int,
     seconds: float,
-    tell: Callable[[str], None] = lambda _: None,
+    progress: Callable[[str], None] = lambda _: None,
 ) -> dict[str, list[float]]:
-    """So many samples of each, in a new order each round.
+    """Return the samples of each contender, measured in rounds, in a new order each round.
 
-    A contender that has taken so many seconds in all is left alone from then on: a slow one need not be
-    measured as often as a quick one. Each has one sample at least.
+    Args:
+        contenders: The function that measures each contender once.
+        rounds: The number of samples of each.
+        seconds: A contender that took this long in all is not measured again, so that slow ones have fewer
+            samples. Each has at least one.
+        progress: Called before each sample.
+
     """
     samples: dict[str, list[float]] = {name: [] for name in contenders}
     spent = dict.fromkeys(contenders, 0.0)
@@ -32,7 +37,7 @@ def in_turn(
         for name in order:
             if samples[name] and spent[name] > seconds:
                 continue
-            tell(f"{name} ({number + 1} of {rounds})")
+            progress(f"{name} ({number + 1} of {rounds})")
             began = time.perf_counter()
             samples[name].append(contenders[name]())
             spent[name] += time.perf_counter() - began
@@ -40,7 +45,7 @@ def in_turn(
 
 
 def timed(work: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> float:
-    """The seconds that it takes, once."""
+    """Return the seconds that `work` takes."""
     began = clock()
     work()
     return clock() - began

@@ -1,6 +1,6 @@
-"""What gunicorn serves: the ledger, on its own binding or with `with Session(engine)` in the views.
+"""Create the app that gunicorn serves: the ledger, with its binding or with `with Session(engine)` in views.
 
-`BENCH_SERVED` names the file that says which, and where the database is: its URI has a password.
+`BENCH_SERVED` names a file with the choice and the URI, which has a password.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from flask import Flask
 
-# Two of these together are less than a server takes by default; who finds no connection waits for one.
+# Two of these need fewer connections than a server allows by default.
 POOL = {"pool_size": 20, "max_overflow": 0}
 
 
 def create() -> Flask:
-    """The app, with its tables."""
-    told = json.loads(Path(os.environ["BENCH_SERVED"]).read_text(encoding="utf-8"))
-    if told["plain"]:
-        import bench.plain  # noqa: PLC0415 - this process alone runs on it
+    """Create the app and its tables."""
+    settings = json.loads(Path(os.environ["BENCH_SERVED"]).read_text(encoding="utf-8"))
+    if settings["plain"]:
+        import bench.plain  # noqa: PLC0415 - only this process uses it
 
         sys.modules["app.database"] = bench.plain
-    from app import create_app  # noqa: PLC0415 - what it imports has been decided above
+    from app import create_app  # noqa: PLC0415 - the lines above choose what it imports
     from app.database import create_all  # noqa: PLC0415
 
-    app = create_app({"DATABASE_URI": told["uri"], "DATABASE_ENGINE_OPTIONS": POOL})
+    app = create_app({"DATABASE_URI": settings["uri"], "DATABASE_ENGINE_OPTIONS": POOL})
     with app.app_context():
         create_all()
     return app

@@ -1,19 +1,19 @@
-"""What came out, to read in a terminal."""
+"""Format the figures for the terminal."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bench.results import quantity
+from bench.measurements import quantity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from bench.results import Figure, Goal, Row
+    from bench.measurements import Figure, Goal, Row
 
 
 def table(rows: Sequence[Row]) -> str:
-    """Every figure and goal of these rows, and how many goals were reached."""
+    """Return every figure and goal of these rows, and how many goals were reached."""
     return "\n".join([line for row in rows for line in _row(row)] + [_sum(rows)])
 
 

@@ -1,4 +1,4 @@
-"""Small projects with tests, whose runs are timed whole."""
+"""Time whole runs of small projects with tests."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).parent
-# None of them takes a tenth of this.
+# Seconds; ten times what any of them needs.
 WITHIN = 300
 
 
 @dataclass(frozen=True)
 class Timing:
-    """What a run took, in seconds."""
+    """The times of a run, in seconds."""
 
     whole: float
-    """The interpreter's start and end included."""
+    """With the start and end of the interpreter."""
     ready: float
-    """From pytest's configure until the last server could be used."""
+    """From `pytest_configure` until the last server was ready."""
     tests: float
-    """All tests together, set-up and end included."""
+    """All tests together, with their set-up and teardown."""
 
 
 def run(project: str, *options: str, **environment: str) -> Timing:
-    """Runs that project's tests in a process of its own; `RuntimeError` holds what it said if they fail."""
+    """Run the tests of a project in a process of its own, or raise `RuntimeError` with their output."""
     folder = HERE / project
     with tempfile.TemporaryDirectory() as scratch:
         clock = Path(scratch, "clock.json")
@@ -38,7 +38,7 @@ def run(project: str, *options: str, **environment: str) -> Timing:
         ended = subprocess.run(
             [*command, "-p", "bench.clock", "-p", "no:cacheprovider", *options],
             cwd=HERE.parent.parent,
-            # Of the plugins that happen to be installed, none but those that are named.
+            # Only the plugins that the command names.
             env={
                 **os.environ,
                 **environment,

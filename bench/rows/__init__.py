@@ -1,4 +1,4 @@
-"""The rows of the benchmark, each one promise. Nothing else names them."""
+"""List the rows of the benchmark by name; each measures one promise."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from bench.bench import Bench
-    from bench.results import Row
+    from bench.measurements import Row
 
 ROWS: Mapping[str, Callable[[Bench], Row]] = MappingProxyType(
     {

@@ -1,4 +1,4 @@
-"""A clean database for the next test, after real commits."""
+"""Measure the cleaning of a database after commits."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bench.cleaning import ANEW, HARNESS, RIVALS, Way, harness
-from bench.results import Figure, Goal, Row
+from bench.cleaning import ALTERNATIVES, ANEW, HARNESS, Cleaner, harness
+from bench.measurements import Figure, Goal, Row
 from bench.sampling import in_turn
-from bench.tables import tables
+from bench.schema import tables
 from flask_sqlalchemy_testbed.backends.connection import Connection
 
 if TYPE_CHECKING:
@@ -24,13 +24,13 @@ SIZES = 6, 100
 
 @dataclass(frozen=True)
 class Promise:
-    """Of one backend."""
+    """The goals of one backend."""
 
     milliseconds: float
     times: int | None = None
-    """As fast as making all tables anew."""
+    """How many times as fast as creating all tables anew."""
     round_trips: int | None = None
-    """Where nothing is dirty; a database that is a file is no trip away."""
+    """If no table was written to; None for a file, which needs no round trip."""
 
 
 PROMISES = {
@@ -41,11 +41,11 @@ PROMISES = {
 
 
 def measure(bench: Bench) -> Row:
-    """Each way, with 2 dirty tables of 6 and of 100."""
+    """Measure all cleaners, with 2 dirty tables of 6 and of 100."""
     row = Row("clean", "A clean database for the next test, after commits to 2 tables")
     for name, server in bench.servers():
         for count in SIZES:
-            bench.tell(f"{name}, {count} tables")
+            bench.progress(f"{name}, {count} tables")
             _measure(bench, row, server, count)
     return row
 
@@ -54,23 +54,23 @@ def _measure(bench: Bench, row: Row, server: Server, count: int) -> None:
     case = f"{server.backend.name}, {count} tables"
     metadata = tables(count)
     ours = harness(bench.run.isolation(server, f"of{count}"), metadata)
-    ways = {HARNESS: ours}
-    # A server that has its tables made and dropped all the time is slower for everybody.
+    cleaners = {HARNESS: ours}
+    # On other servers: creating and dropping tables all the time makes a server slower.
     theirs = bench.rivals.servers[server.backend.name]
-    for number, (rival, make) in enumerate(RIVALS[server.backend.name].items()):
+    for number, (name, make) in enumerate(ALTERNATIVES[server.backend.name].items()):
         uri = bench.uri(theirs, f"of{count}rival{number}", bench.rivals)
-        ways[rival] = make(theirs, uri, metadata)
+        cleaners[name] = make(theirs, uri, metadata)
     with ExitStack() as stack:
-        for way in ways.values():
-            stack.enter_context(closing(way))
+        for cleaner in cleaners.values():
+            stack.enter_context(closing(cleaner))
         samples = in_turn(
-            {name: way.sample for name, way in ways.items()},
+            {name: cleaner.sample for name, cleaner in cleaners.items()},
             rounds=bench.times(30, quick=2),
             seconds=4,
         )
-        for name, way in ways.items():
-            if rows := way.rows():
-                message = f"{case}: {name} has left {rows} rows."
+        for name, cleaner in cleaners.items():
+            if rows := cleaner.rows():
+                message = f"{case}: {name} left {rows} rows."
                 raise RuntimeError(message)
             row.figures.append(Figure(case, name, [some * MILLI for some in samples[name]], "ms"))
         trips = _round_trips(ours)
@@ -80,20 +80,20 @@ def _measure(bench: Bench, row: Row, server: Server, count: int) -> None:
         times = row.median(case, ANEW) / taken
         row.goals.append(Goal(f"{case}: as fast as {ANEW}", times, promise.times, "times", at_least=True))
     if promise.round_trips is not None:
-        row.goals.append(Goal(f"{case}: round trips where nothing is dirty", trips, promise.round_trips, ""))
+        row.goals.append(Goal(f"{case}: round trips if no table is dirty", trips, promise.round_trips, ""))
 
 
-def _round_trips(way: Way) -> int:
-    """How often the harness asks the server anything, to find that there is nothing to do."""
-    way.clean()
+def _round_trips(cleaner: Cleaner) -> int:
+    """Return how many statements the harness sends to find that no table is dirty."""
+    cleaner.clean()
     with _statements() as sent:
-        way.clean()
+        cleaner.clean()
     return len(sent)
 
 
 @contextmanager
 def _statements() -> Iterator[list[str]]:
-    """What the harness's own connections send, which no pool sees; each is one round trip."""
+    """Collect the statements of the harness's own connections; each is one round trip."""
     sent: list[str] = []
     before = Connection.listener
 

@@ -1,4 +1,4 @@
-"""The same tests once, twice and four times: what a test costs, and what a run costs whatever is in it."""
+"""Measure the same tests once, twice and four times: the cost of a test, and the fixed cost of a run."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from statistics import linear_regression
 from typing import TYPE_CHECKING
 
 from bench import projects
-from bench.results import Figure, Goal, Row
+from bench.measurements import Figure, Goal, Row
 from bench.rows.startup import HARNESS
 from bench.sampling import in_turn
 
@@ -19,7 +19,7 @@ CASE = "60 tests"
 
 
 def measure(bench: Bench) -> Row:
-    """A line through the three."""
+    """Fit a line through the three runs."""
     row = Row("growth", "The same 60 tests once, twice and four times", along="times")
     timings: dict[int, list[projects.Timing]] = {copies: [] for copies in COPIES}
 
@@ -32,7 +32,7 @@ def measure(bench: Bench) -> Row:
         {f"{copies} times": partial(sample, copies) for copies in COPIES},
         rounds=bench.times(3),
         seconds=30,
-        tell=bench.tell,
+        progress=bench.progress,
     )
     for name, value in {"whole run": "whole", "the tests alone": "tests"}.items():
         for copies in COPIES:

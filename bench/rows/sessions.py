@@ -1,4 +1,4 @@
-"""A thousand threads' and a thousand contexts' sessions, made and removed: what they leave behind."""
+"""Measure the time and memory of a thousand sessions in threads and in contexts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from flask import Flask
 from sqlalchemy import text
 
 from app.database import db_session, init_engine, live_sessions
-from bench.results import Figure, Goal, Row
+from bench.measurements import Figure, Goal, Row
 from bench.sampling import timed
 
 if TYPE_CHECKING:
@@ -23,37 +23,37 @@ if TYPE_CHECKING:
 
 SESSIONS = 1000
 MICRO = 1e6
-# What comes and goes with the interpreter's own caches; one object a session would be sixteen times as much.
-MOST_BYTES = 1.0
+# The interpreter's caches vary by about this; a leak of one object would be 16 times as much.
+MAX_BYTES = 1.0
 
 
 def measure(bench: Bench) -> Row:
-    """On every backend, threads and contexts."""
+    """Measure threads and contexts on every backend."""
     row = Row("sessions", f"{SESSIONS:,} sessions made and removed")
     for name, server in bench.servers():
         app = Flask(f"{name}_sessions")
         engine = init_engine(bench.uri(server, "sessions"), app=app)
         for kind, make in {"contexts": _contexts, "threads": _threads}.items():
-            bench.tell(f"{name}, {kind}")
+            bench.progress(f"{name}, {kind}")
             _measure(bench, row, f"{name}, {kind}", partial(make, app))
         engine.dispose()
     return row
 
 
 def _measure(bench: Bench, row: Row, case: str, make: Callable[[], None]) -> None:
-    make()  # What is made once is made now.
+    make()  # Caches are filled by the first call.
     times = [timed(make) for _ in range(bench.times(3))]
-    row.figures.append(Figure(case, "app/database", [some / SESSIONS * MICRO for some in times], "µs"))
-    # The least, since a leak is there every time.
+    row.figures.append(Figure(case, "app/database", [seconds / SESSIONS * MICRO for seconds in times], "µs"))
+    # The minimum: a leak is in every sample.
     grown = min(_growth(make, bench.times(4, quick=2)))
     row.goals += [
-        Goal(f"{case}: left in memory by each", grown / SESSIONS, MOST_BYTES, "bytes"),
+        Goal(f"{case}: left in memory by each", grown / SESSIONS, MAX_BYTES, "bytes"),
         Goal(f"{case}: left in the registry", len(live_sessions()), 0, "sessions"),
     ]
 
 
 def _growth(make: Callable[[], None], times: int) -> list[int]:
-    """Bytes of memory that each of so many calls has taken and not given back."""
+    """Return the bytes that each of so many calls allocated and did not free."""
     tracemalloc.start()
     try:
         held = []
@@ -73,7 +73,7 @@ def _contexts(app: Flask) -> None:
 
 
 def _threads(_app: Flask) -> None:
-    # Outside any context, where the one engine that is live is meant.
+    # Outside contexts, sessions use the one live engine.
     def work() -> None:
         db_session.execute(text("SELECT 1"))
         db_session.remove()

@@ -1,4 +1,4 @@
-"""How long one waits for the first test: databases ready, and a whole run of one test."""
+"""Measure the time until the databases are ready, and the time of a run with one test."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from bench import projects
-from bench.results import Figure, Goal, Row
+from bench.measurements import Figure, Goal, Row
 from bench.sampling import in_turn
 from flask_sqlalchemy_testbed.backends import BACKENDS
 from flask_sqlalchemy_testbed.servers import recipes
@@ -19,7 +19,7 @@ HARNESS = "-p", "flask_sqlalchemy_testbed", "--testbed-backend", ",".join(BACKEN
 
 
 def ready(bench: Bench) -> Row:
-    """From pytest's configure to the last server."""
+    """Measure from `pytest_configure` to the last server."""
     row = Row("ready", "All three databases, from pytest's configure to the last one ready")
     for contender, timings in _timings(bench).items():
         row.figures.append(Figure("ready", contender, [timing.ready for timing in timings], "s"))
@@ -28,12 +28,12 @@ def ready(bench: Bench) -> Row:
         Goal("ready", ours, 1.2, "s"),
         Goal(f"as fast as {STOCK}", stock / ours, 7, "times", at_least=True),
     ]
-    row.notes.append(f"{STOCK}: without their reaper, which would be one container more.")
+    row.notes.append(f"{STOCK}: without the container of its reaper.")
     return row
 
 
 def one_test(bench: Bench) -> Row:
-    """The whole command."""
+    """Measure the whole command."""
     row = Row("one-test", "A run of one test on all three databases, from command to prompt")
     for contender, timings in _timings(bench).items():
         row.figures.append(Figure("whole run", contender, [timing.whole for timing in timings], "s"))
@@ -47,7 +47,7 @@ def one_test(bench: Bench) -> Row:
 
 @lru_cache
 def _timings(bench: Bench) -> dict[str, list[projects.Timing]]:
-    """Of the same runs for both rows."""
+    """Time the runs, once for both rows."""
     timings: dict[str, list[projects.Timing]] = {OURS: [], STOCK: []}
 
     def ours() -> float:
@@ -58,8 +58,8 @@ def _timings(bench: Bench) -> dict[str, list[projects.Timing]]:
         timings[STOCK].append(projects.run("stock", **_stock_environment()))
         return timings[STOCK][-1].whole
 
-    projects.run("testbed", *HARNESS)  # Warm: its images are baked, its modules compiled.
-    in_turn({OURS: ours, STOCK: stock}, rounds=bench.times(5), seconds=30, tell=bench.tell)
+    projects.run("testbed", *HARNESS)  # To build its images and compile its modules.
+    in_turn({OURS: ours, STOCK: stock}, rounds=bench.times(5), seconds=30, progress=bench.progress)
     return timings
 
 

@@ -1,4 +1,4 @@
-"""`make test-all` beside its three single-backend runs."""
+"""Measure `make test-all`, and the tests on each backend alone."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from bench.bench import ROOT
-from bench.results import Figure, Goal, Row
+from bench.measurements import Figure, Goal, Row
 from bench.sampling import timed
 from flask_sqlalchemy_testbed.backends import BACKENDS
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
     from bench.bench import Bench
 
 CASE, ALL = "make", "test-all"
-# Far more than any of them needs.
+# Seconds; far more than any of them needs.
 WITHIN = 1200
 A_FEW = "tests/binding/test_config.py tests/binding/test_engine.py tests/ledger/test_accounts.py"
 
 
 def measure(bench: Bench) -> Row:
-    """Each once: together they are most of the benchmark's time."""
+    """Measure each once: together they take most of the benchmark's time."""
     row = Row("test-all", "All tests on all three databases, and on each alone")
     for target in (ALL, *(f"test-{name}" for name in BACKENDS)):
-        bench.tell(f"make {target}")
+        bench.progress(f"make {target}")
         row.figures.append(Figure(CASE, target, [timed(partial(_make, bench, target))], "s"))
     alone = sum(row.median(CASE, f"test-{name}") for name in BACKENDS)
     row.figures.append(Figure(CASE, "the three, one after the other", [alone], "s"))

@@ -1,4 +1,4 @@
-"""Transfers a second through gunicorn, on the binding and with a session in each view."""
+"""Measure transfers per second through gunicorn, with the binding and with a session in each view."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections import Counter, defaultdict
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+from bench.contenders import BINDING, SESSION_IN_VIEW
 from bench.gunicorn import Served
-from bench.results import Figure, Goal, Row
-from bench.subjects import BINDING, SESSION_IN_VIEW
+from bench.measurements import Figure, Goal, Row
 
 if TYPE_CHECKING:
     from bench.bench import Bench
@@ -20,7 +20,7 @@ SECONDS = 1.0
 
 
 def measure(bench: Bench) -> Row:
-    """On every backend, both served alike and loaded in turn."""
+    """Measure both on every backend, in turn."""
     row = Row("transfers", "Transfers a second through gunicorn", along="clients")
     for number, (name, server) in enumerate(bench.servers()):
         uris = {
@@ -43,7 +43,7 @@ def _measure(bench: Bench, row: Row, case: str, uris: dict[str, str]) -> None:
         }
         accounts = {contender: each.open_accounts(ACCOUNTS) for contender, each in served.items()}
         for clients in CLIENTS:
-            bench.tell(f"{case}, {clients} clients")
+            bench.progress(f"{case}, {clients} clients")
             for _ in range(bench.times(4)):
                 for contender in random.sample(list(served), len(served)):
                     loaded = served[contender].load(accounts[contender], clients, SECONDS)
@@ -55,7 +55,9 @@ def _measure(bench: Bench, row: Row, case: str, uris: dict[str, str]) -> None:
         ratio = row.median(case, BINDING, at=clients) / row.median(case, SESSION_IN_VIEW, at=clients)
         claim = f"{case}, {clients} clients: of {SESSION_IN_VIEW}"
         row.goals.append(Goal(claim, ratio, 0.95, "times", at_least=True))
-    row.goals.append(Goal(f"{case}: answers that are no transfer", failed[BINDING].total(), 0, "answers"))
+    row.goals.append(
+        Goal(f"{case}: responses that are not a transfer", failed[BINDING].total(), 0, "responses")
+    )
     for contender, statuses in failed.items():
         if statuses:
             row.notes.append(f"{case}, {contender}: {dict(statuses)}")

@@ -4,7 +4,7 @@ from math import nan
 
 import pytest
 
-from bench.results import Figure, Goal, Row
+from bench.measurements import Figure, Goal, Row
 from bench.table import table
 
 

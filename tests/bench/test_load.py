@@ -4,14 +4,14 @@ import socket
 import threading
 from typing import TYPE_CHECKING
 
-from bench.load import NO_ANSWER, exchange, load, post
+from bench.load import NO_RESPONSE, exchange, load, post
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
 def answering(server: socket.socket, *answers: bytes) -> threading.Thread:
-    """One connection, each request of which gets the next answer; then it is closed."""
+    """Answer the requests of one connection in turn, then close it."""
 
     def serve() -> None:
         connection, _ = server.accept()
@@ -25,8 +25,8 @@ def answering(server: socket.socket, *answers: bytes) -> threading.Thread:
     return thread
 
 
-def test_an_answer_is_read_to_its_end_however_it_comes() -> None:
-    # What is sent at once is received at once here, and nothing else with it.
+def test_a_response_is_read_to_its_end_from_any_parts() -> None:
+    # In a socket of this type, each send is received as one part.
     server, client = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with server, client:
         for part in b"HTTP/1.1 201 CREATED\r\nContent-", b"Length: 3\r\n\r\n", b"t", b"ea":
@@ -35,7 +35,7 @@ def test_an_answer_is_read_to_its_end_however_it_comes() -> None:
         assert exchange(client, post("/", {})) == ("201", b"tea")
 
 
-def test_every_answer_counts_and_so_does_a_server_that_goes(tmp_path: Path) -> None:
+def test_every_response_is_counted_and_so_is_a_closed_connection(tmp_path: Path) -> None:
     path = str(tmp_path / "socket")
     with socket.create_server(path, family=socket.AF_UNIX) as server:
         thread = answering(
@@ -49,5 +49,5 @@ def test_every_answer_counts_and_so_does_a_server_that_goes(tmp_path: Path) -> N
     assert loaded["statuses"] == {
         "201": 1,
         "503": 1,
-        NO_ANSWER: 1,
+        NO_RESPONSE: 1,
     }

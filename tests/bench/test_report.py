@@ -8,7 +8,7 @@ import pytest
 
 from bench.__main__ import main, report
 from bench.charts import draw
-from bench.results import Figure, Goal, Row
+from bench.measurements import Figure, Goal, Row
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,1 +1,1 @@
-"""Tests that there are several times."""
+"""The same tests once or several times."""

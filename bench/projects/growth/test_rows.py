@@ -1,4 +1,4 @@
-"""Tests that there are once, twice or four times, as `BENCH_COPIES` says."""
+"""The same tests, as many times as `BENCH_COPIES` says."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ item = Table(
 
 @pytest.mark.parametrize("copy", range(int(os.environ["BENCH_COPIES"])))
 @pytest.mark.parametrize("rows", range(1, 21))
-def test_that_a_committed_row_is_there_for_the_next_context(database_uri: str, rows: int, copy: int) -> None:
-    """In a database that holds nothing else."""
+def test_committed_rows_are_visible_in_the_next_context(database_uri: str, rows: int, copy: int) -> None:
+    """The database holds no other rows."""
     app = Flask(f"copy_{copy}")
     engine = init_engine(database_uri, app=app)
     with app.app_context():

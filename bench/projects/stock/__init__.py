@@ -1,1 +1,1 @@
-"""One test, on testcontainers' own containers."""
+"""One test on containers of testcontainers."""

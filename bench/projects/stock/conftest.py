@@ -1,4 +1,4 @@
-"""What one writes who has no harness: testcontainers' own containers, for as long as the run lasts."""
+"""Start containers with testcontainers for the whole run, as projects without a harness do."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def sqlite(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A file."""
+    """Return the URI of a file."""
     directory: Path = tmp_path_factory.mktemp("sqlite")
     return f"sqlite:///{directory / 'test.db'}"
 
 
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[str]:
-    """A container."""
+    """Start a container, and return its URI."""
     with PostgresContainer(os.environ["POSTGRESQL_IMAGE"], driver="psycopg2") as container:
         yield container.get_connection_url()
 
 
 @pytest.fixture(scope="session")
 def mysql() -> Iterator[str]:
-    """A container."""
+    """Start a container, and return its URI."""
     with MySqlContainer(os.environ["MYSQL_IMAGE"], dialect="pymysql") as container:
         yield container.get_connection_url()
 
 
 @pytest.fixture(scope="session", params=["sqlite", "postgresql", "mysql"])
 def stock_uri(request: pytest.FixtureRequest) -> str:
-    """Of each in turn."""
+    """Return the URI of each database in turn."""
     uri: str = request.getfixturevalue(request.param)
     return uri

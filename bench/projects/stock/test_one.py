@@ -1,12 +1,12 @@
-"""One test, with stock containers."""
+"""One test on containers of testcontainers."""
 
 from __future__ import annotations
 
 from sqlalchemy import create_engine, text
 
 
-def test_that_the_database_answers(stock_uri: str) -> None:
-    """With nothing else to do."""
+def test_the_database_answers(stock_uri: str) -> None:
+    """One statement."""
     engine = create_engine(stock_uri)
     with engine.connect() as connection:
         assert connection.scalar(text("SELECT 1")) == 1

@@ -1,1 +1,1 @@
-"""One test, on the servers of the harness."""
+"""One test on the servers of the harness."""

@@ -1,12 +1,12 @@
-"""One test, with this repository's harness."""
+"""One test on the servers of the harness."""
 
 from __future__ import annotations
 
 from sqlalchemy import create_engine, text
 
 
-def test_that_the_database_answers(database_uri: str) -> None:
-    """With nothing else to do."""
+def test_the_database_answers(database_uri: str) -> None:
+    """One statement."""
     engine = create_engine(database_uri)
     with engine.connect() as connection:
         assert connection.scalar(text("SELECT 1")) == 1

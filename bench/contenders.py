@@ -1,6 +1,6 @@
-"""The same app, whose one view reads one row, with each way to come by a session.
+"""Create the same app, whose view reads one row, with each kind of session.
 
-All talk to the database through the same kind of engine, so that what differs is the session alone.
+All use the same kind of engine, so that only the sessions differ.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
 NAME = "tea"
-# SQLite in memory: each process fills its own.
+# Each process has a database of its own.
 IN_MEMORY = "sqlite://"
 
 
 class Base(DeclarativeBase):
-    """Of the one table."""
+    """The base class of the model."""
 
 
 class Item(Base):
@@ -38,7 +38,7 @@ class Item(Base):
 
 
 def fill(engine: Engine) -> None:
-    """Makes the table and its one row, unless they are there."""
+    """Create the table and its row, unless they exist."""
     Base.metadata.create_all(engine)
     with Session(engine) as session:
         if session.get(Item, 1) is None:
@@ -47,14 +47,14 @@ def fill(engine: Engine) -> None:
 
 
 def flask_alone(_uri: str) -> Flask:
-    """Without any database."""
+    """Create the app without a database."""
     app = Flask("flask_alone")
     app.add_url_rule("/", view_func=lambda: NAME)
     return app
 
 
 def session_in_view(uri: str) -> Flask:
-    """What SQLAlchemy itself shows."""
+    """Create the app as the documentation of SQLAlchemy does."""
     app = Flask("session_in_view")
     engine = make_engine(uri)
     fill(engine)
@@ -68,7 +68,7 @@ def session_in_view(uri: str) -> Flask:
 
 
 def binding(uri: str) -> Flask:
-    """What this repository does."""
+    """Create the app with the binding of this repository."""
     app = Flask("binding")
     fill(init_engine(uri, app=app))
     app.add_url_rule("/", view_func=lambda: db_session.get_one(Item, 1).name)
@@ -76,8 +76,8 @@ def binding(uri: str) -> Flask:
 
 
 def flask_sqlalchemy(uri: str) -> Flask:
-    """Flask-SQLAlchemy."""
-    from flask_sqlalchemy import SQLAlchemy  # noqa: PLC0415 - its process has no other
+    """Create the app with Flask-SQLAlchemy."""
+    from flask_sqlalchemy import SQLAlchemy  # noqa: PLC0415 - only its own process needs it
 
     app = Flask("flask_sqlalchemy")
     app.config["SQLALCHEMY_DATABASE_URI"] = IN_MEMORY
@@ -91,8 +91,8 @@ def flask_sqlalchemy(uri: str) -> Flask:
 
 
 def flask_sqlalchemy_lite(uri: str) -> Flask:
-    """Flask-SQLAlchemy-Lite."""
-    from flask_sqlalchemy_lite import SQLAlchemy  # noqa: PLC0415 - its process has no other
+    """Create the app with Flask-SQLAlchemy-Lite."""
+    from flask_sqlalchemy_lite import SQLAlchemy  # noqa: PLC0415 - only its own process needs it
 
     app = Flask("flask_sqlalchemy_lite")
     app.config["SQLALCHEMY_ENGINES"] = {"default": IN_MEMORY}
@@ -111,7 +111,7 @@ SESSION_IN_VIEW = "with Session(engine)"
 FLASK_SQLALCHEMY = "Flask-SQLAlchemy"
 FLASK_SQLALCHEMY_LITE = "Flask-SQLAlchemy-Lite"
 
-SUBJECTS: dict[str, Callable[[str], Flask]] = {
+CONTENDERS: dict[str, Callable[[str], Flask]] = {
     BINDING: binding,
     SESSION_IN_VIEW: session_in_view,
     FLASK_SQLALCHEMY: flask_sqlalchemy,

@@ -1,4 +1,4 @@
-"""What was measured, and what it had to reach."""
+"""Hold what was measured, and compare it with the goals."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Figure:
-    """What one contender took in one case, each time that it was asked; `at` is its place on a line."""
+    """The samples of one contender in one case; `at` is the x coordinate if the chart has lines."""
 
     case: str
     contender: str
@@ -22,13 +22,13 @@ class Figure:
 
     @property
     def median(self) -> float:
-        """The middle one: a machine that does something else for a moment does not move it."""
+        """The median, on which single slow samples have no effect."""
         return median(self.samples)
 
 
 @dataclass(frozen=True)
 class Goal:
-    """A claim that holds when what was measured is at most, or at least, the limit."""
+    """A claim that is reached if the measured value is at most, or at least, the limit."""
 
     claim: str
     measured: float
@@ -38,25 +38,25 @@ class Goal:
 
     @property
     def reached(self) -> bool:
-        """Whether it holds; what cannot be told apart from failure (NaN) does not."""
+        """Whether the goal is reached; NaN never is."""
         return self.measured >= self.limit if self.at_least else self.measured <= self.limit
 
     @property
     def bound(self) -> str:
-        """The limit, to read."""
+        """The limit as text."""
         return f"{'≥' if self.at_least else '≤'} {quantity(self.limit, self.unit)}"
 
     @property
     def missed_by(self) -> str:
-        """How far the measured is from the limit."""
+        """The distance from the limit as text."""
         return quantity(abs(self.measured - self.limit), self.unit)
 
 
 @dataclass
 class Row:
-    """One promise: the figures of everybody, the goals that they are judged by, and what to know of both.
+    """A promise: the figures of all contenders, its goals, and notes on both.
 
-    In each case ours come first; `along` is what counts on a line.
+    In each case this repository comes first; `along` is the label of the x axis.
     """
 
     name: str
@@ -67,14 +67,14 @@ class Row:
     along: str = ""
 
     def median(self, case: str, contender: str, at: float | None = None) -> float:
-        """The median of that figure; `KeyError` where nothing was measured."""
+        """Return the median of a figure; raise `KeyError` if it was not measured."""
         for figure in self.figures:
             if (figure.case, figure.contender, figure.at) == (case, contender, at):
                 return figure.median
         raise KeyError(case, contender, at)
 
     def as_json(self) -> dict[str, Any]:
-        """Everything, down to the samples."""
+        """Return everything, with all samples."""
         return {
             "name": self.name,
             "title": self.title,
@@ -105,7 +105,6 @@ class Row:
 
 
 def quantity(value: float, unit: str) -> str:
-    """Three digits that count, and the unit."""
-    # From a hundred on, no digit after the point counts.
+    """Return the value with three significant digits, and the unit."""
     text = f"{value:.3g}" if 0 < abs(value) < 100 else f"{value:,.0f}"  # noqa: PLR2004
     return f"{text} {unit}".strip()

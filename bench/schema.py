@@ -1,4 +1,4 @@
-"""Tables as tests have them: each refers to the one before."""
+"""Define tables as applications have them: each refers to the one before."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from sqlalchemy import Column, ForeignKey, Integer, MetaData, String, Table
 
 
 def tables(count: int) -> MetaData:
-    """So many, each with a generated key, a name and a foreign key."""
+    """Return so many tables, each with a generated key, a name and a foreign key."""
     metadata = MetaData()
     for number in range(count):
         Table(
