@@ -1,1 +1,1 @@
-"""The manual trial: the same ledger on each backend, side by side in one process."""
+"""The manual trial: one process serves the same ledger on each backend, and a page to try them."""

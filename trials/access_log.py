@@ -1,4 +1,4 @@
-"""One line in the log for each request: its id, backend, status, time, and how many statements it took."""
+"""Log a line for each request: its id, backend, status, time and number of statements."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 HEADER = "X-Request-ID"
-# What a proxy may have named it; anything else is not repeated, neither in the log nor in the answer.
-SANE = re.compile(r"[A-Za-z0-9._-]{1,64}")
+# An id from a proxy; other values are replaced, so that they appear neither in the log nor in the response.
+VALID_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
-# Asked once a second by the health check and by each open page: only their failures are news.
+# The health check and each open page request these once a second: only failures are logged.
 QUIET = {"/healthz", "/state.json"}
 
 log = logging.getLogger("request")
@@ -30,7 +30,7 @@ log = logging.getLogger("request")
 
 @dataclass
 class Request:
-    """A request that is being answered."""
+    """A request that is in progress."""
 
     id: str
     backend: str
@@ -41,16 +41,16 @@ class Request:
     statements: int = 0
 
 
-# The thread's, or the task's; a thread that a view starts of itself has none.
+# The request of this thread or task; a thread that a view starts has none.
 current: ContextVar[Request | None] = ContextVar("request", default=None)
 
 
 class RequestLog:
-    """The WSGI app around ``app``, the one of that ``backend``.
+    """A WSGI middleware around the app of a backend.
 
-    A request keeps the id that its ``X-Request-ID`` gives it, if that is sane, or gets one; the answer
-    says it in the same header, and `log_lines` in each line that is logged meanwhile. Its own line is
-    written when the answer is at its end, a streamed one too.
+    A request keeps a valid id from its ``X-Request-ID``, or gets a new one. The response has the id in the
+    same header, and `log_lines` adds it to each line that is logged during the request. The request's own
+    line is logged at the end of the response, also of a streamed one.
     """
 
     def __init__(self, app: WSGIApplication, backend: str = "-") -> None:
@@ -58,12 +58,12 @@ class RequestLog:
         self._backend = backend
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Answer as the app does."""
+        """Call the app."""
         before = current.get()
         given = environ.get(f"HTTP_{HEADER.upper().replace('-', '_')}", "")
         path = quote(f"{environ.get('SCRIPT_NAME', '')}{environ.get('PATH_INFO', '')}".encode("latin-1"))
         request = Request(
-            given if SANE.fullmatch(given) else secrets.token_hex(8),
+            given if VALID_ID.fullmatch(given) else secrets.token_hex(8),
             self._backend,
             environ["REQUEST_METHOD"],
             path,
@@ -78,13 +78,13 @@ class RequestLog:
         try:
             body = self._app(environ, start)
         except BaseException:
-            _tell(request)
-            raise  # The server logs it, as a part of this request.
+            _log(request)
+            raise  # The server logs it as part of this request.
         return _Body(body, request, before)
 
 
 class _Body:
-    """The answer's body; the request ends when it is closed."""
+    """The body of the response; the request ends when it is closed."""
 
     def __init__(self, body: Iterable[bytes], request: Request, before: Request | None) -> None:
         self._body = body
@@ -104,27 +104,27 @@ class _Body:
         except StopIteration:
             raise
         except BaseException:
-            self._failed = True  # The server logs it after it has closed this.
+            self._failed = True  # The server logs it after it closes the body.
             raise
 
     def close(self) -> None:
-        """Close the app's body, and write the line."""
+        """Close the app's body, and log the request."""
         try:
             close = getattr(self._body, "close", None)
             if close is not None:
                 close()
         finally:
-            _tell(self._request)
+            _log(self._request)
             if not self._failed and current.get() is self._request:
                 current.set(self._before)
 
 
-def _tell(request: Request) -> None:
+def _log(request: Request) -> None:
     if request.path in QUIET and request.status == "200":
         return
     spent = (time.monotonic() - request.begun) * 1000
-    said = request.status, spent, request.statements, request.method, request.path
-    log.info("status=%s ms=%.1f statements=%d %s %s", *said)
+    fields = request.status, spent, request.statements, request.method, request.path
+    log.info("status=%s ms=%.1f statements=%d %s %s", *fields)
 
 
 @event.listens_for(Engine, "before_cursor_execute")

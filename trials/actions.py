@@ -1,4 +1,4 @@
-"""Does something on several backends at once, and keeps what came of it."""
+"""Run an action on several backends at once, and return a result for each."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from flask_sqlalchemy_testbed.redaction import tidy
 
 from .left import measure, open_before
-from .results import Outcome, Result, judge
 from .stage import Fact, Stage
 from .tape import Tape
+from .verdicts import Result, Verdict, judge
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,18 +25,18 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# The longest scenario takes less; who waits for it longer than this is told so.
+# Seconds to wait for another action; the longest scenario takes less.
 BUSY_SECONDS = 90
-# So long an app may take to say that its database is away; its driver gives up connecting after 5 s.
-ANSWER_SECONDS = 8
+# Seconds until an app must report that its database is down; drivers stop connecting after 5 s.
+RESPONSE_SECONDS = 8
 
 
 def everywhere(backends: Sequence[Mounted], work: Callable[[Mounted], Result]) -> list[Result]:
-    """Do it on each of these, at the same time; one action at a time on each backend."""
+    """Run `work` on these backends in parallel, but one action at a time on each backend."""
 
     def one(mounted: Mounted) -> Result:
         if not mounted.busy.acquire(timeout=BUSY_SECONDS):
-            return Result(mounted.name, Outcome.AWAY, "Another action is still running here. Try again.")
+            return Result(mounted.name, Verdict.AWAY, "Another action is still running here. Try again.")
         try:
             return work(mounted)
         finally:
@@ -47,26 +47,38 @@ def everywhere(backends: Sequence[Mounted], work: Callable[[Mounted], Result]) -
 
 
 def run(scenario: Scenario, mounted: Mounted) -> Result:
-    """Do the scenario on that backend, and measure what it leaves."""
+    """Run a scenario on a backend, and measure what it leaves open."""
     if reason := scenario.lacking(mounted.backend):
-        return Result(mounted.name, Outcome.NOT_APPLICABLE, f"Not applicable: {reason}.")
+        return Result(mounted.name, Verdict.NOT_APPLICABLE, f"Not applicable: {reason}.")
     result = perform(mounted, scenario.id, scenario.act, leaks=scenario.leaks, sweeps=True)
-    log.info("Scenario %s on %s: %s", scenario.id, mounted.name, result.outcome.word)
+    log.info("Scenario %s on %s: %s", scenario.id, mounted.name, result.verdict.word)
     return result
 
 
 def reply(mounted: Mounted, name: str, act: Callable[[Stage], None]) -> Result:
-    """Do it unrecorded: where the trial is off nothing is measured."""
+    """Run an action of the ledger without a recording, for a trial that is switched off."""
     with mounted.outside() as outside:
         stage = Stage(mounted, name, Tape(), outside)
         stage.tape.run(lambda: act(stage))
-        return Result(mounted.name, Outcome.ANSWERED, "The ledger answered.", replies=stage.replies)
+        return Result(mounted.name, Verdict.ANSWERED, "The ledger answered.", replies=stage.replies)
 
 
 def perform(
     mounted: Mounted, name: str, act: Callable[[Stage], None], *, leaks: bool = False, sweeps: bool = False
 ) -> Result:
-    """Record what `act` does on that backend, and judge it."""
+    """Record what `act` does on a backend, and judge it.
+
+    Args:
+        mounted: The backend.
+        name: The id of the scenario or operation.
+        act: What to do.
+        leaks: Whether `act` leaves a session open on purpose.
+        sweeps: Whether to delete the entries of the scenario afterwards.
+
+    Returns:
+        The verdict, with the facts that it is based on.
+
+    """
     tape = Tape()
     with mounted.outside() as outside:
         stage = Stage(mounted, name, tape, outside)
@@ -78,37 +90,38 @@ def perform(
             try:
                 tape.run(lambda: act(stage))
             finally:
-                # Whatever went wrong, its sessions should have ended.
+                # Sessions must end after errors too.
                 left += measure(stage, before)
                 if sweeps:
                     stage.sweep()
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is told
-            stage.fact(tidy(f"It could not be done: {type(error).__name__}: {error}"), holds=False)
-        outcome, verdict = judge(stage.facts, left, leaks=leaks)
-        return Result(mounted.name, outcome, verdict, [*stage.facts, *left], stage.replies, tape)
+        except Exception as error:  # noqa: BLE001 - the page shows it
+            stage.fact(tidy(f"The action raised {type(error).__name__}: {error}"), holds=False)
+        verdict, explanation = judge(stage.facts, left, leaks=leaks)
+        return Result(mounted.name, verdict, explanation, [*stage.facts, *left], stage.replies, tape)
 
 
 def let_go(mounted: Mounted) -> Result:
-    """End what was left open on purpose."""
+    """End the sessions that were left open on purpose."""
     tape = Tape()
     leaks, mounted.leaks[:] = list(mounted.leaks), []
     if not leaks:
-        return Result(mounted.name, Outcome.NOT_APPLICABLE, "Nothing was left open on purpose here.")
+        return Result(mounted.name, Verdict.NOT_APPLICABLE, "No session was left open on purpose here.")
     for leak in leaks:
         tape.sessions |= leak.tape.sessions
         leak.let_go(tape)
     alive = sum(session in tape.sessions for session in mounted.sessions())
     fact = Fact(f"{alive} of {len(leaks)} sessions in the registry", holds=not alive)
-    outcome = Outcome.BROKEN if alive else Outcome.GONE
-    verdict = "It is still there." if alive else "Its context was popped, and the session ended with it."
-    return Result(mounted.name, outcome, verdict, [fact], tape=tape)
+    if alive:
+        return Result(mounted.name, Verdict.BROKEN, "The session is still open.", [fact], tape=tape)
+    explanation = "Its context was popped, and the session ended with it."
+    return Result(mounted.name, Verdict.GONE, explanation, [fact], tape=tape)
 
 
 def _open_if_there(stage: Stage) -> set[str] | None:
-    """The transactions that are open before it all; None where the database is not to be reached."""
+    """Return the transactions that are open before the action, or None if the database cannot be reached."""
     try:
         before = open_before(stage)
-    except Exception:  # noqa: BLE001 - what the driver has to say, the app says better
+    except Exception:  # noqa: BLE001 - `_away` shows the response of the app instead
         return None
     return before if stage.request("/readyz").status_code == HTTPStatus.OK else None
 
@@ -119,12 +132,12 @@ def _away(stage: Stage) -> Result:
     def ask() -> None:
         answers.append(stage.tape.run(lambda: stage.request("/readyz")))
 
-    # Of its own, since a server that is frozen whole may keep it.
+    # In a thread: a frozen server would block the caller.
     asking = Thread(target=ask, daemon=True)
     asking.start()
-    asking.join(ANSWER_SECONDS)
+    asking.join(RESPONSE_SECONDS)
     refused = [answer.status_code for answer in answers] == [HTTPStatus.SERVICE_UNAVAILABLE]
-    told = answers[0].status if answers else f"nothing within {ANSWER_SECONDS} s"
-    fact = Fact(f"The app answered {told}", holds=refused)
-    detail = "The database cannot be reached, so nothing was tried."
-    return Result(stage.mounted.name, Outcome.AWAY, detail, [fact], tape=stage.tape)
+    answer = answers[0].status if answers else f"nothing within {RESPONSE_SECONDS} s"
+    fact = Fact(f"The app answered {answer}", holds=refused)
+    explanation = "The database cannot be reached, so the action did not run."
+    return Result(stage.mounted.name, Verdict.AWAY, explanation, [fact], tape=stage.tape)

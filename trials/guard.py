@@ -1,4 +1,4 @@
-"""Lets nobody act but the page itself: a token in every form, no foreign origin, nothing foreign in it."""
+"""Protect the page: a token in every form, no requests from other sites, no content of other sites."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ HEADERS = {
 }
 SAFE = {"GET", "HEAD", "OPTIONS"}
 STALE = "This page is older than the process that serves it. Load it again."
-FOREIGN = "Only the page itself may ask for this."
-# The trial is for this machine: by another name, it is another site that pretends to be this one.
+FOREIGN = "Only the page itself may send this request."
+# Other host names mean that another site resolves its name to this machine (DNS rebinding).
 LOCAL = {"localhost", "127.0.0.1", "::1"}
 
 
 def init_app(app: Flask) -> None:
-    """Guard every view of ``app``. Its key is this process's own, and gone with it."""
+    """Protect every view of ``app``. The key of its cookies lasts as long as this process."""
     app.secret_key = secrets.token_bytes(32)
     app.config.update(
         SESSION_COOKIE_NAME="trial", SESSION_COOKIE_SAMESITE="Strict", SESSION_COOKIE_HTTPONLY=True
@@ -42,14 +42,14 @@ def init_app(app: Flask) -> None:
 
 
 def token() -> str:
-    """What a form has to bring back, the same for as long as the browser keeps its cookie."""
+    """Return the token that each form must send; it stays the same while the browser keeps its cookie."""
     if "token" not in session:
         session["token"] = secrets.token_urlsafe(16)
     return str(session["token"])
 
 
 def refuse() -> None:
-    """Refuse with 403 what another site wants, and a form without its token."""
+    """Refuse requests of other sites, and forms without their token, with 403."""
     if request.headers.get("Sec-Fetch-Site", "same-origin") not in {"same-origin", "none"} and (
         request.method not in SAFE or request.headers.get("Sec-Fetch-Mode") != "navigate"
     ):
@@ -65,7 +65,7 @@ def refuse() -> None:
 
 
 def protect(response: Response) -> Response:
-    """Say what browsers may do with the answer."""
+    """Add the security headers to a response."""
     response.headers.update(HEADERS)
     if request.endpoint not in {"static", "timeline_css"}:
         response.headers["Cache-Control"] = "no-store"

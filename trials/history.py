@@ -1,4 +1,4 @@
-"""The last actions, in the memory of this process."""
+"""Keep the last actions in the memory of this process."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from itertools import count
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from .results import Action, Outcome, Result
+from .verdicts import Action, Result, Verdict
 
 if TYPE_CHECKING:
     from .tape import Tape
@@ -16,7 +16,7 @@ KEPT = 50
 
 
 class History:
-    """Keeps the last `KEPT` actions, each under its number."""
+    """The last `KEPT` actions by their numbers."""
 
     def __init__(self) -> None:
         self._actions: OrderedDict[int, Action] = OrderedDict()
@@ -24,7 +24,7 @@ class History:
         self._lock = Lock()
 
     def add(self, title: str, results: list[Result], *, promise: str = "", check: str = "") -> Action:
-        """Keep it, and forget the oldest."""
+        """Add an action, and drop the oldest if there are too many."""
         with self._lock:
             action = Action(next(self._numbers), title, results, promise, check)
             self._actions[action.number] = action
@@ -33,18 +33,18 @@ class History:
         return action
 
     def get(self, number: int) -> Action | None:
-        """The action of that number, as long as it is kept."""
+        """Return the action of a number, or None if it was dropped."""
         return self._actions.get(number)
 
     def latest(self) -> list[Action]:
-        """All that are kept, the newest first."""
+        """Return all actions, the newest first."""
         with self._lock:
             return list(reversed(self._actions.values()))
 
     def let_go(self, tapes: list[Tape]) -> None:
-        """What was left open on these tapes is gone now."""
+        """Mark the sessions that were left open on these tapes as ended."""
         for action in self.latest():
             for result in action.results:
-                if result.outcome is Outcome.OPEN and result.tape in tapes:
-                    result.outcome = Outcome.GONE
-                    result.verdict = "It did not end, on purpose, until it was let go."
+                if result.verdict is Verdict.OPEN and result.tape in tapes:
+                    result.verdict = Verdict.GONE
+                    result.explanation = "The session stayed open, on purpose, until it was let go."

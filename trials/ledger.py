@@ -1,4 +1,4 @@
-"""The ledger by hand: each form of the page is one request to the app's own API."""
+"""Define the forms of the page that use the ledger; each sends one request to the app's API."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Operation:
-    """Something that the ledger does, as a form of the page."""
+    """A form of the page, and the request that it sends."""
 
     id: str
     title: str
@@ -26,24 +26,24 @@ class Operation:
     fields: tuple[Field, ...] = ()
 
     def body(self, form: Mapping[str, str]) -> dict[str, Any]:
-        """What the API is sent; it says itself what is wrong with it."""
+        """Return the body of the request; the API validates it."""
         return {field.name: field.read(form.get(field.name, "").strip()) for field in self.fields}
 
     def act(self, form: Mapping[str, str]) -> Callable[[Stage], None]:
-        """Make the request, and keep its answer."""
+        """Return a function that sends the request and keeps the response."""
         options: dict[str, Any] = {"json": self.body(form)} if self.fields else {}
 
         def act(stage: Stage) -> None:
             answer = stage.request(self.path, self.method, **options)
             good = answer.status_code < HTTPStatus.BAD_REQUEST
-            stage.replies.append(Reply(answer.status, _tidy(answer.get_json()), good))
+            stage.replies.append(Reply(answer.status, _formatted(answer.get_json()), good))
 
         return act
 
 
 @dataclass(frozen=True)
 class Field:
-    """One field of a form."""
+    """A field of a form."""
 
     name: str
     label: str
@@ -52,8 +52,8 @@ class Field:
     attributes: Mapping[str, str] = field(default_factory=dict)
 
 
-def _tidy(answer: dict[str, Any]) -> str:
-    """The answer as JSON that is easily read: a line for each field, and for each row of a list."""
+def _formatted(answer: dict[str, Any]) -> str:
+    """Return JSON with a line for each field, and for each row of a list."""
 
     def written(value: object) -> str:
         if isinstance(value, list) and value:
@@ -66,7 +66,7 @@ def _tidy(answer: dict[str, Any]) -> str:
 
 
 def _number(text: str) -> object:
-    # What is no number goes to the API as it is, to be refused by it.
+    # Other texts go to the API unchanged, which refuses them.
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 20 else text  # noqa: PLR2004
 
 

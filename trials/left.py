@@ -1,4 +1,4 @@
-"""Whether the sessions of a scenario have ended: by the events, by the registry, as the server sees it."""
+"""Measure whether the sessions of an action ended: by events, in the registry, and on the server."""
 
 from __future__ import annotations
 
@@ -16,17 +16,20 @@ if TYPE_CHECKING:
 
     from .stage import Stage
 
-# A server notices a moment late that a client has rolled back or gone.
+# Seconds: a server notices a rollback or a closed connection with a delay.
 NOTICE = 1.0
-# An embedded database lists nothing; but it lets only one write at a time.
+# An embedded database cannot list transactions, but it can tell whether there is a writer.
 OPEN = {True: ("transaction", "server"), False: ("writer", "file")}
 GONE = {EventKind.CONNECTION_RETURNED, EventKind.CONNECTION_CLOSED, EventKind.CONNECTION_INVALIDATED}
 
 
 def measure(stage: Stage, before: set[str]) -> Iterator[Fact]:
-    """What the scenario made of sessions and connections, and what is left of them.
+    """Yield facts about the sessions and connections of an action, and about those that are still open.
 
-    `before` are the transactions that were open on the server before it began.
+    Args:
+        stage: The action.
+        before: The transactions that were open on the server before it.
+
     """
     transactions = _transactions_left(stage, before)
     events = list(stage.tape.events)
@@ -37,19 +40,19 @@ def measure(stage: Stage, before: set[str]) -> Iterator[Fact]:
     yield Fact(f"{_count(made, 'session')} made, {len(removed)} removed", made == removed)
     yield Fact(f"{_count(taken, 'connection')} used, {len(returned)} back or closed", taken == returned)
     alive = [session for session in stage.mounted.sessions() if session in stage.tape.sessions]
-    yield Fact(f"{len(alive)} of these sessions in the registry", not alive)
-    del alive  # or it would be held by this very frame
+    yield Fact(f"{len(alive)} of these sessions still in the registry", not alive)
+    del alive  # this frame must not keep the sessions alive
     what, where = OPEN["server" in stage.mounted.backend.capabilities]
     yield Fact(f"{_count(transactions, what)} left on the {where}", not transactions)
 
 
 def open_before(stage: Stage) -> set[str]:
-    """The transactions that are open on the server now, by the server's own numbers."""
+    """Return the transactions that are open on the server, by the server's own numbers."""
     return {transaction.session for transaction in stage.outside.open_transactions(within=0)}
 
 
 def _transactions_left(stage: Stage, before: set[str]) -> set[str]:
-    """Those that are new and stay: somebody else's request is over in a moment."""
+    """Return new transactions that stay open; those of other requests end in a moment."""
     deadline = time.monotonic() + NOTICE
     left = open_before(stage) - before
     while left and time.monotonic() < deadline:
@@ -59,7 +62,7 @@ def _transactions_left(stage: Stage, before: set[str]) -> set[str]:
 
 
 def _ended(events: list[Event], what: str, begins: EventKind, ends: set[EventKind]) -> set[int]:
-    """Those of which the end was heard, and no other beginning after it."""
+    """Return the numbers of objects that ended, and did not begin again."""
     ended: set[int] = set()
     for event in events:
         number = getattr(event, what)

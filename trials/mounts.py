@@ -1,4 +1,4 @@
-"""A backend of the trial: its app, and a way into its database that the app knows nothing of."""
+"""Make the app of each backend, with a connection to its database that the app does not manage."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from flask_sqlalchemy_testbed.backends import BACKENDS
 from flask_sqlalchemy_testbed.backends.connection import Connection
 from flask_sqlalchemy_testbed.databases import Database
 
-from .tables import TrialBase, create_tables_on_first_contact
+from .models import TrialBase, create_tables_on_first_contact
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -32,31 +32,31 @@ if TYPE_CHECKING:
     from .scenarios.leaks import Leak
 
 VIEW = "trials.view"
-# Said elsewhere, or nobody's business.
+# Connection arguments that the page does not show.
 NOT_OPTIONS = {"host", "port", "user", "username", "password", "passwd", "database", "dbname", "db"}
 
 
 @dataclass
 class Mounted:
-    """One app under its backend's name, and what the trial knows about it."""
+    """The app of a backend, with the state that the trial keeps for it."""
 
     backend: Backend
     app: Flask
     engine: Engine
     options: dict[str, Any] = field(default_factory=dict)
-    """What the driver was given when it last connected, but for who and where; empty before."""
+    """The options of the last connection, without address and login; empty before the first one."""
     leaks: list[Leak] = field(default_factory=list)
     busy: Lock = field(default_factory=Lock)
-    """Held by the one action that runs here."""
+    """Held by the action that runs on this backend."""
 
     @property
     def name(self) -> str:
-        """The backend's, and the path that it is mounted at."""
+        """The name of the backend, and the path at which its app is mounted."""
         return self.backend.name
 
     @contextlib.contextmanager
     def outside(self, **options: object) -> Iterator[Database]:
-        """Lend the database over a connection past the app, its pool and its events; it is closed then."""
+        """Connect to the database outside the app, its pool and its events, for the `with` block."""
         database = Database(self.backend, self.engine.url)
         given = {**self.backend.connect_options, **self.backend.login_options, **options}
         database.connection = Connection(self.engine.url, options=given, setup=self.backend.session_setup)
@@ -70,18 +70,28 @@ class Mounted:
         return [session for session in live_sessions() if session.bind is self.engine]
 
     def pool(self) -> Counter[str]:
-        """How many connections it has room for, has lent, and has lent beyond its size."""
+        """Return the size of the pool, its checked out connections, and its overflow."""
         pool: Any = self.engine.pool
         return Counter(
             size=pool.size(),
             checked_out=pool.checkedout(),
             overflow=max(0, pool.overflow()),
-            most_overflow=pool._max_overflow,  # noqa: SLF001 - it is told nowhere else
+            most_overflow=pool._max_overflow,  # noqa: SLF001 - the pool has no public name for it
         )
 
 
 def mount(name: str, config: str | PathLike[str] | Mapping[str, Any], *, trials: bool) -> Mounted:
-    """Make the app of that backend; nothing connects yet. With `trials` it has a place for scenarios."""
+    """Make the app of a backend, without connecting.
+
+    Args:
+        name: The name of the backend.
+        config: The configuration of the app.
+        trials: Whether scenarios can run in the app.
+
+    Returns:
+        The app, which the caller keeps alive.
+
+    """
     app = create_app(config)
     with app.app_context():
         engine = get_engine()
@@ -98,13 +108,13 @@ def mount(name: str, config: str | PathLike[str] | Mapping[str, Any], *, trials:
 
 
 def act(scenario: str) -> Any:
-    """Answer with the view that a scenario has put into its own request; nobody can do so from outside."""
-    view = request.environ.get(VIEW) or abort(404, f"{scenario} runs from the page alone.")
+    """Answer with the view that a scenario put into the WSGI environment, which no HTTP client can set."""
+    view = request.environ.get(VIEW) or abort(404, f"Scenario {scenario!r} runs only from the page.")
     return current_app.ensure_sync(view)()
 
 
 def settings(path: str | PathLike[str]) -> Config:
-    """The settings of the trial itself."""
+    """Read the settings of the trial itself."""
     config = Config(".")
     config.from_pyfile(str(path))
     return config

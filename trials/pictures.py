@@ -1,4 +1,4 @@
-"""Timelines of an action for the page: one picture a backend, on one axis, in the look of the report."""
+"""Draw the timelines of actions for the page, one for each backend, on one axis."""
 
 from __future__ import annotations
 
@@ -6,39 +6,34 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from flask_sqlalchemy_testbed.timeline.drawing import draw, duration, milliseconds, numbered, summary
+from flask_sqlalchemy_testbed.timeline.drawing import MAX_EVENTS, draw, listed, summary
 
 if TYPE_CHECKING:
-    from .results import Action
-
-# The list of one scenario's events ends here.
-MOST_LISTED = 400
+    from .verdicts import Action
 
 
-def pictures(*actions: Action, room: int) -> list[dict[str, dict[str, Any]]]:
-    """For each action, each backend's timeline; all on one axis, each from its own beginning.
+def pictures(*actions: Action, width: int) -> list[dict[str, dict[str, Any]]]:
+    """Return the timelines of each action by backend, all on one axis, each from its own beginning.
 
-    They are about `room` pixels wide, wider where that would be too narrow to see anything.
+    Args:
+        actions: The actions.
+        width: The width in pixels; pictures of many events are wider.
+
+    Returns:
+        For each action and backend, the values that the templates show.
+
     """
-    told = [{result.backend: result.events() for result in action.results} for action in actions]
-    axis = [events for each in told for events in each.values()]
-    return [{backend: _timeline(events, axis, room) for backend, events in each.items()} for each in told]
-
-
-def _timeline(events: list[dict[str, Any]], axis: list[list[dict[str, Any]]], room: int) -> dict[str, Any]:
-    listed = [
-        {
-            "text": "",
-            "failed": False,
-            **event,
-            "when": milliseconds(event["at"]),
-            "took": duration(event) if "number" in event else "",
-        }
-        for event in numbered(events[:MOST_LISTED])
+    timelines = [{result.backend: result.events() for result in action.results} for action in actions]
+    axis = [events for each in timelines for events in each.values()]
+    return [
+        {backend: _timeline(events, axis, width) for backend, events in each.items()} for each in timelines
     ]
+
+
+def _timeline(events: list[dict[str, Any]], axis: list[list[dict[str, Any]]], width: int) -> dict[str, Any]:
     return {
-        "picture": Markup(draw(events, axis, room)),  # noqa: S704 - it escapes what it is given
-        "in_words": summary(events),
-        "events": listed,
-        "more": max(len(events) - MOST_LISTED, 0),
+        "picture": Markup(draw(events, axis, width)),  # noqa: S704 - `draw` escapes texts
+        "summary": summary(events),
+        "events": listed(events),
+        "more": max(len(events) - MAX_EVENTS, 0),
     }

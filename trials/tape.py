@@ -1,4 +1,4 @@
-"""What one scenario does to contexts, sessions and connections: heard by the recorder of the report."""
+"""Record the events of each action apart, with the recorder of the report."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ T = TypeVar("T")
 
 
 class Tape:
-    """The events of one scenario on one backend, from whatever threads; it keeps no session alive."""
+    """The events of one action on one backend, from all its threads; it keeps no session alive."""
 
     def __init__(self) -> None:
         self.events: list[Event] = []
         self.sessions: weakref.WeakSet[Session] = weakref.WeakSet()
 
     def run(self, work: Callable[[], T]) -> T:
-        """Do the work in a context of its own, in which this tape hears what happens."""
+        """Run `work` in a `contextvars` context of its own, whose events go to this tape."""
         context = Context()
         context.run(self.listen)
         return context.run(work)
 
     def listen(self) -> None:
-        """Hear what happens in this ``contextvars`` context from now on."""
+        """Send all further events of the current ``contextvars`` context to this tape."""
         _tape.set(self)
 
 
@@ -74,13 +74,13 @@ _recorders: list[TapeRecorder] = []
 
 
 def listen() -> None:
-    """Let tapes hear, from now on in this process; once is enough."""
+    """Start recording in this process; further calls have no effect."""
     if not _recorders:
         _recorders.append(TapeRecorder())
         _recorders[0].install()
 
 
 def stop_listening() -> None:
-    """Let them hear nothing more."""
+    """Stop recording."""
     while _recorders:
         _recorders.pop().remove()

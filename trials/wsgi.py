@@ -1,7 +1,7 @@
-"""One process that mounts an app per backend: ``/sqlite``, ``/postgresql``, ``/mysql``.
+"""Mount the app of each backend in one process: ``/sqlite``, ``/postgresql``, ``/mysql``.
 
-Each is made by ``create_app`` with its own file of ``app/config``, so that several engines
-live side by side, as the binding promises. The page at ``/`` tries them.
+``create_app`` makes each with its own file of ``app/config``, so several engines are live at once. The page
+at ``/`` tries them.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ TRIAL_CONFIG = Path(__file__).with_name("trial.cfg")
 def create_trial() -> WSGIApplication:
     """Mount the backends that ``TRIAL_BACKENDS`` names, by default SQLite alone.
 
-    Nothing connects yet: a backend whose database is down answers 503 until it is there.
-    ``TRIAL_CONFIG`` names the file of the trial's own settings; by default it is on.
+    Nothing connects yet: a backend whose database is down answers 503 until the database is up.
+    ``TRIAL_CONFIG`` names a file with the settings of the trial; by default it is switched on.
     """
     names = [name.strip() for name in os.environ.get("TRIAL_BACKENDS", "sqlite").split(",")]
     for name in names:
@@ -46,10 +46,10 @@ def create_trial() -> WSGIApplication:
 
 
 def serve(mounted: dict[str, Mounted], *, trials: bool) -> WSGIApplication:
-    """The page over these backends, and each of them below its name."""
+    """Return the WSGI app: the page, and each backend below its name."""
     front = Flask(__name__, static_folder="page/static", template_folder="page/templates")
     Page(mounted, trials=trials).init_app(front)
-    front.wsgi_app = RequestLog(front.wsgi_app)  # type: ignore[method-assign] # as Flask says to
+    front.wsgi_app = RequestLog(front.wsgi_app)  # type: ignore[method-assign] # as Flask documents it
     for name, each in mounted.items():
         each.app.wsgi_app = RequestLog(each.app.wsgi_app, name)  # type: ignore[method-assign]
 

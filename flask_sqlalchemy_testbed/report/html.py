@@ -21,7 +21,15 @@ from flask_sqlalchemy_testbed.report.summary import (
     title,
 )
 from flask_sqlalchemy_testbed.timeline import drawing
-from flask_sqlalchemy_testbed.timeline.drawing import draw, duration, milliseconds, numbered, summary
+from flask_sqlalchemy_testbed.timeline.drawing import (
+    MAX_EVENTS,
+    draw,
+    duration,
+    listed,
+    milliseconds,
+    numbered,
+    summary,
+)
 
 if TYPE_CHECKING:
     from flask_sqlalchemy_testbed.report.matrix import Attempt, CheckRow, Report
@@ -37,8 +45,6 @@ OUTCOMES: dict[str, tuple[str, str, str]] = {
     Outcome.NOT_APPLICABLE: ("·", "n/a", "none"),
     "": ("", "not selected", "none"),
 }
-# In the list of a test; `evidence.json` has all events.
-MAX_LISTED = 400
 
 
 def render(report: Report, *, power: list[dict[str, Any]]) -> str:
@@ -115,7 +121,7 @@ def _cell(row: CheckRow, column: str, attempts: list[Attempt]) -> dict[str, Any]
 
 
 def _attempt(attempt: Attempt) -> dict[str, Any]:
-    events = numbered(attempt.get("timeline", []))
+    events = attempt.get("timeline", [])
     return {
         "name": attempt["test"].rpartition("::")[2],
         "outcome": attempt["outcome"],
@@ -127,13 +133,12 @@ def _attempt(attempt: Attempt) -> dict[str, Any]:
         "picture": Markup(draw(events)),  # noqa: S704 - `draw` escapes texts
         "summary": summary(events),
         "statements": [
-            {"failed": False, **event, "took": duration(event)} for event in events if "number" in event
+            {"failed": False, **event, "took": duration(event)}
+            for event in numbered(events)
+            if "number" in event
         ],
-        "events": [
-            {"text": "", "failed": False, "number": None, **event, "when": milliseconds(event["at"])}
-            for event in events[:MAX_LISTED]
-        ],
-        "more": max(len(events) - MAX_LISTED, 0),
+        "events": listed(events),
+        "more": max(len(events) - MAX_EVENTS, 0),
     }
 
 

@@ -99,6 +99,21 @@ def numbered(events: list[JsonEvent]) -> list[JsonEvent]:
     return [{**event, "number": next(number)} if event["kind"] in STATEMENTS else event for event in events]
 
 
+def listed(events: list[JsonEvent]) -> list[JsonEvent]:
+    """Return the first `MAX_EVENTS` events for a template, with their times as text."""
+    return [
+        {
+            "text": "",
+            "failed": False,
+            "number": None,
+            **event,
+            "when": milliseconds(event["at"]),
+            "took": duration(event) if "number" in event else "",
+        }
+        for event in numbered(events[:MAX_EVENTS])
+    ]
+
+
 def summary(events: list[JsonEvent]) -> str:
     """Return how many statements, contexts, sessions and connections a timeline has."""
     counts = [

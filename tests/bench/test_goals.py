@@ -33,14 +33,14 @@ def test_a_figure_is_the_median_of_its_samples() -> None:
     assert Figure("ready", "ours", [1.0, 9.0, 2.0], "s").median == 2.0
 
 
-def test_the_median_of_what_was_not_measured_is_an_error() -> None:
+def test_the_median_of_a_missing_figure_is_an_error() -> None:
     row = Row("ready", "Ready", [Figure("ready", "ours", [1.0], "s")])
 
     with pytest.raises(KeyError, match="theirs"):
         row.median("ready", "theirs")
 
 
-def test_the_table_tells_every_figure_every_goal_and_the_sum() -> None:
+def test_the_table_has_every_figure_every_goal_and_the_sum() -> None:
     row = Row(
         "ready",
         "All three ready",

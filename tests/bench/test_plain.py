@@ -7,7 +7,7 @@ import app
 import bench.plain
 
 
-def test_the_stand_in_has_every_name_that_the_app_takes_from_its_binding() -> None:
+def test_the_replacement_has_every_name_that_the_app_imports_from_its_binding() -> None:
     wanted = {
         alias.name
         for path in Path(app.__file__).parent.glob("*.py")

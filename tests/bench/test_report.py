@@ -36,7 +36,7 @@ def test_all_goals_reached_is_success(tmp_path: Path) -> None:
     assert report([BARS], tmp_path / "bench.json", tmp_path) == 0
 
 
-def test_one_missed_goal_is_failure_and_says_by_how_much(
+def test_a_missed_goal_is_reported_with_its_distance(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert report([BARS, LINES], tmp_path / "bench.json", tmp_path) == 1
@@ -44,7 +44,7 @@ def test_one_missed_goal_is_failure_and_says_by_how_much(
     assert capsys.readouterr().err == "Missed: lines: straight ≤ 10 %, by 1 %\n"
 
 
-def test_what_was_measured_is_written_down_to_the_samples(tmp_path: Path) -> None:
+def test_all_samples_are_written(tmp_path: Path) -> None:
     report([BARS], tmp_path / "build" / "bench.json", tmp_path)
 
     written = json.loads((tmp_path / "build" / "bench.json").read_text())

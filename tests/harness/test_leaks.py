@@ -112,7 +112,7 @@ def made_by_a_creator(engine: Engine) -> object:
         made_by_a_creator,
     ],
 )
-def test_a_connection_left_out_is_found_with_the_place_and_put_right(
+def test_an_open_connection_is_found_with_its_code_and_closed(
     testbed_database: Database, engine: Engine, probe: Probe, leave: Callable[[Engine], object]
 ) -> None:
     left = leave(engine)
@@ -127,7 +127,7 @@ def test_a_connection_left_out_is_found_with_the_place_and_put_right(
     del left
 
 
-def test_a_session_in_a_transaction_is_found_and_put_right(
+def test_a_session_in_a_transaction_is_found_and_closed(
     testbed_database: Database, engine: Engine, probe: Probe
 ) -> None:
     session = Session(engine)
@@ -141,7 +141,7 @@ def test_a_session_in_a_transaction_is_found_and_put_right(
     assert not session.in_transaction()
 
 
-def test_a_session_that_nobody_holds_but_nobody_closed_is_found(
+def test_an_unreferenced_session_that_is_not_closed_is_found(
     testbed_database: Database, engine: Engine, probe: Probe
 ) -> None:
     """A session and its transaction hold each other: only the collector would return the connection."""
@@ -178,9 +178,7 @@ def test_a_session_that_still_holds_objects_is_found(
 
 
 @pytest.mark.parametrize("name", ["registry", "by_scope"])
-def test_a_session_in_the_registry_is_found_though_it_did_nothing(
-    testbed_database: Database, name: str
-) -> None:
+def test_an_unused_session_in_the_registry_is_found(testbed_database: Database, name: str) -> None:
     probe = Probe(f"{__name__}:{name}")
     globals()[name]()
 
@@ -203,11 +201,11 @@ def test_a_session_in_another_scope_of_the_registry_is_found(
 
 
 @pytest.mark.parametrize("name", ["nowhere:nothing", f"{__name__}:nothing", f"{__name__}:Base.metadata"])
-def test_a_registry_that_is_not_there_holds_nothing(testbed_database: Database, name: str) -> None:
+def test_a_missing_registry_has_no_leaks(testbed_database: Database, name: str) -> None:
     assert Probe(name).leaks(testbed_database) == []
 
 
-def test_a_transaction_that_sqlalchemy_knows_nothing_of_is_found_on_the_server(
+def test_a_transaction_outside_sqlalchemy_is_found_on_the_server(
     testbed_database: Database, engine: Engine, probe: Probe
 ) -> None:
     connection = driver_connection(engine)
@@ -220,7 +218,7 @@ def test_a_transaction_that_sqlalchemy_knows_nothing_of_is_found_on_the_server(
 
 
 @pytest.mark.testbed_needs("server")
-def test_such_a_transaction_is_ended_on_the_server(
+def test_a_transaction_outside_sqlalchemy_is_ended_on_the_server(
     testbed_database: Database, engine: Engine, probe: Probe
 ) -> None:
     connection = driver_connection(engine)
@@ -237,7 +235,7 @@ def driver_connection(engine: Engine) -> DBAPIConnection:
     return engine.dialect.connect(*args, **options)
 
 
-def test_what_a_thread_left_is_found(testbed_database: Database, engine: Engine, probe: Probe) -> None:
+def test_a_leak_of_a_thread_is_found(testbed_database: Database, engine: Engine, probe: Probe) -> None:
     left: list[object] = []
     thread = threading.Thread(target=lambda: left.append(engine.connect()), name="worker")
     thread.start()
@@ -246,7 +244,9 @@ def test_what_a_thread_left_is_found(testbed_database: Database, engine: Engine,
     assert ", in worker, taken at" in probe.leaks(testbed_database)[0]
 
 
-def test_what_ends_properly_is_no_leak(testbed_database: Database, engine: Engine, probe: Probe) -> None:
+def test_closed_connections_and_sessions_are_no_leaks(
+    testbed_database: Database, engine: Engine, probe: Probe
+) -> None:
     with engine.begin() as connection:
         write(connection)
     with engine.connect() as connection:
@@ -268,7 +268,7 @@ def test_what_ends_properly_is_no_leak(testbed_database: Database, engine: Engin
     assert probe.leaks(testbed_database) == []
 
 
-def test_another_database_is_none_of_its_business(testbed_database: Database, probe: Probe) -> None:
+def test_other_databases_are_ignored(testbed_database: Database, probe: Probe) -> None:
     elsewhere = create_engine("sqlite://")
     connection = elsewhere.connect()
     session = Session(elsewhere)
@@ -280,7 +280,7 @@ def test_another_database_is_none_of_its_business(testbed_database: Database, pr
     elsewhere.dispose()
 
 
-def test_another_database_of_the_run_is_another_matter(testbed_database: Database, engine: Engine) -> None:
+def test_databases_of_the_run_are_tracked_apart(testbed_database: Database, engine: Engine) -> None:
     other = Database(testbed_database.backend, testbed_database.url.set(database="another"))
     checkouts = Checkouts()
     checkouts.install()
@@ -293,7 +293,7 @@ def test_another_database_of_the_run_is_another_matter(testbed_database: Databas
     checkouts.remove()
 
 
-def test_the_report_begins_with_what_and_how_many() -> None:
+def test_the_message_begins_with_the_number_of_leaks() -> None:
     told = describe(["connection a\n    there", "connection b", "session c"])
 
     assert told.splitlines()[:3] == ["left open: 2 connections, 1 session", "- connection a", "      there"]
@@ -333,7 +333,7 @@ LEAKY = """
 """
 
 
-def test_a_leak_fails_its_test_by_name_and_no_other(project_here: Project) -> None:
+def test_a_leak_fails_its_own_test_and_no_other(project_here: Project) -> None:
     project_here.write(LEAKY)
     outcome = project_here.run("-v")
 
@@ -347,7 +347,7 @@ def test_a_leak_fails_its_test_by_name_and_no_other(project_here: Project) -> No
     assert outcome.code == pytest.ExitCode.TESTS_FAILED
 
 
-def test_a_leak_does_not_hide_why_its_test_failed(project_here: Project) -> None:
+def test_a_leak_does_not_hide_the_failure_of_its_test(project_here: Project) -> None:
     project_here.write(LEAKY)
     outcome = project_here.run("-k", "failing")
 

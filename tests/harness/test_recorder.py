@@ -74,7 +74,7 @@ def kinds(events: Events) -> list[str]:
     return [event["kind"] for event in events]
 
 
-def test_the_life_of_a_session_is_told_in_order(app: Flask, recorder: Recorder) -> None:
+def test_the_life_of_a_session_is_recorded_in_order(app: Flask, recorder: Recorder) -> None:
     app.test_client().get("/works")
     events = events_of(recorder)
 
@@ -101,7 +101,7 @@ def test_the_life_of_a_session_is_told_in_order(app: Flask, recorder: Recorder) 
     assert (statement["text"], statement["seconds"] > 0) == ("SELECT 4711", True)
 
 
-def test_what_fails_is_told_as_failed(app: Flask, recorder: Recorder) -> None:
+def test_failures_are_recorded_as_failed(app: Flask, recorder: Recorder) -> None:
     app.test_client().get("/fails")
     events = events_of(recorder)
 
@@ -110,7 +110,7 @@ def test_what_fails_is_told_as_failed(app: Flask, recorder: Recorder) -> None:
     assert all("nowhere" in event["text"] for event in events if event["kind"] in {"statement", "error"})
 
 
-def test_threads_contexts_and_connections_are_told_apart(app: Flask, recorder: Recorder) -> None:
+def test_threads_contexts_and_connections_have_their_own_numbers(app: Flask, recorder: Recorder) -> None:
     both = threading.Barrier(2, timeout=10)
 
     @app.get("/together")
@@ -150,7 +150,7 @@ def test_a_nested_context_is_popped_by_its_own_number(app: Flask, recorder: Reco
     ]
 
 
-def test_a_lost_connection_is_told_as_invalidated(engine: Engine, recorder: Recorder) -> None:
+def test_a_lost_connection_is_recorded_as_invalidated(engine: Engine, recorder: Recorder) -> None:
     with engine.connect() as connection:
         connection.invalidate()
     with engine.connect():
@@ -170,7 +170,7 @@ def test_a_lost_connection_is_told_as_invalidated(engine: Engine, recorder: Reco
     ]
 
 
-def test_what_happens_in_a_forked_process_comes_back(engine: Engine, recorder: Recorder) -> None:
+def test_events_of_a_forked_process_are_taken_too(engine: Engine, recorder: Recorder) -> None:
     with engine.connect() as connection:
         if (child := os.fork()) == 0:
             recorder.record(EventKind.ERROR, connection=connection.connection.dbapi_connection)
@@ -189,7 +189,7 @@ def test_what_happens_in_a_forked_process_comes_back(engine: Engine, recorder: R
     ]
 
 
-def test_another_process_that_is_asked_to_writes_to_the_spool(tmp_path: Path, recorder: Recorder) -> None:
+def test_another_process_writes_its_events_to_the_spool(tmp_path: Path, recorder: Recorder) -> None:
     script = """
 from sqlalchemy import create_engine, text
 from flask_sqlalchemy_testbed.timeline.recorder import record_in_this_process
@@ -209,7 +209,7 @@ os._exit(0)
     assert recorder.take() == []
 
 
-def test_no_password_is_in_it(engine: Engine, recorder: Recorder) -> None:
+def test_events_contain_no_password(engine: Engine, recorder: Recorder) -> None:
     secret = create_engine(make_url("postgresql+psycopg2://somebody:geh%2Feim@localhost:1/nowhere"))
     secret.dispose()
     with pytest.raises(DBAPIError), secret.connect():
@@ -233,7 +233,7 @@ def test_a_long_statement_loses_its_middle(engine: Engine, recorder: Recorder) -
     assert statement["text"].endswith("AS the_end")
 
 
-def test_it_keeps_no_more_than_it_can(app: Flask, recorder: Recorder) -> None:
+def test_the_oldest_events_are_dropped(app: Flask, recorder: Recorder) -> None:
     for _ in range(MAX_EVENTS):
         recorder.record(EventKind.ERROR)
     app.test_client().get("/works")
@@ -243,7 +243,7 @@ def test_it_keeps_no_more_than_it_can(app: Flask, recorder: Recorder) -> None:
     assert events[-1].kind == "context popped"
 
 
-def test_it_keeps_nothing_alive(recorder: Recorder) -> None:
+def test_a_recorder_keeps_no_object_alive(recorder: Recorder) -> None:
     app, engine = Flask("short-lived"), create_engine("sqlite://")
     with app.app_context() as context, Session(engine) as session:
         session.execute(text("SELECT 1"))
@@ -256,7 +256,7 @@ def test_it_keeps_nothing_alive(recorder: Recorder) -> None:
     assert recorder.take()
 
 
-def test_a_removed_recorder_hears_nothing(app: Flask, tmp_path: Path) -> None:
+def test_a_removed_recorder_records_nothing(app: Flask, tmp_path: Path) -> None:
     recorder = Recorder(tmp_path)
     recorder.install()
     recorder.remove()

@@ -128,7 +128,7 @@ def test_the_matrix_has_the_outcome_of_every_check_on_every_backend(ran: Ran) ->
     assert (breaks["claim"], breaks["cases"], breaks["remedy"]) == ("It breaks.", [15], "Mend it.")
 
 
-def test_the_matrix_is_as_its_schema_says(ran: Ran, pytestconfig: pytest.Config) -> None:
+def test_the_matrix_matches_its_schema(ran: Ran, pytestconfig: pytest.Config) -> None:
     jsonschema.validate(ran.matrix, json.loads(SCHEMA.read_text()))
     for name, facts in ran.matrix["servers"].items():
         backend = state.run_of(pytestconfig).servers[name]
@@ -138,20 +138,20 @@ def test_the_matrix_is_as_its_schema_says(ran: Ran, pytestconfig: pytest.Config)
     assert ran.matrix["software"]["SQLAlchemy"]
 
 
-def test_what_was_cut_short_has_not_run(battery: Project) -> None:
+def test_checks_after_an_aborted_run_are_not_run(battery: Project) -> None:
     found, _ = matrix(battery, "-x")
 
     ran = results(found, "sqlite")
     assert (ran["lifecycle.breaks"], ran["binding.asks"]) == ("failed", "not run")
 
 
-def test_what_nobody_asked_for_is_not_in_the_matrix(battery: Project) -> None:
+def test_checks_that_are_not_selected_are_not_in_the_matrix(battery: Project) -> None:
     found, _ = matrix(battery, "-k", "holds or elsewhere")
 
     assert list(results(found, "sqlite")) == ["binding.holds", "faults.elsewhere"]
 
 
-def test_a_skipped_check_has_not_run(project: Project) -> None:
+def test_a_skipped_check_is_not_run(project: Project) -> None:
     project.write(
         """
         import pytest
@@ -170,7 +170,7 @@ def test_a_skipped_check_has_not_run(project: Project) -> None:
     assert set(row["reasons"].values()) == {"Skipped: no wish"}
 
 
-def test_an_expected_failure_is_no_pass(project: Project) -> None:
+def test_an_expected_failure_is_failed(project: Project) -> None:
     project.write(
         """
         import pytest
@@ -189,7 +189,7 @@ def test_an_expected_failure_is_no_pass(project: Project) -> None:
     assert set(found["checks"][0]["results"].values()) == {"failed"}
 
 
-def test_the_terminal_has_a_row_a_check_and_tells_what_to_do(ran: Ran) -> None:
+def test_the_terminal_shows_every_check_and_the_remedies(ran: Ran) -> None:
     text = ran.outcome.text
 
     words = " +".join(["failed"] * len(ran.backends))
@@ -204,12 +204,12 @@ def test_the_terminal_has_a_row_a_check_and_tells_what_to_do(ran: Ran) -> None:
     ) in " ".join(text.split())
 
 
-def test_the_terminal_says_nothing_more_where_it_is_to_be_quiet_or_has_no_check(battery: Project) -> None:
+def test_the_terminal_shows_no_matrix_if_quiet_or_without_checks(battery: Project) -> None:
     assert "battery:" not in battery.run("-q").text
     assert "battery:" not in battery.run("-k", "no_check").text
 
 
-def test_the_evidence_is_what_happened_in_this_run(ran: Ran) -> None:
+def test_the_evidence_has_statements_sources_and_output(ran: Ran) -> None:
     report = ran.report
 
     for backend in ran.backends:
@@ -253,7 +253,7 @@ def test_the_evidence_has_the_log_of_the_server_since_the_check_began(
     assert "postgresql" not in logs or 'relation "missing_table" does not exist' in logs["postgresql"]
 
 
-def test_nobody_listens_where_no_report_is_wanted(battery: Project) -> None:
+def test_a_run_without_a_report_does_not_import_the_recorder(battery: Project) -> None:
     battery.write(
         """
         import sys

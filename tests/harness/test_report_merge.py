@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pytest
 
 
-def test_each_job_brings_its_columns() -> None:
+def test_the_columns_of_all_jobs_are_merged() -> None:
     merged = merge({"a": report("sqlite", "3.50"), "b": report("postgresql", "18.1")})
 
     assert list(merged["servers"]) == ["sqlite", "postgresql"]
@@ -25,19 +25,19 @@ def test_each_job_brings_its_columns() -> None:
     assert list(merged["evidence"]["binding.holds"]) == ["sqlite", "postgresql"]
 
 
-def test_versions_tell_columns_of_one_backend_apart() -> None:
+def test_columns_of_one_backend_are_named_after_versions() -> None:
     merged = merge({"a": report("mysql", "8.4.6"), "b": report("mysql", "9.7.0 (Debian)")})
 
     assert list(merged["servers"]) == ["mysql 8.4.6", "mysql 9.7.0"]
 
 
-def test_jobs_tell_columns_of_one_version_apart() -> None:
+def test_columns_of_one_version_are_named_after_jobs() -> None:
     merged = merge({"python-3.11": report("sqlite", "3.50"), "python-3.14": report("sqlite", "3.50")})
 
     assert list(merged["servers"]) == ["sqlite 3.50 (python-3.11)", "sqlite 3.50 (python-3.14)"]
 
 
-def test_packages_that_differ_are_all_told() -> None:
+def test_different_versions_of_a_package_are_all_listed() -> None:
     older = report("sqlite", "3.50")
     older["software"]["Flask"] = "3.0.3"
     merged = merge({"a": report(), "b": older})
@@ -45,7 +45,7 @@ def test_packages_that_differ_are_all_told() -> None:
     assert merged["software"] == {"Python": "3.14.0", "Flask": "3.0.3, 3.1.3"}
 
 
-def test_a_check_that_one_job_does_not_know_has_no_result_there() -> None:
+def test_a_check_that_one_job_lacks_has_no_result_there() -> None:
     other = report("sqlite", "3.50")
     del other["checks"][0]
     merged = merge({"a": report(), "b": other})
@@ -53,7 +53,7 @@ def test_a_check_that_one_job_does_not_know_has_no_result_there() -> None:
     assert merged["checks"][0]["results"] == {"postgresql": "passed"}
 
 
-def test_the_command_merges_files_by_what_tells_them_apart(
+def test_the_command_names_jobs_after_the_paths_of_their_files(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     files = []
@@ -70,7 +70,7 @@ def test_the_command_merges_files_by_what_tells_them_apart(
     assert capsys.readouterr().out.startswith("3 checks on 2 backends: 2 passed, 2 failed, 2 not applicable")
 
 
-def test_the_command_takes_a_matrix_too_and_can_fail(tmp_path: Path) -> None:
+def test_the_command_accepts_a_matrix_and_can_fail(tmp_path: Path) -> None:
     path = tmp_path / "matrix.json"
     path.write_text(json.dumps({"servers": report()["servers"], "checks": report()["checks"]}))
 
@@ -78,7 +78,7 @@ def test_the_command_takes_a_matrix_too_and_can_fail(tmp_path: Path) -> None:
     assert "has no evidence" in (tmp_path / "out" / "index.html").read_text()
 
 
-def test_the_command_refuses_what_is_no_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_refuses_other_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "other.json"
     path.write_text("[]")
 
@@ -87,7 +87,7 @@ def test_the_command_refuses_what_is_no_report(tmp_path: Path, capsys: pytest.Ca
     assert not (tmp_path / "out").exists()
 
 
-def test_the_markdown_tells_failures_first_and_folds_the_rest() -> None:
+def test_the_markdown_has_failures_first_and_folded_tables() -> None:
     text = markdown.render(report())
 
     assert text.startswith("## shop:create_app: 1 of 3 checks failed\n")

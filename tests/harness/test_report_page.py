@@ -67,14 +67,14 @@ def page() -> Page:
     return Page(html.render(report(), power=POWER["specimens"]))
 
 
-def test_it_is_well_formed(page: Page) -> None:
+def test_the_page_is_well_formed(page: Page) -> None:
     ids = [one["attributes"]["id"] for one in page.elements if "id" in one["attributes"]]
 
     assert page.mismatched == []
     assert len(ids) == len(set(ids))
 
 
-def test_every_link_into_the_page_leads_somewhere(page: Page) -> None:
+def test_every_link_within_the_page_has_a_target(page: Page) -> None:
     ids = {one["attributes"].get("id") for one in page.elements}
     links = [one["attributes"]["href"] for one in page.find("a")]
 
@@ -85,7 +85,7 @@ def test_every_link_into_the_page_leads_somewhere(page: Page) -> None:
     ]
 
 
-def test_every_cell_leads_to_its_evidence(page: Page) -> None:
+def test_every_cell_links_to_its_evidence(page: Page) -> None:
     cells = [one for one in page.find("a") if "cell" in one["attributes"].get("class", "").split()]
 
     assert [cell["attributes"]["aria-label"] for cell in cells] == [
@@ -100,7 +100,7 @@ def test_every_cell_leads_to_its_evidence(page: Page) -> None:
     assert "postgresql lacks glass" in elsewhere
 
 
-def test_the_evidence_has_a_picture_and_the_same_in_words(page: Page) -> None:
+def test_the_evidence_has_a_picture_and_a_list_of_events(page: Page) -> None:
     pictures = page.find("svg")
     said = [one["text"] for one in page.find("li")]
 
@@ -109,7 +109,7 @@ def test_the_evidence_has_a_picture_and_the_same_in_words(page: Page) -> None:
     assert any("GET /<script>" in line and "context 1 · MainThread" in line for line in said)
 
 
-def test_it_fetches_nothing(page: Page) -> None:
+def test_the_page_loads_no_other_file(page: Page) -> None:
     text = html.render(report(), power=POWER["specimens"])
 
     assert not [one for one in page.elements if FETCHES & one["attributes"].keys() or one["tag"] == "link"]
@@ -119,12 +119,12 @@ def test_it_fetches_nothing(page: Page) -> None:
     assert policy["attributes"]["content"].startswith("default-src 'none'")
 
 
-def test_what_an_app_wrote_is_text_and_nothing_more(page: Page) -> None:
+def test_texts_of_the_app_are_escaped(page: Page) -> None:
     assert len(page.find("script")) == 1
     assert not [one for one in page.find("b") if one["text"] == "'"]
 
 
-def test_what_failed_stands_first_with_its_remedy(page: Page) -> None:
+def test_failures_have_reported_cases_and_remedies(page: Page) -> None:
     failures = page.with_id("failures")["text"]
 
     assert all(words in failures for words in ("lifecycle.breaks", "It breaks.", "assert 1 == 2", "Mend it."))
@@ -132,7 +132,7 @@ def test_what_failed_stands_first_with_its_remedy(page: Page) -> None:
     assert "binding.holds" not in failures
 
 
-def test_the_power_table_says_what_was_caught(page: Page) -> None:
+def test_the_table_of_wrong_bindings_shows_the_failing_checks(page: Page) -> None:
     power = page.with_id("power")["text"]
 
     assert "The session is never removed." in power
@@ -141,13 +141,13 @@ def test_the_power_table_says_what_was_caught(page: Page) -> None:
     assert link["attributes"]["href"] == "#lifecycle.breaks"
 
 
-def test_versions_and_settings_are_on_it(page: Page) -> None:
+def test_the_page_has_versions_and_settings(page: Page) -> None:
     versions = page.with_id("versions")["text"]
 
     assert all(words in versions for words in ("3.14.0", "18.1", "fsync", "off", "2026-01-02 03:04:05 UTC"))
 
 
-def test_it_is_for_light_and_dark_and_for_phones(page: Page) -> None:
+def test_the_page_has_styles_for_dark_mode_and_phones(page: Page) -> None:
     (style,) = page.find("style")
 
     assert "prefers-color-scheme: dark" in style["text"]
@@ -163,11 +163,11 @@ def test_a_report_without_evidence_says_so() -> None:
     assert "has no evidence" in page.with_id("binding.holds--postgresql")["text"]
 
 
-def test_a_timeline_of_nothing_is_no_picture() -> None:
+def test_a_timeline_without_events_has_no_picture() -> None:
     assert draw([]) == ""
 
 
-def test_a_long_timeline_is_drawn_as_far_as_it_can_be_read() -> None:
+def test_a_long_timeline_is_cut() -> None:
     events = [
         {"at": number / 1000, "kind": "connection checked out", "thread": "t", "connection": number}
         for number in range(MAX_EVENTS + 100)
@@ -178,7 +178,7 @@ def test_a_long_timeline_is_drawn_as_far_as_it_can_be_read() -> None:
     assert f"and {MAX_EVENTS - MAX_ROWS} more" in [one["text"] for one in picture.find("text")]
 
 
-def test_what_overlaps_is_drawn_in_rows_of_its_own() -> None:
+def test_overlapping_bars_are_in_different_rows() -> None:
     def context(number: int, begins: float, ends: float) -> list[dict[str, Any]]:
         return [
             {"at": begins, "kind": "context pushed", "thread": "t", "context": number},
@@ -192,7 +192,7 @@ def test_what_overlaps_is_drawn_in_rows_of_its_own() -> None:
     assert first == third != second
 
 
-def test_what_was_not_seen_to_end_is_marked() -> None:
+def test_bars_without_an_end_are_marked() -> None:
     picture = Page(draw(EVENTS[:-1]))
 
     assert len(picture.find("rect", class_="context open")) == 1

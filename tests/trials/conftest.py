@@ -1,4 +1,4 @@
-"""What the tests of the trial share: the trial on the test's database, as the page's visitor meets it."""
+"""Serve the trial on the database of the test, and use its page as a visitor does."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from werkzeug.test import Client
 
 from app.database import Base
 from trials import tape
+from trials.models import TrialBase
 from trials.mounts import Mounted, mount
-from trials.tables import TrialBase
 from trials.wsgi import serve
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ WITHIN = 10
 
 @pytest.fixture(scope="session")
 def testbed_schema() -> Callable[[str], None]:
-    """Make the tables once, and not for each test."""
+    """Create the tables once, not for each test."""
 
     def create(uri: str) -> None:
         engine = create_engine(uri)
@@ -41,14 +41,14 @@ def testbed_schema() -> Callable[[str], None]:
 
 
 class Reader(Client):
-    """Reads each answer to its end, as a browser does; the request is over only then."""
+    """Reads each response to its end, as a browser does; only then the request is over."""
 
     def open(self, *args: Any, **options: Any) -> TestResponse:
         return super().open(*args, **{**options, "buffered": True})
 
 
 class Visitor:
-    """Somebody with the page open: sends forms as it does, and reads what the script reads."""
+    """Sends the forms of the page, and reads the JSON that its script reads."""
 
     def __init__(self, mounted: Mounted, *, trials: bool) -> None:
         self.mounted = mounted
@@ -68,7 +68,7 @@ class Visitor:
         return self.client.post(path, data={"token": self.token, **form}, base_url=ORIGIN, headers=given)
 
     def run(self, scenario: str) -> str:
-        """The page of its timeline."""
+        """Run a scenario, and return the page of its timeline."""
         return self.get(self.post("/scenarios", scenario=scenario).location).text
 
     def state(self) -> dict[str, Any]:
@@ -78,14 +78,14 @@ class Visitor:
 
 @pytest.fixture
 def recorded() -> Iterator[None]:
-    """Tapes hear what happens, in this test alone."""
+    """Record events on tapes during this test."""
     tape.listen()
     yield
     tape.stop_listening()
 
 
 @pytest.fixture
-def mounted(database_uri: str, testbed_backend: Backend, recorded: None) -> Iterator[Mounted]:  # noqa: ARG001 - it is on
+def mounted(database_uri: str, testbed_backend: Backend, recorded: None) -> Iterator[Mounted]:  # noqa: ARG001 - recording is on
     mounted = mount(testbed_backend.name, {"DATABASE_URI": database_uri}, trials=True)
     yield mounted
     end(mounted)
@@ -104,8 +104,8 @@ def visitor_without_trials(database_uri: str, testbed_backend: Backend) -> Itera
 
 
 def end(mounted: Mounted) -> None:
-    """Let nothing of it be live in the tests to come: a look that is under way would connect once more."""
+    """Leave no live engine to later tests: wait for a running poll, which would connect once more."""
     for thread in threading.enumerate():
-        if thread.name == f"watch {mounted.name}":
+        if thread.name == f"status {mounted.name}":
             thread.join(WITHIN)
     mounted.engine.dispose()

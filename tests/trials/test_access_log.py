@@ -55,7 +55,7 @@ def app(caplog: pytest.LogCaptureFixture) -> Flask:
     return app
 
 
-def test_a_request_says_its_backend_status_and_statements(
+def test_a_request_is_logged_with_its_status_and_statements(
     app: Flask, caplog: pytest.LogCaptureFixture
 ) -> None:
     RequestLog(app.wsgi_app)  # another one counts no statement twice
@@ -65,7 +65,7 @@ def test_a_request_says_its_backend_status_and_statements(
     assert re.fullmatch(r"status=200 ms=\d+\.\d statements=2 GET /two", caplog.messages[0])
 
 
-def test_a_streamed_answer_is_told_of_when_it_has_ended(app: Flask, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_streamed_response_is_logged_at_its_end(app: Flask, caplog: pytest.LogCaptureFixture) -> None:
     answer = app.test_client().get("/streamed", buffered=False)
     before = list(caplog.messages)
     answer.get_data()
@@ -75,16 +75,14 @@ def test_a_streamed_answer_is_told_of_when_it_has_ended(app: Flask, caplog: pyte
     assert [message.partition("statements=")[2] for message in caplog.messages] == ["2 GET /streamed"]
 
 
-def test_a_request_made_within_another_has_a_line_and_a_count_of_its_own(
-    app: Flask, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_nested_request_has_its_own_line_and_count(app: Flask, caplog: pytest.LogCaptureFixture) -> None:
     get(app, "/nested")
 
     counts = [message.partition("statements=")[2] for message in caplog.messages]
     assert counts == ["2 GET /two", "1 GET /nested"]
 
 
-def test_a_sane_id_is_kept_and_any_other_replaced(app: Flask) -> None:
+def test_a_valid_request_id_is_kept_and_others_are_replaced(app: Flask) -> None:
     given = {"kept.1-A_": "kept.1-A_", "not kept": None, "x" * 65: None, "": None}
     answers = {id_: get(app, "/two", {"X-Request-ID": id_}).headers["X-Request-ID"] for id_ in given}
 
@@ -94,7 +92,7 @@ def test_a_sane_id_is_kept_and_any_other_replaced(app: Flask) -> None:
     )
 
 
-def test_a_probe_is_told_of_only_when_it_fails(app: Flask, caplog: pytest.LogCaptureFixture) -> None:
+def test_health_checks_are_logged_only_if_they_fail(app: Flask, caplog: pytest.LogCaptureFixture) -> None:
     get(app, "/healthz")
     get(app, "/state.json")
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.parametrize("path", ["/", "/state.json", "/timelines/1", "/healthz", "/static/trial.css"])
-def test_nothing_foreign_is_allowed_on_it(visitor: Visitor, path: str) -> None:
+def test_responses_forbid_content_of_other_sites(visitor: Visitor, path: str) -> None:
     policy = visitor.get(path).headers["Content-Security-Policy"]
 
     assert policy.startswith("default-src 'none'; ")
@@ -23,7 +23,7 @@ def test_nothing_foreign_is_allowed_on_it(visitor: Visitor, path: str) -> None:
     assert "frame-ancestors 'none'" in policy
 
 
-def test_it_holds_no_script_or_style_of_its_own(visitor: Visitor) -> None:
+def test_the_page_has_no_inline_script_or_style(visitor: Visitor) -> None:
     visitor.run("commit")
     page = visitor.get("/").text
 
@@ -45,7 +45,7 @@ def test_it_holds_no_script_or_style_of_its_own(visitor: Visitor) -> None:
         ({"Host": "elsewhere.example", "Origin": "http://elsewhere.example"}, {}),
     ],
 )
-def test_nobody_else_can_send_a_form(
+def test_forms_of_other_sites_are_refused(
     visitor: Visitor, path: str, headers: dict[str, str], form: dict[str, str]
 ) -> None:
     visitor.get("/")
@@ -55,7 +55,7 @@ def test_nobody_else_can_send_a_form(
     assert "Nothing has been tried yet" in visitor.get("/").text
 
 
-def test_the_cookie_alone_is_not_enough(visitor: Visitor) -> None:
+def test_a_form_without_a_token_is_refused(visitor: Visitor) -> None:
     assert visitor.get("/").headers["Set-Cookie"].endswith("; HttpOnly; Path=/; SameSite=Strict")
     answer = visitor.client.post("/scenarios", data={"scenario": "commit"})
 
@@ -63,13 +63,13 @@ def test_the_cookie_alone_is_not_enough(visitor: Visitor) -> None:
     assert "older than the process" in answer.text
 
 
-def test_without_a_cookie_no_token_fits(visitor: Visitor) -> None:
+def test_a_form_without_the_cookie_is_refused(visitor: Visitor) -> None:
     for token in ("", "None", visitor.token):
         stranger = Reader(visitor.client.application)
         assert stranger.post("/scenarios", data={"scenario": "commit", "token": token}).status_code == 403
 
 
-def test_a_name_that_leads_here_is_not_this_site(visitor: Visitor) -> None:
+def test_another_host_name_of_this_machine_is_refused(visitor: Visitor) -> None:
     """As when another site has its name changed to mean this machine."""
     there = {"base_url": "http://elsewhere.example"}
     page = visitor.client.get("/", **there).text
@@ -79,7 +79,7 @@ def test_a_name_that_leads_here_is_not_this_site(visitor: Visitor) -> None:
     assert visitor.client.post("/scenarios", data=form, **there).status_code == 403
 
 
-def test_another_site_cannot_read_the_state(visitor: Visitor) -> None:
+def test_other_sites_cannot_read_the_status(visitor: Visitor) -> None:
     foreign = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"}
     link = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
 

@@ -8,7 +8,7 @@ from trials.access_log import Request, current
 from trials.log_lines import LineFormatter
 
 
-def test_an_event_is_one_line_whatever_it_says() -> None:
+def test_a_record_with_line_breaks_is_one_line() -> None:
     line = LineFormatter().format(record("first\nsecond\r\n2026-01-01T00:00:00.000Z INFO forged"))
 
     stamp, _, rest = line.partition(" ")
@@ -16,7 +16,7 @@ def test_an_event_is_one_line_whatever_it_says() -> None:
     assert rest == "WARNING app first second 2026-01-01T00:00:00.000Z INFO forged"
 
 
-def test_the_request_that_an_event_belongs_to_is_named() -> None:
+def test_a_line_names_its_request() -> None:
     token = current.set(Request("abc", "mysql", "GET", "/"))
     line = LineFormatter().format(record("away"))
     current.reset(token)
@@ -24,7 +24,7 @@ def test_the_request_that_an_event_belongs_to_is_named() -> None:
     assert line.endswith("WARNING app id=abc backend=mysql away")
 
 
-def test_an_exception_is_told_with_its_places_and_its_causes_in_the_same_line() -> None:
+def test_an_exception_is_logged_with_frames_and_causes_in_the_same_line() -> None:
     try:
         try:
             json_of_nothing()
@@ -40,7 +40,7 @@ def test_an_exception_is_told_with_its_places_and_its_causes_in_the_same_line() 
     assert "secret" not in line
 
 
-def test_passwords_are_starred() -> None:
+def test_passwords_are_replaced_by_stars() -> None:
     line = LineFormatter().format(record("mysql://testbed:hunter2@mysql/testbed, password='hunter2'"))
 
     assert "hunter2" not in line

@@ -25,7 +25,7 @@ def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     tape.stop_listening()
 
 
-def test_each_backend_has_an_app_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_backend_has_its_own_app(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRIAL_BACKENDS", "sqlite, postgresql, mysql")
     client = Reader(create_trial())
 
@@ -34,7 +34,7 @@ def test_each_backend_has_an_app_of_its_own(monkeypatch: pytest.MonkeyPatch) -> 
     assert client.get("/mysql/openapi.json").get_json()["servers"] == [{"url": "/mysql"}]
 
 
-def test_sqlite_alone_is_mounted_unless_more_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_sqlite_is_mounted_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TRIAL_BACKENDS", raising=False)
     client = Reader(create_trial())
 
@@ -43,18 +43,19 @@ def test_sqlite_alone_is_mounted_unless_more_is_asked_for(monkeypatch: pytest.Mo
     assert client.get("/mysql/healthz").status_code == 404
 
 
-def test_an_unknown_backend_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_backend_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRIAL_BACKENDS", "sqlite,mysq")
 
     with pytest.raises(ValueError, match=r"Unknown backend 'mysq'.*Choose from: mysql, postgresql, sqlite\."):
         create_trial()
 
 
-def test_nothing_that_tests_alone_need_is_imported() -> None:
-    """The container has what the app needs, and no more."""
+def test_the_trial_needs_no_package_of_the_tests() -> None:
+    """The image of the trial contains none of these."""
     code = (
         "import sys\n"
-        "for name in ('pytest', 'docker', 'testcontainers'): sys.modules[name] = None\n"
+        "for name in ('pytest', 'docker', 'testcontainers', 'flask_sqlalchemy_testbed.battery',"
+        " 'flask_sqlalchemy_testbed.plugin'): sys.modules[name] = None\n"
         "import trials.wsgi, trials.page\n"
     )
 

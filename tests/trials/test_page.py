@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from trials.mounts import Mounted
 
 
-def test_it_tells_what_the_backend_is_now(visitor: Visitor, mounted: Mounted) -> None:
+def test_the_page_shows_the_status_of_the_backend(visitor: Visitor, mounted: Mounted) -> None:
     state = visitor.state()
 
     assert (state["status"], state["sessions"], state["checked_out"]) == ("reachable", 0, 0)
@@ -27,7 +27,7 @@ def test_it_tells_what_the_backend_is_now(visitor: Visitor, mounted: Mounted) ->
     assert any(name.endswith("timeout") for name, _ in state["options"])
 
 
-def test_no_password_is_on_it(visitor: Visitor, mounted: Mounted) -> None:
+def test_the_page_shows_no_password(visitor: Visitor, mounted: Mounted) -> None:
     password = mounted.engine.url.password
     visitor.run("commit")
 
@@ -46,15 +46,15 @@ def test_a_form_leads_to_its_timeline(visitor: Visitor, testbed_backend: Backend
     assert '<svg class="timeline"' in page
 
 
-def test_the_script_is_told_the_same(visitor: Visitor) -> None:
+def test_the_script_gets_the_same_result_as_json(visitor: Visitor) -> None:
     answer = visitor.post("/scenarios", {"Accept": "application/json"}, scenario="commit").get_json()
 
-    assert answer["said"].startswith("Commit: kept on ")
+    assert answer["message"].startswith("Commit: kept on ")
     assert "The session ended as promised." in answer["result"]
     assert '"/timelines/1"' in answer["history"]
 
 
-def test_the_ledger_answers_by_hand(visitor: Visitor) -> None:
+def test_forms_of_the_ledger_show_its_responses(visitor: Visitor) -> None:
     account = {"owner": "Ada", "currency": "EUR", "balance": "100.00"}
     for _ in range(2):
         visitor.post("/ledger", operation="open-account", **account)
@@ -67,14 +67,14 @@ def test_the_ledger_answers_by_hand(visitor: Visitor) -> None:
     assert [item["amount"] for item in _listed(visitor, "list-transfers")] == ["5.00"]
 
 
-def test_what_makes_no_sense_is_answered_by_the_ledger_itself(visitor: Visitor) -> None:
+def test_invalid_input_is_refused_by_the_ledger(visitor: Visitor) -> None:
     page = visitor.get(visitor.post("/ledger", operation="transfer", from_account_id="one").location).text
 
     assert "422 UNPROCESSABLE ENTITY" in page
     assert "Not an integer." in page
 
 
-def test_the_last_fifty_are_kept(visitor: Visitor) -> None:
+def test_the_last_fifty_actions_are_kept(visitor: Visitor) -> None:
     for _ in range(KEPT + 1):
         visitor.post("/ledger", operation="list-accounts")
 
@@ -83,7 +83,7 @@ def test_the_last_fifty_are_kept(visitor: Visitor) -> None:
     assert len(re.findall('name="n"', visitor.get("/").text)) == KEPT
 
 
-def test_two_can_be_compared_on_one_axis(visitor: Visitor) -> None:
+def test_two_actions_are_compared_on_one_axis(visitor: Visitor) -> None:
     for name in ("commit", "abort-404"):
         visitor.run(name)
     page = visitor.get("/timelines/compare?n=1&n=2").text
@@ -95,7 +95,7 @@ def test_two_can_be_compared_on_one_axis(visitor: Visitor) -> None:
     assert visitor.get("/timelines/compare?n=1&n=9").status_code == 404
 
 
-def test_a_leak_is_told_until_it_is_let_go(visitor: Visitor, testbed_backend: Backend) -> None:
+def test_the_page_shows_a_leak_until_it_is_let_go(visitor: Visitor, testbed_backend: Backend) -> None:
     visitor.run("leak")
     leaked = visitor.state(), visitor.get("/timelines/1").text
     visitor.post("/leaks", to=testbed_backend.name)
@@ -106,7 +106,7 @@ def test_a_leak_is_told_until_it_is_let_go(visitor: Visitor, testbed_backend: Ba
     assert "let go</span>" in visitor.get("/timelines/1").text
 
 
-def test_what_a_backend_cannot_have_says_why(visitor: Visitor, testbed_backend: Backend) -> None:
+def test_a_scenario_that_is_not_applicable_says_why(visitor: Visitor, testbed_backend: Backend) -> None:
     lacking = f"n/a: {testbed_backend.name} lacks server" in visitor.get("/").text
 
     assert lacking == ("server" not in testbed_backend.capabilities)

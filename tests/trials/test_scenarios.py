@@ -11,11 +11,11 @@ from app.database import db_session, live_sessions
 from app.database.sessions import ScopeRegistry
 from flask_sqlalchemy_testbed.checks.claims import CHECKS
 from trials.actions import let_go, run
+from trials.models import Entry
 from trials.mounts import mount
-from trials.results import Outcome, Result
 from trials.scenarios import ALL
 from trials.scenarios.scenario import scenario
-from trials.tables import Entry
+from trials.verdicts import Result, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,7 +33,7 @@ PLAIN = ["commit", "abort-404", "unhandled-error", "nested-context", "async-view
 
 
 def failures(result: Result) -> list[str]:
-    return [fact.told for fact in result.facts if not fact.holds]
+    return [fact.text for fact in result.facts if not fact.holds]
 
 
 @pytest.mark.parametrize("name", ENDING)
@@ -41,13 +41,13 @@ def test_the_session_ends_as_promised(mounted: Mounted, name: str, testbed_backe
     result = run(ALL[name], mounted)
 
     if ALL[name].needs <= testbed_backend.capabilities:
-        assert (failures(result), result.outcome) == ([], Outcome.KEPT)
+        assert (failures(result), result.verdict) == ([], Verdict.KEPT)
     else:
-        assert result.outcome is Outcome.NOT_APPLICABLE
-        assert result.verdict == f"Not applicable: {testbed_backend.name} lacks server."
+        assert result.verdict is Verdict.NOT_APPLICABLE
+        assert result.explanation == f"Not applicable: {testbed_backend.name} lacks server."
 
 
-def test_a_timeline_tells_the_life_of_the_session(mounted: Mounted) -> None:
+def test_a_timeline_has_the_life_of_the_session(mounted: Mounted) -> None:
     told = [event["kind"] for event in run(ALL["commit"], mounted).events()]
 
     order = [
@@ -63,7 +63,7 @@ def test_a_timeline_tells_the_life_of_the_session(mounted: Mounted) -> None:
     assert "connection returned" in told
 
 
-def test_nothing_of_a_scenario_stays_in_the_database(mounted: Mounted, testbed_database: Database) -> None:
+def test_scenarios_leave_no_rows(mounted: Mounted, testbed_database: Database) -> None:
     for name in ("commit", "duplicate-key", "nested-context"):
         run(ALL[name], mounted)
 
@@ -81,21 +81,21 @@ def test_a_leak_stays_until_it_is_let_go(mounted: Mounted) -> None:
     alive = len(mounted.sessions()), mounted.pool()["checked_out"]
     gone = let_go(mounted)
 
-    assert (left.outcome, alive) == (Outcome.OPEN, (1, 1))
+    assert (left.verdict, alive) == (Verdict.OPEN, (1, 1))
     assert failures(left)[:3] == [
         "1 session made, 0 removed",
         "1 connection used, 0 back or closed",
-        "1 of these sessions in the registry",
+        "1 of these sessions still in the registry",
     ]
-    assert (gone.outcome, mounted.sessions(), mounted.pool()["checked_out"]) == (Outcome.GONE, [], 0)
+    assert (gone.verdict, mounted.sessions(), mounted.pool()["checked_out"]) == (Verdict.GONE, [], 0)
     assert left.events()[-1]["kind"] == "context popped"
 
 
-def test_more_is_not_leaked_than_a_pool_can_bear(mounted: Mounted) -> None:
-    outcomes = [run(ALL["leak"], mounted).outcome for _ in range(4)]
+def test_the_number_of_leaks_is_limited(mounted: Mounted) -> None:
+    outcomes = [run(ALL["leak"], mounted).verdict for _ in range(4)]
     let_go(mounted)
 
-    assert outcomes == [Outcome.OPEN] * 3 + [Outcome.BROKEN]
+    assert outcomes == [Verdict.OPEN] * 3 + [Verdict.BROKEN]
 
 
 # --- On a binding that is wrong ---------------------------------------------------------------
@@ -112,21 +112,21 @@ def never_ends(mounted: Mounted, monkeypatch: pytest.MonkeyPatch) -> Iterator[Mo
 
 
 @pytest.mark.parametrize("name", PLAIN)
-def test_a_session_that_does_not_end_is_told(never_ends: Mounted, name: str) -> None:
+def test_a_session_that_does_not_end_breaks_the_promise(never_ends: Mounted, name: str) -> None:
     result = run(ALL[name], never_ends)
 
-    assert result.outcome is Outcome.BROKEN
+    assert result.verdict is Verdict.BROKEN
     assert any("made, 0 removed" in told for told in failures(result))
 
 
 @pytest.mark.parametrize("name", ["fail-before-commit", "abort-404", "unhandled-error"])
-def test_a_commit_in_the_teardown_is_told(mounted: Mounted, name: str) -> None:
+def test_a_commit_in_the_teardown_breaks_the_promise(mounted: Mounted, name: str) -> None:
     mounted.app.teardown_appcontext(lambda _: db_session.commit())
 
-    assert failures(run(ALL[name], mounted)) == ["Committed, asked past the app: written"]
+    assert failures(run(ALL[name], mounted)) == ["Committed rows, read outside the app: written"]
 
 
-def test_a_transaction_that_stays_open_on_the_server_is_told(mounted: Mounted) -> None:
+def test_a_transaction_that_stays_open_on_the_server_breaks_the_promise(mounted: Mounted) -> None:
     connection = mounted.engine.connect()
 
     @scenario("kept", "Keep a transaction", check="lifecycle.request-ends")
@@ -136,15 +136,15 @@ def test_a_transaction_that_stays_open_on_the_server_is_told(mounted: Mounted) -
     result = run(keep, mounted)
     connection.close()
     told = failures(result)
-    assert result.outcome is Outcome.BROKEN
-    assert any(words in told[-1] for words in ("1 transaction left", "1 writer left", "could not be done"))
+    assert result.verdict is Verdict.BROKEN
+    assert any(words in told[-1] for words in ("1 transaction left", "1 writer left", "The action raised"))
 
 
-def test_a_database_that_is_away_is_no_broken_promise(database_uri: str, testbed_backend: Backend) -> None:
+def test_a_database_that_is_down_breaks_no_promise(database_uri: str, testbed_backend: Backend) -> None:
     url = make_url(database_uri)
     elsewhere = url.set(database=f"{url.database}/nowhere").render_as_string(hide_password=False)
     mounted = mount(testbed_backend.name, {"DATABASE_URI": elsewhere}, trials=True)
 
     result = run(ALL["commit"], mounted)
     mounted.engine.dispose()  # Nobody else's engine is live beside those of the tests to come.
-    assert (result.outcome, failures(result)) == (Outcome.AWAY, [])
+    assert (result.verdict, failures(result)) == (Verdict.AWAY, [])

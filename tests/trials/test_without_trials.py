@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tests.trials.conftest import Visitor
 
 
-def test_without_trials_there_are_no_scenarios(
+def test_a_trial_that_is_off_has_no_scenarios(
     visitor_without_trials: Visitor, testbed_backend: Backend
 ) -> None:
     visitor = visitor_without_trials
@@ -32,7 +32,7 @@ def test_without_trials_there_are_no_scenarios(
     assert not [rule for rule in visitor.mounted.app.url_map.iter_rules() if "trial" in rule.rule]
 
 
-def test_without_trials_the_ledger_and_the_state_are_there(visitor_without_trials: Visitor) -> None:
+def test_a_trial_that_is_off_has_the_ledger_and_the_status(visitor_without_trials: Visitor) -> None:
     visitor = visitor_without_trials
     answer = visitor.post("/ledger", operation="open-account", owner="Ada", currency="EUR", balance="1")
 
@@ -41,7 +41,7 @@ def test_without_trials_the_ledger_and_the_state_are_there(visitor_without_trial
 
 
 @pytest.mark.parametrize(("said", "heard"), [("TRIALS = True", True), ("TRIALS = False", False), ("", False)])
-def test_only_a_trial_that_is_on_records(
+def test_only_a_trial_that_is_on_records_events(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, said: str, *, heard: bool
 ) -> None:
     (tmp_path / "trial.cfg").write_text(said)

@@ -1,4 +1,4 @@
-"""The page: what each backend is now, what can be tried, and what came of it."""
+"""The page: the status of each backend, the scenarios, and their results."""
 
 from __future__ import annotations
 
@@ -15,35 +15,35 @@ from flask_sqlalchemy_testbed.checks.claims import CHECKS
 from flask_sqlalchemy_testbed.timeline import drawing
 from trials import guard
 from trials.actions import everywhere, let_go, perform, reply, run
-from trials.history import History
+from trials.history import KEPT, History
 from trials.ledger import OPERATIONS
 from trials.pictures import pictures
 from trials.scenarios import ALL
-from trials.state import Watch
+from trials.status import StatusPoller
 
 if TYPE_CHECKING:
     from flask.typing import ResponseReturnValue
 
     from trials.mounts import Mounted
-    from trials.results import Action
+    from trials.verdicts import Action
 
 ALL_BACKENDS = "all"
-# The room for a timeline, in pixels: beside the scenarios, on a page of its own, beside another one.
+# Widths of a timeline in pixels: beside the scenarios, alone on a page, beside another one.
 PANEL, PAGE, HALF = 800, 1030, 600
 TIMELINE_CSS = Path(drawing.__file__).with_name("timeline.css")
 
 
 class Page:
-    """The views of the front, over the backends that are mounted beside it."""
+    """The views of the page, for the backends that are mounted beside it."""
 
     def __init__(self, mounted: dict[str, Mounted], *, trials: bool) -> None:
         self.mounted = mounted
         self.trials = trials
         self.history = History()
-        self.watches = {name: Watch(each) for name, each in mounted.items()}
+        self.pollers = {name: StatusPoller(each) for name, each in mounted.items()}
 
     def init_app(self, front: Flask) -> None:
-        """Serve the page. What does damage is not there unless the trial is on."""
+        """Register the views. The scenarios, which do damage, exist only if the trial is switched on."""
         guard.init_app(front)
         front.jinja_env.undefined = StrictUndefined
         front.jinja_env.trim_blocks = front.jinja_env.lstrip_blocks = True
@@ -61,7 +61,7 @@ class Page:
             front.add_url_rule("/checks/<id>", "check", check)
 
     def index(self) -> str:
-        """The page itself, with the last action's result."""
+        """Show the page with the last result."""
         latest = self.history.latest()
         return render_template(
             "page.html.jinja",
@@ -74,55 +74,58 @@ class Page:
         )
 
     def state(self) -> ResponseReturnValue:
-        """What each backend is now."""
+        """Return the status of each backend."""
         return jsonify(self._state())
 
     def scenarios(self) -> ResponseReturnValue:
         """Run a scenario on one backend or all."""
-        scenario = ALL.get(request.form.get("scenario", "")) or abort(404, "There is no such scenario.")
+        scenario = ALL.get(request.form.get("scenario", "")) or abort(
+            404, "Unknown scenario. Choose one on the page."
+        )
         results = everywhere(self._asked_for(), lambda each: run(scenario, each))
         return self._answer(
             self.history.add(scenario.title, results, promise=scenario.promise, check=scenario.check)
         )
 
     def ledger(self) -> ResponseReturnValue:
-        """Have the ledger do something, on one backend or all."""
-        operation = OPERATIONS.get(request.form.get("operation", "")) or abort(404, "It does no such thing.")
+        """Send a request to the ledger on one backend or all."""
+        operation = OPERATIONS.get(request.form.get("operation", "")) or abort(
+            404, "Unknown operation. Choose one on the page."
+        )
         act, do = operation.act(request.form.to_dict()), perform if self.trials else reply
         results = everywhere(self._asked_for(), lambda each: do(each, operation.id, act))
         return self._answer(self.history.add(operation.title, results))
 
     def leaks(self) -> ResponseReturnValue:
-        """Let go of what was left open on purpose."""
+        """End the sessions that were left open on purpose."""
         asked = self._asked_for()
         tapes = [leak.tape for each in asked for leak in each.leaks]
         results = everywhere(asked, let_go)
         self.history.let_go(tapes)
-        promise = "What was left open ends with its context, whenever that is."
+        promise = "A session that was left open ends with its context."
         return self._answer(
             self.history.add("Let it go", results, promise=promise, check="lifecycle.context-ends")
         )
 
     def timeline(self, number: int) -> str:
-        """One action that is kept."""
+        """Show the timelines of an action."""
         return render_template("timeline.html.jinja", shown=_shown(self._kept(number), PAGE))
 
     def compare(self) -> str:
-        """Two actions, side by side on one axis."""
+        """Show two actions side by side on one axis."""
         numbers = request.args.getlist("n", type=int)
         if len(numbers) != 2:  # noqa: PLR2004
             abort(400, "Choose two timelines to compare.")
         actions = [self._kept(number) for number in numbers]
-        drawn = zip(actions, pictures(*actions, room=HALF), strict=True)
+        drawn = zip(actions, pictures(*actions, width=HALF), strict=True)
         return render_template(
             "compare.html.jinja", both=[{"action": action, "pictures": each} for action, each in drawn]
         )
 
     def _state(self) -> dict[str, dict[str, Any]]:
-        watches = list(self.watches.items())
-        for _, watch in watches:
-            watch.ask()
-        return {name: watch.state() for name, watch in watches}
+        for poller in self.pollers.values():
+            poller.poll()
+        return {name: poller.status() for name, poller in self.pollers.items()}
 
     def _lacking(self, scenario: str) -> list[str]:
         return [reason for each in self.mounted.values() if (reason := ALL[scenario].lacking(each.backend))]
@@ -130,11 +133,13 @@ class Page:
     def _asked_for(self) -> list[Mounted]:
         to = request.form.get("to", ALL_BACKENDS)
         if to != ALL_BACKENDS and to not in self.mounted:
-            abort(404, "There is no such backend.")
+            abort(404, "Unknown backend. Choose one on the page.")
         return list(self.mounted.values()) if to == ALL_BACKENDS else [self.mounted[to]]
 
     def _kept(self, number: int) -> Action:
-        return self.history.get(number) or abort(404, f"Timeline {number} is not kept: only the last 50 are.")
+        return self.history.get(number) or abort(
+            404, f"Timeline {number} is gone: only the last {KEPT} are kept."
+        )
 
     def _answer(self, action: Action) -> ResponseReturnValue:
         if request.headers.get("Accept") != "application/json":
@@ -142,12 +147,12 @@ class Page:
         return jsonify(
             result=render_template("result.html.jinja", shown=_shown(action)),
             history=render_template("history.html.jinja", history=self.history.latest()),
-            said=f"{action.title}: {action.in_words()}",
+            message=f"{action.title}: {action.summary()}",
         )
 
 
 def timeline_css() -> ResponseReturnValue:
-    """The look of the report's timelines."""
+    """Serve the style sheet of the timelines."""
     return send_file(TIMELINE_CSS, conditional=True)
 
 
@@ -158,11 +163,11 @@ def check(id: str) -> str:  # noqa: A002 - the URL's word
 
 
 def refused(error: HTTPException) -> ResponseReturnValue:
-    """Say why, as the page or as the script of the page can read it."""
+    """Answer an error as HTML, or as JSON for the script of the page."""
     if request.headers.get("Accept") == "application/json":
         return jsonify(error=error.description), error.code or 500
     return render_template("refused.html.jinja", error=error), error.code or 500
 
 
-def _shown(action: Action, room: int = PANEL) -> dict[str, Any]:
-    return {"action": action, "pictures": pictures(action, room=room)[0]}
+def _shown(action: Action, width: int = PANEL) -> dict[str, Any]:
+    return {"action": action, "pictures": pictures(action, width=width)[0]}

@@ -1,4 +1,4 @@
-"""What can be tried on the page: each is real requests to the mounted app, and what was measured of them."""
+"""List the scenarios of the page; each makes requests to a mounted app and measures their effects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Contexts inside contexts, on other threads, and in coroutines."""
+"""Scenarios with nested contexts, other threads and coroutines."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from flask import current_app
 from sqlalchemy import func, select
 
 from app.database import db_session
+from trials.models import Entry
 from trials.scenarios.scenario import scenario
 from trials.stage import WITHIN, one
-from trials.tables import Entry
 
 if TYPE_CHECKING:
     from trials.stage import Stage
@@ -19,9 +19,7 @@ if TYPE_CHECKING:
 
 @scenario("nested-context", "Nested context", check="lifecycle.nested-contexts")
 def nested_context(stage: Stage) -> None:
-    """A context inside a context has a session of its own, and its end takes nothing from the outer
-    one.
-    """
+    """A nested app context has a session of its own, and its end does not affect the outer session."""
     seen = []
 
     def view() -> str:
@@ -37,12 +35,12 @@ def nested_context(stage: Stage) -> None:
     stage.ask(view)
     stage.fact("The inner context had a session of its own", holds=seen[:1] == [True])
     stage.fact("The outer session still had its pending entry", holds=seen[1:] == [True])
-    stage.stand_committed(["outer"])
+    stage.expect_committed(["outer"])
 
 
 @scenario("async-view", "Async view", check="lifecycle.async-view")
 def async_view(stage: Stage) -> None:
-    """An asynchronous view runs on another thread, and uses its own request's session there."""
+    """An async view runs in another thread, and uses the session of its request there."""
     threads = []
 
     async def view() -> str:
@@ -52,13 +50,13 @@ def async_view(stage: Stage) -> None:
         return str(db_session.scalar(one()))
 
     stage.ask(view)
-    stage.fact("The view ran on a thread of its own", holds=threads != [get_ident()])
-    stage.stand_committed(["written"])
+    stage.fact("The view ran in a thread of its own", holds=threads != [get_ident()])
+    stage.expect_committed(["written"])
 
 
 @scenario("background-thread", "Background thread", check="lifecycle.thread")
 def background_thread(stage: Stage) -> None:
-    """A thread that outlives its request leaves nothing behind of a context that it has ended."""
+    """A thread that outlives its request leaves nothing open from a context that has ended."""
     answered, ended, over = Event(), Event(), Event()
     app = stage.mounted.app
 
@@ -83,10 +81,10 @@ def background_thread(stage: Stage) -> None:
         stage.ask(view)
         answered.set()
         done = ended.wait(WITHIN) and thread.is_alive()
-        stage.fact("The thread ended its context and lives on", holds=done)
-        stage.stand_committed(["later"])
+        stage.fact("The thread ended its context and is still running", holds=done)
+        stage.expect_committed(["later"])
         alive = [session for session in stage.mounted.sessions() if session in stage.tape.sessions]
-        stage.fact(f"While it lives, {len(alive)} of these sessions are left", holds=not alive)
+        stage.fact(f"While the thread runs, {len(alive)} of these sessions are open", holds=not alive)
         del alive
     finally:
         over.set()

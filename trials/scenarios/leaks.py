@@ -1,4 +1,4 @@
-"""A session that nothing ends, made on purpose, until it is let go."""
+"""A scenario that leaves a session open until the user ends it."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from flask import current_app
 from sqlalchemy import func, select
 
 from app.database import db_session
+from trials.models import Entry
 from trials.scenarios.scenario import scenario
-from trials.tables import Entry
 
 if TYPE_CHECKING:
     from flask.ctx import AppContext
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from trials.stage import Stage
     from trials.tape import Tape
 
-# A pool of which more is leaked is no use to anybody who looks on.
-MOST = 3
+# More leaks would empty the pool.
+MAX_LEAKS = 3
 
 
 @dataclass
 class Leak:
-    """An application context that was pushed and never popped, with its session and its connection."""
+    """An app context that was pushed and not popped, with its session and its connection."""
 
     context: Context
     pushed: AppContext
@@ -34,7 +34,7 @@ class Leak:
     since: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     def let_go(self, tape: Tape) -> None:
-        """Pop it: its session ends with it. `tape` hears it, and the tape on which it was made."""
+        """Pop the context, which ends its session. Its tape and `tape` record the events."""
         self.context.run(tape.listen)
         try:
             self.context.run(self.pushed.pop)
@@ -44,15 +44,15 @@ class Leak:
 
 @scenario("leak", "Leak a session on purpose", check="lifecycle.context-ends", leaks=True)
 def leak(stage: Stage) -> None:
-    """A session ends with its context. This pushes a context and never pops it: the session stays, red
-    above, until you let it go.
+    """A session ends with its context. This scenario pushes a context and does not pop it: the session stays
+    open, shown in red above, until you let it go.
     """
-    if len(stage.mounted.leaks) >= MOST:
-        message = f"{MOST} are open here already. Let them go first."
+    if len(stage.mounted.leaks) >= MAX_LEAKS:
+        message = f"{MAX_LEAKS} leaks are open here already. Let them go first."
         raise RuntimeError(message)
 
     def view() -> str:
-        # What is pushed in there outlives the request.
+        # A context that is pushed in this copy outlives the request.
         elsewhere = copy_context()
         pushed = elsewhere.run(push)
         stage.mounted.leaks.append(Leak(elsewhere, pushed, stage.tape))

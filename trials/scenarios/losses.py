@@ -1,4 +1,4 @@
-"""Connections that cannot be had, or are lost."""
+"""Scenarios in which a request gets no connection, or loses it."""
 
 from __future__ import annotations
 
@@ -9,42 +9,45 @@ from typing import TYPE_CHECKING, Any
 from flask import Response, stream_with_context
 
 from app.database import db_session
+from trials.models import Entry
 from trials.scenarios.scenario import scenario
 from trials.stage import one
-from trials.tables import Entry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from trials.stage import Held, Stage
 
-# How long the one too many waits, long enough to be seen; what it would wait for is the pool's own 30 s.
-PATIENCE = 2.0
-# More than this is no pool that a page should empty.
-MOST = 50
+# Seconds until the pool refuses a connection in this scenario; its default is 30 s.
+POOL_TIMEOUT = 2.0
+# Larger pools are not emptied completely.
+MAX_HELD = 50
 
 
 @scenario("empty-pool", "Empty the pool", check="faults.pool-exhausted")
 def empty_the_pool(stage: Stage) -> None:
-    """A request that no connection is left for is answered 503 in bounded time. When the others have
-    ended, all is as before.
+    """A request that finds the pool empty is answered 503 in bounded time. When the other requests have
+    ended, the pool works as before.
     """
     pool: Any = stage.mounted.engine.pool
     room = stage.mounted.pool()
-    free = min(MOST, room["size"] + room["most_overflow"] - room["checked_out"])
+    free = min(MAX_HELD, room["size"] + room["most_overflow"] - room["checked_out"])
     held: list[Held] = []
-    timeout = pool._timeout  # noqa: SLF001 - for these seconds nobody waits longer
+    timeout = pool._timeout  # noqa: SLF001 - there is no public way to change it
     try:
         for _ in range(free):
             held.append(stage.hold(_stream))
             held[-1].read()
         lent = stage.mounted.pool()["checked_out"]
-        stage.fact(f"{free} requests hold {lent} connections: all that there are", holds=lent >= free)
-        pool._timeout = PATIENCE  # noqa: SLF001
+        stage.fact(f"{free} requests hold {lent} connections, all of the pool", holds=lent >= free)
+        pool._timeout = POOL_TIMEOUT  # noqa: SLF001
         began = time.monotonic()
         stage.ask(_ask, expect=HTTPStatus.SERVICE_UNAVAILABLE)
         took = time.monotonic() - began
-        stage.fact(f"It waited {took:.1f} s for one", holds=PATIENCE <= took < PATIENCE + 1)
+        stage.fact(
+            f"The next request waited {took:.1f} s for a connection",
+            holds=POOL_TIMEOUT <= took < POOL_TIMEOUT + 1,
+        )
     finally:
         pool._timeout = timeout  # noqa: SLF001
         for stream in held:
@@ -59,15 +62,15 @@ def empty_the_pool(stage: Stage) -> None:
     needs=("server",),
 )
 def kill_my_connection(stage: Stage) -> None:
-    """A request that loses its connection in the middle is told so: 503. Nothing of it is left, and
-    the next one has a connection that works.
+    """A request that loses its connection in a transaction is answered 503. None of its rows is committed,
+    and the next request has a connection that works.
     """
     killed: list[str] = []
 
     def view() -> str:
         db_session.add(Entry(name=stage.name("written")))
         db_session.flush()
-        # The server tells which session wrote that.
+        # The server lists the statement of each session.
         killed.extend(
             transaction.session
             for transaction in stage.outside.open_transactions(within=0)
@@ -78,7 +81,7 @@ def kill_my_connection(stage: Stage) -> None:
 
     stage.ask(view, expect=HTTPStatus.SERVICE_UNAVAILABLE)
     stage.fact(f"The server ended its session {', '.join(killed) or '(none)'}", holds=len(killed) == 1)
-    stage.stand_committed([])
+    stage.expect_committed([])
     stage.ask(_ask)
 
 

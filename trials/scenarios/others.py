@@ -1,4 +1,4 @@
-"""What requests do to each other."""
+"""Scenarios with two requests that affect each other."""
 
 from __future__ import annotations
 
@@ -10,62 +10,62 @@ from sqlalchemy.exc import DBAPIError
 
 from app.database import db_session
 from app.faults import Fault, fault_of
+from trials.models import Entry
 from trials.scenarios.scenario import scenario
 from trials.stage import WITHIN
-from trials.tables import Entry
 
 if TYPE_CHECKING:
     from trials.stage import Stage
 
-# What a second read in the same transaction sees of what another has committed meanwhile.
+# The second read in a transaction, after another transaction changed 0 to 1 and committed.
 READ_AGAIN = {"sqlite": 0, "postgresql": 1, "mysql": 0}
 
 
 @scenario("deadlock", "Two requests that deadlock", check="transactions.deadlock", needs=("server",))
 def deadlock(stage: Stage) -> None:
-    """Of two requests that wait for each other one is told, rolls back and does all its work again."""
+    """Of two requests that wait for each other, one gets an error, rolls back and repeats its work."""
     stage.change("INSERT INTO trial_entry (name, value) VALUES ('{0}/a', 0), ('{0}/b', 0)")
     both_have_one = Barrier(2, timeout=WITHIN)
     one_is_through = Event()
-    told: list[str] = []
+    deadlocks: list[str] = []
 
-    def sign(*words: str) -> None:
+    def change(*words: str) -> None:
         for word in words:
             entry = update(Entry).where(Entry.name == stage.name(word)).values(value=Entry.value + 1)
             db_session.execute(entry, execution_options={"synchronize_session": False})
-            if not told and word == words[0]:
+            if not deadlocks and word == words[0]:
                 both_have_one.wait()
         db_session.commit()
 
     def request(*words: str) -> None:
         def view() -> str:
             try:
-                sign(*words)
+                change(*words)
             except DBAPIError as error:
                 if fault_of(error) is not Fault.CONTENDED:
                     raise
-                told.append(str(error.orig))
+                deadlocks.append(str(error.orig))
                 db_session.rollback()
-                # Who begins again at once may have its first row before the other is awake: they meet anew.
+                # An immediate repetition could deadlock again, before the other request continues.
                 one_is_through.wait(WITHIN)
-                sign(*words)
+                change(*words)
             finally:
-                # Whoever has failed on the way there is waited for no longer.
+                # After an error, the other request must not wait at the barrier.
                 both_have_one.abort()
                 one_is_through.set()
-            return "signed both"
+            return "changed both"
 
         stage.ask(view)
 
     stage.at_once(lambda: request("a", "b"), lambda: request("b", "a"))
-    stage.fact(f"{len(told)} of the two was told of a deadlock", holds=len(told) == 1)
-    stage.fact("Both signed both rows, once", holds=_values(stage) == [2, 2])
+    stage.fact(f"{len(deadlocks)} of the two requests got a deadlock error", holds=len(deadlocks) == 1)
+    stage.fact("Each request changed both rows once", holds=_values(stage) == [2, 2])
 
 
 @scenario("stale-snapshot", "Stale snapshot", check="transactions.fresh-reads")
 def stale_snapshot(stage: Stage) -> None:
-    """In a transaction MySQL and SQLite go on reading what was there at first, PostgreSQL what is now.
-    The next request reads what is now, everywhere.
+    """The second read in a transaction sees a new commit on PostgreSQL; on MySQL and SQLite it does not. The
+    next request sees it on all of them.
     """
     stage.change("INSERT INTO trial_entry (name, value) VALUES ('{}/row', 0)")
     value = select(Entry.value).where(Entry.name == stage.name("row"))
@@ -80,7 +80,7 @@ def stale_snapshot(stage: Stage) -> None:
     stage.ask(twice)
     expected = READ_AGAIN[stage.mounted.name]
     stage.fact(
-        f"It read {read[0]}; another wrote 1; it read {read[1]} in the same transaction",
+        f"The request read {read[0]}; 1 was committed; it read {read[1]} in the same transaction",
         holds=read == [0, expected],
     )
     answer = stage.ask(lambda: str(db_session.scalar(value)))

@@ -1,4 +1,4 @@
-"""What a scenario is: a promise, the check that keeps it, and what is done to see it."""
+"""Define what a scenario is: a promise, the check of the battery for it, and a function that tries it."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Scenario:
-    """One thing to try."""
+    """A scenario of the page."""
 
     id: str
     title: str
     promise: str
     check: str
-    """The id of the battery's check of it."""
+    """The id of the battery's check of this promise."""
     act: Callable[[Stage], None]
     needs: frozenset[str] = frozenset()
-    """Capabilities of the backend without which it cannot be."""
+    """The capabilities that a backend must have."""
     leaks: bool = False
-    """It leaves a session open, on purpose."""
+    """Whether it leaves a session open on purpose."""
 
     def lacking(self, backend: Backend) -> str:
-        """Why that backend cannot have it; nothing where it can."""
+        """Return why the scenario is not applicable to a backend, or an empty string."""
         return backend.lacks(self.needs)
 
 
 def scenario(
-    id: str,  # noqa: A002 - it is what everybody calls it
+    id: str,  # noqa: A002 - the usual name
     title: str,
     *,
     check: str,
     needs: tuple[str, ...] = (),
     leaks: bool = False,
 ) -> Callable[[Callable[[Stage], None]], Scenario]:
-    """Make what is done a scenario; its docstring is the promise, for who reads the page."""
+    """Return a decorator that makes a function a scenario; its docstring is the promise on the page."""
 
     def make(act: Callable[[Stage], None]) -> Scenario:
         promise = " ".join((act.__doc__ or "").split())

@@ -1,4 +1,4 @@
-"""A body that is still being sent when its view has returned."""
+"""A scenario with a response that is sent after its view returned."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
 
     from trials.stage import Stage
 
-PIECES = 10
+CHUNKS = 10
 
 
 @scenario("hang-up", "Stream, and hang up halfway", check="lifecycle.held-stream")
 def hang_up(stage: Stage) -> None:
-    """A streamed body has its session until it ends, and takes nothing from the requests meanwhile. A
-    client that hangs up ends it.
+    """A streamed body keeps its session until it ends, and does not affect other requests. When the client
+    disconnects, it ends.
     """
     sent: list[int] = []
 
     def view() -> Response:
         def pieces() -> Iterator[str]:
-            for number in range(1, PIECES + 1):
+            for number in range(1, CHUNKS + 1):
                 sent.append(number)
                 yield f"{db_session.scalar(select(literal(number)))}\n"
 
@@ -36,11 +36,11 @@ def hang_up(stage: Stage) -> None:
 
     held = stage.hold(view)
     try:
-        read = [held.read().strip() for _ in range(PIECES // 2)]
+        read = [held.read().strip() for _ in range(CHUNKS // 2)]
         alive = [session for session in stage.mounted.sessions() if session in stage.tape.sessions]
-        stage.fact(f"After {len(read)} of {PIECES} pieces its session is alive", holds=len(alive) == 1)
+        stage.fact(f"After {len(read)} of {CHUNKS} chunks its session is open", holds=len(alive) == 1)
         del alive
         stage.ask(lambda: str(db_session.scalar(one())))
     finally:
         held.hang_up()
-    stage.fact(f"The client hung up; {len(sent)} pieces were made", holds=len(sent) < PIECES)
+    stage.fact(f"The client disconnected; {len(sent)} chunks were made", holds=len(sent) < CHUNKS)

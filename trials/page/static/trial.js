@@ -1,4 +1,4 @@
-// Keeps the state current, and sends forms without leaving the page. Without it they work all the same.
+// Update the status, and send forms without leaving the page. The page works without this script too.
 
 const EVERY = 1000; // milliseconds
 const SHOWN = 6000;
@@ -15,13 +15,13 @@ function say(text) {
   fading = setTimeout(() => delete said.dataset.shown, SHOWN);
 }
 
-// --- What each database is now ---
+// --- The status of each database ---
 
 function write(element, text) {
   if (element && element.textContent !== String(text)) element.textContent = text;
 }
 
-function tell(article, now) {
+function update(article, now) {
   for (const element of all("[data-field]", article)) {
     write(element, now[element.dataset.field]);
     if (element.dataset.field === "transactions") element.classList.toggle("word", now.transactions === "unknown");
@@ -40,44 +40,44 @@ function tell(article, now) {
     options.dataset.known = known;
     options.replaceChildren(
       ...now.options.map(([name, value]) => {
-        const [row, term, told] = ["div", "dt", "dd"].map((tag) => document.createElement(tag));
+        const [row, term, description] = ["div", "dt", "dd"].map((tag) => document.createElement(tag));
         term.textContent = name;
-        told.textContent = value;
-        row.append(term, told);
+        description.textContent = value;
+        row.append(term, description);
         return row;
       }),
     );
   }
 }
 
-async function look(section) {
+async function refresh(section) {
   try {
     const answer = await fetch(section.dataset.state, { signal: AbortSignal.timeout(10000) });
     if (!answer.ok) throw new Error(answer.statusText);
     const state = await answer.json();
-    for (const article of all("[data-backend]", section)) tell(article, state[article.dataset.backend]);
+    for (const article of all("[data-backend]", section)) update(article, state[article.dataset.backend]);
     one("[data-lost]").hidden = true;
   } catch {
     one("[data-lost]").hidden = false;
   }
 }
 
-async function watch(section) {
+async function poll(section) {
   for (;;) {
-    if (!document.hidden) await look(section);
+    if (!document.hidden) await refresh(section);
     await new Promise((resume) => setTimeout(resume, EVERY));
   }
 }
 
-// --- What is sent ---
+// --- Forms ---
 
 function show(answer) {
   const stage = one("[data-result]");
   stage.innerHTML = answer.result;
   stage.scrollTop = 0;
   one("[data-history]").innerHTML = answer.history;
-  say(answer.said);
-  // Beside the buttons it is seen at once; below them it has to be gone to.
+  say(answer.message);
+  // On a narrow screen the result is below the buttons: move there.
   if (getComputedStyle(one(".seen")).position !== "sticky") one("[data-heading]", stage).focus();
 }
 
@@ -87,12 +87,12 @@ async function send(form, button) {
   say(`${button.textContent.trim()}: running …`);
   try {
     const answer = await fetch(form.action, { method: "POST", body, headers: { Accept: "application/json" } });
-    const told = await answer.json();
-    if (answer.ok) show(told);
-    else say(told.error);
+    const content = await answer.json();
+    if (answer.ok) show(content);
+    else say(content.error);
     if (answer.ok) for (const key of all("[data-fresh]", form)) key.value = `key-${Math.random().toString(16).slice(2, 8)}`;
   } catch {
-    say("The page's server does not answer. Try again.");
+    say("The server of this page does not answer. Try again.");
   } finally {
     button.removeAttribute("aria-disabled");
   }
@@ -106,7 +106,7 @@ document.addEventListener("submit", (event) => {
   if (!button.hasAttribute("aria-disabled")) send(form, button);
 });
 
-// Only two can be compared: a third takes the place of the one chosen first.
+// Two can be compared: a third one replaces the one that was selected first.
 let chosen = [];
 document.addEventListener("change", (event) => {
   const form = event.target.closest("[data-compare]");
@@ -118,4 +118,4 @@ document.addEventListener("change", (event) => {
 });
 
 const section = one("[data-state]");
-if (section) watch(section);
+if (section) poll(section);

@@ -1,4 +1,4 @@
-"""What a backend is now: asked seldom, and told in time even when the server does not answer."""
+"""The status of a backend: polled seldom, and shown in time even if the server does not answer."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from threading import Event
 from typing import TYPE_CHECKING
 
-from trials import state
-from trials.state import Watch
+from trials import status
+from trials.status import StatusPoller
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,14 +22,12 @@ if TYPE_CHECKING:
 SECONDS = 60
 
 
-def told(watch: Watch) -> dict[str, object]:
-    watch.ask()
-    return watch.state()
+def status_of(poller: StatusPoller) -> dict[str, object]:
+    poller.poll()
+    return poller.status()
 
 
-def test_a_server_that_hangs_does_not_hang_the_page(
-    mounted: Mounted, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_frozen_server_does_not_block_the_page(mounted: Mounted, monkeypatch: pytest.MonkeyPatch) -> None:
     over = Event()
 
     @contextmanager
@@ -40,11 +38,11 @@ def test_a_server_that_hangs_does_not_hang_the_page(
         yield
 
     monkeypatch.setattr(mounted, "outside", outside)
-    monkeypatch.setattr(state, "FIRST_SECONDS", 0.3)
-    monkeypatch.setattr(state, "LATE_SECONDS", 0.2)
-    watch = Watch(mounted)
+    monkeypatch.setattr(status, "FIRST_WAIT_SECONDS", 0.3)
+    monkeypatch.setattr(status, "LATE_SECONDS", 0.2)
+    poller = StatusPoller(mounted)
     began = time.monotonic()
-    found = told(watch)
+    found = status_of(poller)
     took = time.monotonic() - began
     over.set()
 
@@ -53,9 +51,7 @@ def test_a_server_that_hangs_does_not_hang_the_page(
     assert found["error"] == "no answer for 0 s"
 
 
-def test_however_many_look_the_server_is_asked_once(
-    mounted: Mounted, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_many_pages_poll_the_server_once(mounted: Mounted, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
     outside = mounted.outside
 
@@ -64,26 +60,26 @@ def test_however_many_look_the_server_is_asked_once(
         return outside()
 
     monkeypatch.setattr(mounted, "outside", counted)
-    monkeypatch.setattr(state, "FRESH_SECONDS", SECONDS)
-    watch = Watch(mounted)
+    monkeypatch.setattr(status, "FRESH_SECONDS", SECONDS)
+    poller = StatusPoller(mounted)
 
-    assert {str(told(watch)["status"]) for _ in range(10)} == {"reachable"}
+    assert {str(status_of(poller)["status"]) for _ in range(10)} == {"reachable"}
     assert len(asked) == 1
 
 
-def test_what_is_wrong_is_told_and_forgotten_when_it_is_mended(
+def test_an_error_is_shown_until_the_next_poll_succeeds(
     mounted: Mounted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(state, "FRESH_SECONDS", 0)
-    monkeypatch.setattr(state, "PATIENCE_SECONDS", SECONDS)
-    watch = Watch(mounted)
-    before = told(watch)
+    monkeypatch.setattr(status, "FRESH_SECONDS", 0)
+    monkeypatch.setattr(status, "WAIT_SECONDS", SECONDS)
+    poller = StatusPoller(mounted)
+    before = status_of(poller)
     with monkeypatch.context() as away:
         away.setattr(
             mounted.backend.__class__, "version", property(lambda _: "SELECT nothing"), raising=False
         )
-        wrong = told(watch)
-    after = told(watch)
+        wrong = status_of(poller)
+    after = status_of(poller)
 
     assert [found["status"] for found in (before, wrong, after)] == [
         "reachable",

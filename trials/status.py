@@ -1,4 +1,4 @@
-"""What each backend is now, in words; asked of the server at most once a second, however many look on."""
+"""Poll the status of each backend, at most once a second, however many pages are open."""
 
 from __future__ import annotations
 
@@ -12,56 +12,57 @@ from flask_sqlalchemy_testbed.redaction import tidy
 if TYPE_CHECKING:
     from .mounts import Mounted
 
-# So old an answer is good enough.
+# Seconds for which a status counts as current.
 FRESH_SECONDS = 0.9
-# So long a page waits for a newer one; then it says how old the last one is.
-PATIENCE_SECONDS = 0.7
-# For the first of all, since it makes the tables too.
-FIRST_SECONDS = 5
+# Seconds that a page waits for a new status.
+WAIT_SECONDS = 0.7
+# The same for the first status, which creates the tables too.
+FIRST_WAIT_SECONDS = 5
+# From this delay on, a server counts as not reachable.
 LATE_SECONDS = 3
 
 
-class Watch:
-    """Asks one backend's server, in a thread of its own that a server which hangs may keep."""
+class StatusPoller:
+    """Polls the server of one backend, in a thread: a frozen server would block the caller."""
 
     def __init__(self, mounted: Mounted) -> None:
         self._mounted = mounted
         self._changed = Condition()
-        self._asking = False
+        self._polling = False
         self._since = time.monotonic()
         self._at = float("-inf")
-        self._answer: dict[str, Any] = {"reachable": False, "error": "not asked yet"}
+        self._answer: dict[str, Any] = {"reachable": False, "error": "not polled yet"}
 
-    def ask(self) -> None:
-        """Begin to ask, unless somebody just has."""
+    def poll(self) -> None:
+        """Start to poll, unless a poll is running or the last one is recent."""
         with self._changed:
-            if not self._asking and time.monotonic() - self._at > FRESH_SECONDS:
-                self._asking, self._since = True, time.monotonic()
-                Thread(target=self._ask, name=f"watch {self._mounted.name}", daemon=True).start()
+            if not self._polling and time.monotonic() - self._at > FRESH_SECONDS:
+                self._polling, self._since = True, time.monotonic()
+                Thread(target=self._poll, name=f"status {self._mounted.name}", daemon=True).start()
 
-    def state(self) -> dict[str, Any]:
-        """What is known now, waiting a little for what has been asked."""
+    def status(self) -> dict[str, Any]:
+        """Return the values that the page shows, after a short wait for a poll that is running."""
         with self._changed:
             known = self._at > float("-inf")
-            self._changed.wait_for(lambda: not self._asking, PATIENCE_SECONDS if known else FIRST_SECONDS)
-            silent = time.monotonic() - self._since if self._asking else 0.0
-            return _told(self._mounted, self._answer, silent)
+            self._changed.wait_for(lambda: not self._polling, WAIT_SECONDS if known else FIRST_WAIT_SECONDS)
+            silent = time.monotonic() - self._since if self._polling else 0.0
+            return _values(self._mounted, self._answer, silent)
 
-    def _ask(self) -> None:
+    def _poll(self) -> None:
         answer: dict[str, Any]
         try:
-            answer = self._look()
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is told
+            answer = self._query()
+        except Exception as error:  # noqa: BLE001 - the page shows it
             answer = {"reachable": False, "error": tidy(str(error))}
         with self._changed:
             version = {name: self._answer[name] for name in ("version",) if name in self._answer}
             self._answer = {**version, **answer}
-            self._at, self._asking = time.monotonic(), False
+            self._at, self._polling = time.monotonic(), False
             self._changed.notify_all()
 
-    def _look(self) -> dict[str, Any]:
+    def _query(self) -> dict[str, Any]:
         if not self._mounted.options:
-            # The app's first contact makes the tables, and shows what its driver is given.
+            # The first connection of the app creates the tables, and shows the options of its driver.
             self._mounted.app.test_client().get("/readyz", buffered=True)
         with self._mounted.outside() as database:
             ((version,),) = database.connection.rows(self._mounted.backend.version)
@@ -69,7 +70,7 @@ class Watch:
         return {"reachable": True, "version": version, "transactions": len(transactions)}
 
 
-def _told(mounted: Mounted, answer: dict[str, Any], silent: float) -> dict[str, Any]:
+def _values(mounted: Mounted, answer: dict[str, Any], silent: float) -> dict[str, Any]:
     pool, leaks = mounted.pool(), len(mounted.leaks)
     reachable = answer["reachable"] and silent < LATE_SECONDS
     if silent >= LATE_SECONDS:
@@ -93,7 +94,7 @@ def _told(mounted: Mounted, answer: dict[str, Any], silent: float) -> dict[str, 
 
 
 def driver(mounted: Mounted) -> str:
-    """The driver and its version."""
+    """Return the driver and its version."""
     dialect = mounted.engine.dialect
     version = getattr(dialect.loaded_dbapi, "__version__", "").split(" ")[0]
     name = dialect.loaded_dbapi.__name__.partition(".")[0]

@@ -1,4 +1,4 @@
-"""Tables for a database that may not be there yet when the process starts."""
+"""Define the tables of the trial, and create all tables when the database is first reached."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 
 class TrialBase(DeclarativeBase):
-    """What the trial writes, apart from the ledger."""
+    """The base class of the trial's models, which are not part of the ledger."""
 
 
 class Entry(TrialBase):
-    """What a scenario writes; its name begins with the scenario's own tag."""
+    """A row that a scenario writes; its name begins with the tag of the scenario."""
 
     __tablename__ = "trial_entry"
 
@@ -29,10 +29,15 @@ class Entry(TrialBase):
 
 
 def create_tables_on_first_contact(engine: Engine, *more: MetaData) -> None:
-    """Let the first connection that succeeds create what is missing, before anybody uses one.
+    """Let the first successful connection of the engine create missing tables, before it is used.
 
-    It does so on that connection itself: whoever wants the database anyway pays for it, and
-    one that is down is not asked twice. A failure is that caller's, and the next one tries again.
+    The connection itself creates them, so a database that is down is not contacted twice. If that fails,
+    the caller gets the error, and the next connection tries again.
+
+    Args:
+        engine: The engine of the app.
+        more: Tables besides those of the ledger.
+
     """
     lock = Lock()
     done = False

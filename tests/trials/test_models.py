@@ -8,7 +8,7 @@ import pytest
 
 from app import create_app
 from app.database import get_engine
-from trials.tables import create_tables_on_first_contact
+from trials.models import create_tables_on_first_contact
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,7 +42,7 @@ def test_nothing_connects_before_a_request_does(app: Flask, place: Path) -> None
     assert not list(place.iterdir())
 
 
-def test_a_database_that_is_away_is_503_until_it_is_there(app: Flask, place: Path) -> None:
+def test_requests_are_answered_503_until_the_database_is_up(app: Flask, place: Path) -> None:
     away = app.test_client().get("/api/accounts")
     place.mkdir()
     there = app.test_client().get("/api/accounts")
@@ -50,7 +50,7 @@ def test_a_database_that_is_away_is_503_until_it_is_there(app: Flask, place: Pat
     assert (away.status_code, there.status_code) == (503, 200)
 
 
-def test_requests_that_come_first_all_find_the_tables(app: Flask, place: Path) -> None:
+def test_concurrent_first_requests_find_the_tables(app: Flask, place: Path) -> None:
     place.mkdir()
     all_there = Barrier(AT_ONCE, timeout=60)
 
