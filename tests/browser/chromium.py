@@ -1,4 +1,4 @@
-"""A real Chromium: Debian's, or the one that Playwright has installed."""
+"""Start Chromium: the one of the system, or the one that Playwright installed."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 NONE = (
-    "There is no Chromium here. On Debian: apt-get install chromium."
-    " Elsewhere: python -m playwright install chromium."
+    "Chromium is not installed. On Debian, run: apt-get install chromium."
+    " Elsewhere, run: python -m playwright install chromium."
 )
 
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """Started now, and closed in the end."""
+    """Run a browser for the `with` block."""
     with sync_playwright() as playwright:
-        # Chromium refuses to make its sandbox as root.
+        # Chromium cannot create its sandbox as root.
         args = ["--no-sandbox"] if os.geteuid() == 0 else []
         browser = playwright.chromium.launch(executable_path=_found(playwright), args=args)
         yield browser
@@ -35,8 +35,8 @@ def chromium() -> Iterator[Browser]:
 
 
 def _found(playwright: Playwright) -> str:
-    own = playwright.chromium.executable_path
-    found = own if Path(own).exists() else next(filter(None, map(shutil.which, NAMES)), None)
+    path = playwright.chromium.executable_path
+    found = path if Path(path).exists() else next(filter(None, map(shutil.which, NAMES)), None)
     if found is None:
         pytest.fail(NONE, pytrace=False)
     return found

@@ -1,4 +1,4 @@
-"""One site and one browser for all of these tests; each opens the page anew, and hears its complaints."""
+"""Share one site and one browser; each test opens the page anew and fails on console errors."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ if TYPE_CHECKING:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "stops_servers: applies only where the stack has servers to stop")
+    config.addinivalue_line("markers", "stops_servers: needs a composed stack, whose servers it stops")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what SQLite alone cannot show; it is counted as deselected."""
-    if asked_for(config) != ("sqlite",):
+    """Deselect tests that need servers if only SQLite is tested."""
+    if selected_backends(config) != ("sqlite",):
         return
     left_out = [item for item in items if item.get_closest_marker("stops_servers")]
     items[:] = [item for item in items if item not in left_out]
     config.hook.pytest_deselected(items=left_out)
 
 
-def asked_for(config: pytest.Config) -> tuple[str, ...]:
-    """SQLite alone if that is asked for; else all that the stack has."""
+def selected_backends(config: pytest.Config) -> tuple[str, ...]:
+    """Return SQLite alone if that is the option; else the backends of the stack."""
     return ("sqlite",) if config.getoption("testbed_backend") == ["sqlite"] else ALL
 
 
 @pytest.fixture(scope="session")
 def site(pytestconfig: pytest.Config) -> Iterator[Site]:
-    with served(asked_for(pytestconfig)) as site:
+    with served(selected_backends(pytestconfig)) as site:
         yield site
 
 
@@ -52,7 +52,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def open_page(site: Site, browser: Browser) -> Iterator[Callable[..., Opened]]:
-    """Open the page in a browser profile of its own; in the end nothing may have been complained of."""
+    """Open the page in a browser profile of its own; fail at the end if it had errors or foreign requests."""
     opened: list[Opened] = []
 
     def open_one(path: str = "/", **options: object) -> Opened:

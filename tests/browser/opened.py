@@ -1,4 +1,4 @@
-"""The page as it is open in a browser, and what somebody does with it."""
+"""Use the page in a browser, and collect its errors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from tests.browser.site import Site
 
-# Longer than any scenario; the pool's takes two seconds, a database that starts several.
+# Longer than any scenario, and than the start of a database.
 MILLISECONDS = 40_000
 VIOLATIONS = (
     "addEventListener('securitypolicyviolation', (event) => console.error(`CSP: ${event.blockedURI}`))"
@@ -20,7 +20,7 @@ VIOLATIONS = (
 
 
 class Opened:
-    """A profile of its own, in which the page is open."""
+    """The page in a browser profile of its own."""
 
     def __init__(self, site: Site, browser: Browser, **options: Any) -> None:
         self.site = site
@@ -35,22 +35,20 @@ class Opened:
         self.page.on("request", self._request)
 
     def _console(self, message: ConsoleMessage) -> None:
-        # Chromium's own word for an answer that is an error.
+        # Chromium logs each error response like this.
         expected = self.tolerated and message.text.startswith("Failed to load resource")
         if message.type in {"error", "warning"} and not (expected and self.tolerated in message.text):
             self.complaints.append(f"{message.type}: {message.text}")
 
     def _request(self, request: Request) -> None:
         if not request.url.startswith(f"{self.site.url}/"):
-            self.complaints.append(f"asked elsewhere: {request.url}")
+            self.complaints.append(f"request to another site: {request.url}")
 
     def close(self) -> None:
         self._context.close()
 
-    # --- What is seen ---
-
     def backend(self, name: str) -> Locator:
-        """The column that says what this backend is now."""
+        """Return the column with the status of a backend."""
         return self.page.locator(f"[data-backend={name}]")
 
     def field(self, name: str, field: str) -> Locator:
@@ -65,13 +63,11 @@ class Opened:
     def result(self, title: str) -> Locator:
         return self.page.locator("[data-heading]", has_text=title)
 
-    # --- What is done ---
-
     def send_to(self, name: str) -> None:
         self.page.get_by_role("radio", name=name).check()
 
     def run(self, title: str) -> int:
-        """Press the scenario's button, wait for its result, and return the result's number."""
+        """Press the button of a scenario, wait for its result, and return the number of the result."""
         before = self.number()
         self.page.get_by_role("button", name=title, exact=True).click()
         return self.wait_for_result(before)
@@ -82,6 +78,6 @@ class Opened:
         return self.number()
 
     def number(self) -> int:
-        """That of the result that is shown, or 0."""
+        """Return the number of the shown result, or 0."""
         article = self.page.locator("article.result")
         return int(article.get_attribute("data-number") or 0) if article.count() else 0

@@ -1,4 +1,4 @@
-"""`python -m tests.browser.pictures` takes README's pictures of the page, as the composed stack serves it."""
+"""`python -m tests.browser.pictures` takes the pictures for the documentation, from the composed stack."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PHONE = {
 
 
 def main() -> None:
-    """Take them all; each is a visit of its own."""
+    """Take all pictures, each in a profile of its own."""
     with served() as site, chromium() as browser:
         opened = visit(site, browser, **DESKTOP, color_scheme="light")
         opened.run("Duplicate key, then a query")
@@ -54,7 +54,7 @@ def visit(site: Site, browser: Browser, **options: Any) -> Opened:
 
 
 def take(opened: Opened, name: str, *, top: bool = True) -> None:
-    """Write the picture, when what was done is over and what was said of it has faded."""
+    """Write the picture after the status is current and the last message is hidden."""
     for each in opened.site.backends:
         expect(opened.field(each, "transactions")).not_to_have_text("unknown")
     expect(opened.page.get_by_role("status")).not_to_have_attribute("data-shown", "", timeout=20_000)

@@ -1,4 +1,4 @@
-"""The trial, served for the tests of its page: by the composed stack, or on SQLite by a process."""
+"""Serve the trial for the tests of its page: by the composed stack, or by a process with SQLite."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ALL = ("sqlite", "postgresql", "mysql")
 
 @dataclass(frozen=True)
 class Site:
-    """Where the page is, and what is behind it."""
+    """The address of the page, and its backends."""
 
     url: str
     backends: tuple[str, ...]
@@ -32,7 +32,7 @@ class Site:
 
 @contextmanager
 def served(backends: tuple[str, ...] = ALL) -> Iterator[Site]:
-    """The composed stack; for SQLite alone a process that needs no Docker."""
+    """Start the composed stack; for SQLite alone, start a process, which needs no Docker."""
     if backends == ("sqlite",):
         with _process() as site:
             yield site
@@ -67,7 +67,7 @@ def _process() -> Iterator[Site]:
 
 def _answers(url: str) -> bool:
     try:
-        with urlopen(f"{url}/healthz", timeout=1) as answer:  # noqa: S310 - our own
+        with urlopen(f"{url}/healthz", timeout=1) as answer:  # noqa: S310 - a local address
             return bool(answer.status == 200)
     except URLError as error:
         raise ConnectionError(repr(error)) from error

@@ -1,4 +1,4 @@
-"""The page is for everybody: by keyboard alone, on a phone, in light and dark."""
+"""Accessibility of the page: keyboard, phone, screen reader, contrast in light and dark."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ HAS_A_RING = """() => {
 }"""
 NAME = "() => (document.activeElement.innerText || document.activeElement.value || '').trim()"
 
-# Of each text that can be seen: how far it stands out from what is behind it.
+# The visible texts with too little contrast to their background.
 CONTRASTS = """() => {
     const canvas = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
     const rgba = (color) => {
@@ -59,13 +59,13 @@ CONTRASTS = """() => {
 
 
 def tab_to(page: Page, name: str) -> None:
-    """Go there with the Tab key alone; wherever that comes by, it can be seen."""
+    """Press Tab until an element has the focus; each element on the way must show its focus."""
     for _ in range(100):
         page.keyboard.press("Tab")
         assert page.evaluate(HAS_A_RING), page.evaluate("document.activeElement.outerHTML")
         if page.evaluate(NAME).startswith(name):
             return
-    pytest.fail(f"100 times Tab do not lead to {name!r}.")
+    pytest.fail(f"{name!r} has no focus after 100 times Tab.")
 
 
 def test_the_keyboard_alone_is_enough(opened: Opened) -> None:
@@ -86,12 +86,12 @@ def test_the_keyboard_alone_is_enough(opened: Opened) -> None:
     expect(opened.verdict("sqlite")).to_contain_text("kept")
     expect(page.locator("[data-verdict]")).to_have_count(1)
     expect(page.get_by_role("button", name="Commit", exact=True)).to_be_focused()
-    tab_to(page, "sqlite in words")
+    tab_to(page, "Events on sqlite")
     page.keyboard.press("Space")
     expect(page.locator("details.words li").first).to_be_visible()
 
 
-def test_the_verdict_is_said_to_those_who_do_not_see_it(opened: Opened) -> None:
+def test_the_verdict_is_announced_to_screen_readers(opened: Opened) -> None:
     opened.run("Commit")
 
     said = opened.page.get_by_role("status")
@@ -100,7 +100,7 @@ def test_the_verdict_is_said_to_those_who_do_not_see_it(opened: Opened) -> None:
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_a_phone_need_not_scroll_sideways(open_page: Callable[..., Opened], path: str) -> None:
+def test_a_phone_does_not_scroll_sideways(open_page: Callable[..., Opened], path: str) -> None:
     opened = open_page(**PHONE)
     numbers = [opened.run(title) for title in ("Commit", "Empty the pool")]
     opened.tolerated = "404"
@@ -119,7 +119,7 @@ def test_on_a_phone_the_result_comes_into_view(open_page: Callable[..., Opened])
     expect(opened.page.get_by_role("button", name="Commit", exact=True)).to_be_in_viewport()
 
 
-def test_what_a_thumb_presses_is_large_enough(open_page: Callable[..., Opened]) -> None:
+def test_buttons_are_large_enough_on_a_phone(open_page: Callable[..., Opened]) -> None:
     opened = open_page(**PHONE)
     opened.run("Leak a session on purpose")
     sizes = opened.page.locator("button:visible, select:visible, input:visible").evaluate_all(
@@ -134,7 +134,7 @@ def test_what_a_thumb_presses_is_large_enough(open_page: Callable[..., Opened]) 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("path", PAGES)
-def test_every_text_stands_out(open_page: Callable[..., Opened], scheme: str, path: str) -> None:
+def test_every_text_has_enough_contrast(open_page: Callable[..., Opened], scheme: str, path: str) -> None:
     opened = open_page(color_scheme=scheme, reduced_motion="reduce")
     numbers = [opened.run(title) for title in ("Leak a session on purpose", "Two requests that deadlock")]
     expect(opened.field("sqlite", "leaked")).to_have_text("1 session left open on purpose")
@@ -150,7 +150,7 @@ def test_every_text_stands_out(open_page: Callable[..., Opened], scheme: str, pa
     assert faint == []
 
 
-def test_light_and_dark_are_not_the_same(open_page: Callable[..., Opened]) -> None:
+def test_light_and_dark_have_different_colours(open_page: Callable[..., Opened]) -> None:
     colors = {
         open_page(color_scheme=scheme).page.evaluate("getComputedStyle(document.body).backgroundColor")
         for scheme in ("light", "dark")

@@ -1,4 +1,4 @@
-"""The ledger by hand: the answers of the backends stand next to each other."""
+"""The forms of the ledger show the responses of all backends."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def send(opened: Opened, operation: str, to: str = "", **fields: str) -> dict[str, Any]:
-    """Fill the form in, send it, and return what each backend answered."""
+    """Fill in a form, send it, and return the response of each backend."""
     form = opened.page.get_by_role("form", name=operation, exact=True)
     for label, value in fields.items():
         form.get_by_label(label.replace("_", " ")).fill(value)
@@ -27,7 +27,7 @@ def send(opened: Opened, operation: str, to: str = "", **fields: str) -> dict[st
     return {name: json.loads(verdict.locator("pre").inner_text()) for name, verdict in verdicts.items()}
 
 
-def test_money_moves_on_all_of_them(opened: Opened) -> None:
+def test_transfers_move_money_on_every_backend(opened: Opened) -> None:
     source = send(opened, "Open an account", Owner="Ada", Currency="EUR", Balance="100.00")
     target = send(opened, "Open an account", Owner="Bob", Currency="EUR", Balance="0")
     for name in opened.site.backends:

@@ -1,4 +1,4 @@
-"""What the page shows without being loaded again."""
+"""The page updates its status without a reload."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
     from tests.browser.opened import Opened
 
-# Of all that stands beside or below what changes.
+# The places of all elements beside and below the status.
 PLACES = """() => [...document.querySelectorAll("[data-backend], [data-backend] > *, .doing, .doing > *")]
     .map((each) => { const { x, y, width, height } = each.getBoundingClientRect();
                      return [x, y + scrollY, width, height].map(Math.round).join(" "); })"""
 
 
-def test_it_says_what_each_backend_is(opened: Opened) -> None:
+def test_the_page_shows_the_status_of_each_backend(opened: Opened) -> None:
     for name in opened.site.backends:
         expect(opened.field(name, "status")).to_have_text("reachable")
         expect(opened.field(name, "version")).to_have_text(re.compile(r"^\d+\.\d+"))
@@ -28,7 +28,7 @@ def test_it_says_what_each_backend_is(opened: Opened) -> None:
         expect(opened.backend(name).locator(".options")).to_contain_text("timeout")
 
 
-def test_an_empty_pool_is_seen_while_it_is_empty(opened: Opened) -> None:
+def test_the_status_shows_an_empty_pool(opened: Opened) -> None:
     opened.page.get_by_role("button", name="Empty the pool").click()
 
     for name in opened.site.backends:
@@ -39,7 +39,7 @@ def test_an_empty_pool_is_seen_while_it_is_empty(opened: Opened) -> None:
         expect(opened.field(name, "checked_out")).to_have_text("0")
 
 
-def test_nothing_jumps(opened: Opened) -> None:
+def test_the_layout_does_not_move(opened: Opened) -> None:
     before = opened.page.evaluate(PLACES)
     opened.page.get_by_role("button", name="Leak a session on purpose").click()
     for name in opened.site.backends:
@@ -54,7 +54,7 @@ def test_nothing_jumps(opened: Opened) -> None:
 
 @pytest.mark.stops_servers
 @pytest.mark.parametrize("name", ["postgresql", "mysql"])
-def test_a_database_can_stop_and_start_under_the_open_page(opened: Opened, name: str) -> None:
+def test_the_status_follows_a_database_that_stops_and_starts(opened: Opened, name: str) -> None:
     stack = opened.site.stack
     assert stack is not None
     others = [each for each in opened.site.backends if each != name]
@@ -86,10 +86,10 @@ def test_a_database_can_stop_and_start_under_the_open_page(opened: Opened, name:
 
 
 @pytest.mark.stops_servers
-def test_the_page_says_when_its_own_server_is_gone(open_page: Callable[..., Opened]) -> None:
+def test_the_page_says_when_its_server_does_not_answer(open_page: Callable[..., Opened]) -> None:
     opened = open_page()
     assert opened.site.stack is not None
-    lost = opened.page.get_by_text("This page has lost its server")
+    lost = opened.page.get_by_text("The server of this page does not answer")
     expect(lost).to_be_hidden()
     opened.tolerated = "ERR_"
     opened.site.stack.compose("stop", "app")

@@ -1,4 +1,4 @@
-"""Every scenario on every backend, as somebody sees it who presses its button."""
+"""Every scenario on every backend, started with its button."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from tests.browser.opened import Opened
 
 ENDING = [name for name, scenario in ALL.items() if not scenario.leaks]
-# What each that makes a session has in its timeline; the requests have different ends.
+# The events of every scenario with a session.
 LIFE = ("context pushed", "session begun", "connection checked out", "statement 1", "session removed")
 
 
 @pytest.mark.parametrize("name", ENDING)
-def test_it_shows_the_right_verdict_on_every_backend(opened: Opened, name: str) -> None:
+def test_a_scenario_has_its_verdict_on_every_backend(opened: Opened, name: str) -> None:
     scenario = ALL[name]
     opened.run(scenario.title)
 
@@ -37,7 +37,7 @@ def test_it_shows_the_right_verdict_on_every_backend(opened: Opened, name: str) 
 
 
 @pytest.mark.parametrize("name", ENDING)
-def test_it_draws_what_happened(opened: Opened, name: str) -> None:
+def test_a_scenario_has_a_picture_and_a_list_of_events(opened: Opened, name: str) -> None:
     scenario = ALL[name]
     opened.run(scenario.title)
 
@@ -45,16 +45,16 @@ def test_it_draws_what_happened(opened: Opened, name: str) -> None:
         if scenario.lacking(BACKENDS[backend]):
             expect(opened.timeline(backend)).to_have_count(0)
             continue
-        for what in ("context", "session", "connection", "statement"):
-            expect(opened.timeline(backend).locator(f"rect.{what}").first).to_be_visible()
+        for kind in ("context", "session", "connection", "statement"):
+            expect(opened.timeline(backend).locator(f"rect.{kind}").first).to_be_visible()
         expect(opened.timeline(backend).locator(".open")).to_have_count(0)
-        words = opened.page.locator("details.words", has_text=f"{backend} in words")
+        words = opened.page.locator("details.words", has_text=f"Events on {backend}")
         for event in LIFE:
             expect(words.locator("li", has_text=event).first).to_be_attached()
         expect(words.locator("li").last).to_contain_text("context popped")
 
 
-def test_it_can_be_sent_to_one(opened: Opened) -> None:
+def test_a_scenario_can_be_sent_to_one_backend(opened: Opened) -> None:
     one = opened.site.backends[-1]
     opened.send_to(one)
     opened.run("Commit")
@@ -71,7 +71,7 @@ def test_all_timelines_have_one_axis(opened: Opened) -> None:
     assert all(axis == axes[0] for axis in axes)
 
 
-def test_each_has_a_link_to_its_check(opened: Opened) -> None:
+def test_each_scenario_links_to_its_check(opened: Opened) -> None:
     for scenario in ALL.values():
         link = opened.page.get_by_role("listitem").filter(
             has=opened.page.get_by_role("button", name=scenario.title, exact=True)
@@ -118,7 +118,7 @@ def test_timelines_are_kept_opened_and_compared(opened: Opened) -> None:
     expect(opened.page.get_by_role("heading", name="Commit")).to_be_visible()
 
 
-def test_it_works_without_a_script(open_page: Callable[..., Opened]) -> None:
+def test_the_page_works_without_scripts(open_page: Callable[..., Opened]) -> None:
     opened = open_page(java_script_enabled=False)
     opened.page.get_by_role("button", name="Commit", exact=True).click()
 

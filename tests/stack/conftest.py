@@ -1,4 +1,4 @@
-"""One composed stack for all of these tests. Each leaves it up and healthy, whatever it did to it."""
+"""Share one composed stack; each test leaves it up and healthy."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def stack() -> Iterator[Stack]:
 
 @pytest.fixture(scope="session")
 def kill(stack: Stack) -> Iterator[Callable[[int], None]]:
-    """Send SIGKILL to the process of that number outside of all containers."""
+    """Send SIGKILL to a process by its number on the host."""
     with killer(stack) as kill:
         yield kill
 
 
 @pytest.fixture
-def tell(request: pytest.FixtureRequest) -> Callable[[str], None]:
-    """Let a line stand at the end of the run."""
+def report_figure(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Print a line at the end of the run."""
     return request.config.stash.setdefault(FIGURES, []).append
 
 
@@ -46,7 +46,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Let the report of a failure carry the last of what the stack wrote since the test began."""
+    """Add the last log lines of the stack since the start of the test to its failure."""
     report = yield
     stack = getattr(item, "funcargs", {}).get("stack")
     if call.when == "call" and report.failed and stack is not None:

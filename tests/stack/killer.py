@@ -1,4 +1,4 @@
-"""SIGKILL for processes in containers, from outside of them."""
+"""Send SIGKILL to processes in containers, from outside."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from tests.stack.stack import Stack
 
-# Inside its container a main process is immune to SIGKILL, and the engine's own `kill` is a wish to stop.
+# A main process ignores SIGKILL from its own container; after `docker kill` the engine does not restart it.
 OUTSIDE = ["--pid", "host", "--user", "0", "--cap-drop", "ALL", "--cap-add", "KILL", "--network", "none"]
 PROGRAM = """
 import os, sys
@@ -25,7 +25,7 @@ for line in sys.stdin:
 
 @contextmanager
 def killer(stack: Stack) -> Iterator[Callable[[int], None]]:
-    """A way to kill a process by its number outside, at once: the container that does it is there already."""
+    """Start a container that kills processes by their numbers on the host, without delay."""
     program = ["python", "-u", "-c", PROGRAM]
     process = subprocess.Popen(
         ["docker", "run", "--rm", "--interactive", *OUTSIDE, f"{stack.project}-app", *program],
@@ -45,11 +45,11 @@ def killer(stack: Stack) -> Iterator[Callable[[int], None]]:
             orders.write(f"{pid}\n")
             orders.flush()
             answer = answers.readline()
-        assert answer == "killed\n", f"Process {pid} was not there to be killed."
+        assert answer == "killed\n", f"There is no process {pid}."
 
     try:
         yield kill
     finally:
-        orders.close()  # it ends by itself then
+        orders.close()  # The program ends at the end of its input.
         process.wait(60)
         answers.close()

@@ -1,4 +1,4 @@
-"""A composed stack of its own: its name and its ports are nobody else's."""
+"""Start a composed stack with a name and ports of its own."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ BACKENDS = ("sqlite", "postgresql", "mysql")
 SERVERS = ("postgresql", "mysql")
 DRIVERS = {"postgresql": "postgresql+psycopg2", "mysql": "mysql+pymysql"}
 
-# Far more than any of it takes, but for a build that has to fetch what it installs.
+# Seconds; a build may have to download packages.
 BUILD_SECONDS = 900
 SECONDS = 60
 
@@ -41,14 +41,14 @@ class Answer:
 
 @dataclass
 class Stack:
-    """Nothing is started before it is asked for; `composed` removes it all."""
+    """A stack. `up` starts its services, `remove` removes everything."""
 
     project: str = field(default_factory=lambda: f"stack-{secrets.token_hex(4)}")
     ports: dict[str, int] = field(default_factory=lambda: free_ports("app", "postgresql", "mysql"))
     environment: dict[str, str] = field(default_factory=dict)
 
     def run(self, *args: str, seconds: float = SECONDS) -> subprocess.CompletedProcess[str]:
-        """Run docker with these arguments, whatever comes of it."""
+        """Run docker with these arguments; it may fail."""
         ports = {f"{service.upper()}_PORT": str(port) for service, port in self.ports.items()}
         return subprocess.run(
             ["docker", *args],
@@ -62,7 +62,7 @@ class Stack:
         )
 
     def docker(self, *args: str, seconds: float = SECONDS) -> str:
-        """What the command writes to its standard output; it must not fail."""
+        """Return the standard output of a docker command, which must not fail."""
         done = self.run(*args, seconds=seconds)
         assert done.returncode == 0, f"docker {' '.join(args)}\n{done.stdout}{done.stderr}"
         return done.stdout
@@ -77,13 +77,13 @@ class Stack:
         self.compose("--profile", "*", "down", "--volumes", "--rmi", "local", "--remove-orphans")
 
     def containers(self) -> dict[str, dict[str, Any]]:
-        """What the engine says about each container, by service."""
+        """Return the output of `docker inspect` for each service."""
         ids = self.compose("ps", "--all", "--quiet").split()
         found = json.loads(self.docker("inspect", *ids))
         return {container["Config"]["Labels"]["com.docker.compose.service"]: container for container in found}
 
     def process(self, service: str) -> tuple[int, str]:
-        """The main process of a container: its number outside, and when it was started."""
+        """Return the number on the host and the start time of the main process of a container."""
         state = self.containers()[service]["State"]
         return state["Pid"], state["StartedAt"]
 
@@ -91,14 +91,14 @@ class Stack:
         return self.compose("exec", "--no-TTY", service, "sh", "-c", command)
 
     def logs(self, *services: str) -> list[str]:
-        """The lines that were written, without the names of those who wrote them."""
+        """Return the log lines without the names of their services."""
         return self.compose("logs", "--no-color", "--no-log-prefix", *services).splitlines()
 
     def password(self, backend: str) -> str:
         return self.execute("app", f"cat /run/passwords/{backend}/password")
 
     def engine(self, backend: str, password: str) -> Engine:
-        """A way to the database from this machine, past the app."""
+        """Return an engine on the database, through its published port."""
         port = self.ports[backend]
         url = URL.create(DRIVERS[backend], "testbed", password, "127.0.0.1", port, database="testbed")
         return create_engine(url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
@@ -106,7 +106,7 @@ class Stack:
     def ask(
         self, method: str, path: str, body: object = None, headers: Mapping[str, str] | None = None
     ) -> Answer:
-        """What the app answers; `OSError` where it does not, or only in part."""
+        """Send a request to the app; raise `OSError` if there is no complete response."""
         connection = HTTPConnection("127.0.0.1", self.ports["app"], timeout=SECONDS)
         try:
             sent = {"Content-Type": "application/json", **(headers or {})}
@@ -125,7 +125,7 @@ class Stack:
         return int(answer.json["id"])
 
     def transfer(self, backend: str, source: int, target: int, amount: str, *, key: str = "") -> Answer:
-        """Ask for a transfer, under a key of its own unless one is given."""
+        """Request a transfer, with a new idempotency key unless one is given."""
         order = {"from_account_id": source, "to_account_id": target, "amount": amount}
         named = {"idempotency_key": key or secrets.token_hex(16)}
         return self.ask("POST", f"/{backend}/api/transfers", order | named)
@@ -133,13 +133,13 @@ class Stack:
     def balance(self, backend: str, account: int) -> str:
         return str(self.ask("GET", f"/{backend}/api/accounts/{account}").json["balance"])
 
-    def everything(self, backend: str, what: str) -> list[dict[str, Any]]:
-        """All accounts, or all transfers."""
+    def items(self, backend: str, kind: str) -> list[dict[str, Any]]:
+        """Return all `accounts` or all `transfers`."""
         found: list[dict[str, Any]] = []
         page, more = 0, True
         while more:
             page += 1
-            answer = self.ask("GET", f"/{backend}/api/{what}?per_page=100&page={page}").json
+            answer = self.ask("GET", f"/{backend}/api/{kind}?per_page=100&page={page}").json
             found += answer["items"]
             more = len(found) < answer["total"]
         return found
@@ -150,7 +150,7 @@ class Stack:
 
 @contextmanager
 def composed(*services: str, **environment: str) -> Iterator[Stack]:
-    """These services, or all, up and healthy; in the end it is removed with its data and images."""
+    """Start these services, or all, and remove the stack with its data and images at the end."""
     stack = Stack(environment=environment)
     try:
         stack.up(*services)
@@ -160,16 +160,16 @@ def composed(*services: str, **environment: str) -> Iterator[Stack]:
 
 
 def eventually(condition: Callable[[], object], seconds: float = SECONDS) -> None:
-    """Return as soon as the condition holds; one that cannot be asked yet does not hold."""
+    """Return as soon as the condition is true; an `OSError` counts as false."""
     deadline = time.monotonic() + seconds
     while True:
         try:
             if condition():
                 return
-            last = "it does not hold"
+            last = "the condition is false"
         except OSError as error:
             last = repr(error)
-        assert time.monotonic() < deadline, f"Not within {seconds} s: {last}"
+        assert time.monotonic() < deadline, f"Condition not met within {seconds} s: {last}"
         time.sleep(0.05)
 
 

@@ -1,4 +1,4 @@
-"""Clients that make transfers for as long as they are let, and remember what was said of each."""
+"""Make transfers with several clients, and compare their responses with the database."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ START = 1000
 
 @dataclass(frozen=True)
 class Attempt:
-    """One request for a transfer; there was no answer, or a 503, unless it was acknowledged or refused."""
+    """One request for a transfer: status 201, 409 or 503, or 0 if there was no response."""
 
     key: str
     begun: float
@@ -41,7 +41,7 @@ class Attempt:
 
 @dataclass
 class Teller:
-    """Has accounts of its own on one backend; money goes from one to another, and to nobody else."""
+    """Clients that transfer money between accounts of their own on one backend."""
 
     stack: Stack
     backend: str
@@ -54,7 +54,7 @@ class Teller:
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
-        """Meanwhile transfers are made. At the end each has been acknowledged or refused."""
+        """Make transfers during the `with` block; at its end each was acknowledged or refused."""
         over = Event()
         clients = [Thread(target=self._work, args=(seed, over)) for seed in range(CLIENTS)]
         for client in clients:
@@ -68,17 +68,17 @@ class Teller:
         self._raise()
 
     def has_moved_since(self, moment: float, times: int = 1) -> bool:
-        """So many transfers were asked for after that moment, and acknowledged."""
+        """Return whether so many transfers that began after that moment were acknowledged."""
         self._raise()
         made = (attempt.begun > moment for attempt in list(self.attempts) if attempt.status == 201)
         return sum(made) >= times
 
     def check(self) -> None:
-        """Every transfer that was acknowledged is there once, none that was refused, and no money is lost."""
+        """Assert that acknowledged transfers are stored once, refused ones never, and no money is lost."""
         acknowledged = {attempt.key: attempt.id for attempt in self.attempts if attempt.status == 201}
         refused = {attempt.key for attempt in self.attempts if attempt.status == 409}
-        everything = self.stack.everything(self.backend, "transfers")
-        made = [transfer for transfer in everything if transfer["from_account_id"] in self.accounts]
+        stored = self.stack.items(self.backend, "transfers")
+        made = [transfer for transfer in stored if transfer["from_account_id"] in self.accounts]
         expected = dict.fromkeys(self.accounts, Decimal(START))
         for transfer in made:
             expected[transfer["from_account_id"]] -= Decimal(transfer["amount"])
@@ -86,14 +86,14 @@ class Teller:
         balances = {id_: Decimal(self.stack.balance(self.backend, id_)) for id_ in self.accounts}
 
         kept = {transfer["idempotency_key"]: transfer["id"] for transfer in made}
-        lost, never_told = acknowledged.keys() - kept.keys(), kept.keys() - acknowledged.keys()
+        lost, unacknowledged = acknowledged.keys() - kept.keys(), kept.keys() - acknowledged.keys()
 
-        assert refused, "No transfer was refused, so nothing was seen of those."
+        assert refused, "No transfer was refused: the test says nothing about refused ones."
         assert not lost, f"{self.backend} lost {len(lost)} of {len(acknowledged)} acknowledged transfers."
-        assert not never_told, f"{self.backend} made {len(never_told)} transfers that it refused."
+        assert not unacknowledged, f"{self.backend} made {len(unacknowledged)} transfers that it refused."
         assert len(made) == len(kept), f"{self.backend} made a transfer twice."
         assert kept == acknowledged, f"{self.backend} answered with the id of another transfer."
-        assert balances == expected, f"{self.backend}: the balances are not what the transfers come to."
+        assert balances == expected, f"{self.backend}: the balances differ from the sum of the transfers."
         assert sum(balances.values()) == START * ACCOUNTS, f"{self.backend} lost or made money."
 
     def _work(self, seed: int, over: Event) -> None:
@@ -104,19 +104,19 @@ class Teller:
                     return
                 source, target = random.sample(self.accounts, 2)
                 cents = random.randint(1, 500)
-                # Now and then one is for more than there is, which no retry changes.
+                # Some transfers exceed the balance, and are refused however often they are repeated.
                 amount = START * ACCOUNTS + 1 if number % 10 == 9 else Decimal(cents) / 100
                 self._transfer(source, target, str(amount))
-        except BaseException as error:  # noqa: BLE001 - it is the test's, which waits elsewhere
+        except BaseException as error:  # noqa: BLE001 - raised again in the main thread
             self.failures.append(error)
 
     def _raise(self) -> None:
-        """Fail as the first client did."""
+        """Raise the error of the first client that failed."""
         if self.failures:
             raise self.failures[0]
 
     def _transfer(self, source: int, target: int, amount: str) -> None:
-        """Ask under one key until the answer says what became of it."""
+        """Repeat a request with one key until it is acknowledged or refused."""
         key = secrets.token_hex(16)
         deadline = time.monotonic() + SECONDS
         while time.monotonic() < deadline:
@@ -131,6 +131,6 @@ class Teller:
             self.attempts.append(attempt)
             if not attempt.cut:
                 return
-            time.sleep(0.1)  # What is away refuses at once.
-        message = f"{self.backend} has not said for {SECONDS} s what became of a transfer."
+            time.sleep(0.1)  # A server that is down refuses at once.
+        message = f"{self.backend} did not acknowledge or refuse a transfer within {SECONDS} s."
         raise TimeoutError(message)

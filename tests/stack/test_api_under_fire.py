@@ -1,4 +1,4 @@
-"""Requests made up from the OpenAPI document, valid and not: no answer is a 5xx, nor other than it says."""
+"""Generated requests, valid and invalid: no response is a 5xx, and all match the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ EXAMPLES = 50
 SEED = 20100227
 SECONDS = 300
 
-# Most made-up accounts do not exist; those of real ones make transfers that are made, refused and repeated.
+# Most generated accounts do not exist; real ones make transfers that are accepted, refused and repeated.
 SETTINGS = """
 [dictionaries.accounts]
 values = {accounts}
@@ -38,7 +38,7 @@ expected-statuses = [200, 201, 404, 409, 422]
 
 @pytest.fixture(scope="module")
 def reports(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
-    """What was found on each backend, all put under fire side by side."""
+    """Test all backends in parallel, and return the report of each."""
     folder = tmp_path_factory.mktemp("fire")
     with ThreadPoolExecutor(len(BACKENDS)) as threads:
         found = threads.map(lambda backend: fire(stack, backend, folder), BACKENDS)
@@ -46,7 +46,7 @@ def reports(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_every_answer_is_as_the_document_says(reports: dict[str, dict[str, Any]], backend: str) -> None:
+def test_every_response_matches_the_document(reports: dict[str, dict[str, Any]], backend: str) -> None:
     report = reports[backend]
 
     assert report["failures"] == []
@@ -56,7 +56,7 @@ def test_every_answer_is_as_the_document_says(reports: dict[str, dict[str, Any]]
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_every_operation_was_under_fire_and_some_transfers_were_made(
+def test_every_operation_was_requested_and_some_transfers_were_made(
     reports: dict[str, dict[str, Any]], backend: str
 ) -> None:
     report = reports[backend]

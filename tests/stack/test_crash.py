@@ -1,4 +1,4 @@
-"""What was acknowledged is there, once, whatever was killed. The figures stand at the end of the run."""
+"""Acknowledged transfers are stored once, whatever was killed. Figures are printed at the end of the run."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ DURABLE = {
     },
 }
 
-# Through the app's own engine: a connection could be set otherwise than its server.
+# Through the app's engine: its connections may have other settings than the server.
 PROGRAM = """
 import json, sys
 from app import create_app
@@ -49,21 +49,21 @@ print(json.dumps(answers))
 
 
 class Kill(NamedTuple):
-    """It was sent after the first moment and before the second."""
+    """The moments before and after the signal was sent."""
 
     ordered: float
     done: float
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_what_is_committed_is_on_the_disk(stack: Stack, backend: str) -> None:
+def test_commits_are_written_to_the_disk(stack: Stack, backend: str) -> None:
     questions = shlex.join(["python", "-c", PROGRAM, f"app/config/{backend}.cfg", *DURABLE[backend]])
 
     assert json.loads(stack.execute("app", questions)) == DURABLE[backend]
 
 
-def test_servers_that_are_killed_keep_every_transfer_that_they_acknowledged(
-    stack: Stack, kill: Callable[[int], None], tell: Callable[[str], None]
+def test_killed_servers_keep_every_acknowledged_transfer(
+    stack: Stack, kill: Callable[[int], None], report_figure: Callable[[str], None]
 ) -> None:
     tellers = {backend: teller(stack, backend) for backend in SERVERS}
 
@@ -78,11 +78,11 @@ def test_servers_that_are_killed_keep_every_transfer_that_they_acknowledged(
             killing.result()
 
     for backend, each in tellers.items():
-        check(each, kills[backend].result(), f"{backend}, its server", tell)
+        check(each, kills[backend].result(), f"{backend}, its server", report_figure)
 
 
-def test_an_app_that_is_killed_has_made_every_transfer_that_it_acknowledged(
-    stack: Stack, kill: Callable[[int], None], tell: Callable[[str], None]
+def test_a_killed_app_has_stored_every_acknowledged_transfer(
+    stack: Stack, kill: Callable[[int], None], report_figure: Callable[[str], None]
 ) -> None:
     tellers = [teller(stack, backend) for backend in BACKENDS]
 
@@ -92,7 +92,7 @@ def test_an_app_that_is_killed_has_made_every_transfer_that_it_acknowledged(
         kills = kill_ten_times(stack, "app", tellers, kill)
 
     for each in tellers:
-        check(each, kills, f"{each.backend}, the app", tell)
+        check(each, kills, f"{each.backend}, the app", report_figure)
 
 
 def teller(stack: Stack, backend: str) -> Teller:
@@ -105,15 +105,15 @@ def teller(stack: Stack, backend: str) -> Teller:
 def kill_ten_times(
     stack: Stack, service: str, tellers: list[Teller], kill: Callable[[int], None]
 ) -> list[Kill]:
-    """Kill the main process, each time after all is well again and transfers are being made."""
+    """Kill the main process ten times, each time after all clients make transfers again."""
     kills: list[Kill] = []
 
-    def healed() -> bool:
+    def recovered() -> bool:
         last = kills[-1].done if kills else 0
         return all(each.has_moved_since(last, CLIENTS) for each in tellers)
 
     for number in range(KILLS):
-        eventually(healed)
+        eventually(recovered)
         if number == KILLS // 2:
             well = time.monotonic()
             eventually(lambda well=well: time.monotonic() > well + LONG_LIFE)  # type: ignore[misc]
@@ -121,11 +121,11 @@ def kill_ten_times(
         ordered = time.monotonic()
         kill(pid)
         kills.append(Kill(ordered, time.monotonic()))
-    eventually(healed)
+    eventually(recovered)
     return kills
 
 
-def check(each: Teller, kills: list[Kill], killed: str, tell: Callable[[str], None]) -> None:
+def check(each: Teller, kills: list[Kill], killed: str, report_figure: Callable[[str], None]) -> None:
     in_flight = [
         [attempt for attempt in each.attempts if attempt.begun < kill.ordered and attempt.ended > kill.done]
         for kill in kills
@@ -145,8 +145,8 @@ def check(each: Teller, kills: list[Kill], killed: str, tell: Callable[[str], No
     cut = sum(attempt.cut for attempts in in_flight for attempt in attempts)
     assert cut > 0
     retries = sum(attempt.cut for attempt in each.attempts)
-    tell(
+    report_figure(
         f"{killed} killed {len(kills)} times: {made} transfers acknowledged and {refused} refused;"
         f" {min(counts)} to {max(counts)} requests in flight at each kill, {cut} of {sum(counts)} cut off;"
-        f" {retries} retries; healed in {median(heal):.1f} s (at most {max(heal):.1f} s)"
+        f" {retries} retries; recovered in {median(heal):.1f} s (at most {max(heal):.1f} s)"
     )

@@ -33,20 +33,20 @@ def test_no_process_has_or_can_gain_a_capability(stack: Stack, service: str) -> 
 
 
 @pytest.mark.parametrize("service", [*RUNNING, "passwords"])
-def test_the_engine_was_told_so(stack: Stack, service: str) -> None:
-    told = stack.containers()[service]["HostConfig"]
+def test_the_engine_has_the_security_options(stack: Stack, service: str) -> None:
+    options = stack.containers()[service]["HostConfig"]
 
-    assert told["ReadonlyRootfs"]
-    assert told["CapDrop"] == ["ALL"]
-    assert not told["CapAdd"]
-    assert told["SecurityOpt"] == ["no-new-privileges:true"]
-    assert not told["Privileged"]
-    assert not told["PidMode"]
-    assert told["Memory"] > 0
-    assert told["PidsLimit"] > 0
+    assert options["ReadonlyRootfs"]
+    assert options["CapDrop"] == ["ALL"]
+    assert not options["CapAdd"]
+    assert options["SecurityOpt"] == ["no-new-privileges:true"]
+    assert not options["Privileged"]
+    assert not options["PidMode"]
+    assert options["Memory"] > 0
+    assert options["PidsLimit"] > 0
 
 
-def test_no_service_is_left_out(stack: Stack) -> None:
+def test_every_service_is_tested(stack: Stack) -> None:
     config = json.loads(stack.compose("--profile", "*", "config", "--format", "json"))
     soft = [
         name
@@ -75,7 +75,7 @@ def test_the_root_file_system_is_read_only(stack: Stack, service: str, folder: s
 
 
 @pytest.mark.parametrize("service", RUNNING)
-def test_only_named_volumes_and_memory_are_written_to(stack: Stack, service: str) -> None:
+def test_only_named_volumes_and_memory_are_writable(stack: Stack, service: str) -> None:
     written = [mount["Name"] for mount in stack.containers()[service]["Mounts"] if mount["RW"]]
     bounded = stack.containers()[service]["HostConfig"]["Tmpfs"].values()
 
@@ -84,7 +84,7 @@ def test_only_named_volumes_and_memory_are_written_to(stack: Stack, service: str
     assert all("size=" in options for options in bounded)
 
 
-def test_ports_are_open_to_this_machine_alone(stack: Stack) -> None:
+def test_ports_are_published_on_the_loopback_address_only(stack: Stack) -> None:
     published = {}
     for service, container in stack.containers().items():
         for bindings in container["NetworkSettings"]["Ports"].values():
@@ -104,7 +104,7 @@ def test_the_containers_have_a_network_of_their_own(stack: Stack) -> None:
     assert networks.pop("passwords") == ["none"]
     assert networks == {service: [f"{stack.project}_ledger"] for service in RUNNING}
     assert len(network["Containers"]) == len(RUNNING)
-    # Their addresses mean nothing outside, so nobody there could answer.
+    # Their addresses are private: hosts outside could not answer.
     assert network["Options"]["com.docker.network.bridge.enable_ip_masquerade"] == "false"
 
 
@@ -118,7 +118,7 @@ def test_a_password_is_random_and_the_baked_one_is_refused(stack: Stack, backend
 
 
 @pytest.mark.parametrize("service", SERVERS)
-def test_a_server_sees_no_password_but_its_own(stack: Stack, service: str) -> None:
+def test_a_server_can_read_only_its_own_password(stack: Stack, service: str) -> None:
     assert stack.execute(service, "ls /run/passwords").split() == [service]
 
 
@@ -130,7 +130,7 @@ def test_password_files_cannot_be_written_to(stack: Stack, service: str) -> None
 
 
 @pytest.mark.parametrize("backend", SERVERS)
-def test_passwords_are_nowhere_but_in_their_files(stack: Stack, backend: str) -> None:
+def test_passwords_are_only_in_their_files(stack: Stack, backend: str) -> None:
     password, containers = stack.password(backend), stack.containers()
     seen_by_a_neighbour = "cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ | tr '\\0' ' '"
     images = {container["Image"] for container in containers.values()}

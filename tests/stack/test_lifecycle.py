@@ -15,7 +15,7 @@ DOWN_SECONDS = 3
 TIMES = 3  # a machine that is busy otherwise may make one of them late
 
 
-def test_data_outlives_down_and_up(stack: Stack, tell: Callable[[str], None]) -> None:
+def test_data_survives_down_and_up(stack: Stack, report_figure: Callable[[str], None]) -> None:
     for backend in BACKENDS:
         ada, bob = stack.open_account(backend, "5"), stack.open_account(backend, "0")
         stack.transfer(backend, ada, bob, "3")
@@ -26,13 +26,13 @@ def test_data_outlives_down_and_up(stack: Stack, tell: Callable[[str], None]) ->
         if down <= DOWN_SECONDS and up <= UP_SECONDS:
             break
 
-    tell(f"docker compose down: {down:.1f} s; up --build --wait, to healthy: {up:.1f} s")
+    report_figure(f"docker compose down: {down:.1f} s; up --build --wait, to healthy: {up:.1f} s")
     assert everything(stack) == before
     assert down <= DOWN_SECONDS
     assert up <= UP_SECONDS
 
 
-def test_all_parts_stop_when_they_are_asked_to(stack: Stack) -> None:
+def test_all_services_stop_on_request(stack: Stack) -> None:
     stack.compose("stop")
     codes = {service: container["State"]["ExitCode"] for service, container in stack.containers().items()}
     stack.up()
@@ -45,7 +45,7 @@ def test_plain_up_starts_no_tests(stack: Stack) -> None:
 
 
 @pytest.mark.parametrize("server", SERVERS)
-def test_one_server_and_the_app_are_up_without_the_other(server: str) -> None:
+def test_one_server_and_the_app_start_without_the_other_server(server: str) -> None:
     (other,) = set(SERVERS) - {server}
 
     with composed(server, "app") as part:
@@ -65,7 +65,7 @@ def test_versions_are_chosen_by_the_environment() -> None:
 
 
 def down_and_up(stack: Stack) -> tuple[float, float]:
-    """How many seconds each took."""
+    """Return the seconds of each."""
     begun = time.monotonic()
     stack.compose("down")
     down = time.monotonic()
@@ -75,4 +75,4 @@ def down_and_up(stack: Stack) -> tuple[float, float]:
 
 def everything(stack: Stack) -> dict[tuple[str, str], list[dict[str, Any]]]:
     lists = [(backend, what) for backend in BACKENDS for what in ("accounts", "transfers")]
-    return {each: stack.everything(*each) for each in lists}
+    return {each: stack.items(*each) for each in lists}

@@ -33,27 +33,27 @@ def test_a_request_is_one_line_with_its_id_backend_status_time_and_statements(
 
 
 @pytest.mark.parametrize("given", ["", "a b", "x" * 65, "id=1", "\u00e9"])
-def test_an_id_that_is_not_sane_is_replaced(stack: Stack, given: str) -> None:
+def test_an_invalid_request_id_is_replaced(stack: Stack, given: str) -> None:
     answer = stack.ask("GET", "/sqlite/readyz", headers={"X-Request-ID": given})
 
     assert re.fullmatch("[0-9a-f]{16}", answer.headers["X-Request-ID"])
     assert len(lines_of(stack, answer.headers["X-Request-ID"])) == 1
 
 
-def test_every_line_of_the_app_is_an_event(stack: Stack) -> None:
+def test_every_line_of_the_app_is_a_record(stack: Stack) -> None:
     stack.ask("GET", "/sqlite/api/accounts/1%0A2026-01-01T00:00:00.000Z%20INFO%20forged")
 
     assert [line for line in stack.logs("app") if not EVENT.fullmatch(line)] == []
 
 
-def test_health_checks_leave_no_line(stack: Stack) -> None:
+def test_health_checks_are_not_logged(stack: Stack) -> None:
     stack.ask("GET", "/healthz")
 
     assert [line for line in stack.logs("app") if line.endswith("GET /healthz")] == []
 
 
 @pytest.mark.parametrize("backend", SERVERS)
-def test_an_error_is_one_event_with_the_requests_id_and_tells_the_client_nothing(
+def test_an_error_is_one_line_with_the_request_id_and_not_shown_to_the_client(
     stack: Stack, backend: str
 ) -> None:
     with a_table_missing(stack, backend):
@@ -67,9 +67,7 @@ def test_an_error_is_one_event_with_the_requests_id_and_tells_the_client_nothing
 
 
 @pytest.mark.parametrize("backend", SERVERS)
-def test_an_outage_is_one_warning_with_the_requests_id_and_tells_no_password(
-    stack: Stack, backend: str
-) -> None:
+def test_an_outage_is_one_warning_with_the_request_id_and_no_password(stack: Stack, backend: str) -> None:
     stack.compose("kill", backend)
     answer = stack.ask("GET", f"/{backend}/api/accounts")
     stack.compose("start", backend)
@@ -84,7 +82,7 @@ def test_an_outage_is_one_warning_with_the_requests_id_and_tells_no_password(
 
 
 @pytest.mark.parametrize("service", SERVERS)
-def test_a_server_that_is_well_writes_nothing(stack: Stack, service: str) -> None:
+def test_a_healthy_server_logs_nothing(stack: Stack, service: str) -> None:
     before = len(stack.logs(service))
 
     ada, bob = stack.open_account(service, "100"), stack.open_account(service, "0")
@@ -98,17 +96,17 @@ def test_a_server_that_is_well_writes_nothing(stack: Stack, service: str) -> Non
 def lines_of(stack: Stack, id_: str) -> list[str]:
     found: list[str] = []
 
-    def told() -> bool:
-        # A request's own line comes last, and after its answer.
+    def logged() -> bool:
+        # The line of a request is logged last, after its response.
         found[:] = [line for line in stack.logs("app") if f" id={id_} " in line]
         return any(" INFO request " in line for line in found)
 
-    eventually(told)
+    eventually(logged)
     return found
 
 
 def assert_silent(stack: Stack, backend: str, answer: Answer, line: str) -> None:
-    """Neither tells the password, and the answer nothing of the database."""
+    """Neither contains the password, and the response does not mention the database."""
     password = stack.password(backend)
 
     assert password not in line

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.parametrize("away", SERVERS)
-def test_one_database_away_is_503_there_and_heals_without_a_restart_of_the_app(
+def test_one_database_down_is_503_there_and_recovers_without_a_restart_of_the_app(
     stack: Stack, away: str
 ) -> None:
     app = stack.process("app")
@@ -34,7 +34,7 @@ def test_one_database_away_is_503_there_and_heals_without_a_restart_of_the_app(
 
 
 @pytest.mark.parametrize("away", SERVERS)
-def test_the_app_starts_while_a_database_is_away(stack: Stack, away: str) -> None:
+def test_the_app_starts_while_a_database_is_down(stack: Stack, away: str) -> None:
     stack.compose("stop", away, "app")
     stack.compose("up", "--wait", "app")
 
@@ -46,7 +46,7 @@ def test_the_app_starts_while_a_database_is_away(stack: Stack, away: str) -> Non
 
 
 @pytest.mark.parametrize("frozen", SERVERS)
-def test_requests_to_a_frozen_database_do_not_hold_up_the_others(stack: Stack, frozen: str) -> None:
+def test_requests_to_a_frozen_database_do_not_block_the_others(stack: Stack, frozen: str) -> None:
     others = [backend for backend in BACKENDS if backend != frozen] * 20
 
     stack.compose("pause", frozen)
@@ -63,7 +63,7 @@ def test_requests_to_a_frozen_database_do_not_hold_up_the_others(stack: Stack, f
 
 
 @pytest.mark.parametrize("service", ["app", *SERVERS])
-def test_a_killed_main_process_comes_back_with_its_data(
+def test_a_killed_main_process_restarts_with_its_data(
     stack: Stack, kill: Callable[[int], None], service: str
 ) -> None:
     accounts = {backend: stack.open_account(backend, "7") for backend in BACKENDS}

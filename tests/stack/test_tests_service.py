@@ -1,4 +1,4 @@
-"""`docker compose run --rm tests`: for those who have Docker, but no Python."""
+"""`docker compose run --rm tests`, for users who have Docker but no Python."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def test_the_tests_run_on_the_stacks_own_servers(stack: Stack) -> None:
     assert done.stdout.count("(TESTBED_POSTGRESQL_URI)") == done.stdout.count("(TESTBED_MYSQL_URI)") == 1
 
 
-def test_their_exit_code_goes_through(stack: Stack) -> None:
+def test_the_exit_code_is_that_of_the_tests(stack: Stack) -> None:
     done = run_tests(stack, "mysq")
 
     assert done.returncode == 4
     assert "Unknown backend 'mysq'" in done.stdout + done.stderr
 
 
-def test_they_leave_nothing_behind(stack: Stack) -> None:
+def test_the_tests_leave_no_database_behind(stack: Stack) -> None:
     assert "tests" not in stack.containers()
 
 

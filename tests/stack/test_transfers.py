@@ -64,7 +64,7 @@ def test_concurrent_transfers_overlap_on_the_server(stack: Stack, backend: str) 
 
     engine = stack.engine(backend, stack.password(backend))
     with ThreadPoolExecutor(1) as watcher:
-        most = watcher.submit(watch, engine, OPEN_TRANSACTIONS[backend], over)
+        most = watcher.submit(maximum, engine, OPEN_TRANSACTIONS[backend], over)
         transfer_at_once(stack, backend, ids)
         over.set()
 
@@ -89,8 +89,8 @@ def transfer_at_once(stack: Stack, backend: str, ids: list[int]) -> list[Answer]
         return list(clients.map(transfer, range(AT_ONCE)))
 
 
-def watch(engine: Engine, question: str, over: Event) -> int:
-    """The largest number that was answered until it was over."""
+def maximum(engine: Engine, question: str, over: Event) -> int:
+    """Return the largest number that the query returned until `over` was set."""
     most = 0
     with engine.connect() as connection:
         while not over.is_set():
