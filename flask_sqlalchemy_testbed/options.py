@@ -1,7 +1,7 @@
-"""The options, as data: pytest and the commands read the same table.
+"""The table of options, which pytest and the commands read.
 
-In pytest each is `--testbed-NAME` and, where it has a default, the configuration key `testbed_NAME`. The
-commands take those of the battery by their short names.
+In pytest each is `--testbed-NAME` and, if it has a default, the configuration key `testbed_NAME`. The
+commands take the options of the battery as `--NAME`.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ class Option:
     name: str
     help: str
     metavar: str = ""
-    """Empty for a flag."""
+    """Name of the value in the help; empty if the option takes no value."""
     repeatable: bool = False
     default: str | bool | tuple[str, ...] | None = None
-    """The default of the configuration key; None where there is no such key."""
+    """Default of the configuration key; None if there is no such key."""
     own_tests: bool = False
-    """It concerns the user's own tests alone, so the commands do not take it."""
+    """Whether it concerns the user's own tests alone: the commands do not take it."""
 
     @property
     def key(self) -> str:
-        """The name in pytest's configuration file."""
+        """Return the name in pytest's configuration file."""
         return f"testbed_{self.name.replace('-', '_')}"
 
     @property
     def flag(self) -> str:
-        """The name on pytest's command line."""
+        """Return the name on pytest's command line."""
         return f"--testbed-{self.name}"
 
 
@@ -114,11 +114,12 @@ _ALL = (
 )
 OPTIONS: Mapping[str, Option] = MappingProxyType({option.name: option for option in _ALL})
 
-_prefix = "--testbed-"
+_PYTEST, _COMMAND = "--testbed-", "--"
+_prefix = _PYTEST
 
 
 def flag(name: str) -> str:
-    """Return an option as the user has to write it, for messages: prefixed in pytest, short in the commands.
+    """Return an option as the user writes it, for messages: with the prefix in pytest, short in the commands.
 
     Args:
         name: a key of `OPTIONS`.
@@ -127,6 +128,11 @@ def flag(name: str) -> str:
 
 
 def use_short_flags() -> None:
-    """Have `flag` return short names from now on, in this process: a command is running."""
-    global _prefix  # noqa: PLW0603 - of the process
-    _prefix = "--"
+    """Have `flag` return short names from now on in this process: a command is running."""
+    global _prefix  # noqa: PLW0603 - a process runs either a command or pytest
+    _prefix = _COMMAND
+
+
+def in_command() -> bool:
+    """Return whether a command is running, not pytest by itself."""
+    return _prefix == _COMMAND

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from flask_sqlalchemy_testbed.backends import BACKENDS
+from flask_sqlalchemy_testbed.checks.check import check_of
+from flask_sqlalchemy_testbed.options import in_command
 from flask_sqlalchemy_testbed.plugin import settings, state
 from flask_sqlalchemy_testbed.plugin.app_option import subject_options
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 # An attribute of a report, so that it goes where the report goes.
 LEAK_MARK = "testbed_leak"
 STOPPED = "kept what the first failure left (--testbed-keep-failed)"
+COMMAND, RERUN_REPORT = "flask_sqlalchemy_testbed", "testbed-rerun"
 # Two workers may fail at once.
 _keeping = threading.Lock()
 
@@ -91,24 +94,24 @@ def fail_for_leaks(item: pytest.Item, leaks: list[str]) -> None:
 
 
 def rerun_command(item: pytest.Item, backend: Backend) -> str:
-    """Runs this test alone, from the directory that the tests were started in."""
+    """Return the command that runs this test alone, from the directory that this run was started in."""
     directory = item.config.invocation_params.dir
-    inside = item.nodeid[len(item.nodeid.partition("::")[0]) :]
-    test = os.path.relpath(item.path, directory) + inside
     images = [recipe.variable for known in BACKENDS.values() if (recipe := known.recipe)]
     environment = [f"{name}={shlex.quote(os.environ[name])}" for name in images if os.environ.get(name)]
     python = Path(sys.executable)
     program = str(python.relative_to(directory)) if python.is_relative_to(directory) else str(python)
-    subject = subject_options(item.config)
-    command = [
-        program,
-        "-m",
-        "pytest",
-        *settings.words({"backend": backend.name}),
-        *subject,
-        "--testbed-keep-failed",
-        test,
-    ]
+    options = settings.words({"backend": backend.name})
+    options += [*subject_options(item.config), *settings.words({"keep-failed": True})]
+    check = check_of(item)
+    if in_command() and check is not None:
+        # Its report leaves the one of this run as it is.
+        options += settings.words({"check": check.id, "report": RERUN_REPORT})
+        # flask reads .env, which the app may need.
+        by_flask = os.environ.get("FLASK_RUN_FROM_CLI") == "true"
+        command = [program, "-m", *(("flask", "testbed") if by_flask else (COMMAND,)), *options]
+    else:
+        inside = item.nodeid[len(item.nodeid.partition("::")[0]) :]
+        command = [program, "-m", "pytest", *options, os.path.relpath(item.path, directory) + inside]
     return " ".join([*environment, shlex.join(command)])
 
 

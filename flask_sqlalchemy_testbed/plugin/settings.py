@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from flask_sqlalchemy_testbed.options import OPTIONS, Option
+from flask_sqlalchemy_testbed.options import OPTIONS, Option, flag
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -59,20 +59,19 @@ def server_timeout(config: pytest.Config) -> float:
 
 
 def words(values: Mapping[str, Any]) -> list[str]:
-    """Return options as words of pytest's command line.
+    """Return options as words of the command line: of a command's while one is running, else of pytest's.
 
     Args:
         values: by the names of options; an empty value is left out.
     """
     found: list[str] = []
     for name, value in values.items():
-        flag = OPTIONS[name].flag
         if value is True:
-            found.append(flag)
+            found.append(flag(name))
         elif isinstance(value, (list, tuple)):
-            found += [word for one in value for word in (flag, str(one))]
+            found += [word for one in value for word in (flag(name), str(one))]
         elif value:
-            found += [flag, str(value)]
+            found += [flag(name), str(value)]
     return found
 
 

@@ -23,50 +23,63 @@ if TYPE_CHECKING:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write the report, and return the exit status: with `--check`, 1 if a check failed."""
+    """Write the report; return 1 if a check failed and `--check` was given, 2 if a file cannot be read."""
     parser = argparse.ArgumentParser(prog="python -m flask_sqlalchemy_testbed.report", description=__doc__)
-    parser.add_argument("files", nargs="+", type=Path, help="the evidence.json or matrix.json of each run")
+    parser.add_argument("files", nargs="+", type=Path, help="evidence.json or matrix.json of each run")
     parser.add_argument(
-        "--output", type=Path, default=Path("build/report"), metavar="DIR", help="default: %(default)s"
+        "--output",
+        type=Path,
+        default=Path("build/report"),
+        metavar="DIR",
+        help="write the report there (default: build/report)",
     )
-    parser.add_argument("--check", action="store_true", help="exit with 1 if a check failed")
+    parser.add_argument("--check", action="store_true", help="exit with status 1 if a check failed")
     options = parser.parse_args(arguments)
     try:
         reports = {name: read(path) for name, path in jobs(options.files).items()}
     except (OSError, ValueError, KeyError) as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)  # noqa: T201
+        print(f"{parser.prog}: {error}", file=sys.stderr)  # noqa: T201 - a command writes to the terminal
         return 2
     report = merge(reports) if len(reports) > 1 else next(iter(reports.values()))
     pages.write(options.output, report)
-    print(f"{counts(report)}; {options.output / 'index.html'}")  # noqa: T201
+    print(f"{counts(report)}; {options.output / 'index.html'}")  # noqa: T201 - as above
     return int(options.check and bool(failures(report)))
 
 
 def jobs(paths: list[Path]) -> dict[str, Path]:
-    """Return the files by the part in which their paths differ: CI names it after its jobs."""
+    """Return the files by the part of each path that the other paths do not share: CI names it after the job.
+
+    Raises:
+        ValueError: two paths name the same file.
+    """
     parts = [path.resolve().with_suffix("").parts for path in paths]
     if len(parts) == 1:
         return {"": paths[0]}
     if len(set(parts)) < len(paths):
-        message = "A file is given twice. Give each file once."
+        message = "A file is named twice. Name each file once."
         raise ValueError(message)
-    first, last = _same(parts), _same([names[::-1] for names in parts])
+    first, last = _common(parts), _common([names[::-1] for names in parts])
     short = [names[first : len(names) - last] for names in parts]
-    # A path may have no part of its own, as in a/report.json and a/b/report.json.
+    # Nothing is left of a/report.json beside a/b/report.json: keep the shared end then.
     chosen = short if all(short) else [names[first:] or names[-1:] for names in parts]
     return {"/".join(names): path for names, path in zip(chosen, paths, strict=True)}
 
 
-def _same(parts: list[tuple[str, ...]]) -> int:
-    """Return how many names at the beginning are the same in all."""
+def _common(parts: list[tuple[str, ...]]) -> int:
+    """Return the number of names at the beginning that all paths share."""
     return next(number for number, names in enumerate(zip_longest(*parts)) if len(set(names)) > 1)
 
 
 def read(path: Path) -> Report:
-    """Return the report in a file of either kind; a matrix has no evidence."""
+    """Read a file of either kind; the report of a matrix has no evidence.
+
+    Raises:
+        ValueError: the file is of another kind, or no JSON.
+        OSError: the file cannot be read.
+    """
     document = json.loads(path.read_text(encoding="utf-8"))
     if not isinstance(document, dict) or not {"servers", "checks"} <= document.keys():
-        message = f"{path} is not a report. Give matrix.json or evidence.json of a run."
+        message = f"{path} is neither matrix.json nor evidence.json. Name files that a run has written."
         raise ValueError(message)
     report: Report = {"subject": {}, "software": {}, "evidence": {}, **document}  # type: ignore[typeddict-item]
     return report

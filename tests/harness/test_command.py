@@ -1,27 +1,39 @@
-"""`python -m flask_sqlalchemy_testbed`: the battery for those who do not live in pytest."""
+"""The commands run the battery for people who do not use pytest."""
 
 from __future__ import annotations
 
+import os
+import re
+import shlex
+import shutil
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
-from flask_sqlalchemy_testbed.__main__ import can_be_had, main
+import flask_sqlalchemy_testbed
 from flask_sqlalchemy_testbed.backends import BACKENDS
-from tests.harness.shops import FACTORY, WITHOUT_REMOVE
+from flask_sqlalchemy_testbed.command import command, is_available
+from tests.harness.shops import FACTORY, ONE_APP, WITHOUT_REMOVE
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
+BIN = Path(sys.executable).parent
+MODULE = (sys.executable, "-m", "flask_sqlalchemy_testbed")
+SCRIPT = (str(BIN / "flask-sqlalchemy-testbed"),)
+FLASK = (str(BIN / "flask"), "testbed")
 ONE = ("--backend", "sqlite", "--check", "lifecycle.request-ends")
+OF_THE_PROJECT = "raise RuntimeError('this conftest.py belongs to the project')\n"
 
 
-def run(directory: Path, *words: str) -> subprocess.CompletedProcess[str]:
+def run(directory: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    inherited = {
+        name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "FLASK_"))
+    }
     return subprocess.run(
-        [sys.executable, "-m", "flask_sqlalchemy_testbed", *words],
+        words,
         cwd=directory,
+        env={**inherited, **environment},
         capture_output=True,
         text=True,
         timeout=60,
@@ -29,86 +41,175 @@ def run(directory: Path, *words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize(("source", "code"), [(FACTORY, 0), (WITHOUT_REMOVE, 1)])
-def test_it_prints_the_matrix_writes_the_report_and_says_how_it_went(
-    tmp_path: Path, source: str, code: int
-) -> None:
-    (tmp_path / "app.py").write_text(source)
-    # What is meant for the project's own tests does not stop these.
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A project with two apps; its own configuration of pytest would stop any run."""
+    (tmp_path / "app.py").write_text(FACTORY)
+    (tmp_path / "leaky.py").write_text(WITHOUT_REMOVE)
+    (tmp_path / "conftest.py").write_text(OF_THE_PROJECT)
     (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = --no-such-option\n")
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "conftest.py").write_text(OF_THE_PROJECT)
+    return tmp_path
 
-    ran = run(tmp_path, *ONE)
+
+@pytest.mark.parametrize(
+    ("program", "app", "code"),
+    [
+        (MODULE, "app:create_app", 0),
+        (MODULE, "leaky:create_app", 1),
+        (SCRIPT, "leaky:create_app", 1),
+        (FLASK, "app:create_app", 0),
+    ],
+)
+def test_each_command_prints_the_matrix_writes_the_report_and_exits_with_the_outcome(
+    folder: Path, program: tuple[str, ...], app: str, code: int
+) -> None:
+    ran = run(folder, *program, app, *ONE, PYTEST_ADDOPTS="--no-such-option", PYTEST_PLUGINS="conftest")
 
     assert ran.returncode == code, ran.stdout + ran.stderr
-    assert "battery: app:create_app" in ran.stdout
+    assert f"battery: {app}" in ran.stdout
     assert "1 check on 1 backend: 1 " in ran.stdout
-    assert (tmp_path / "testbed-report" / "index.html").exists()
+    assert (folder / "testbed-report" / "index.html").exists()
 
 
-def test_what_follows_two_dashes_is_for_pytest(tmp_path: Path) -> None:
-    (tmp_path / "shop.py").write_text(FACTORY)
+@pytest.mark.parametrize(
+    ("words", "environment"),
+    [
+        (("flask", "--app", "leaky:create_app", "--debug", "testbed"), {}),
+        (("flask", "--app", "leaky.py", "testbed"), {}),
+        (("flask", "testbed"), {"FLASK_APP": "leaky"}),
+        (("flask", "--app", "app", "testbed", "leaky"), {}),
+        (("flask-sqlalchemy-testbed", "--app", "leaky"), {}),
+        (("flask-sqlalchemy-testbed",), {"FLASK_APP": "leaky"}),
+    ],
+)
+def test_the_app_is_the_one_that_is_named(
+    folder: Path, words: tuple[str, ...], environment: dict[str, str]
+) -> None:
+    ran = run(folder, str(BIN / words[0]), *words[1:], *ONE, "--report", "", **environment)
 
-    ran = run(tmp_path, "shop:create_app", *ONE, "--report", "there", "--", "--collect-only", "-q")
+    assert ran.returncode == 1, ran.stdout + ran.stderr
+    assert "battery: leaky" in ran.stdout
+    assert not (folder / "testbed-report").exists()
+
+
+def test_flask_does_not_import_the_app_before_connections_are_guarded(folder: Path) -> None:
+    # On import it opens a database that is none of the run's: the guard refuses, and the file stays away.
+    stray = folder / "stray.db"
+    (folder / "app.py").write_text(f"import sqlite3\nsqlite3.connect({str(stray)!r})\n{FACTORY}")
+
+    ran = run(folder, str(BIN / "flask"), "--app", "app", "testbed", *ONE)
+
+    assert "stray.db" in ran.stdout + ran.stderr
+    assert ran.returncode == 4
+    assert not stray.exists()
+
+
+def test_flask_commands_load_no_more_than_click_and_the_options(tmp_path: Path) -> None:
+    code = "import sys; import flask_sqlalchemy_testbed.command; print(*sys.modules)"
+
+    loaded = set(run(tmp_path, sys.executable, "-c", code).stdout.split())
+
+    ours = {name for name in loaded if name.startswith("flask_sqlalchemy_testbed")}
+    assert ours == {f"flask_sqlalchemy_testbed{part}" for part in ("", ".command", ".options")}
+    assert not {"flask", "pytest", "sqlalchemy"} & loaded
+
+
+def test_an_environment_inside_another_project_reads_no_conftest_of_it(tmp_path: Path) -> None:
+    other, here = tmp_path / "other", tmp_path / "here"
+    installed = other / ".venv" / "lib" / "site-packages"
+    shutil.copytree(Path(flask_sqlalchemy_testbed.__file__).parent, installed / "flask_sqlalchemy_testbed")
+    (other / "app").mkdir()
+    (other / "app" / "__init__.py").write_text(
+        "raise RuntimeError('this app belongs to the other project')\n"
+    )
+    (other / "conftest.py").write_text(f"import sys\nsys.path.insert(0, {str(other)!r})\n")
+    here.mkdir()
+    (here / "app.py").write_text(ONE_APP)
+
+    ran = run(here, *MODULE, *ONE, "--uri-env", "DATABASE_URL", PYTHONPATH=str(installed))
+
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert f"rootdir: {installed}" in ran.stdout
+
+
+def test_paths_are_relative_to_the_working_directory(folder: Path) -> None:
+    places = ("--matrix", "matrix.json", "--report", "there", "--baseline", "known.json")
+
+    ran = run(folder, *MODULE, "leaky", *ONE, *places, "--", "--junit-xml", "junit.xml")
+
+    assert ran.returncode == 0, ran.stdout + ran.stderr  # The first run records what fails.
+    for name in ("matrix.json", "there/index.html", "known.json", "junit.xml"):
+        assert (folder / name).exists(), name
+
+
+def test_words_after_two_dashes_are_for_pytest(folder: Path) -> None:
+    ran = run(folder, *MODULE, *ONE, "--", "--collect-only", "-q")
 
     assert ran.returncode == 0
     assert "test_lifecycle.py::test_request_ends[sqlite]" in ran.stdout
 
 
+def test_the_printed_command_runs_the_failed_check_again(folder: Path) -> None:
+    ran = run(folder, *MODULE, "leaky", *ONE, "--", "-n", "2", "--tb", "short")
+    (again,) = {line for line in ran.stdout.splitlines() if " --keep-failed " in line}
+    ran = run(folder, *shlex.split(again))
+
+    assert ran.returncode == 1
+    assert "battery: leaky" in ran.stdout
+
+
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        (["--bakend", "sqlite"], "unrecognized arguments: --bakend"),
-        (["--backend", "oracle"], "unknown backend 'oracle'; choose from: sqlite, postgresql, mysql"),
-        (["--start-timeout", "long"], "invalid float value: 'long'"),
-        (["one", "two"], "unrecognized arguments: two"),
+        (["--bakend", "sqlite"], "--bakend"),
+        (["--tb=short"], "Options of pytest follow `--`."),
+        (["--backend", "oracle"], "Unknown backend 'oracle'. Choose from: sqlite, postgresql, mysql."),
+        (["--start-timeout", "long"], "'long' is not a valid float."),
+        (["one", "two"], "unexpected extra argument (two)."),
     ],
 )
-def test_bad_input_is_one_line(words: list[str], complaint: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as left:
-        main(words)
+def test_a_usage_error_is_one_line(words: list[str], complaint: str) -> None:
+    result = CliRunner().invoke(command, words)
 
-    (line,) = capsys.readouterr().err.splitlines()
-    assert left.value.code == 2
-    assert line.startswith("python -m flask_sqlalchemy_testbed: ")
+    (line,) = result.output.splitlines()
+    assert result.exit_code == 2
     assert complaint in line
+    assert line.endswith(" See testbed --help.")
 
 
-def test_an_app_that_is_not_there_is_one_line(tmp_path: Path) -> None:
-    ran = run(tmp_path, "--backend", "sqlite")  # That no Docker engine answers would be another line.
+def test_help_names_short_options_and_sets_none_of_the_tests_of_a_project() -> None:
+    text = CliRunner().invoke(command, ["--help"]).output
 
-    assert ran.returncode == 4
-    (line,) = [line for line in (ran.stdout + ran.stderr).splitlines() if line.strip()]
-    assert "neither wsgi.py nor app.py is in" in line
+    assert "--keep-servers" in text
+    assert not re.search("testbed_|--testbed-|--metadata|--schema-command", text)
 
 
-def test_what_cannot_be_had_is_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_database_without_a_server_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")
     monkeypatch.setenv("TESTBED_POSTGRESQL_URI", "postgresql://x@127.0.0.1/x")
     monkeypatch.delenv("TESTBED_MYSQL_URI", raising=False)
 
-    assert [name for name, backend in BACKENDS.items() if can_be_had(backend)] == ["sqlite", "postgresql"]
+    assert [name for name, backend in BACKENDS.items() if is_available(backend)] == ["sqlite", "postgresql"]
 
 
-def test_tracebacks_are_left_to_the_report_unless_they_are_asked_for(tmp_path: Path) -> None:
-    (tmp_path / "shop.py").write_text(WITHOUT_REMOVE)
+def test_tracebacks_are_in_the_report_and_printed_on_request(folder: Path) -> None:
+    brief = run(folder, *MODULE, "leaky", *ONE)
+    whole = run(folder, *MODULE, "leaky", *ONE, "--", "--tb=short")
 
-    brief = run(tmp_path, "shop:create_app", *ONE)
-    whole = run(tmp_path, "shop:create_app", *ONE, "--", "--tb=short")
-
-    traceback = "left open: 1 connection"
     assert "= FAILURES =" not in brief.stdout
     assert "short test summary" not in brief.stdout
     assert "= FAILURES =" in whole.stdout
-    assert traceback in (tmp_path / "testbed-report" / "index.html").read_text()
+    assert "left open: 1 connection" in (folder / "testbed-report" / "index.html").read_text()
 
 
-def test_a_mistyped_check_costs_no_report(tmp_path: Path) -> None:
-    (tmp_path / "shop.py").write_text(WITHOUT_REMOVE)
-    run(tmp_path, "shop:create_app", *ONE)
-    page = tmp_path / "testbed-report" / "index.html"
+def test_a_mistyped_check_leaves_the_last_report(folder: Path) -> None:
+    run(folder, *MODULE, "leaky", *ONE)
+    page = folder / "testbed-report" / "index.html"
     before = page.read_bytes()
 
-    ran = run(tmp_path, "shop:create_app", "--backend", "sqlite", "--check", "lifecycle.request-end")
+    ran = run(folder, *MODULE, "leaky", "--backend", "sqlite", "--check", "lifecycle.request-end")
 
     assert ran.returncode == 4
     assert (

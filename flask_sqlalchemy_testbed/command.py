@@ -1,0 +1,159 @@
+"""The command: `flask testbed`, `flask-sqlalchemy-testbed` and `python -m flask_sqlalchemy_testbed`.
+
+Every `flask` command imports this module, so it imports click and the table of options alone.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from flask_sqlalchemy_testbed.options import OPTIONS
+
+if TYPE_CHECKING:
+    from flask_sqlalchemy_testbed.backends.base import Backend
+    from flask_sqlalchemy_testbed.options import Option
+
+HELP = """\
+Test how a Flask app uses SQLAlchemy: run each check of the battery against it.
+
+APP is a factory, an app, a module or a file: shop:create_app, "shop:create_app('testing')", shop.py. Without
+APP the command takes the app that flask finds: --app of flask, FLASK_APP, wsgi.py, app.py. The command gives
+the app the URI of an empty database, which it makes for this run, and refuses connections to any other. It
+reads no conftest.py and no configuration file of pytest. Options of pytest follow `--`.
+"""
+EPILOG = """\
+Exit status: 0 if each check that applies passed, 1 if a check failed, 2 or more if the app could not be
+tested.
+"""
+DEFAULTS = {
+    "backend": "sqlite, and the others if a Docker engine answers",
+    "report": "testbed-report; '' writes none",
+}
+BATTERY = Path(__file__).with_name("battery")
+PLUGIN = "flask_sqlalchemy_testbed"
+
+
+class _Command(click.Command):
+    """Report a usage error in one line, and keep the words after `--` for pytest."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        end = args.index("--") if "--" in args else len(args)
+        ctx.meta[__name__] = args[end + 1 :]
+        try:
+            return super().parse_args(ctx, args[:end])
+        except click.UsageError as error:
+            message = error.format_message()
+            if isinstance(error, click.NoSuchOption):
+                message += " Options of pytest follow `--`."
+            full_stop = "" if message.endswith((".", "?")) else "."
+            message += f"{full_stop} See {ctx.command_path} --help."
+            raise click.UsageError(message) from None
+
+
+def _run(app: str | None, **values: Any) -> None:
+    """Run pytest on the battery, with a configuration of its own, and exit with its status."""
+    ctx = click.get_current_context()
+    values["testbed_app"] = app or values["testbed_app"] or _app_of_flask(ctx)
+    values["testbed_backend"] = values["testbed_backend"] or _available_backends()
+    # The paths are absolute, so that pytest looks for a conftest.py nowhere but in the battery.
+    command = [str(BATTERY), "-c", str(BATTERY / "command.ini"), "--rootdir", str(BATTERY)]
+    command += ["--confcutdir", str(BATTERY), "-p", _plugin()]
+    # They are for the project's own tests.
+    for name in ("PYTEST_ADDOPTS", "PYTEST_PLUGINS"):
+        os.environ.pop(name, None)
+    import pytest  # noqa: PLC0415 - not for other commands of flask
+
+    from flask_sqlalchemy_testbed.plugin.settings import words  # noqa: PLC0415
+
+    given = words({name: values[option.key] for name, option in OPTIONS.items() if option.key in values})
+    ctx.exit(int(pytest.main([*command, *given, *ctx.meta[__name__]])))
+
+
+def _app_of_flask(ctx: click.Context) -> str | None:
+    """Return the app that `flask --app` or FLASK_APP names, without importing it."""
+    from flask.cli import ScriptInfo  # noqa: PLC0415
+
+    info = ctx.find_object(ScriptInfo)
+    return info.app_import_path if info is not None else None
+
+
+def _plugin() -> str:
+    """Return the name to load the plugin by, whether pytest loads installed plugins itself or not."""
+    from importlib.metadata import entry_points  # noqa: PLC0415
+
+    return PLUGIN if entry_points(group="pytest11", name=PLUGIN) else f"{PLUGIN}.plugin.plugin"
+
+
+def _available_backends() -> tuple[str, ...]:
+    from flask_sqlalchemy_testbed.backends import BACKENDS  # noqa: PLC0415
+    from flask_sqlalchemy_testbed.servers.given import variable  # noqa: PLC0415
+
+    missing = [backend for backend in BACKENDS.values() if not is_available(backend)]
+    if missing:
+        click.echo(
+            f"No Docker engine answers: the app is not tested on {_listed(missing)}."
+            f" Start Docker, or name a server in {' or '.join(map(variable, missing))}."
+        )
+    return tuple(name for name, backend in BACKENDS.items() if backend not in missing)
+
+
+def _listed(backends: list[Backend]) -> str:
+    return " and ".join(backend.name for backend in backends)
+
+
+def is_available(backend: Backend) -> bool:
+    """Return whether a server is given, or an engine can start one. This starts nothing."""
+    if backend.recipe is None:
+        return True
+    from flask_sqlalchemy_testbed.servers.given import variable  # noqa: PLC0415
+    from flask_sqlalchemy_testbed.servers.images import connect  # noqa: PLC0415
+    from flask_sqlalchemy_testbed.servers.readiness import ServerError  # noqa: PLC0415
+
+    if os.environ.get(variable(backend)):
+        return True
+    try:
+        connect(backend).close()
+    except ServerError:
+        return False
+    return True
+
+
+def _known_backends(_ctx: click.Context, _option: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
+    from flask_sqlalchemy_testbed.backends import UnknownBackendError, choose  # noqa: PLC0415
+
+    try:
+        chosen = choose(part.strip() for name in value for part in name.split(",") if part.strip())
+    except UnknownBackendError as error:
+        raise click.UsageError(str(error)) from None
+    return tuple(backend.name for backend in chosen)
+
+
+def _option(option: Option) -> click.Option:
+    text = DEFAULTS.get(option.name)
+    return click.Option(
+        [f"--{option.name}", option.key],
+        help=f"{option.help} (default: {text})" if text else option.help,
+        is_flag=not option.metavar,
+        metavar=option.metavar or None,
+        multiple=option.repeatable,
+        type=float if option.metavar == "SECONDS" else None,
+        default="testbed-report" if option.name == "report" else None,
+        callback=_known_backends if option.name == "backend" else None,
+    )
+
+
+command = _Command(
+    "testbed",
+    callback=_run,
+    params=[
+        click.Argument(["app"], required=False),
+        *(_option(option) for option in OPTIONS.values() if not option.own_tests),
+    ],
+    help=HELP,
+    epilog=EPILOG,
+    short_help="Test how the app uses SQLAlchemy.",
+)
