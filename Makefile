@@ -80,8 +80,12 @@ test-browser: $(VENV)/.stack have-engine ## Try its page as a person would, in a
 	$(PYTEST) tests/browser
 
 .PHONY: conformance
-conformance: $(READY) have-engine ## Put other bindings and other people's apps through the battery: docs/conformance.md
+conformance: $(READY) have-engine ## Run the battery on other bindings and apps; write docs/conformance.md
 	$(BIN)/python -m tests.conformance
+
+.PHONY: conformance-short
+conformance-short: $(READY) ## Run the battery on other bindings, on SQLite: fail if an outcome is not the expected one
+	$(BIN)/python -m tests.conformance --peers --backend sqlite
 
 .PHONY: run
 run: $(READY) ## Serve the ledger on SQLite alone at http://localhost:8000; needs no Docker

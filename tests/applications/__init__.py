@@ -1,4 +1,4 @@
-"""Applications in the common styles, and one as the package registry has it: each is put through the battery.
+"""Applications in the common styles, and a released one: the conformance run tests each by the battery.
 
-None of them imports from this repository; `python -m tests.conformance` installs and tries them.
+None of them imports from this repository; `python -m tests.conformance` installs and tests them.
 """

@@ -1,5 +1,5 @@
-"""The peers side by side: each common way to bind SQLAlchemy to Flask, through the same battery.
+"""Compare the common ways to bind SQLAlchemy to Flask, and some applications, by the same battery.
 
-`python -m tests.conformance` puts each of `peers/` and of `tests/applications` through the battery in an
-environment of its own, reproduces what fails without the testbed, and writes `docs/conformance.md`.
+`python -m tests.conformance` runs the battery on each of `peers/` and of `tests/applications`, in an
+environment of its own, reproduces each failure without the testbed, and writes `docs/conformance.md`.
 """

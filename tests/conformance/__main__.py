@@ -1,11 +1,8 @@
-"""Put every peer and every application through the battery, and write down what came of it."""
+"""Run the battery on every peer and application, and compare the outcomes with the expected ones."""
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import subprocess
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -15,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 from flask_sqlalchemy_testbed.backends import choose
 from flask_sqlalchemy_testbed.run import Run
 
-from . import battery, page, reproduce
+from . import battery, judge, page, reproduce
 from .environments import ROOT, InstallationError, wheel
-from .judge import EXPECTED, unusual
 from .subjects import found
 
 if TYPE_CHECKING:
@@ -25,18 +21,19 @@ if TYPE_CHECKING:
 
     from .subjects import Subject
 
-DOCUMENT = ROOT / "build" / "conformance.json"
 BACKENDS = "sqlite,postgresql,mysql"
 # They wait more than they work.
 WORKERS = 3
 
 
-def tell(line: str) -> None:
+def say(line: str) -> None:
     print(line, flush=True)
 
 
-def measure(subject: Subject, testbed: Path, backends: str, uris: Mapping[str, str]) -> dict[str, Any]:
-    """What came of one subject: the battery's outcomes, and for a peer what the reproductions say of them."""
+def measure(
+    subject: Subject, testbed: Path, backends: Sequence[str], uris: Mapping[str, str]
+) -> dict[str, Any]:
+    """Return the outcomes of one subject, and for a peer the messages of the reproductions."""
     with tempfile.TemporaryDirectory() as wheels:
         python, versions = subject.install(testbed, Path(wheels))
     measured = battery.run(subject, python, backends)
@@ -53,12 +50,14 @@ def measure(subject: Subject, testbed: Path, backends: str, uris: Mapping[str, s
     }
 
 
-def compare(subjects: Sequence[Subject], backends: str, workers: int) -> dict[str, Any]:
-    """All of them, in their order; the servers that the reproductions share are there meanwhile."""
-    run = Run(notify=tell)
+def measure_all(subjects: Sequence[Subject], backends: list[str], workers: int) -> dict[str, Any]:
+    """Measure the subjects, several at a time; the reproductions share the servers of this run."""
+    measured: dict[str, dict[str, Any]] = {}
+    errors: list[str] = []
+    run = Run()
     with tempfile.TemporaryDirectory() as directory:
         try:
-            run.start(choose(backends.split(",")))
+            run.start(choose(backends))
             uris = {
                 name: f"sqlite:///{directory}/database.db"
                 if server.url is None
@@ -67,64 +66,62 @@ def compare(subjects: Sequence[Subject], backends: str, workers: int) -> dict[st
             }
             testbed = wheel(ROOT, Path(directory))
             with ThreadPoolExecutor(workers) as threads:
-                coming = {threads.submit(measure, it, testbed, backends, uris): it for it in subjects}
-                measured: dict[str, dict[str, Any]] = {}
-                errors: list[str] = []
-                for number, future in enumerate(as_completed(coming), 1):
-                    name = coming[future].name
+                futures = {threads.submit(measure, it, testbed, backends, uris): it for it in subjects}
+                for number, future in enumerate(as_completed(futures), 1):
+                    name = futures[future].name
                     try:
                         measured[name] = future.result()
-                        told = page.in_a_line(measured[name])
+                        line = page.summary(measured[name])
                     except (battery.BatteryError, InstallationError) as error:
                         errors.append(f"{name}: {error}")
-                        told = errors[-1]
-                    tell(f"[{number}/{len(coming)}] {told}")
+                        line = errors[-1]
+                    say(f"[{number}/{len(futures)}] {line}")
         finally:
             run.close()
-    found = [measured[subject.name] for subject in subjects if subject.name in measured]
-    return {"backends": backends.split(","), "subjects": found, "errors": errors}
+    ordered = [measured[subject.name] for subject in subjects if subject.name in measured]
+    return {"backends": backends, "subjects": ordered, "errors": errors}
 
 
 def main() -> int:
-    """Measure, write, judge; not 0 where anything is not as known."""
-    parser = argparse.ArgumentParser(prog="python -m tests.conformance", description=__doc__)
-    parser.add_argument("subjects", nargs="*", help="only these; what the others were is kept")
-    parser.add_argument("--testbed-backend", default=BACKENDS, help="with commas between (default: all)")
-    parser.add_argument("--workers", type=int, default=WORKERS, help=f"so many at once (default: {WORKERS})")
-    parser.add_argument("--accept", action="store_true", help="what is found is what is known from now on")
-    parser.add_argument(
-        "--lock", action="store_true", help="choose the versions of the packages anew, and end"
-    )
-    options = parser.parse_args()
+    """Measure, compare, and write the page after a whole run; return 1 if an outcome is not as expected."""
     known = {subject.name: subject for subject in found()}
+    parser = argparse.ArgumentParser(prog="python -m tests.conformance", description=__doc__)
+    parser.add_argument("subjects", nargs="*", metavar="SUBJECT", help="measure these alone (default: all)")
+    parser.add_argument("--peers", action="store_true", help="leave out the applications")
+    parser.add_argument("--backend", default=BACKENDS, help=f"backends (default: {BACKENDS})")
+    parser.add_argument("--workers", type=int, default=WORKERS, help="subjects measured at a time")
+    parser.add_argument("--accept", action="store_true", help="write the outcomes as the expected ones")
+    parser.add_argument("--lock", action="store_true", help="choose the newest packages, and measure nothing")
+    options = parser.parse_args()
     if unknown := set(options.subjects) - known.keys():
-        parser.error(f"no such subject: {', '.join(sorted(unknown))}; choose from {', '.join(known)}")
-    wanted = [known[name] for name in known if name in options.subjects or not options.subjects]
+        parser.error(f"unknown subjects: {', '.join(sorted(unknown))}. Choose from: {', '.join(known)}.")
+    wanted = [
+        subject
+        for subject in known.values()
+        if (not options.subjects or subject.name in options.subjects)
+        and (subject.is_peer or not options.peers)
+    ]
     if options.lock:
         for subject in wanted:
             subject.lock()
         return 0
-    document = compare(wanted, options.backend, options.workers)
-    whole = not (options.subjects or document["errors"]) and options.backend == BACKENDS
-    DOCUMENT.parent.mkdir(exist_ok=True)
-    DOCUMENT.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    backends = options.backend.split(",")
+    document = measure_all(wanted, backends, options.workers)
+    whole = options.backend == BACKENDS
+    complete = whole and len(document["subjects"]) == len(known)
     if options.accept:
-        accept(document, whole=whole)
-    if whole:
-        page.PAGE.parent.mkdir(exist_ok=True)
+        judge.accept(document, whole=complete)
+    if complete:
         page.PAGE.write_text(page.render(document), encoding="utf-8")
-        tell(f"Written: {page.PAGE.relative_to(ROOT)}, {DOCUMENT.relative_to(ROOT)}")
-    # The judgement is a test like others.
-    judges = [str(ROOT / "tests" / "conformance"), str(ROOT / "tests" / "applications")]
-    status = subprocess.call([sys.executable, "-m", "pytest", "-q", *judges], cwd=ROOT, env=dict(os.environ))
-    return status or int(bool(document["errors"]))
-
-
-def accept(document: Mapping[str, Any], *, whole: bool) -> None:
-    """Write what is known; of those that were not measured it stays."""
-    before = json.loads(EXPECTED.read_text(encoding="utf-8")) if EXPECTED.exists() and not whole else {}
-    now = {subject["name"]: unusual(subject["outcomes"]) for subject in document["subjects"]}
-    EXPECTED.write_text(json.dumps({**before, **now}, indent=1) + "\n", encoding="utf-8")
+        say(f"Written: {page.PAGE.relative_to(ROOT)}")
+    problems = judge.problems(document, whole=whole)
+    for line in problems:
+        say(line)
+    if problems:
+        say(f"{len(problems)} differences. Correct the code, or accept the outcomes with --accept.")
+    else:
+        say("All outcomes are as expected.")
+    return int(bool(problems))
 
 
 if __name__ == "__main__":

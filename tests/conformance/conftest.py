@@ -1,8 +1,3 @@
-"""These judge the peers."""
+"""The peers and the reproductions run in the environments of the peers alone."""
 
-from .measured import document, subject
-
-__all__ = ["document", "subject"]
-
-# They run in the peers' environments, as `reproduce` does it.
 collect_ignore = ["peers", "reproductions"]

@@ -1,8 +1,9 @@
-"""A virtual environment for each subject: its own pinned packages, and the testbed as anybody installs it."""
+"""A virtual environment for each subject: its pinned packages, and the wheel of the testbed."""
 
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import subprocess
 import sys
@@ -14,66 +15,87 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENTS = ROOT / "build" / "environments"
-WITHIN = 600
+INSTALL_SECONDS = 600
 UV = (sys.executable, "-m", "uv")
+# Variables that belong to this repository's own environment.
+OURS = ("TESTBED_", "PYTEST_", "PYTHON", "VIRTUAL_ENV", "FLASK_")
 
 
 class InstallationError(Exception):
-    """It cannot be had; the message is what the installer said."""
+    """A package could not be built or installed; the message is the output of the installer."""
 
 
 def wheel(project: Path, into: Path) -> Path:
-    """The project as a wheel, built with what this environment has: nothing is fetched."""
+    """Build the wheel of a project with the packages of this environment: this downloads nothing."""
     folder = into / project.name
     folder.mkdir(parents=True)
-    built = ["pip", "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(folder), str(project)]
-    _run([sys.executable, "-m", *built])
+    options = ["--no-deps", "--no-build-isolation", "--wheel-dir", str(folder)]
+    _install([sys.executable, "-m", "pip", "wheel", *options, str(project)])
     return next(folder.glob("*.whl"))
 
 
 def environment(name: str, requirements: Path, wheels: Sequence[Path]) -> Path:
-    """The Python of an environment with these requirements, which is kept, and these wheels, made anew."""
+    """Return the Python of an environment that holds these requirements and wheels.
+
+    The requirements stay installed for the next run; the wheels are installed anew.
+    """
     key = hashlib.sha256(requirements.read_bytes() + sys.version.encode()).hexdigest()[:12]
     folder = ENVIRONMENTS / f"{name}-{key}"
     python = folder / "bin" / "python"
+    install = [*UV, "pip", "install", "--quiet", "--python", str(python)]
     if not (folder / "complete").exists():
         shutil.rmtree(folder, ignore_errors=True)
-        _run([*UV, "venv", "--quiet", "--python", sys.executable, str(folder)])
-        _run([*UV, "pip", "install", "--quiet", "--python", str(python), "-r", str(requirements)])
+        _install([*UV, "venv", "--quiet", "--python", sys.executable, str(folder)])
+        _install([*install, "-r", str(requirements)])
         (folder / "complete").touch()
-    _run(
-        [
-            *UV,
-            "pip",
-            "install",
-            "--quiet",
-            "--python",
-            str(python),
-            "--no-deps",
-            "--reinstall",
-            *map(str, wheels),
-        ]
-    )
+    _install([*install, "--no-deps", "--reinstall", *map(str, wheels)])
     return python
 
 
 def lock(inputs: Sequence[str], output: Path) -> None:
-    """Choose the versions anew: of what the inputs name, and of what the testbed needs beside it."""
+    """Choose the newest versions of the packages that the inputs and the testbed need."""
     options = ["--universal", "--python-version", "3.11", "--no-emit-index-url", "--no-emit-find-links"]
     style = ["--no-annotate", "--no-header", "--upgrade", "--output-file", str(output)]
-    _run([*UV, "pip", "compile", "--quiet", *options, *style, "pyproject.toml", *inputs])
+    _install([*UV, "pip", "compile", "--quiet", *options, *style, "pyproject.toml", *inputs])
 
 
 def versions(python: Path, packages: Sequence[str]) -> dict[str, str]:
-    """What is installed there of these, and the Python itself."""
+    """Return the versions of Python and of these packages in an environment."""
     code = (
         "import importlib.metadata, platform, sys\n"
         "print(platform.python_version(), *map(importlib.metadata.version, sys.argv[1:]))"
     )
-    return dict(zip(["Python", *packages], _run([str(python), "-c", code, *packages]).split(), strict=True))
+    output = _install([str(python), "-c", code, *packages])
+    return dict(zip(["Python", *packages], output.split(), strict=True))
 
 
-def _run(command: Sequence[str]) -> str:
+def run(command: Sequence[str], folder: Path, seconds: float, **variables: str) -> str:
+    """Run a command in the folder of a subject, and return its output.
+
+    Args:
+        command: the words of the command; any exit status will do.
+        folder: the working directory, which is on the path of Python too.
+        seconds: time limit.
+        variables: environment variables; none of this repository's is passed on.
+
+    Raises:
+        subprocess.TimeoutExpired: the command took longer.
+    """
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
+    return subprocess.run(
+        command,
+        cwd=folder,
+        env={**kept, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1", **variables},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        timeout=seconds,
+    ).stdout
+
+
+def _install(command: Sequence[str]) -> str:
     done = subprocess.run(
         command,
         cwd=ROOT,
@@ -81,7 +103,7 @@ def _run(command: Sequence[str]) -> str:
         capture_output=True,
         text=True,
         check=False,
-        timeout=WITHIN,
+        timeout=INSTALL_SECONDS,
     )
     if done.returncode:
         message = f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}"

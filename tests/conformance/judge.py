@@ -1,27 +1,29 @@
-"""Whether what was found is what is known: what changes shows at once, to the better as to the worse."""
+"""Compare the measured outcomes with the expected ones; an improvement is a difference too."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .reproduce import HOLDS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from .battery import Table
 
 EXPECTED = Path(__file__).with_name("expected.json")
-# What a reproduction says that did not come to its point.
+# The beginning of the message of a reproduction that could not come to an answer.
 RAISED = "raised "
-# What needs not be said beforehand.
+# Outcomes that `expected.json` leaves out.
 USUAL = ("passed", "not applicable")
+# The least number of checks that apply to an application on all backends together.
+APPLY = 70
 
 
 def unusual(outcomes: Table) -> Table:
-    """What did not just pass: the known differences, when somebody has looked at each."""
+    """Return the outcomes other than passed and not applicable, sorted."""
     found = {
         check: {on: outcome for on, outcome in sorted(by_backend.items()) if outcome not in USUAL}
         for check, by_backend in sorted(outcomes.items())
@@ -29,40 +31,73 @@ def unusual(outcomes: Table) -> Table:
     return {check: by_backend for check, by_backend in found.items() if by_backend}
 
 
+def applicable(outcomes: Table) -> int:
+    """Return the number of checks that apply on one backend or more."""
+    return sum(set(by_backend.values()) != {"not applicable"} for by_backend in outcomes.values())
+
+
 def expected() -> dict[str, Table]:
-    """The known differences, by subject."""
+    """Return the expected outcomes by subject, as far as they are unusual."""
     return json.loads(EXPECTED.read_text(encoding="utf-8"))  # type: ignore[no-any-return]
 
 
-def changes(outcomes: Table, known: Table) -> list[str]:
-    """Where the outcomes of one subject are not what is known of it, a line each."""
-    told = []
+def problems(document: Mapping[str, Any], *, whole: bool) -> list[str]:
+    """Return a line for each measurement that is not as expected, and for each subject without one.
+
+    Args:
+        document: the measurements.
+        whole: whether all backends were measured.
+    """
+    lines = list(document["errors"])
+    for subject in document["subjects"]:
+        known = on(document["backends"], expected().get(subject["name"], {}))
+        found = differences(subject["outcomes"], known)
+        if subject["is_peer"]:
+            found += disagreements(subject["outcomes"], subject["reproduced"])
+        elif whole and applicable(subject["outcomes"]) < APPLY:
+            found.append(f"fewer than {APPLY} checks apply")
+        lines += [f"{subject['name']}: {line}" for line in found]
+    return lines
+
+
+def differences(outcomes: Table, known: Table) -> list[str]:
+    """Return a line for each outcome of one subject that is not the expected one."""
+    lines = []
     for check in sorted(outcomes.keys() | known.keys()):
         now, before = outcomes.get(check, {}), known.get(check, {})
         for backend in sorted(now.keys() | before.keys()):
             outcome, was = now.get(backend, "not there"), before.get(backend)
             if (was or "passed") != outcome and not (was is None and outcome in USUAL):
-                told.append(f"{check} on {backend}: {outcome}; known as {was or 'passed'}")
-    return told
+                lines.append(f"{check} on {backend}: {outcome}, expected: {was or 'passed'}")
+    return lines
 
 
 def disagreements(outcomes: Table, reproduced: Table) -> list[str]:
-    """Where the battery fails what cannot be reproduced without it, or passes what can."""
-    told = []
+    """Return a line for each outcome that its reproduction does not confirm."""
+    lines = []
     for check, by_backend in sorted(outcomes.items()):
         for backend, outcome in sorted(by_backend.items()):
-            said = reproduced.get(check, {}).get(backend)
-            if outcome == "failed" and said is None:
-                told.append(f"{check} on {backend}: failed, and has no reproduction")
-            elif said is not None and ((outcome == "failed") == (said == HOLDS) or said.startswith(RAISED)):
-                told.append(f"{check} on {backend}: {outcome}, but without the testbed: {said}")
-    return told
+            message = reproduced.get(check, {}).get(backend)
+            if message is None and outcome == "failed":
+                lines.append(f"{check} on {backend}: failed, and has no reproduction")
+            elif message is not None and (
+                (outcome == "failed") == (message == HOLDS) or message.startswith(RAISED)
+            ):
+                lines.append(f"{check} on {backend}: {outcome}, but its reproduction says: {message}")
+    return lines
 
 
 def on(backends: Sequence[str], known: Table) -> Table:
-    """What is known of these backends, where not all were asked for."""
+    """Return the part of the expected outcomes that concerns these backends."""
     found = {
         check: {name: by_backend[name] for name in backends if name in by_backend}
         for check, by_backend in known.items()
     }
     return {check: by_backend for check, by_backend in found.items() if by_backend}
+
+
+def accept(document: Mapping[str, Any], *, whole: bool) -> None:
+    """Write the measured outcomes as the expected ones; those of other subjects stay unless `whole`."""
+    before = {} if whole else expected()
+    now = {subject["name"]: unusual(subject["outcomes"]) for subject in document["subjects"]}
+    EXPECTED.write_text(json.dumps({**before, **now}, indent=1) + "\n", encoding="utf-8")

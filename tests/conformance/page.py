@@ -1,4 +1,4 @@
-"""`docs/conformance.md`: what differs, at a glance and one by one. Two runs write the same."""
+"""Write `docs/conformance.md`: where the peers differ, in a table and check by check."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .environments import ROOT
-from .judge import unusual
-from .reproduce import HOLDS, REPRODUCTIONS, identities
+from .judge import applicable, unusual
+from .reproduce import HOLDS, REPRODUCTIONS, tests
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -19,72 +19,76 @@ LETTERS = {"sqlite": "S", "postgresql": "P", "mysql": "M"}
 FAILED, OPEN, PASSED, NOT_APPLICABLE = "✗", "○", "·", "n/a"
 
 INTRODUCTION = """\
-# The peers, side by side
+# Conformance of the common bindings
 
-The common ways to bind SQLAlchemy to Flask, each set up as its own documentation does and put through the
-same [battery](../flask_sqlalchemy_testbed/battery) on SQLite, PostgreSQL and MySQL. `make conformance`
-measures this again and writes this page; it fails when anything on it has changed, for better or worse.
+This page compares the common ways to bind SQLAlchemy to Flask. Each is set up as its own documentation says.
+The same [battery](../flask_sqlalchemy_testbed/battery) tests each on SQLite, PostgreSQL and MySQL.
+`make conformance` repeats the measurements and writes this page. It fails if an outcome is not the expected
+one, for better or worse.
 
-What is here is what each does *unaided*. Much of it is a default of Flask, SQLAlchemy or a driver that the
-peer leaves as it is, on purpose, and that an application may set itself; where that is so it is said. No
-failure rests on the battery's word: each is reproduced in
-[`tests/conformance/reproductions`](../tests/conformance/reproductions), in a few lines that know Flask,
-SQLAlchemy and the peer and nothing of this repository. What they print is the evidence quoted below.
+The page shows what each binding does *by default*. Many of the failures are defaults of Flask, SQLAlchemy or
+a driver, which the binding keeps on purpose and which an application can change; the page says where.
+Each failure is reproduced without the testbed, in
+[`tests/conformance/reproductions`](../tests/conformance/reproductions): a few lines that use Flask,
+SQLAlchemy and the binding alone. The quoted evidence is their output.
 """
 LEGEND = f"""\
-{FAILED} fails wherever it applies ({FAILED}\u202fS only on SQLite, P PostgreSQL, M MySQL); {PASSED} passes;
-n/a does not apply; {OPEN} holds, and leaves a session open after it, for which
-`lifecycle.request-ends` fails; {FAILED}\u202fS{OPEN} fails on SQLite and is {OPEN} on the others.
-Left out are the checks of promises that only this repository makes, and, where the app is a module
-global, those that need a factory.
+| sign | meaning |
+|:-:|---|
+| {PASSED} | passes on each backend |
+| {FAILED} | fails on each backend to which the check applies |
+| {FAILED}\u202fS | fails on SQLite alone (P: PostgreSQL, M: MySQL) |
+| {OPEN} | passes, but leaves a session open, for which `lifecycle.request-ends` fails |
+| {FAILED}\u202fS{OPEN} | fails on SQLite, and is {OPEN} on the other backends |
+| {NOT_APPLICABLE} | does not apply |
+
+The checks of promises that only this repository makes are left out. Checks that need a factory do not apply
+to an app that is a global of its module.
 """
 
 
 def render(document: Mapping[str, Any]) -> str:
-    """The whole page."""
+    """Return the whole page; two runs with equal outcomes return the same."""
     peers = [subject for subject in document["subjects"] if subject["is_peer"]]
     others = [subject for subject in document["subjects"] if not subject["is_peer"]]
-    parts = [INTRODUCTION, *_who(peers), *_table(peers), *_each(peers), *_applications(others)]
+    parts = [INTRODUCTION, *_overview(peers), *_table(peers), *_each(peers), *_applications(others)]
     return "\n".join(parts).rstrip("\n") + "\n"
 
 
-def in_a_line(subject: Mapping[str, Any]) -> str:
-    """One subject, for who waits."""
-    found = unusual(subject["outcomes"])
-    failed = sum("failed" in by_backend.values() for by_backend in found.values())
-    left = sum("failed" not in by_backend.values() for by_backend in found.values())
-    more = f", {left} hold and leave a session open" if left else ""
+def summary(subject: Mapping[str, Any]) -> str:
+    """Return the outcomes of one subject in a line, for the terminal."""
+    failed = len(_failed(subject))
+    left = len(unusual(subject["outcomes"])) - failed
+    more = f", {left} passed and left a session open" if left else ""
     return f"{subject['name']}: {failed} of {len(subject['outcomes'])} checks failed{more}"
 
 
-def _who(peers: Sequence[Mapping[str, Any]]) -> Iterable[str]:
+def _overview(peers: Sequence[Mapping[str, Any]]) -> Iterable[str]:
     servers: Mapping[str, str] = next((subject["servers"] for subject in peers), {})
     python = next((subject["versions"]["Python"] for subject in peers), "")
-    told = ", ".join(f"{name} {version}" for name, version in servers.items())
-    yield f"Python {python}; {told}.\n"
-    yield "| peer | set up as | versions | fails |\n|---|---|---|---|"
+    numbers = ", ".join(f"{name} {version}" for name, version in servers.items())
+    yield f"Versions: Python {python}, {numbers}.\n"
+    yield "| binding | set up as | versions | fails |\n|---|---|---|---|"
     for subject in peers:
         title = subject["title"]
         if subject["documentation"]:
             title = f"[{title}]({subject['documentation']})"
-        versions = ", ".join(
-            f"{package} {version}" for package, version in subject["versions"].items() if package != "Python"
-        )
-        found = unusual(subject["outcomes"])
-        failed = sum("failed" in by_backend.values() for by_backend in found.values())
-        yield f"| {title} | {subject['setup']} | {versions} | {failed} of {_applicable(subject)} |"
+        fails = f"{len(_failed(subject))} of {applicable(subject['outcomes'])}"
+        yield f"| {title} | {subject['setup']} | {_versions(subject)} | {fails} |"
     yield ""
 
 
-def _applicable(subject: Mapping[str, Any]) -> int:
-    return sum(
-        any(outcome != "not applicable" for outcome in by_backend.values())
-        for by_backend in subject["outcomes"].values()
-    )
+def _versions(subject: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in subject["versions"].items() if name != "Python")
+
+
+def _failed(subject: Mapping[str, Any]) -> list[str]:
+    found = unusual(subject["outcomes"])
+    return [check for check, by_backend in found.items() if "failed" in by_backend.values()]
 
 
 def _differing(peers: Sequence[Mapping[str, Any]], outcome: str) -> list[str]:
-    """The checks that came to that for somebody, in the battery's order."""
+    """Return the checks with that outcome for one peer or more, in the order of the battery."""
     order = dict.fromkeys(check for subject in peers for check in subject["outcomes"])
     return [
         check
@@ -103,24 +107,24 @@ def _table(peers: Sequence[Mapping[str, Any]]) -> Iterable[str]:
         cells = [_cell(subject["outcomes"].get(check, {})) for subject in peers]
         yield f"| [{check}](#{_anchor(check)}) | {' | '.join(cells)} |"
     every = dict.fromkeys(check for subject in peers for check in subject["outcomes"])
-    alike = [check for check in every if check not in failing]
     opened = [check for check in _differing(peers, "left open") if check not in failing]
-    applicable = [
+    passing = [
         check
-        for check in alike
-        if any(
+        for check in every
+        if check not in failing
+        and any(
             outcome != "not applicable"
             for subject in peers
             for outcome in subject["outcomes"].get(check, {}).values()
         )
     ]
     yield ""
-    yield f"The other {len(applicable)} checks hold for all of them" + (
-        f"; of these, {len(opened)} are held by a 2010 pattern with a session left open after it:\n"
+    yield f"The other {len(passing)} checks pass for every binding" + (
+        f"; {len(opened)} of them, marked {OPEN}, leave a session open with a 2010 pattern:\n"
         if opened
         else ":\n"
     )
-    yield ", ".join(f"`{check}`{f' {OPEN}' if check in opened else ''}" for check in applicable) + ".\n"
+    yield ", ".join(f"`{check}`{f' {OPEN}' if check in opened else ''}" for check in passing) + ".\n"
 
 
 def _cell(by_backend: Mapping[str, str]) -> str:
@@ -136,30 +140,30 @@ def _cell(by_backend: Mapping[str, str]) -> str:
 
 
 def _each(peers: Sequence[Mapping[str, Any]]) -> Iterable[str]:
-    yield "## One by one\n"
-    tests = identities()
+    yield "## Check by check\n"
+    reproductions = tests()
     for check in _differing(peers, "failed"):
-        told = next(subject for subject in peers if check in subject["claims"])
-        file, _, test = tests.get(check, "::").partition("::")
+        subject = next(subject for subject in peers if check in subject["claims"])
+        file, _, test = reproductions.get(check, "::").partition("::")
         place = f"../{(REPRODUCTIONS / file).relative_to(ROOT)}"
         yield f"### {check}\n"
-        yield f"*{told['claims'][check]}* {WORDS.get(check, '')}\n"
-        for said, who in _evidence(peers, check).items():
-            yield f"- {'; '.join(who)}: `{said}`"
+        yield f"*{subject['claims'][check]}* {WORDS.get(check, '')}\n"
+        for message, titles in _evidence(peers, check).items():
+            yield f"- {'; '.join(titles)}: `{message}`"
         yield f"\nReproduction: [`{test}`]({place})." + (
-            f" What mends it: {told['remedies'][check]}\n" if told["remedies"][check] else "\n"
+            f" Remedy: {subject['remedies'][check]}\n" if subject["remedies"][check] else "\n"
         )
 
 
 def _evidence(peers: Sequence[Mapping[str, Any]], check: str) -> dict[str, list[str]]:
-    """What the reproductions say, each with those of whom they say it."""
+    """Return the messages of the reproductions, each with the titles of the peers that it is about."""
     found: dict[str, list[str]] = {}
     for subject in peers:
-        said = subject["reproduced"].get(check, {})
+        messages = subject["reproduced"].get(check, {})
         failed = [name for name, outcome in subject["outcomes"].get(check, {}).items() if outcome == "failed"]
         lines: dict[str, list[str]] = {}
         for name in failed:
-            lines.setdefault(said.get(name, HOLDS), []).append(name)
+            lines.setdefault(messages.get(name, HOLDS), []).append(name)
         for line, names in lines.items():
             where = "" if len(lines) == 1 else f" ({', '.join(names)})"
             found.setdefault(line, []).append(f"{subject['title']}{where}")
@@ -171,24 +175,17 @@ def _applications(others: Sequence[Mapping[str, Any]]) -> Iterable[str]:
         return
     yield "## Applications\n"
     yield (
-        "The same battery on small applications in these styles, and on one as the package registry has it:\n"
-        "each is installed in its own environment, and tried from another directory, as a user would"
-        " ([`tests/applications`](../tests/applications)).\n"
+        "The same battery on small applications in these styles, and on one released application. Each is\n"
+        "installed in an environment of its own and tested from another directory, as its users would\n"
+        "([`tests/applications`](../tests/applications)).\n"
     )
     yield "| application | versions | fails |\n|---|---|---|"
     for subject in others:
-        versions = ", ".join(
-            f"{package} {version}" for package, version in subject["versions"].items() if package != "Python"
-        )
-        found = unusual(subject["outcomes"])
-        failed = [
-            f"`{check}`{_cell(subject['outcomes'][check]).removeprefix(FAILED)}"
-            for check, by_backend in found.items()
-            if "failed" in by_backend.values()
-        ]
+        outcomes = subject["outcomes"]
+        checks = [f"`{check}`{_cell(outcomes[check]).removeprefix(FAILED)}" for check in _failed(subject)]
         yield (
-            f"| **{subject['title']}** {subject['setup']} | {versions} |"
-            f" {len(failed)} of {_applicable(subject)}: {', '.join(failed)} |"
+            f"| **{subject['title']}**: {subject['setup']} | {_versions(subject)} |"
+            f" {len(checks)} of {applicable(outcomes)}: {', '.join(checks)} |"
         )
     yield ""
 

@@ -1,4 +1,4 @@
-"""Who is compared: the peers, which are ways to bind, and the applications, which were written in them."""
+"""The subjects: the peers, which are ways to bind, and the applications."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .environments import ROOT, environment, lock, versions, wheel
 
 PEERS = Path(__file__).parent / "peers"
 APPLICATIONS = ROOT / "tests" / "applications"
-# The order in which they are shown.
+# The order on the page.
 ORDER = (
     *("app", "flask_sqlalchemy", "flask_sqlalchemy_lite", "advanced_alchemy", "flask_documentation"),
     *("pattern_2010", "pattern_2010_removed", "pattern_2010_on_the_app", "pattern_2010_sessionmaker"),
@@ -21,68 +21,67 @@ ORDER = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """One of them: a folder with what is tried, and `peer.toml` or `application.toml` that tells of it."""
+    """A folder with what is tested, described by its `peer.toml` or `application.toml`."""
 
     folder: Path
     title: str
     setup: str
     documentation: str = ""
     versions: tuple[str, ...] = ()
+    """Packages whose versions the page shows."""
     options: tuple[str, ...] = ()
-    """What the battery is told of it; what is not there, it finds."""
-    environment: tuple[str, ...] = ()
-    """NAME=value, for what it needs beside its database to start at all."""
+    """Options of the command; it finds out the rest."""
     copies: tuple[str, ...] = ()
-    """What of this repository it is made of."""
+    """Files and folders of this repository that it uses."""
     groups: tuple[str, ...] = ()
-    """The groups of this repository's dependencies that it needs."""
-    backends: tuple[str, ...] = ("sqlite", "postgresql", "mysql")
-    why_not: str = ""
-    """Why it is not tried on the others."""
+    """Groups of this repository's dependencies that it needs."""
 
     @property
     def name(self) -> str:
-        """Its folder's."""
+        """Return the name of its folder."""
         return self.folder.name
 
     @property
     def is_peer(self) -> bool:
-        """Whether it is a way to bind, rather than an application."""
+        """Return whether it is a way to bind, and no application."""
         return self.folder.parent == PEERS
 
+    @property
+    def is_installed(self) -> bool:
+        """Return whether it is a distribution, to be installed."""
+        return (self.folder / "pyproject.toml").exists()
+
     def lay_out(self, where: Path) -> None:
-        """Copy what it consists of and is not installed; nothing else of this repository is near then."""
-        if (self.folder / "pyproject.toml").exists():
+        """Copy the files that are not installed into a new folder, away from this repository."""
+        if self.is_installed:
             where.mkdir()
             return
-        shutil.copytree(
-            self.folder, where, ignore=shutil.ignore_patterns("__pycache__", "build", "*.egg-info")
-        )
+        ignore = shutil.ignore_patterns("__pycache__", "build", "*.egg-info")
+        shutil.copytree(self.folder, where, ignore=ignore)
         for name in self.copies:
-            source = ROOT / name
-            if source.is_dir():
-                shutil.copytree(source, where / name, ignore=shutil.ignore_patterns("__pycache__"))
+            if (ROOT / name).is_dir():
+                shutil.copytree(ROOT / name, where / name, ignore=ignore)
             else:
                 (where / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy(source, where / name)
+                shutil.copy(ROOT / name, where / name)
 
     def install(self, testbed: Path, wheels: Path) -> tuple[Path, dict[str, str]]:
-        """Its environment's Python, and the versions of what it is about."""
-        own = [wheel(self.folder, wheels)] if (self.folder / "pyproject.toml").exists() else []
+        """Return the Python of its environment, and the versions that the page shows."""
+        own = [wheel(self.folder, wheels)] if self.is_installed else []
         python = environment(self.name, self.folder / "requirements.txt", [testbed, *own])
         return python, versions(python, self.versions)
 
     def lock(self) -> None:
-        """Choose the versions in its requirements.txt anew."""
-        pyproject = self.folder / "pyproject.toml"
-        inputs = [str(pyproject)] if pyproject.exists() else [str(self.folder / "requirements.in")]
-        lock([*inputs, *(f"--group={group}" for group in self.groups)], self.folder / "requirements.txt")
+        """Choose the newest versions for its requirements.txt."""
+        source = self.folder / ("pyproject.toml" if self.is_installed else "requirements.in")
+        groups = [f"--group={group}" for group in self.groups]
+        lock([str(source), *groups], self.folder / "requirements.txt")
 
 
 def found() -> list[Subject]:
-    """All of them."""
-    told = [*PEERS.glob("*/peer.toml"), *APPLICATIONS.glob("*/application.toml")]
-    subjects = [_read(path) for path in sorted(told)]
+    """Return the peers, then the applications."""
+    descriptions = [*PEERS.glob("*/peer.toml"), *APPLICATIONS.glob("*/application.toml")]
+    subjects = [_read(path) for path in sorted(descriptions)]
     return sorted(subjects, key=lambda it: (not it.is_peer, ORDER.index(it.name) if it.is_peer else 0))
 
 

@@ -1,9 +1,9 @@
-"""A fresh database for each reproduction, and a process of its own: nothing is left to the next one.
+"""Run each reproduction on an empty database and in a process of its own, so that none affects the next.
 
-`DATABASE_URI` names a database whose user may make others, `peer` the folder on the `PYTHONPATH`:
+`DATABASE_URI` names a database whose user may create others; the module `peer` is found by `PYTHONPATH`:
 
     DATABASE_URI=sqlite:////tmp/some.db PYTHONPATH=tests/conformance/peers/flask_sqlalchemy_lite \
-        python -m pytest -p no:testbed tests/conformance/reproductions
+        python -m pytest -p no:flask_sqlalchemy_testbed tests/conformance/reproductions
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-WITHIN = 25.0
+SECONDS = 25.0
 NUMBERS = itertools.count(1)
 
 
 @pytest.fixture
 def fresh(tmp_path: Path) -> Callable[[], str]:
-    """Makes an empty database with the tables, and returns its URI."""
+    """Return a function that creates a database with empty tables and returns its URI."""
     url = make_url(os.environ["DATABASE_URI"])
 
     def make() -> str:
@@ -60,31 +60,31 @@ def other_uri(fresh: Callable[[], str]) -> str:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool:
-    """Run it in a forked process, and fail with what it failed with."""
+    """Run the test in a forked process, and fail with the message of its failure."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
         os.close(reading)
-        said = ""
+        message = ""
         try:
             names = inspect.signature(pyfuncitem.obj).parameters
             pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in names})
         except AssertionError as error:
-            said = str(error)
-        except BaseException as error:  # noqa: BLE001 - it is told
-            said = f"raised {type(error).__name__}: {error}"
-        os.write(writing, said.encode())
+            message = str(error)
+        except BaseException as error:  # noqa: BLE001 - the parent reports it
+            message = f"raised {type(error).__name__}: {error}"
+        os.write(writing, message.encode())
         os._exit(0)
     os.close(writing)
-    answered, _, _ = select.select([reading], [], [], WITHIN)
-    said = (
+    answered, _, _ = select.select([reading], [], [], SECONDS)
+    message = (
         os.read(reading, 65536).decode()
         if answered
-        else f"raised nothing, and had not ended after {WITHIN:g} s"
+        else f"raised nothing, and did not end within {SECONDS:g} s"
     )
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
     os.close(reading)
-    if said:
-        pytest.fail(said, pytrace=False)
+    if message:
+        pytest.fail(message, pytrace=False)
     return True

@@ -1,7 +1,7 @@
-"""What the reproductions start from: two tables, the peer, and a way to the database past it.
+"""What the reproductions share: two tables, the peer, and connections that do not go through the peer.
 
-The peer is the module `peer` of the folder that they are run with:
-`make(uri)` makes an app as the peer's documentation does, `session()` is the session inside a context.
+The module `peer` has `make(uri)`, which makes an app as the peer's documentation does, and `session()`, which
+returns the session of the current context.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Part(Base):
 
 
 def make(uri: str) -> Flask:
-    """An app of the peer's that answers errors with 500, as in production."""
+    """Return an app of the peer that answers errors with 500, as in production."""
     app: Flask = peer.make(uri)
     app.config["PROPAGATE_EXCEPTIONS"] = False
     return app
@@ -47,7 +47,7 @@ def session() -> Any:
 
 
 def pool_of(app: Flask) -> Any:
-    """What lends the app its connections. Asked for first, in a thread that leaves nothing to others."""
+    """Return the pool of the app. A thread of its own looks it up, so that no session stays in this one."""
 
     def ask() -> Any:
         with app.app_context():
@@ -58,7 +58,7 @@ def pool_of(app: Flask) -> Any:
 
 
 def write(name: str = "uncommitted") -> str:
-    """Leave a transaction open, with a row in it that nobody committed."""
+    """Leave a transaction open, with an uncommitted row."""
     session().add(Item(name=name))
     session().flush()
     return "written"
@@ -71,12 +71,12 @@ def add(app: Flask, name: str) -> None:
 
 
 def seen() -> list[str]:
-    """The names that the peer's session sees."""
+    """Return the names that the peer's session reads."""
     return list(session().scalars(select(Item.name).order_by(Item.id)))
 
 
 def outside(uri: str, statement: str) -> list[Any]:
-    """What the database answers somebody else."""
+    """Execute a statement on another connection, and return its rows."""
     engine = create_engine(uri, poolclass=NullPool, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         result = connection.execute(text(statement))
@@ -84,5 +84,5 @@ def outside(uri: str, statement: str) -> list[Any]:
 
 
 def names(uri: str) -> list[str]:
-    """The committed names."""
+    """Return the committed names."""
     return [name for (name,) in outside(uri, "SELECT name FROM item ORDER BY id")]

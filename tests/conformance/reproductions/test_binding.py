@@ -1,4 +1,4 @@
-"""Which database a session talks to."""
+"""Which database a session uses."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sqlalchemy.orm import object_session
 from sqlalchemy.pool import Pool
 
 from plain import Item, add, make, names, seen, session
-from ways import NoWay
+from proxies import ClosedProxy
 
 if TYPE_CHECKING:
     import pytest
@@ -73,15 +73,15 @@ def test_relative_path(uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         with make("sqlite:///relative.db").app_context():
             files.add(Path.cwd() / session().get_bind().url.database)
 
-    assert len(files) == 1, "sqlite:///relative.db is another file in another working directory"
+    assert len(files) == 1, "sqlite:///relative.db names another file in another working directory"
 
 
 def test_starts_without_its_database(uri: str, tmp_path: Path) -> None:
-    way = NoWay(uri, tmp_path)
-    app = make(way.uri)
+    proxy = ClosedProxy(uri, tmp_path)
+    app = make(proxy.uri)
     app.add_url_rule("/", view_func=seen)
     assert app.test_client().get("/").status_code >= 500
-    way.open()
+    proxy.open()
 
     status = app.test_client().get("/").status_code
-    assert status == 200, f"with its database there, the app answers {status}"
+    assert status == 200, f"after its database has started, the app answers {status}"

@@ -11,7 +11,7 @@ from sqlalchemy import event, make_url, select, text
 from sqlalchemy.exc import DBAPIError
 
 from plain import Item, make, outside, pool_of, seen, session
-from ways import Way
+from proxies import Proxy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +29,7 @@ IDLE = {
     "mysql": "SET SESSION wait_timeout = 1",
 }
 HELD = {**IDLE, "postgresql": "SET idle_in_transaction_session_timeout = '100ms'"}
-# The longest that a limit may be here, if there is one.
+# Upper bounds for the limits that the peer has set.
 LIMITS = {
     "postgresql": {"connect_timeout": 2, "tcp_user_timeout": 500},
     "mysql": {"connect_timeout": 1, "read_timeout": 1, "write_timeout": 1},
@@ -44,10 +44,10 @@ def sessions(uri: str) -> list[int]:
 def end_sessions(uri: str) -> None:
     for number in sessions(uri):
         outside(uri, END[make_url(uri).get_backend_name()].format(number))
-    until_there_is_none(uri)
+    wait_until_they_ended(uri)
 
 
-def until_there_is_none(uri: str) -> None:
+def wait_until_they_ended(uri: str) -> None:
     deadline = time.monotonic() + BOUND
     while sessions(uri) and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -73,10 +73,10 @@ def test_lost_between_requests(uri: str) -> None:
 
 
 def test_restart(uri: str) -> None:
-    way = Way(uri)
-    app = an_app(way.uri)
+    proxy = Proxy(uri)
+    app = an_app(proxy.uri)
     answers(app)
-    way.end_connections()
+    proxy.end_connections()
 
     found = answers(app, 2)
     assert found == [200, 200], f"after all connections went down, as in a restart, requests answer {found}"
@@ -87,7 +87,7 @@ def test_idle_timeout(uri: str) -> None:
     with app.app_context():
         session().execute(text(IDLE[make_url(uri).get_backend_name()]))
         session().commit()
-    until_there_is_none(uri)
+    wait_until_they_ended(uri)
 
     found = answers(app)
     assert found == [200], f"after the server's idle timeout, a request answers {found[0]}"
@@ -99,7 +99,7 @@ def test_held_too_long(uri: str) -> None:
     @app.get("/hold")
     def hold() -> str:
         session().execute(text(HELD[make_url(uri).get_backend_name()]))
-        until_there_is_none(uri)
+        wait_until_they_ended(uri)
         return str(seen())
 
     app.test_client().get("/hold")
@@ -141,13 +141,13 @@ def test_lost_in_transaction(uri: str) -> None:
 
 
 def test_stopped_mid_query(uri: str) -> None:
-    way = Way(uri)
-    app = an_app(way.uri)
+    proxy = Proxy(uri)
+    app = an_app(proxy.uri)
 
     @app.get("/slow")
     def slow() -> str:
         session().execute(select(Item.id))
-        way.end_connections()
+        proxy.end_connections()
         return str(seen())
 
     app.test_client().get("/slow")
@@ -156,28 +156,28 @@ def test_stopped_mid_query(uri: str) -> None:
 
 
 def test_half_open(uri: str) -> None:
-    answered(uri, lambda way: way.drop_all())
+    answered(uri, lambda proxy: proxy.drop_all())
 
 
 def test_paused(uri: str) -> None:
-    answered(uri, lambda way: way.freeze())
+    answered(uri, lambda proxy: proxy.freeze())
 
 
-def answered(uri: str, fail: Callable[[Way], None]) -> None:
-    way = Way(uri)
-    app = an_app(way.uri)
+def answered(uri: str, fail: Callable[[Proxy], None]) -> None:
+    proxy = Proxy(uri)
+    app = an_app(proxy.uri)
     shorten_limits(app, uri)
     assert answers(app) == [200]
-    fail(way)
+    fail(proxy)
     thread = threading.Thread(target=answers, args=(app,), daemon=True)
     thread.start()
     thread.join(BOUND)
 
-    assert not thread.is_alive(), f"a request still waits for an answer after {BOUND:g} s"
+    assert not thread.is_alive(), f"a request still waits after {BOUND:g} s"
 
 
 def shorten_limits(app: Flask, uri: str) -> None:
-    """Whatever limits there are; where there is none, there is none."""
+    """Shorten the limits that the peer has set; set none that it has not."""
 
     def connect(_dialect: object, _record: object, _args: object, options: dict[str, Any]) -> None:
         for name, most in LIMITS[make_url(uri).get_backend_name()].items():
@@ -196,7 +196,7 @@ def test_pool_exhausted(uri: str) -> None:
     def work() -> None:
         answers(app)
         answered.wait(BOUND)
-        # A server's threads live on.
+        # The threads of a server stay alive after a request.
         threading.Event().wait(BOUND)
 
     for _ in range(3):
@@ -217,7 +217,7 @@ def test_file_full(uri: str) -> None:
 
 
 def refused_write(uri: str) -> None:
-    """Whatever it is refused for: here for a name that is not there."""
+    """Have the database refuse a write: the reason does not matter, here a missing name."""
     app = an_app(uri)
     pool = pool_of(app)
 

@@ -1,4 +1,4 @@
-"""What a test finds that the one before it has left."""
+"""What a test finds of the test before it."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_committed_rows_go(uri: str) -> None:
     outside(uri, "DELETE FROM item")
 
     found = app.test_client().get("/there").text
-    assert found == "nothing", f"a request still finds {found!r}, which the next test's clean-up has deleted"
+    assert found == "nothing", f"a request still finds {found!r}, which the clean-up has deleted"
 
 
 def test_keys_start_again(uri: str) -> None:
@@ -55,7 +55,7 @@ def test_keys_start_again(uri: str) -> None:
     app.add_url_rule("/seen", view_func=seen)
     app.test_client().get("/seen")
     if make_url(uri).get_backend_name() in SESSIONS:
-        # Who cleans up ends what is still open, or would wait for it.
+        # The clean-up of a test ends open connections, for which it would have to wait.
         end_sessions(uri)
     try:
         make(uri)

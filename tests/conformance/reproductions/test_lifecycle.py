@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-def assert_nothing_is_lent(pool: Any, since: str) -> None:
+def assert_nothing_checked_out(pool: Any, since: str) -> None:
     lent = pool.checkedout()
     assert lent == 0, f"{lent} connection is still checked out after {since}"
 
@@ -30,7 +30,7 @@ def test_request_ends(uri: str) -> None:
     app.add_url_rule("/write", view_func=write)
     app.test_client().get("/write")
 
-    assert_nothing_is_lent(pool, "the request")
+    assert_nothing_checked_out(pool, "the request")
 
 
 def test_failed_request_ends(uri: str) -> None:
@@ -39,7 +39,7 @@ def test_failed_request_ends(uri: str) -> None:
     app.add_url_rule("/fail", view_func=lambda: {}[write()])
     app.test_client().get("/fail")
 
-    assert_nothing_is_lent(pool, "the failed request")
+    assert_nothing_checked_out(pool, "the failed request")
 
 
 def test_context_ends(uri: str) -> None:
@@ -48,7 +48,7 @@ def test_context_ends(uri: str) -> None:
     with app.app_context():
         write()
 
-    assert_nothing_is_lent(pool, "the context")
+    assert_nothing_checked_out(pool, "the context")
 
 
 def test_async_view(uri: str) -> None:
@@ -61,8 +61,8 @@ def test_async_view(uri: str) -> None:
         return seen()
 
     found = app.test_client().get("/async").json
-    assert found == ["uncommitted"], f"the async view sees {found} of what its request has written"
-    assert_nothing_is_lent(pool, "the request")
+    assert found == ["uncommitted"], f"the async view reads {found} of the rows that its request has written"
+    assert_nothing_checked_out(pool, "the request")
 
 
 def test_unwrapped_stream(uri: str) -> None:
@@ -76,7 +76,7 @@ def test_unwrapped_stream(uri: str) -> None:
     with contextlib.suppress(RuntimeError):
         app.test_client().get("/stream", buffered=True)
 
-    assert_nothing_is_lent(pool, "the response")
+    assert_nothing_checked_out(pool, "the response")
 
 
 def test_held_stream(uri: str) -> None:
@@ -94,7 +94,7 @@ def test_held_stream(uri: str) -> None:
     app.test_client().get("/write")
 
     found = app.test_client().get("/seen").json
-    assert found == [], f"the request after one that did not commit sees {found}"
+    assert found == [], f"the request after one that did not commit reads {found}"
 
 
 def test_failing_teardown(uri: str) -> None:
@@ -102,13 +102,13 @@ def test_failing_teardown(uri: str) -> None:
     pool = pool_of(app)
     app.add_url_rule("/write", view_func=write)
     app.teardown_appcontext(fail)
-    # A session that only the collector would end is not ended.
+    # A session that the garbage collector would end does not count as ended.
     gc.disable()
     with contextlib.suppress(RuntimeError):
         app.test_client().get("/write")
     app.teardown_appcontext_funcs.remove(fail)
 
-    assert_nothing_is_lent(pool, "the request")
+    assert_nothing_checked_out(pool, "the request")
 
 
 def fail(_: object = None) -> None:
@@ -131,7 +131,7 @@ def test_later_context(uri: str) -> None:
     app.teardown_appcontext_funcs.remove(fail)
     gc.collect()
 
-    assert inherited == 0, "later contexts are given the session of one whose teardown was interrupted"
+    assert inherited == 0, "later contexts get the session of a context whose teardown was interrupted"
 
 
 def test_nested_contexts(uri: str) -> None:
@@ -142,7 +142,9 @@ def test_nested_contexts(uri: str) -> None:
         with app.app_context():
             seen()
 
-        assert object_session(item) is not None, "the end of the inner context took the outer one's session"
+        assert object_session(item) is not None, (
+            "the end of the inner context removed the outer session"
+        )
 
 
 def test_request_inside_context(uri: str) -> None:
@@ -152,7 +154,7 @@ def test_request_inside_context(uri: str) -> None:
     with app.app_context():
         app.test_client().get("/write")
 
-    assert_nothing_is_lent(pool, "the context")
+    assert_nothing_checked_out(pool, "the context")
 
 
 def test_with_client(uri: str) -> None:
@@ -163,7 +165,7 @@ def test_with_client(uri: str) -> None:
         client.get("/write")
         client.get("/write")
 
-    assert_nothing_is_lent(pool, "the with-block of the client")
+    assert_nothing_checked_out(pool, "the with-block of the client")
 
 
 def test_thread(uri: str) -> None:
@@ -176,7 +178,7 @@ def test_thread(uri: str) -> None:
 
     with ThreadPoolExecutor(1) as thread:
         thread.submit(work).result()
-        assert_nothing_is_lent(pool, "the thread's context")
+        assert_nothing_checked_out(pool, "the thread's context")
 
 
 def test_cli_command(uri: str) -> None:
@@ -185,7 +187,7 @@ def test_cli_command(uri: str) -> None:
     app.cli.command("write")(lambda: print(write()))
     app.test_cli_runner().invoke(args=["write"])
 
-    assert_nothing_is_lent(pool, "the command")
+    assert_nothing_checked_out(pool, "the command")
 
 
 def test_failed_flush(uri: str) -> None:
@@ -203,7 +205,7 @@ def test_failed_flush(uri: str) -> None:
     app.test_client().get("/twice")
     status = app.test_client().get("/seen").status_code
     assert status == 200, f"the next request answers {status}"
-    assert_nothing_is_lent(pool, "the requests")
+    assert_nothing_checked_out(pool, "the requests")
 
 
 def test_error_handler(uri: str) -> None:
@@ -221,7 +223,7 @@ def test_error_handler(uri: str) -> None:
         return ""
 
     assert app.test_client().get("/broken").json == []
-    assert_nothing_is_lent(pool, "the request")
+    assert_nothing_checked_out(pool, "the request")
 
 
 def test_detached(uri: str) -> None:
@@ -283,4 +285,4 @@ def test_handled_error(uri: str) -> None:
         raise RuntimeError
 
     app.test_client().get("/half")
-    assert names(uri) == [], "what was written before the error is committed"
+    assert names(uri) == [], "a row that was written before the error is committed"

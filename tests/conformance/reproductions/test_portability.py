@@ -1,4 +1,4 @@
-"""What the databases leave to whoever connects."""
+"""What the databases leave to the settings of a connection."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def test_foreign_keys(uri: str) -> None:
         except IntegrityError:
             refused = True
 
-    assert refused, "a row that refers to nothing is let in"
+    assert refused, "a row that refers to no row is accepted"
 
 
 def test_cascade(uri: str) -> None:
@@ -29,7 +29,7 @@ def test_cascade(uri: str) -> None:
         session().execute(delete(Item))
         left = session().scalar(select(func.count(Part.id)))
 
-    assert left == 0, "ON DELETE CASCADE leaves the row that belonged to the deleted one"
+    assert left == 0, "ON DELETE CASCADE leaves the row that referred to the deleted one"
 
 
 def test_writer_lets_go(uri: str) -> None:
@@ -38,17 +38,17 @@ def test_writer_lets_go(uri: str) -> None:
     outside(uri, "INSERT INTO item (name) VALUES ('old')")
     app.test_client().get("/write")
 
-    shortly = {
+    short_timeout = {
         "sqlite": "",
         "postgresql": "SET lock_timeout = '200ms'",
         "mysql": "SET innodb_lock_wait_timeout = 1",
     }
     with contextlib.suppress(DBAPIError):
-        outside_shortly(uri, shortly[make_url(uri).get_backend_name()])
-    assert names(uri) == ["new"], "nobody else can write after a request that did not commit"
+        update_outside(uri, short_timeout[make_url(uri).get_backend_name()])
+    assert names(uri) == ["new"], "no other connection can write after a request that did not commit"
 
 
-def outside_shortly(uri: str, setting: str) -> None:
+def update_outside(uri: str, setting: str) -> None:
     with create_engine(uri, poolclass=NullPool).begin() as connection:
         if setting:
             connection.execute(text(setting))
@@ -62,8 +62,8 @@ def test_time_zone_of_the_server(uri: str) -> None:
         with make(uri).app_context():
             now = session().scalar(text("SELECT LOCALTIMESTAMP"))
         ahead = round((now - datetime.now(UTC).replace(tzinfo=None)) / timedelta(hours=1))
-        assert ahead == 0, f"where the database is in Tokyo, its clock is {ahead} hours ahead of UTC"
+        assert ahead == 0, f"with the database in Tokyo, its clock is {ahead} hours ahead of UTC"
     if url.get_backend_name() == "mysql":
         with make(uri).app_context():
             zone = session().scalar(text("SELECT @@session.time_zone"))
-        assert zone in {"+00:00", "UTC"}, f"the connection's time zone is {zone}: whatever the server's is"
+        assert zone in {"+00:00", "UTC"}, f"the time zone of the connection is {zone}, the one of the server"

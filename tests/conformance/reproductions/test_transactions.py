@@ -1,4 +1,4 @@
-"""What belongs together stays together."""
+"""Which writes and reads belong to a transaction."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ def test_savepoint_released(uri: str) -> None:
             session().add(Item(name="nested"))
         session().rollback()
 
-    assert names(uri) == [], "what a released savepoint wrote is committed, though all was rolled back"
+    assert names(uri) == [], (
+        "a row of a released savepoint is committed despite the rollback"
+    )
 
 
 def test_fresh_reads(uri: str) -> None:
@@ -40,9 +42,9 @@ def test_reader_lets_go(uri: str) -> None:
     app.test_client().get("/read")
 
     engine = create_engine(uri, isolation_level="AUTOCOMMIT")
-    shortly = {"postgresql": "SET lock_timeout = '200ms'", "mysql": "SET lock_wait_timeout = 1"}
+    short_timeout = {"postgresql": "SET lock_timeout = '200ms'", "mysql": "SET lock_wait_timeout = 1"}
     with engine.connect() as connection:
-        connection.execute(text(shortly[make_url(uri).get_backend_name()]))
+        connection.execute(text(short_timeout[make_url(uri).get_backend_name()]))
         try:
             connection.execute(text("DROP TABLE part"))
             connection.execute(text("DROP TABLE item"))

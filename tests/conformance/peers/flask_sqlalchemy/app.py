@@ -1,4 +1,4 @@
-"""As the quick start of Flask-SQLAlchemy 3.1 has it, with the factory that it tells of."""
+"""As the quick start of Flask-SQLAlchemy 3.1 has it, in a factory."""
 
 from flask import Flask
 from sqlalchemy.orm import DeclarativeBase

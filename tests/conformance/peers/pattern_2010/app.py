@@ -1,4 +1,4 @@
-"""The published code, which the repository keeps among its specimens."""
+"""The published code, from the specimens of this repository."""
 
 from tests.specimens.pattern_2010 import create_app
 from tests.specimens.pattern_2010 import session as db_session

@@ -1,4 +1,4 @@
-"""The published code, and the line that ends its sessions, from Flask's documentation."""
+"""The published code, with the line of Flask's documentation that ends its sessions."""
 
 from tests.specimens.pattern_2010 import create_app as published
 from tests.specimens.pattern_2010 import session as db_session

@@ -1,4 +1,4 @@
-"""The published code, which the repository keeps among its specimens."""
+"""The published code, from the specimens of this repository."""
 
 from tests.specimens.configure_after_remove import create_app
 from tests.specimens.configure_after_remove import session as db_session

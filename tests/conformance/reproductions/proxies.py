@@ -1,4 +1,4 @@
-"""Ways to a database that can fail, as networks and servers do."""
+"""Proxies between an app and its database that fail as networks and servers do."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from pathlib import Path
 from sqlalchemy import make_url
 
 
-class NoWay:
-    """There is none, until it is opened: to a file over a link, to a server over a port of this machine."""
+class ClosedProxy:
+    """A database that is not there until `open`: a file behind a link, or a server behind a port."""
 
     def __init__(self, uri: str, folder: Path) -> None:
         url = make_url(uri)
@@ -22,26 +22,26 @@ class NoWay:
             self.uri = f"sqlite:///{link / file.name}"
             self.open = lambda: link.symlink_to(file.parent)
         else:
-            # Taken, but nobody listens: who comes is refused.
+            # Bound, but not listening: connections are refused.
             port = socket.socket()
             port.bind(("127.0.0.1", 0))
-            self.uri = leading_to(uri, port)
+            self.uri = through(uri, port)
             self.open = lambda: serve(port, (str(url.host), int(url.port or 0)), [], threading.Event())
 
 
-class Way:
-    """A way to a server, over a port of this machine, that can fail in the ways that networks do."""
+class Proxy:
+    """A port of this machine that forwards to a server."""
 
     def __init__(self, uri: str) -> None:
         url = make_url(uri)
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self.uri = leading_to(uri, self._listener)
+        self.uri = through(uri, self._listener)
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
         self._frozen = threading.Event()
         serve(self._listener, (str(url.host), int(url.port or 0)), self._pairs, self._frozen)
 
     def end_connections(self) -> None:
-        """As a server does that ends; new ones come through."""
+        """Close all connections, as a server does that stops; new ones are forwarded."""
         for pair in self._pairs:
             for end in pair:
                 with contextlib.suppress(OSError):
@@ -49,11 +49,11 @@ class Way:
         self._pairs.clear()
 
     def freeze(self) -> None:
-        """What is sent is taken in, and goes nowhere."""
+        """Accept all data and forward none of it."""
         self._frozen.set()
 
     def drop_all(self) -> None:
-        """What is sent is lost, and nobody says so: the kernel is told to drop it unread."""
+        """Lose all packets without an error: have the kernel drop them."""
         nothing = struct.pack("HBBI", 0x06, 0, 0, 0)
         for end in [client for client, _ in self._pairs] + [self._listener]:
             kept = ctypes.create_string_buffer(nothing)
@@ -61,7 +61,7 @@ class Way:
             end.setsockopt(socket.SOL_SOCKET, getattr(socket, "SO_ATTACH_FILTER", 26), program)
 
 
-def leading_to(uri: str, listener: socket.socket) -> str:
+def through(uri: str, listener: socket.socket) -> str:
     port = listener.getsockname()[1]
     return make_url(uri).set(host="127.0.0.1", port=port).render_as_string(hide_password=False)
 
@@ -72,10 +72,10 @@ def serve(
     pairs: list[tuple[socket.socket, socket.socket]],
     frozen: threading.Event,
 ) -> None:
-    """Pass on what comes, both ways, for as long as nothing is frozen."""
+    """Accept connections, and forward data both ways until `frozen` is set."""
     listener.listen()
 
-    def pass_on(source: socket.socket, to: socket.socket) -> None:
+    def forward(source: socket.socket, to: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
                 if frozen.is_set():
@@ -90,6 +90,6 @@ def serve(
             server = socket.create_connection(target)
             pairs.append((client, server))
             for pair in ((client, server), (server, client)):
-                threading.Thread(target=pass_on, args=pair, daemon=True).start()
+                threading.Thread(target=forward, args=pair, daemon=True).start()
 
     threading.Thread(target=accept, daemon=True).start()

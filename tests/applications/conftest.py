@@ -1,5 +1,0 @@
-"""These judge the applications."""
-
-from tests.conformance.measured import document, subject
-
-__all__ = ["document", "subject"]
