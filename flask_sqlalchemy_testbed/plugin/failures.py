@@ -14,7 +14,7 @@ import pytest
 
 from flask_sqlalchemy_testbed.backends import BACKENDS
 from flask_sqlalchemy_testbed.checks.check import check_of
-from flask_sqlalchemy_testbed.options import in_command
+from flask_sqlalchemy_testbed.options import flag, in_command
 from flask_sqlalchemy_testbed.plugin import settings, state
 from flask_sqlalchemy_testbed.plugin.app_option import subject_options
 
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 # An attribute of a report, so that it goes where the report goes.
 LEAK_MARK = "testbed_leak"
 STOPPED = "kept what the first failure left (--testbed-keep-failed)"
-COMMAND, RERUN_REPORT = "flask_sqlalchemy_testbed", "testbed-rerun"
 # Two workers may fail at once.
 _keeping = threading.Lock()
 
@@ -94,25 +93,27 @@ def fail_for_leaks(item: pytest.Item, leaks: list[str]) -> None:
 
 
 def rerun_command(item: pytest.Item, backend: Backend) -> str:
-    """Return the command that runs this test alone, from the directory that this run was started in."""
+    """Return the shell command that runs only this test, from the directory that pytest was started in.
+
+    Args:
+        item: the test.
+        backend: the only backend to run it on.
+    """
     directory = item.config.invocation_params.dir
+    test = os.path.relpath(item.path, directory) + item.nodeid[len(item.nodeid.partition("::")[0]) :]
     images = [recipe.variable for known in BACKENDS.values() if (recipe := known.recipe)]
     environment = [f"{name}={shlex.quote(os.environ[name])}" for name in images if os.environ.get(name)]
     python = Path(sys.executable)
     program = str(python.relative_to(directory)) if python.is_relative_to(directory) else str(python)
-    options = settings.words({"backend": backend.name})
-    options += [*subject_options(item.config), *settings.words({"keep-failed": True})]
-    check = check_of(item)
-    if in_command() and check is not None:
-        # Its report leaves the one of this run as it is.
-        options += settings.words({"check": check.id, "report": RERUN_REPORT})
-        # flask reads .env, which the app may need.
+    options = [*settings.words({"backend": backend.name}), *subject_options(item.config), flag("keep-failed")]
+    if in_command() and (check := check_of(item)) is not None:
+        # flask reads .env, which the app may need. The report of this run stays as it is.
         by_flask = os.environ.get("FLASK_RUN_FROM_CLI") == "true"
-        command = [program, "-m", *(("flask", "testbed") if by_flask else (COMMAND,)), *options]
+        module = ["flask", "testbed"] if by_flask else ["flask_sqlalchemy_testbed"]
+        words = [*module, *options, *settings.words({"check": check.id, "report": "testbed-rerun"})]
     else:
-        inside = item.nodeid[len(item.nodeid.partition("::")[0]) :]
-        command = [program, "-m", "pytest", *options, os.path.relpath(item.path, directory) + inside]
-    return " ".join([*environment, shlex.join(command)])
+        words = ["pytest", *options, test]
+    return " ".join([*environment, shlex.join([program, "-m", *words])])
 
 
 def _keep(item: pytest.Item, server: Server) -> None:

@@ -142,9 +142,7 @@ def test_nested_contexts(uri: str) -> None:
         with app.app_context():
             seen()
 
-        assert object_session(item) is not None, (
-            "the end of the inner context removed the outer session"
-        )
+        assert object_session(item) is not None, "the end of the inner context removed the outer session"
 
 
 def test_request_inside_context(uri: str) -> None:

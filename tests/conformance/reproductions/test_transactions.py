@@ -14,9 +14,7 @@ def test_savepoint_released(uri: str) -> None:
             session().add(Item(name="nested"))
         session().rollback()
 
-    assert names(uri) == [], (
-        "a row of a released savepoint is committed despite the rollback"
-    )
+    assert names(uri) == [], "a row of a released savepoint is committed despite the rollback"
 
 
 def test_fresh_reads(uri: str) -> None:
