@@ -15,7 +15,8 @@ from flask_sqlalchemy_testbed.battery.own_server import own_server, own_servers
 from flask_sqlalchemy_testbed.databases import DISCONNECT_DELAY
 from flask_sqlalchemy_testbed.leaks.probe import describe
 from flask_sqlalchemy_testbed.plugin import state
-from flask_sqlalchemy_testbed.plugin.app_option import subject_of
+from flask_sqlalchemy_testbed.plugin.app_option import app_maker
+from flask_sqlalchemy_testbed.subject.binding import engine_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -48,9 +49,10 @@ class Trial:
         self._probe = state.run_of(request.config).probe
         self._databases = [database]
         self._apps: list[Flask] = []
-        self.subject = subject_of(request.config)
-        self._probe.look_into("" if self.subject.session_is_called else self.subject.session_path)
-        self.subject.start(database.uri)
+        self._maker = app_maker(request.config)
+        self._maker.start(database.uri)
+        self.subject = self._maker.subject
+        self._probe.look_into("" if self.subject.session_is_callable else self.subject.session_path)
         self.database = database
 
     @property
@@ -70,7 +72,7 @@ class Trial:
 
         It is let go of when the check ends, unless the check keeps it itself.
         """
-        app = self.subject.make(uri or self.database.uri)
+        app = self._maker.make(uri or self.database.uri)
         # Errors are answers here, whatever the subject's configuration says.
         app.testing = app.debug = False
         app.config["PROPAGATE_EXCEPTIONS"] = False
@@ -80,7 +82,7 @@ class Trial:
 
     def engine(self, app: Flask) -> Engine:
         """The engine that the session is bound to inside `app`."""
-        return self.subject.engine(app)
+        return engine_of(self.subject, app)
 
     def rebind(self, app: Flask, uri: str) -> Engine:
         """Give `app` another engine, with the `init_engine` beside the session."""

@@ -13,6 +13,7 @@ from flask import Flask, jsonify
 from sqlalchemy import event, text
 from sqlalchemy.pool import Pool
 
+from flask_sqlalchemy_testbed.subject.app import AppMaker
 from flask_sqlalchemy_testbed.subject.subject import Subject
 from flask_sqlalchemy_testbed.timeline.recorder import record_in_this_process
 
@@ -26,7 +27,7 @@ PREFIX = "TESTBED_SERVED_"
 
 def environment(subject: Subject, uri: str, whoami: str) -> dict[str, str]:
     """What `serve` needs to know; `whoami` asks the server which of its sessions this is."""
-    told = {"SUBJECT": json.dumps(subject.told()), "URI": uri, "WHOAMI": whoami}
+    told = {"SUBJECT": json.dumps(subject.as_dict()), "URI": uri, "WHOAMI": whoami}
     return {PREFIX + name: value for name, value in told.items()}
 
 
@@ -34,10 +35,11 @@ def serve() -> Flask:
     """The app, whose pool holds a connection that this process has opened."""
     record_in_this_process()
     told = {name.removeprefix(PREFIX): value for name, value in os.environ.items() if name.startswith(PREFIX)}
-    subject = Subject.of(json.loads(told["SUBJECT"]))
-    subject.start(told["URI"])
+    subject = Subject.from_dict(json.loads(told["SUBJECT"]))
+    maker = AppMaker(subject)
+    maker.start(told["URI"])
     event.listen(Pool, "connect", _remember_who_opened_it)
-    app = subject.make(told["URI"])
+    app = maker.make(told["URI"])
 
     @app.get("/testbed/who")
     def who() -> ResponseReturnValue:

@@ -18,7 +18,7 @@ from flask_sqlalchemy_testbed.battery.gates import gate_to
 from flask_sqlalchemy_testbed.battery.tables import Item
 from flask_sqlalchemy_testbed.battery.workers import WORKERS, workers
 from flask_sqlalchemy_testbed.checks.check import check
-from flask_sqlalchemy_testbed.subject.errors import RefusedError, SubjectError
+from flask_sqlalchemy_testbed.subject.errors import FactoryError, SubjectError
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -69,7 +69,7 @@ def test_two_apps(trial: Trial) -> None:
     names_view(trial, first)
     try:
         last = trial.app(trial.other.uri)
-    except RefusedError:
+    except FactoryError:
         # Nobody is misled.
         return
     names_view(trial, last)
@@ -91,7 +91,7 @@ def test_two_apps(trial: Trial) -> None:
 @check("binding.app-inside-app")
 def test_app_inside_app(trial: Trial) -> None:
     outer = trial.app()
-    with contextlib.suppress(RefusedError):
+    with contextlib.suppress(FactoryError):
         inner = trial.app(trial.other.uri)
         with outer.app_context():
             trial.session.add(Item(name="outer"))
@@ -254,7 +254,7 @@ def test_listeners(trial: Trial) -> None:
     first = trial.app()
     before = heard()
     for _ in range(2):
-        with contextlib.suppress(RefusedError):
+        with contextlib.suppress(FactoryError):
             trial.app()
 
     assert heard() == before, f"{heard()} listeners hear what {before} heard before two more apps were made"

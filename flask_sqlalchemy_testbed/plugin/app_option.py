@@ -1,4 +1,4 @@
-"""The part of the plugin that reads which app is tried, before any server is started for it."""
+"""Read which app the battery tries, and find out how it is made before any check."""
 
 from __future__ import annotations
 
@@ -11,28 +11,32 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from flask_sqlalchemy_testbed.options import flag
 from flask_sqlalchemy_testbed.plugin import settings, state
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from flask_sqlalchemy_testbed.subject.app import AppMaker
     from flask_sqlalchemy_testbed.subject.subject import Subject
 
-# The capabilities that are the subject's own, and why a check is not applicable to one that lacks them.
+# The capabilities that an app has or lacks, and why a check does not apply to one that lacks them.
 PROMISES, SEVERAL_APPS = "promises", "several-apps"
 LACKS = {
-    PROMISES: "the subject does not promise it",
-    SEVERAL_APPS: "the subject is one app, made when its module is imported, and no factory of several",
+    PROMISES: "the app does not promise it",
+    SEVERAL_APPS: "the app is made when its module is imported; there is no factory of several apps",
 }
-SUBJECT: pytest.StashKey[Subject] = pytest.StashKey()
+APP_MAKER: pytest.StashKey[AppMaker] = pytest.StashKey()
 DRIVERS: pytest.StashKey[dict[str, str]] = pytest.StashKey()
-# Of the text that its start-up code wrote.
+WORKERINPUT = "testbed_subject"
+OPTIONS_OF_APP = ("app", "session", "uri-key", "uri-env")
+BATTERY = ("flask_sqlalchemy_testbed.battery", "flask_sqlalchemy_testbed/battery")
+# The last lines of the output of the app's start-up code that a message shows.
 MOST_LINES = 30
-TOLD = ("app", "session", "uri-key", "uri-env")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Reads what can be wrong by itself."""
+    """Refuse values that are wrong whatever the app is."""
     from flask_sqlalchemy_testbed.subject.drivers import UnknownDriverError, drivers  # noqa: PLC0415
 
     try:
@@ -42,70 +46,19 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(str(error)) from None
 
 
-def subject_options(config: pytest.Config) -> list[str]:
-    """What the command line said of the subject, to be said again."""
-    return settings.words({name: settings.given(config, name) for name in (*TOLD, "driver", "promises")})
-
-
-def drivers_of(config: pytest.Config) -> dict[str, str]:
-    """By backend the driver that the app is to use."""
-    return config.stash[DRIVERS]
-
-
-def promises(config: pytest.Config) -> bool:
-    """Whether the subject opted into the checks of what only this repository's binding promises."""
-    return bool(settings.setting(config, "promises"))
-
-
-def facts(config: pytest.Config) -> dict[str, str]:
-    """What is tried, as told or found, for a report."""
-    subject = config.stash.get(SUBJECT, None)
-    if subject is None:
-        return {name.replace("-", "_"): settings.setting(config, name) for name in TOLD}
-    found = {
-        "app": subject.app_path,
-        "session": subject.session_path,
-        "uri_key": subject.uri_key,
-        "uri_env": subject.uri_env,
-        "found": "; ".join(subject.notes),
-        "drivers": ", ".join(f"{backend}={driver}" for backend, driver in subject.drivers.items()),
-    }
-    return {name: value for name, value in found.items() if value or name.replace("_", "-") in TOLD}
-
-
-def lacking(config: pytest.Config, needed: set[str]) -> str:
-    """Why the subject lacks one of these capabilities; nothing where it lacks none."""
-    if PROMISES in needed and not promises(config):
-        return LACKS[PROMISES]
-    if SEVERAL_APPS in needed and SUBJECT in config.stash and not config.stash[SUBJECT].makes_several_apps:
-        return LACKS[SEVERAL_APPS]
-    return ""
-
-
-def subject_of(config: pytest.Config) -> Subject:
-    """The subject that the options name or that is found; a usage error where it cannot be tried."""
-    found = _find(config, servers=True)
-    assert found is not None  # noqa: S101 - for the type checker
-    return found
-
-
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Refuse an app that cannot be had before servers start, where the battery is to be run for sure."""
+    """Refuse an app that cannot be tried before servers start, where the battery is certain to run."""
     config = session.config
-    if settings.given(config, "app") or any(
-        name in argument
-        for argument in config.args
-        for name in ("flask_sqlalchemy_testbed.battery", "flask_sqlalchemy_testbed/battery")
-    ):
+    if settings.given(config, "app") or any(name in word for word in config.args for name in BATTERY):
         _find(config, servers=False)
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
-    """What was found, and how."""
-    if SUBJECT not in config.stash:
+    """Show the app, and what was found out about it."""
+    if APP_MAKER not in config.stash:
         return []
-    subject = config.stash[SUBJECT]
+    subject = config.stash[APP_MAKER].subject
     lines = [f"app: {'; '.join([subject.app_path, *subject.notes])}"]
     if subject.drivers:
         lines.append(f"drivers: {facts(config)['drivers']}")
@@ -113,116 +66,168 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Refuse to try nothing, once and before any check."""
+    """Refuse an app that cannot be tried once, before any check."""
     if any(
         "trial" in getattr(item, "fixturenames", ()) and item.get_closest_marker("testbed_check")
         for item in items
     ):
         try:
-            subject_of(config)
+            app_maker(config)
         except pytest.UsageError:
-            # None of them has been tried, nor is to be told of.
-            items.clear()
+            items.clear()  # No check has run, so reports must list none.
             raise
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """A worker of pytest-xdist is told what was found: it need not look again."""
-    if SUBJECT in node.config.stash:
-        node.workerinput["testbed_subject"] = node.config.stash[SUBJECT].told()
+    """Send a worker of pytest-xdist what was found out: it need not try again."""
+    if APP_MAKER in node.config.stash:
+        node.workerinput[WORKERINPUT] = node.config.stash[APP_MAKER].subject.as_dict()
 
 
-def _handed_over(config: pytest.Config) -> Subject | None:
-    from flask_sqlalchemy_testbed.subject.subject import Subject  # noqa: PLC0415
+def app_maker(config: pytest.Config) -> AppMaker:
+    """Return the object that makes the apps of this process; the run closes it.
 
-    told = getattr(config, "workerinput", {}).get("testbed_subject")
-    return Subject.of(told) if told else None
+    Raises:
+        pytest.UsageError: there is no app, or it cannot be tried.
+    """
+    found = _find(config, servers=True)
+    assert found is not None  # noqa: S101 - for the type checker
+    return found
 
 
-def _find(config: pytest.Config, *, servers: bool) -> Subject | None:
-    """None for an app that does not start on a file, and need not, while there are no servers yet."""
-    from flask_sqlalchemy_testbed.subject.errors import SubjectError  # noqa: PLC0415 - for those who use none of this
+def drivers_of(config: pytest.Config) -> dict[str, str]:
+    """Return the driver that the app is to use, by backend."""
+    return config.stash[DRIVERS]
 
-    if SUBJECT not in config.stash:
+
+def promises(config: pytest.Config) -> bool:
+    """Return whether the checks of this project's own binding are wanted."""
+    return bool(settings.setting(config, "promises"))
+
+
+def subject_options(config: pytest.Config) -> list[str]:
+    """Return the options of the command line that concern the app, to repeat them in a command."""
+    names = (*OPTIONS_OF_APP, "driver", "promises")
+    return settings.words({name: settings.given(config, name) for name in names})
+
+
+def facts(config: pytest.Config) -> dict[str, str]:
+    """Return which app is tried, as the user named it or as it was found, for a report."""
+    if APP_MAKER not in config.stash:
+        return {name.replace("-", "_"): settings.setting(config, name) for name in OPTIONS_OF_APP}
+    subject = config.stash[APP_MAKER].subject
+    optional = {
+        "found": "; ".join(subject.notes),
+        "drivers": ", ".join(f"{backend}={driver}" for backend, driver in subject.drivers.items()),
+    }
+    return {
+        "app": subject.app_path,
+        "session": subject.session_path,
+        "uri_key": subject.uri_key,
+        "uri_env": subject.uri_env,
+        **{name: text for name, text in optional.items() if text},
+    }
+
+
+def lacking(config: pytest.Config, needed: set[str]) -> str:
+    """Return why the app lacks one of the needed capabilities; empty where it lacks none."""
+    if PROMISES in needed and not promises(config):
+        return LACKS[PROMISES]
+    if SEVERAL_APPS in needed and APP_MAKER in config.stash:
+        return "" if config.stash[APP_MAKER].subject.makes_several_apps else LACKS[SEVERAL_APPS]
+    return ""
+
+
+def _find(config: pytest.Config, *, servers: bool) -> AppMaker | None:
+    """Return None for an app that starts on a server only, as long as none may be started."""
+    from flask_sqlalchemy_testbed.subject.app import AppMaker  # noqa: PLC0415 - slow; not for every pytest run
+    from flask_sqlalchemy_testbed.subject.errors import SubjectError  # noqa: PLC0415 - the same
+
+    if APP_MAKER not in config.stash:
         try:
-            found = _handed_over(config) or _on_a_file(config)
-            if found is None and servers:
-                found = _on_a_server(config)
+            subject = _from_controller(config) or _resolve_on_a_file(config)
+            if subject is None and servers:
+                subject = _resolve_on_a_server(config)
         except SubjectError as error:
             raise pytest.UsageError(str(error)) from None
-        if found is None:
+        if subject is None:
             return None
-        config.stash[SUBJECT] = found
-        config.add_cleanup(found.end)
-    return config.stash[SUBJECT]
+        config.stash[APP_MAKER] = AppMaker(subject)
+        config.add_cleanup(config.stash[APP_MAKER].close)
+    return config.stash[APP_MAKER]
 
 
-def _uses_files(config: pytest.Config) -> bool:
-    return any("embedded" in backend.capabilities for backend in config.stash[state.BACKENDS])
+def _from_controller(config: pytest.Config) -> Subject | None:
+    from flask_sqlalchemy_testbed.subject.subject import Subject  # noqa: PLC0415 - slow to import
+
+    values = getattr(config, "workerinput", {}).get(WORKERINPUT)
+    return Subject.from_dict(values) if values else None
 
 
-def _on_a_file(config: pytest.Config) -> Subject | None:
-    """Tried on an empty SQLite database, which shows most mistakes at once."""
-    from flask_sqlalchemy_testbed.subject.errors import FruitlessError  # noqa: PLC0415
+def _resolve_on_a_file(config: pytest.Config) -> Subject | None:
+    """Try an empty SQLite database, which shows most mistakes at once; None where a server may do better."""
+    from flask_sqlalchemy_testbed.subject.errors import NoWorkingFactoryCallError  # noqa: PLC0415
 
     with tempfile.TemporaryDirectory() as directory:
         try:
-            return _resolved(config, f"sqlite:///{Path(directory, f'testbed_{secrets.token_hex(6)}.db')}")
-        except FruitlessError:
-            if _uses_files(config):
+            return _resolve(config, f"sqlite:///{Path(directory, f'testbed_{secrets.token_hex(6)}.db')}")
+        except NoWorkingFactoryCallError:
+            if any("embedded" in backend.capabilities for backend in config.stash[state.BACKENDS]):
                 raise
             return None
 
 
-def _on_a_server(config: pytest.Config) -> Subject:
-    """Tried on an empty database of the first server."""
+def _resolve_on_a_server(config: pytest.Config) -> Subject:
+    """Try an empty database on the server of the first backend."""
     run = state.run_of(config)
     isolation = run.isolation(run.server(config.stash[state.BACKENDS][0]), "start")
     isolation.clean()
-    return _resolved(config, isolation.database.uri)
+    return _resolve(config, isolation.database.uri)
 
 
-def _resolved(config: pytest.Config, uri: str) -> Subject:
-    from flask_sqlalchemy_testbed.subject.errors import SubjectError  # noqa: PLC0415
-    from flask_sqlalchemy_testbed.subject.resolve import resolve  # noqa: PLC0415
-    from flask_sqlalchemy_testbed.subject.subject import Subject  # noqa: PLC0415
-    from flask_sqlalchemy_testbed.subject.time_limit import TookTooLongError, within  # noqa: PLC0415
+def _resolve(config: pytest.Config, uri: str) -> Subject:
+    from flask_sqlalchemy_testbed.subject.errors import SubjectError  # noqa: PLC0415 - slow to import
+    from flask_sqlalchemy_testbed.subject.resolve import AppOptions, resolve  # noqa: PLC0415 - the same
+    from flask_sqlalchemy_testbed.subject.time_limit import TookTooLongError, within  # noqa: PLC0415 - the same
 
-    subject = Subject(*(settings.setting(config, name) for name in TOLD), drivers=drivers_of(config))
+    app, session, uri_key, uri_env = (settings.setting(config, name) for name in OPTIONS_OF_APP)
+    options = AppOptions(app, session, uri_key, uri_env, drivers_of(config))
     seconds = settings.seconds(config, "start-timeout")
-    said: list[str] = []
+    output: list[str] = []
+    too_long = (
+        f"{options} was not made within {seconds:g} s. If it needs more, raise the limit with"
+        f" {flag('start-timeout')} SECONDS. It was in:\n"
+    )
 
-    def give_up(stack: str) -> None:
+    def show_stack(stack: str) -> None:
         sys.__stderr__.write(f"{too_long}{stack}\n")  # type: ignore[union-attr]
 
-    too_long = f"{subject} was not made within {seconds:g} s (--testbed-start-timeout SECONDS); it was in:\n"
     try:
-        with _captured(config, said), within(seconds, last_resort=give_up):
-            resolve(subject, uri)
+        with _captured(config, output), within(seconds, last_resort=show_stack):
+            return resolve(options, uri)
     except TookTooLongError as error:
-        message = f"{too_long}{error.stack}{_what_it_said(said)}"
+        message = f"{too_long}{error.stack}{_last_lines(output)}"
         raise SubjectError(message) from None
     except SubjectError as error:
-        message = f"{error}{_what_it_said(said)}"
+        message = f"{error}{_last_lines(output)}"
         raise type(error)(message) from error
-    return subject
 
 
 @contextlib.contextmanager
-def _captured(config: pytest.Config, said: list[str]) -> Iterator[None]:
-    """What it writes is in `said`, as pytest captures what tests write; with -s it is shown at once."""
+def _captured(config: pytest.Config, output: list[str]) -> Iterator[None]:
+    """Capture what the app writes as pytest captures what tests write; with -s it is shown at once."""
     manager: Any = config.pluginmanager.getplugin("capturemanager")
     manager.resume_global_capture()
     try:
         yield
     finally:
         manager.suspend_global_capture()
-        said += [text for text in manager.read_global_capture() if text]
+        output += [text for text in manager.read_global_capture() if text]
 
 
-def _what_it_said(said: list[str]) -> str:
-    from flask_sqlalchemy_testbed.redaction import redact  # noqa: PLC0415
+def _last_lines(output: list[str]) -> str:
+    from flask_sqlalchemy_testbed.redaction import redact  # noqa: PLC0415 - seldom needed
 
-    lines = redact("".join(said)).strip().splitlines()[-MOST_LINES:]
+    lines = redact("".join(output)).strip().splitlines()[-MOST_LINES:]
     return "\n".join(["\nIt wrote:", *(f"  {line}" for line in lines)]) if lines else ""

@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from flask_sqlalchemy_testbed.plugin import settings, state
-from flask_sqlalchemy_testbed.plugin.app_option import drivers_of
 from flask_sqlalchemy_testbed.plugin.failures import fail_for_leaks
 from flask_sqlalchemy_testbed.plugin.schema import schema_of
-from flask_sqlalchemy_testbed.subject.drivers import with_driver
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -59,9 +57,9 @@ def testbed_database(
 
 
 @pytest.fixture
-def database_uri(testbed_database: Database, pytestconfig: pytest.Config) -> str:
+def database_uri(testbed_database: Database) -> str:
     """The URI, password and all, of a clean database: give it to the application under test."""
-    return with_driver(testbed_database.uri, drivers_of(pytestconfig))
+    return testbed_database.uri
 
 
 @pytest.fixture
@@ -81,9 +79,9 @@ def testbed_other_database(
 
 
 @pytest.fixture
-def other_database_uri(testbed_other_database: Database, pytestconfig: pytest.Config) -> str:
+def other_database_uri(testbed_other_database: Database) -> str:
     """The URI of the second one."""
-    return with_driver(testbed_other_database.uri, drivers_of(pytestconfig))
+    return testbed_other_database.uri
 
 
 def _restarts_identities(item: pytest.Item) -> bool:

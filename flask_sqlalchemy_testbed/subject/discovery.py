@@ -1,4 +1,4 @@
-"""Finds the app as `flask` finds it, and the session where extensions and modules keep it."""
+"""Find the app as `flask` finds it, and import what a `module:attribute` names."""
 
 from __future__ import annotations
 
@@ -10,54 +10,138 @@ import re
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from flask import Flask
 from flask.cli import prepare_import
-from sqlalchemy.orm import scoped_session
 
+from flask_sqlalchemy_testbed.options import flag
 from flask_sqlalchemy_testbed.subject.errors import SubjectError
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-# In `app.extensions`: what it is called, and how it is asked for the session of the current context.
-EXTENSIONS = {"sqlalchemy": "session", "advanced_alchemy": "get_sync_session"}
-FACTORIES = ("create_app", "make_app")
-GLOBALS = ("app", "application")
-INSTALLED = {"site-packages", "dist-packages"}
+FACTORY_NAMES = ("create_app", "make_app")
+APP_NAMES = ("app", "application")
+# `flask` imports the modules `wsgi` and `app`, of which the second may be a package.
+FILES = ("wsgi.py", "app.py", "app/__init__.py")
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where an app is, and how one knows."""
+    """Where an app is."""
 
     module: str
     attribute: str = ""
-    """Nothing: the best that there is in the module."""
+    """Empty until `with_attribute`, where only a module is named."""
     arguments: tuple[Any, ...] | None = None
-    """What the command line calls the factory with."""
-    how: str = ""
-    """Nothing: it was told."""
+    """The arguments of a call that the user wrote out; None where none is written."""
+    found: str = ""
+    """How it was found, in words; empty where the user named it."""
     folder: str = ""
-    """Where the module is to be imported from, if it was named by a path."""
+    """The folder to import the module from, where it was named by a path."""
 
     def __str__(self) -> str:
         call = "" if self.arguments is None else f"({', '.join(map(repr, self.arguments))})"
-        return f"{self.module}:{self.attribute}{call}" if self.attribute else self.module
+        return f"{self.path}{call}" if self.attribute else self.module
 
-    def with_attribute(self, name: str) -> Place:
-        """The same, where the attribute was found rather than told."""
-        return replace(self, attribute=name)
+    @property
+    def path(self) -> str:
+        """The app or the factory as `module:attribute`."""
+        return f"{self.module}:{self.attribute}"
+
+    @classmethod
+    def parse(cls, app: str, option: str) -> Place:
+        """Read `myapp`, `myapp:create_app`, `myapp:create_app('testing')` or `path/app.py:app`.
+
+        Args:
+            app: what the user wrote.
+            option: where the user wrote it, for messages.
+
+        Raises:
+            SubjectError: it has another form, or there is no such file.
+        """
+        module, _, attribute = app.partition(":")
+        folder = ""
+        if module.endswith(".py") or os.sep in module:
+            if not Path(module).exists():
+                message = f"{option} {app!r}: there is no file {module!r} in {Path.cwd()}."
+                raise SubjectError(message)
+            module, folder = prepare_import(module), sys.path[0]
+        call = re.fullmatch(r"(\w+)\((.*)\)", attribute, re.DOTALL)
+        if not call:
+            if not re.fullmatch(r"[\w.]+", module) or not re.fullmatch(r"[\w.]*", attribute):
+                message = f"{option} {app!r} is not of the form module:attribute."
+                raise SubjectError(message)
+            return cls(module, attribute, folder=folder)
+        try:
+            arguments = ast.literal_eval(f"({call[2]},)" if call[2].strip() else "()")
+        except (ValueError, SyntaxError):
+            message = (
+                f"{option} {app!r}: the arguments are not plain values. Write literals, such as 'testing'."
+            )
+            raise SubjectError(message) from None
+        return cls(module, call[1], arguments, folder=folder)
+
+    def with_attribute(self) -> Place:
+        """Import the module and return the place of the best app in it: a factory can make several apps.
+
+        Raises:
+            SubjectError: there is no app in the module, or there are several.
+        """
+        option = f"{flag('app')} {str(self)!r}"
+        members: dict[str, Any] = vars(import_module(self.module, option))
+        for name in FACTORY_NAMES:
+            if inspect.isroutine(members.get(name)):
+                return replace(self, attribute=name)
+        apps = [name for name, value in members.items() if isinstance(value, Flask)]
+        named = [name for name in APP_NAMES if name in apps]
+        if named or len(apps) == 1:
+            return replace(self, attribute=(named or apps)[0])
+        several = f"several apps ({', '.join(apps)})" if apps else "no app"
+        message = (
+            f"{option}: the module has no {' or '.join(FACTORY_NAMES)}, and {several}."
+            f" Name the app: {flag('app')} {self.module}:NAME."
+        )
+        raise SubjectError(message)
+
+
+def locate(app: str) -> Place:
+    """Return the place of an app; its module is not imported yet.
+
+    Args:
+        app: what the user wrote; empty for the app that `flask` would find in the working directory.
+
+    Raises:
+        SubjectError: there is no app.
+    """
+    if app:
+        return Place.parse(app, flag("app"))
+    if name := os.environ.get("FLASK_APP") or _flask_app_in_dotenv():
+        return replace(Place.parse(name, "FLASK_APP"), found="by FLASK_APP")
+    for file in FILES:
+        if Path(file).exists():
+            module = prepare_import(file)
+            return Place(module, found=f"in {file}, where flask looks too", folder=sys.path[0])
+    message = (
+        f"No app was found: FLASK_APP is not set, and neither wsgi.py nor app.py is in {Path.cwd()}."
+        f" Name the app: {flag('app')} myapp:create_app."
+    )
+    raise SubjectError(message)
 
 
 def find(path: str, option: str) -> Any:
-    """What `module:attribute.path` names, looked up anew; the working directory is searched too."""
+    """Return the object that `module:attribute.path` names, looked up anew.
+
+    Args:
+        path: the module may also be in the working directory.
+        option: where the user wrote the path, for messages.
+
+    Raises:
+        SubjectError: the module cannot be imported, or it has no such attribute.
+    """
     module, colon, attributes = path.partition(":")
     if not (module and colon and attributes):
         message = f"{option} {path!r} is not of the form module:attribute."
         raise SubjectError(message)
-    found = imported(module, f"{option} {path!r}")
+    found = import_module(module, f"{option} {path!r}")
     for name in attributes.split("."):
         if not hasattr(found, name):
             message = f"{option} {path!r}: {module!r} has no {attributes!r}; {name!r} was not found."
@@ -66,8 +150,16 @@ def find(path: str, option: str) -> Any:
     return found
 
 
-def imported(module: str, option: str) -> Any:
-    """The module, with the working directory searched too."""
+def import_module(module: str, option: str) -> Any:
+    """Import a module, which may also be in the working directory.
+
+    Args:
+        module: its full name.
+        option: the option that names it, with its value, for messages.
+
+    Raises:
+        SubjectError: the import raised.
+    """
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     try:
@@ -77,113 +169,8 @@ def imported(module: str, option: str) -> Any:
         raise SubjectError(message) from error
 
 
-def locate(app: str) -> Place:
-    """Where the app is that was told, or else that `flask` would find here; nothing is imported yet."""
-    if app:
-        return _read(app, "--testbed-app")
-    if name := os.environ.get("FLASK_APP") or _in_dotenv():
-        place = _read(name, "FLASK_APP")
-        return replace(place, how="by FLASK_APP")
-    for file in ("wsgi.py", "app.py", "app/__init__.py"):
-        if Path(file).exists():
-            return Place(prepare_import(file), how=f"in {file}, where flask looks too", folder=sys.path[0])
-    message = (
-        "Name the app to try: --testbed-app myapp:create_app, or testbed_app in the ini file."
-        f" No FLASK_APP is set, and neither wsgi.py nor app.py is in {Path.cwd()}."
-    )
-    raise SubjectError(message)
-
-
-def best_of(place: Place) -> str:
-    """The name of the app in the module: a factory first, since it can make several."""
-    found: dict[str, Any] = vars(imported(place.module, f"--testbed-app {str(place)!r}"))
-    for name in FACTORIES:
-        if inspect.isroutine(found.get(name)):
-            return name
-    apps = [name for name, value in found.items() if isinstance(value, Flask)]
-    for name in GLOBALS:
-        if name in apps:
-            return name
-    if len(apps) == 1:
-        return apps[0]
-    what = f"several apps ({', '.join(apps)})" if apps else "no app"
-    message = (
-        f"--testbed-app {str(place)!r}: {place.module!r} has no {' or '.join(FACTORIES)}, and {what}"
-        " of its own."
-        f" Say which: --testbed-app {place.module}:name."
-    )
-    raise SubjectError(message)
-
-
-def kept_in(app: Flask) -> tuple[str, Any] | None:
-    """The name of the extension that keeps a session, and the session; inside a context of the app."""
-    for name, attribute in EXTENSIONS.items():
-        extension = app.extensions.get(name)
-        if hasattr(type(extension), attribute) or attribute in getattr(extension, "__dict__", {}):
-            found = getattr(extension, attribute)
-            return name, found() if inspect.ismethod(found) else found
-    return None
-
-
-def scoped_sessions(modules: Iterable[str]) -> dict[int, str]:
-    """Each `scoped_session` that is in those modules, by the name that it has in one of them."""
-    found: dict[int, str] = {}
-    for module in sorted(modules):
-        for name, value in vars(sys.modules.get(module, object)).items():
-            if isinstance(value, scoped_session):
-                found.setdefault(id(value), f"{module}:{name}")
-    return found
-
-
-def modules_of(roots: Iterable[str]) -> set[str]:
-    """The imported modules of the project that these modules belong to: what is beside them, or in them.
-
-    What the environment has installed, and the battery itself, belongs to nobody's project.
-    """
-    found = set()
-    for root in {root.partition(".")[0] for root in roots if root}:
-        found |= {name for name in sys.modules if name == root or name.startswith(f"{root}.")}
-        folder = _project_of(root)
-        for name, module in list(sys.modules.items()) if folder else ():
-            path = Path(getattr(module, "__file__", None) or "/")
-            if folder and path.is_relative_to(folder) and not INSTALLED & set(path.relative_to(folder).parts):
-                found.add(name)
-    return {name for name in found if name.partition(".")[0] not in {"flask_sqlalchemy_testbed", "__main__"}}
-
-
-def _project_of(root: str) -> Path | None:
-    file = getattr(sys.modules.get(root), "__file__", None)
-    if not file:
-        return None
-    folder = Path(file).parent.parent if Path(file).name == "__init__.py" else Path(file).parent
-    return None if folder.name in INSTALLED else folder
-
-
-def _read(app: str, option: str) -> Place:
-    """`myapp`, `myapp:create_app`, `myapp:create_app('testing')`, `path/app.py:app`."""
-    module, _, attribute = app.partition(":")
-    folder = ""
-    if module.endswith(".py") or os.sep in module:
-        if not Path(module).exists():
-            message = f"{option} {app!r}: there is no file {module!r} in {Path.cwd()}."
-            raise SubjectError(message)
-        module, folder = prepare_import(module), sys.path[0]
-    call = re.fullmatch(r"(\w+)\((.*)\)", attribute, re.DOTALL)
-    if not call:
-        if not re.fullmatch(r"[\w.]+", module) or not re.fullmatch(r"[\w.]*", attribute):
-            message = f"{option} {app!r} is not of the form module:attribute."
-            raise SubjectError(message)
-        return Place(module, attribute, folder=folder)
-    try:
-        arguments = ast.literal_eval(f"({call[2]},)" if call[2].strip() else "()")
-    except (ValueError, SyntaxError):
-        message = f"{option} {app!r}: only plain values may stand between the parentheses, such as 'testing'."
-        raise SubjectError(message) from None
-    return Place(module, call[1], arguments, folder=folder)
-
-
-def _in_dotenv() -> str:
-    """FLASK_APP as `flask` reads it from .flaskenv and .env; nothing else of those is looked at."""
+def _flask_app_in_dotenv() -> str:
+    """Read FLASK_APP from .env and .flaskenv as `flask` does; their other variables are not read."""
     try:
         from dotenv import dotenv_values  # noqa: PLC0415 - it need not be installed
     except ImportError:

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 
 class SubjectError(Exception):
-    """The subject cannot be tried; one sentence says what was tried and how to say it right."""
+    """The app cannot be tried; the message says why and what to do."""
 
 
-class RefusedError(SubjectError):
-    """The factory itself raised."""
+class FactoryError(SubjectError):
+    """The app's factory raised an exception."""
 
 
 class BoundElsewhereError(SubjectError):
-    """Nothing was sent: its session is on another database than the one that it was given."""
+    """The app's session is bound to another database than the given one; no statement was sent."""
 
 
 class StartedElsewhereError(SubjectError):
-    """Nothing was sent: it wanted to connect to a database that is none of the run's when it started."""
+    """The app tried to connect to a database of somebody else while it started; nothing was sent."""
 
 
 class NoSessionError(SubjectError):
-    """There is an app; how it is made does not decide that its session is not found."""
+    """The app was made, but its session was not found; another call of the factory would not help."""
 
 
-class FruitlessError(SubjectError):
-    """No way of making it led to the database; on one of another kind one may."""
+class NoWorkingFactoryCallError(SubjectError):
+    """A database library raised in every promising call; on another kind of database one may work."""

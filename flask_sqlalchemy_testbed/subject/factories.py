@@ -1,153 +1,180 @@
-"""The ways in which apps are made: each is tried only where the factory's own signature allows it."""
+"""The calls that a factory's signature allows, in the order in which they are tried."""
 
 from __future__ import annotations
 
 import inspect
-import json
 import re
-import sys
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePath
-from types import ModuleType
+from functools import partial
+from pathlib import PurePath
 from typing import Any
 
-from werkzeug.utils import import_string
+from flask import Flask
 
-# Keyword arguments that are the database's URI.
-URI_ARGUMENT = re.compile(
+from flask_sqlalchemy_testbed.subject.configurations import config_class, with_class_name, with_file
+
+# Parameters that are the database's URI.
+URI_PARAMETER = re.compile(
     r"(sqlalchemy_)?(database|db)_?(uri|url)|uri|url|dsn|connection_string|SQLALCHEMY_DATABASE_URI"
 )
-# Arguments that are, or name, a configuration.
+# Parameters that are, or name, a configuration.
 CONFIGURATION = re.compile(r"conf|cfg|setting|override|option|env", re.IGNORECASE)
-# What a configuration for tests is called, if it has to be called something.
-NAMES = ("testing", "test", "default", "development")
-MODULE = "testbed_configuration"
+# Usual names of a configuration, for a factory that must be given one.
+CONFIGURATION_NAMES = ("testing", "test", "default", "development")
+# The two "calls" of an app that is a module global.
+ON_IMPORT, AFTER_IMPORT = "on import", "after import"
+KINDS = {
+    "mapping": r"Mapping|[Dd]ict\b|\bAny\b",
+    "text": r"\bstr\b|Path|\bAny\b",
+    "object": r"\bobject\b|[Tt]ype\[|\bAny\b|(?i:conf|setting)",
+}
 _OF_MAPPING = re.compile(r"(Mapping|[Dd]ict)\[(?:[^\[\]]|\[[^\[\]]*\])*\]")
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
-    """One way to make an app. `call` takes the configuration as a mapping, and the URI itself."""
+class FactoryCall:
+    """One way to call a factory."""
 
     name: str
-    told: str
-    call: Callable[[Mapping[str, Any], str], Any]
+    """Unique among the calls of a factory."""
+    description: str
+    """Completes "the factory was called ..."."""
+    make: Callable[[Mapping[str, Any], str], Any]
+    """Calls the factory; takes the configuration as a mapping, and the URI."""
     by_environment: bool = False
-    """The URI reaches it through environment variables."""
+    """The app reads the URI from environment variables."""
+    by_argument: bool = False
+    """The URI itself is an argument."""
 
 
-def ways(
-    factory: Callable[..., Any], arguments: tuple[Any, ...] | None, *, environment: bool
-) -> Iterator[Way]:
-    """In the order in which they are tried; `environment` says that the URI is in a variable in any case.
+def factory_calls(
+    found: Any, arguments: tuple[Any, ...] | None, *, environment: bool
+) -> Iterator[FactoryCall]:
+    """Yield the calls that are worth a try, the most telling first; nothing is called yet.
 
-    `arguments` are those that the command line gives, if it calls the factory itself.
+    Args:
+        found: a factory, or an app that was made when its module was imported.
+        arguments: those of a call that the user wrote out; None where none is written.
+        environment: the user named an environment variable that the app reads.
     """
-    if arguments is not None:
-        yield Way("as written", "as written", lambda *_: factory(*arguments), by_environment=True)
+    if isinstance(found, Flask):
+        yield FactoryCall(ON_IMPORT, "as it is made on import", lambda *_: found, by_environment=True)
+        yield FactoryCall(AFTER_IMPORT, "configured after its import", partial(_configured, found))
         return
-    signature = _signature_of(factory)
-    parameter = _configuration_of(signature)
-    wanted = _wanted(parameter) if parameter is not None else set()
-    alone = Way("nothing", "with nothing but the environment", lambda *_: factory(), by_environment=True)
-    stands_alone = _fits(signature)
-    if environment and stands_alone:
-        yield alone
-    if parameter is not None and "mapping" in wanted:
-        yield Way("mapping", "with a mapping", lambda mapping, _: _put(factory, parameter, dict(mapping)))
-    yield from _by_arguments(factory, signature)
+    if arguments is not None:
+        yield FactoryCall("as written", "as written", lambda *_: found(*arguments), by_environment=True)
+        return
+    signature = _signature_of(found)
+    parameter = _configuration_parameter(signature)
+    kinds = _accepted_kinds(parameter) if parameter is not None else set()
+    without_arguments = FactoryCall(
+        "nothing", "with nothing but the environment", lambda *_: found(), by_environment=True
+    )
+    needs_none = _accepts(signature)
+    if environment and needs_none:
+        yield without_arguments
+    if parameter is not None and "mapping" in kinds:
+        call = partial(_call_with, found, parameter)
+        yield FactoryCall("mapping", "with a mapping", lambda mapping, _: call(dict(mapping)))
+    yield from _by_keyword(found, signature)
     if parameter is not None:
-        yield from _by_classes_and_files(factory, parameter, wanted)
-    if stands_alone and not environment:
-        yield alone
-    if parameter is not None and "text" in wanted and not stands_alone:
-        yield from (_by_name(factory, parameter, name) for name in NAMES)
+        yield from _by_class_or_file(found, parameter, kinds)
+    if needs_none and not environment:
+        yield without_arguments
+    if parameter is not None and "text" in kinds and not needs_none:
+        for name in CONFIGURATION_NAMES:
+            make = partial(_call_with_name, found, parameter, name)
+            yield FactoryCall(name, f"with {name!r}", make, by_environment=True)
 
 
-def _signature_of(factory: Callable[..., Any]) -> inspect.Signature:
-    try:
-        return inspect.signature(factory)
-    except ValueError:  # Of a callable made in C.
-        return inspect.Signature()
+def _by_keyword(factory: Callable[..., Any], signature: inspect.Signature) -> Iterator[FactoryCall]:
+    for name, parameter in signature.parameters.items():
+        if parameter.kind is parameter.VAR_KEYWORD:
+            if _accepts(signature):
+                yield FactoryCall("keywords", "with keyword arguments", lambda mapping, _: factory(**mapping))
+        elif URI_PARAMETER.fullmatch(name) and _accepts(signature, name):
+            make = partial(_call_with_uri, factory, name)
+            yield FactoryCall(f"{name}=", f"with {name}=", make, by_argument=True)
 
 
-def _fits(signature: inspect.Signature, **named: Any) -> bool:
-    try:
-        signature.bind(**named)
-    except TypeError:
-        return False
-    return True
+def _by_class_or_file(
+    factory: Callable[..., Any], parameter: inspect.Parameter, kinds: set[str]
+) -> Iterator[FactoryCall]:
+    default = _default_of(parameter)
+    call = partial(_call_with, factory, parameter)
+    if "object" in kinds:
+        yield FactoryCall(
+            "object", "with a config class", lambda mapping, _: call(config_class(default, mapping))
+        )
+    if "text" in kinds:
+        yield FactoryCall(
+            "import name",
+            "with the name of a config class",
+            lambda mapping, _: with_class_name(default, mapping, call),
+        )
+        yield FactoryCall(
+            "file", "with the name of a config file", lambda mapping, _: with_file(default, mapping, call)
+        )
 
 
-def _put(factory: Callable[..., Any], parameter: inspect.Parameter, value: Any) -> Any:
+def _configured(app: Flask, mapping: Mapping[str, Any], _: str) -> Flask:
+    app.config.update(mapping)
+    return app
+
+
+def _call_with(factory: Callable[..., Any], parameter: inspect.Parameter, value: Any) -> Any:
     if parameter.kind in {parameter.POSITIONAL_ONLY, parameter.VAR_POSITIONAL}:
         return factory(value)
     return factory(**{parameter.name: value})
 
 
-def _by_arguments(factory: Callable[..., Any], signature: inspect.Signature) -> Iterator[Way]:
-    for name, it in signature.parameters.items():
-        if it.kind is it.VAR_KEYWORD:
-            if _fits(signature):
-                yield Way("keywords", "with keyword arguments", lambda mapping, _: factory(**mapping))
-        elif URI_ARGUMENT.fullmatch(name) and _fits(signature, **{name: ""}):
-
-            def call(_: Mapping[str, Any], uri: str, name: str = name) -> Any:
-                return factory(**{name: uri})
-
-            yield Way(f"{name}=", f"with {name}=", call)
+def _call_with_name(factory: Callable[..., Any], parameter: inspect.Parameter, name: str, *_: object) -> Any:
+    return _call_with(factory, parameter, name)
 
 
-def _by_classes_and_files(
-    factory: Callable[..., Any], parameter: inspect.Parameter, wanted: set[str]
-) -> Iterator[Way]:
-    default = _default(parameter)
-
-    def put(value: Any) -> Any:
-        return _put(factory, parameter, value)
-
-    if "object" in wanted:
-        yield Way("object", "with a config class", lambda mapping, _: put(_class(default, mapping)))
-    if "text" in wanted:
-        told = "with the name of a config class"
-        yield Way("import name", told, lambda mapping, _: _named(default, mapping, put))
-        told = "with the name of a config file"
-        yield Way("file", told, lambda mapping, _: _filed(default, mapping, put))
+def _call_with_uri(factory: Callable[..., Any], name: str, _: Mapping[str, Any], uri: str) -> Any:
+    return factory(**{name: uri})
 
 
-def _by_name(factory: Callable[..., Any], parameter: inspect.Parameter, name: str) -> Way:
-    return Way(name, f"with {name!r}", lambda *_: _put(factory, parameter, name), by_environment=True)
+def _signature_of(factory: Callable[..., Any]) -> inspect.Signature:
+    try:
+        return inspect.signature(factory)
+    except ValueError:  # A callable made in C has none.
+        return inspect.Signature()
 
 
-def _configuration_of(signature: inspect.Signature) -> inspect.Parameter | None:
-    """The parameter that takes a configuration: the one that is called so, else the first."""
-    able = [it for it in signature.parameters.values() if it.kind is not it.VAR_KEYWORD]
-    for it in able:
-        if CONFIGURATION.search(it.name) and _may_stand_alone(signature, it):
-            return it
-    first = able[0] if able else None
-    if first is None or first.kind is first.KEYWORD_ONLY or URI_ARGUMENT.fullmatch(first.name):
+def _accepts(signature: inspect.Signature, *names: str) -> bool:
+    """Return whether a call with these keyword arguments alone is valid."""
+    try:
+        signature.bind(**dict.fromkeys(names, ""))
+    except TypeError:
+        return False
+    return True
+
+
+def _configuration_parameter(signature: inspect.Signature) -> inspect.Parameter | None:
+    """Return the parameter that takes a configuration: by its name, else the first."""
+    candidates = [one for one in signature.parameters.values() if one.kind is not one.VAR_KEYWORD]
+    for parameter in candidates:
+        if CONFIGURATION.search(parameter.name) and _others_are_optional(signature, parameter):
+            return parameter
+    first = candidates[0] if candidates else None
+    if first is None or first.kind is first.KEYWORD_ONLY or URI_PARAMETER.fullmatch(first.name):
         return None
-    return first if _may_stand_alone(signature, first) else None
+    return first if _others_are_optional(signature, first) else None
 
 
-def _may_stand_alone(signature: inspect.Signature, parameter: inspect.Parameter) -> bool:
-    required = [
-        it
-        for it in signature.parameters.values()
-        if it.default is it.empty
-        and it.kind not in {it.VAR_KEYWORD, it.VAR_POSITIONAL}
-        and it is not parameter
-    ]
-    return not required
+def _others_are_optional(signature: inspect.Signature, parameter: inspect.Parameter) -> bool:
+    return all(
+        one is parameter or one.default is not one.empty or one.kind in {one.VAR_KEYWORD, one.VAR_POSITIONAL}
+        for one in signature.parameters.values()
+    )
 
 
-def _wanted(parameter: inspect.Parameter) -> set[str]:
-    """Which kinds of value the parameter may take, by its default and its annotation."""
-    every = {"mapping", "object", "text"}
-    default = _default(parameter)
+def _accepted_kinds(parameter: inspect.Parameter) -> set[str]:
+    """Return which of `KINDS` the parameter may take, judged by its default and its annotation."""
+    default = _default_of(parameter)
     if inspect.isclass(default):
         return {"object"}
     if isinstance(default, (str, PurePath)):
@@ -157,61 +184,13 @@ def _wanted(parameter: inspect.Parameter) -> set[str]:
     if isinstance(default, (bool, int, float)):
         return set()
     if parameter.annotation is parameter.empty:
-        return every
+        return set(KINDS)
     note = parameter.annotation
     name = getattr(note, "__name__", "") if inspect.isclass(note) else repr(note)
-    # What a mapping holds says nothing of what it is.
+    # The types of a mapping's keys and values say nothing of the parameter.
     text = _OF_MAPPING.sub(r"\1", note if isinstance(note, str) else name)
-    found = {
-        kind
-        for kind, pattern in {
-            "mapping": r"Mapping|[Dd]ict\b|\bAny\b",
-            "text": r"\bstr\b|Path|\bAny\b",
-            "object": r"\bobject\b|[Tt]ype\[|\bAny\b|(?i:conf|setting)",
-        }.items()
-        if re.search(pattern, text)
-    }
-    return found or every
+    return {kind for kind, pattern in KINDS.items() if re.search(pattern, text)} or set(KINDS)
 
 
-def _default(parameter: inspect.Parameter) -> Any:
+def _default_of(parameter: inspect.Parameter) -> Any:
     return None if parameter.default is parameter.empty else parameter.default
-
-
-def _class(base: object, mapping: Mapping[str, Any]) -> type:
-    """A class as `from_object` reads it: the app's own where it has one, but for the database."""
-    attributes = {**mapping, **{name.lower(): value for name, value in mapping.items()}}
-    return type("Configuration", (base,) if isinstance(base, type) else (), attributes)
-
-
-def _named(default: object, mapping: Mapping[str, Any], put: Callable[[Any], Any]) -> Any:
-    base = import_string(default, silent=True) if isinstance(default, str) and "." in default else None
-    module = ModuleType(MODULE)
-    vars(module)["Configuration"] = _class(base, mapping)
-    sys.modules[MODULE] = module
-    try:
-        return put(f"{MODULE}.Configuration")
-    finally:
-        del sys.modules[MODULE]
-
-
-def _filed(default: object, mapping: Mapping[str, Any], put: Callable[[Any], Any]) -> Any:
-    """Of the kind that the default is of; it is gone when the app is made, since it may hold a password."""
-    suffix = PurePath(default).suffix if isinstance(default, (str, PurePath)) else ""
-    with tempfile.TemporaryDirectory(prefix="testbed-") as directory:
-        path = Path(directory, f"configuration{suffix or '.cfg'}")
-        path.write_text(_WRITERS.get(suffix, _as_python)(mapping), encoding="utf-8")
-        return put(path if isinstance(default, PurePath) else str(path))
-
-
-def _as_python(mapping: Mapping[str, Any]) -> str:
-    return "".join(f"{name} = {value!r}\n" for name, value in mapping.items())
-
-
-def _as_toml(mapping: Mapping[str, Any]) -> str:
-    flat = [f"{name} = {json.dumps(value)}\n" for name, value in mapping.items() if isinstance(value, str)]
-    deep = [(name, value) for name, value in mapping.items() if isinstance(value, Mapping)]
-    return "".join([*flat, *(f"[{name}]\n{_as_toml(value)}" for name, value in deep)])
-
-
-_WRITERS: dict[str, Callable[[Mapping[str, Any]], str]] = {".json": json.dumps, ".toml": _as_toml}

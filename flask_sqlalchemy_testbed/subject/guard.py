@@ -1,4 +1,4 @@
-"""While other people's start-up code runs it connects to databases of the run only: the rest is refused."""
+"""Refuse connections to databases that are not the run's while the app's own start-up code runs."""
 
 from __future__ import annotations
 
@@ -16,13 +16,16 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
+from flask_sqlalchemy_testbed.options import flag
+from flask_sqlalchemy_testbed.subject.errors import StartedElsewhereError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-# What a run calls its databases; nobody else's is called so.
-OURS = re.compile(r"testbed_[0-9a-f]{12}(?![0-9a-f])")
-# A file is the run's own, wherever a link to it lies.
-OUR_FILE = "testbed_"
+# The databases of runs are called so, and nobody else's.
+DATABASE_OF_A_RUN = re.compile(r"testbed_[0-9a-f]{12}(?![0-9a-f])")
+# A file of the run may be reached by a link with a longer name.
+FILE_OF_A_RUN = "testbed_"
 
 _lock = threading.Lock()
 _watching: list[list[str]] = []
@@ -30,12 +33,16 @@ _installed = False
 
 
 class ForbiddenDatabaseError(Exception):
-    """Nothing was sent: the database is none of this run's."""
+    """The database is not one of this run; the connection was refused, and nothing was sent."""
 
 
 @contextlib.contextmanager
 def only_databases_of_the_run() -> Iterator[list[str]]:
-    """Within, connecting to any other raises, in whatever thread; yields the list of what was refused."""
+    """Refuse connections of all threads to any other database, with `ForbiddenDatabaseError`.
+
+    Yields:
+        The databases that have been refused so far, in words; it grows.
+    """
     _install()
     refused: list[str] = []
     with _lock:
@@ -47,45 +54,74 @@ def only_databases_of_the_run() -> Iterator[list[str]]:
             _watching[:] = [other for other in _watching if other is not refused]
 
 
-def _judge(database: str, place: str) -> None:
-    if not _watching or OURS.match(database):
+@contextlib.contextmanager
+def guarded_start(app: str) -> Iterator[None]:
+    """Run the start-up code of an app; it may connect to databases of the run only.
+
+    Args:
+        app: the app in words, for the message.
+
+    Raises:
+        StartedElsewhereError: it tried to connect to another database, whatever it made of the refusal.
+    """
+    error: Exception | None = None
+    with only_databases_of_the_run() as refused:
+        try:
+            yield
+        except Exception as raised:
+            if not refused:
+                raise
+            error = raised
+    if refused:
+        message = (
+            f"{app} tried to connect to {refused[0]} when it started: that is not a database of this run, and"
+            " the connection was refused. Name the place where the app reads the URI:"
+            f" {flag('uri-key')} KEY, or {flag('uri-env')} VARIABLE."
+        )
+        raise StartedElsewhereError(message) from error
+
+
+def _refuse_unless_ours(database: str, description: str) -> None:
+    if not _watching or DATABASE_OF_A_RUN.match(database):
         return
     with _lock:
         for refused in _watching:
-            refused.append(place)
-    message = f"{place} is no database of this run; the connection was refused, and nothing was sent."
+            refused.append(description)
+    message = (
+        f"{description} is not a database of this run; the connection was refused, and nothing was sent."
+    )
     raise ForbiddenDatabaseError(message)
 
 
-def _judge_file(path: str) -> None:
+def _check_file(path: str) -> None:
     text = path.removeprefix("file:").partition("?")[0]
     if text in {"", ":memory:"} or "mode=memory" in path or "vfs=memdb" in path:
         return
-    if not PurePath(text).name.startswith(OUR_FILE):
-        _judge("", f"the SQLite file {text}")
+    if not PurePath(text).name.startswith(FILE_OF_A_RUN):
+        _refuse_unless_ours("", f"the SQLite file {text}")
 
 
-def _judge_server(told: Mapping[str, Any]) -> None:
-    """By what a driver calls its options; `dsn` may be a text of all."""
-    names = {name: str(told[name]) for name in ("dbname", "database", "db") if told.get(name)}
-    host = told.get("host") or told.get("unix_socket") or "the default host"
-    database = next(iter(names.values()), "")
-    port = f":{told['port']}" if told.get("port") else ""
-    _judge(database, f"the database {database or '(none named)'} on {host}{port}")
+def _check_server(options: Mapping[str, Any]) -> None:
+    """Check the options of a connection, under whichever names a driver gives them."""
+    names = (str(options[name]) for name in ("dbname", "database", "db") if options.get(name))
+    database = next(names, "")
+    host = options.get("host") or options.get("unix_socket") or "the default host"
+    port = f":{options['port']}" if options.get("port") else ""
+    _refuse_unless_ours(database, f"the database {database or '(none named)'} on {host}{port}")
 
 
-def _before_engine_connects(_dialect: Any, _record: object, words: list[Any], named: dict[str, Any]) -> None:
-    """The engine may be of any driver, those included that are not known below."""
+def _before_engine_connects(dialect: Any, _: object, arguments: list[Any], options: dict[str, Any]) -> None:
+    """Check the connections of engines, whose drivers may be others than those wrapped below."""
     if not _watching:
         return
-    if _dialect.name == "sqlite":
-        _judge_file(str(words[0] if words else named.get("database", "")))
+    if dialect.name == "sqlite":
+        _check_file(str(arguments[0] if arguments else options.get("database", "")))
     else:
-        _judge_server({**_parsed(words[0] if words else ""), **named})
+        _check_server({**_parsed(arguments[0] if arguments else ""), **options})
 
 
 def _parsed(dsn: object) -> dict[str, str]:
-    """What stands in a text such as `host=localhost dbname=shop`, or in a URI."""
+    """Return the options in a text such as `host=localhost dbname=shop`, or in a URI."""
     text = os.fsdecode(dsn) if isinstance(dsn, (str, bytes)) else ""
     if match := re.match(r"\w[\w+]*://(?:[^@/]*@)?([^:/]*)(?::(\d+))?/([^?]*)", text):
         return {"host": match[1], "port": match[2] or "", "dbname": match[3]}
@@ -94,45 +130,45 @@ def _parsed(dsn: object) -> dict[str, str]:
 
 
 def _install() -> None:
-    """Once, and for good: an audit hook cannot be taken back. Outside `only_...` none of it does anything."""
-    global _installed  # noqa: PLW0603 - of the process
+    """Install the hooks once; they stay, since an audit hook cannot be removed, and do nothing unasked."""
+    global _installed  # noqa: PLW0603 - there is one per process
     with _lock:
         if _installed:
             return
         _installed = True
     event.listen(Engine, "do_connect", _before_engine_connects)
     sys.addaudithook(_audit)
-    # Those that are not used through an engine, or through one with a `creator`.
-    _wrap("psycopg2", "psycopg2", "_connect", lambda dsn="", *_, **named: {**_parsed(dsn), **named})
+    # Drivers that are used without an engine, or by an engine with a `creator`.
+    _wrap("psycopg2", "psycopg2", "_connect", lambda dsn="", *_, **options: {**_parsed(dsn), **options})
     _wrap(
         "psycopg",
         "psycopg",
         "Connection.connect",
-        lambda _, conninfo="", **named: {**_parsed(conninfo), **named},
+        lambda _, conninfo="", **options: {**_parsed(conninfo), **options},
     )
-    _wrap("pymysql", "pymysql.connections", "Connection.connect", lambda it, *_: vars(it))
-    _wrap("MySQLdb", "MySQLdb.connections", "Connection.__init__", _words_of_mysqlclient)
+    _wrap("pymysql", "pymysql.connections", "Connection.connect", lambda connection, *_: vars(connection))
+    _wrap("MySQLdb", "MySQLdb.connections", "Connection.__init__", _options_of_mysqlclient)
 
 
-def _audit(name: str, words: tuple[Any, ...]) -> None:
+def _audit(name: str, arguments: tuple[Any, ...]) -> None:
     if _watching and name == "sqlite3.connect":
-        _judge_file(os.fsdecode(words[0]))
+        _check_file(os.fsdecode(arguments[0]))
 
 
-def _words_of_mysqlclient(
+def _options_of_mysqlclient(
     _: object,
     host: str = "",
     _user: str = "",
     _password: str = "",
     database: str = "",
     *__: object,
-    **named: Any,
+    **options: Any,
 ) -> dict[str, Any]:
-    return {"host": host, "database": database, **named}
+    return {"host": host, "database": database, **options}
 
 
-def _wrap(package: str, module: str, path: str, told: Callable[..., Mapping[str, Any]]) -> None:
-    """Has the driver's own function ask first, where the driver is installed."""
+def _wrap(package: str, module: str, path: str, options_of: Callable[..., Mapping[str, Any]]) -> None:
+    """Check the options before the driver's own function connects, where the driver is installed."""
     if importlib.util.find_spec(package) is None:
         return
     try:
@@ -141,14 +177,14 @@ def _wrap(package: str, module: str, path: str, told: Callable[..., Mapping[str,
         for part in owners:
             owner = getattr(owner, part)
         original = vars(owner)[name]
-    except (ImportError, AttributeError, KeyError):  # Of a version that is made otherwise.
+    except (ImportError, AttributeError, KeyError):  # Another version of the driver.
         return
     call = original.__func__ if isinstance(original, classmethod) else original
 
     @functools.wraps(call)
-    def connect(*words: Any, **named: Any) -> Any:
+    def connect(*arguments: Any, **named: Any) -> Any:
         if _watching:
-            _judge_server(told(*words, **named))
-        return call(*words, **named)
+            _check_server(options_of(*arguments, **named))
+        return call(*arguments, **named)
 
     setattr(owner, name, classmethod(connect) if call is not original else connect)

@@ -1,8 +1,8 @@
-"""Run a script of this Python that may connect to databases of the run only.
+"""Run a command that may connect to databases of the run only.
 
-Use: python -m flask_sqlalchemy_testbed.subject.guarded_command flask db upgrade
+Usage: python -m flask_sqlalchemy_testbed.subject.guarded_command flask db upgrade
 
-A command that is no script of this Python runs unguarded.
+A command that is neither `python` nor a script of this environment runs unguarded.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from flask_sqlalchemy_testbed.subject.guard import only_databases_of_the_run
 
 
 def main() -> None:
-    """In this process, which is given up to the command."""
+    """Run the command in this process; exit with its status, or with 1 if a connection was refused."""
     command = sys.argv[1:]
     if command and Path(command[0]).name in {"python", "python3"} and len(command) > 1:
         command = command[1:]
@@ -27,14 +27,14 @@ def main() -> None:
     else:
         run = _replace
     sys.argv = command
-    # As for a script of one's own: what is here can be imported.
+    # As for any script that Python runs here.
     sys.path.insert(0, str(Path.cwd()))
     with only_databases_of_the_run() as refused:
         try:
             run()
         finally:
-            if refused:  # Whatever the command made of it.
-                sys.exit(f"{refused[0]} is no database of this run; nothing was sent.")
+            if refused:  # Also where the command caught the exception.
+                sys.exit(f"{refused[0]} is not a database of this run; nothing was sent.")
 
 
 def _module() -> None:

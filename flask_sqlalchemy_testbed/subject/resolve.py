@@ -1,218 +1,182 @@
-"""Finds out what nobody told: where the app is, how it is made, and where it keeps its session."""
+"""Find out how the app is made and where its session is, on an empty database."""
 
 from __future__ import annotations
 
-import contextlib
+import inspect
 import traceback
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
-from flask_sqlalchemy_testbed.subject import discovery
-from flask_sqlalchemy_testbed.subject.discovery import find, imported
+from flask_sqlalchemy_testbed.options import flag
+from flask_sqlalchemy_testbed.subject.attempt import Attempt
+from flask_sqlalchemy_testbed.subject.discovery import import_module, locate
+from flask_sqlalchemy_testbed.subject.drivers import with_driver
 from flask_sqlalchemy_testbed.subject.errors import (
     BoundElsewhereError,
-    FruitlessError,
     NoSessionError,
+    NoWorkingFactoryCallError,
     StartedElsewhereError,
     SubjectError,
 )
-from flask_sqlalchemy_testbed.subject.guard import ForbiddenDatabaseError
-from flask_sqlalchemy_testbed.subject.subject import URI_VARIABLES, context_of
+from flask_sqlalchemy_testbed.subject.factories import FactoryCall, factory_calls
+from flask_sqlalchemy_testbed.subject.guard import ForbiddenDatabaseError, guarded_start
+from flask_sqlalchemy_testbed.subject.process_state import Environment, ProjectModules
+from flask_sqlalchemy_testbed.subject.sessions import is_callable_for_session
+from flask_sqlalchemy_testbed.subject.subject import URI_VARIABLES, Subject
 
 if TYPE_CHECKING:
-    from flask import Flask
+    from collections.abc import Mapping
 
-    from flask_sqlalchemy_testbed.subject.subject import Subject
+    from flask_sqlalchemy_testbed.subject.discovery import Place
 
-
-LIBRARIES = {"sqlalchemy", "sqlite3", "alembic"}
-ADVICE = "Name the place where it reads the URI: --testbed-uri-key KEY, or --testbed-uri-env VARIABLE."
+DATABASE_LIBRARIES = {"sqlalchemy", "sqlite3", "alembic"}
 
 
-def resolve(subject: Subject, uri: str) -> None:
-    """Complete the subject, trying it on the empty database of `uri`; `SubjectError` says what was tried.
+@dataclass(frozen=True, slots=True)
+class AppOptions:
+    """What the user said about the app; each value may be empty."""
 
-    Each way of making it that its signature allows is tried once: the way counts that makes an app whose
-    session is bound to that database.
+    app: str = ""
+    session: str = ""
+    uri_key: str = ""
+    uri_env: str = ""
+    drivers: Mapping[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return f"{flag('app')} {self.app!r}" if self.app else "The app that flask finds here"
+
+
+def resolve(options: AppOptions, uri: str) -> Subject:
+    """Return the subject, once a call of its factory has made an app on the given database.
+
+    Each call that the factory's signature allows is tried once. The app's modules stay imported; the
+    environment variables are afterwards what they were.
+
+    Args:
+        options: what the user said.
+        uri: an empty database of the run.
+
+    Raises:
+        NoWorkingFactoryCallError: no call worked, but one may on another kind of database.
+        SubjectError: the app cannot be tried.
     """
-    _locate(subject, uri)
-    on_import = subject.by_environment
-    tried: dict[str, SubjectError] = {}
-    notes, session = list(subject.notes), subject.session_path
-    for way in list(subject.ways()):
-        if tried:
-            subject.end()
-            subject.notes, subject.session_path = list(notes), session
-            if isinstance(list(tried.values())[-1], BoundElsewhereError):
-                # The engine of that attempt may be kept in a global.
-                subject.forget()
-        subject.way = way.name
-        subject.by_environment = on_import or way.by_environment
+    uri = with_driver(uri, options.drivers)
+    place = locate(options.app)
+    modules = ProjectModules([place.module, options.session.partition(":")[0]])
+    environment = Environment()
+    try:
+        subject = _import(options, place, modules, environment, uri)
+        subject, calls = _inspect(subject, place, modules)
+    finally:
+        environment.restore()
+    errors: dict[str, SubjectError] = {}
+    for call in calls:
         try:
-            subject.start(uri)
-            app = subject.call(way, uri)
-            _find_session(subject, app)
-            subject.check_binding(app, uri).dispose()
+            return Attempt(subject, call, modules).run(uri)
         except NoSessionError:
             raise
         except SubjectError as error:
-            tried[way.told] = error
-        else:
-            subject.notes.append(_told(subject, way.told))
-            subject.own = sorted(subject.modules())
-            return
-    subject.end()
-    raise _complaint(subject, tried)
+            errors[call.description] = error
+            if isinstance(error, BoundElsewhereError):
+                modules.remove()  # A global may hold the engine of this attempt.
+    raise _failure(subject, errors)
 
 
-def _complaint(subject: Subject, tried: dict[str, SubjectError]) -> SubjectError:
-    kind = FruitlessError if any(_is_of_the_database(error) for error in tried.values()) else SubjectError
-    if not tried:
+def _import(
+    options: AppOptions, place: Place, modules: ProjectModules, environment: Environment, uri: str
+) -> Subject:
+    """Import the app's module; have the URI in the environment where the import needs it there."""
+    subject = Subject(
+        str(place),
+        folder=place.folder,
+        session_path=options.session,
+        uri_key=options.uri_key,
+        uri_env=options.uri_env,
+        drivers=dict(options.drivers),
+        by_environment=bool(options.uri_env),
+    )
+    if subject.by_environment:
+        environment.set(subject.variables, uri)
+    try:
+        _import_guarded(subject, place)
+    except SubjectError as error:
+        missing = _missing_variable(error)
+        if subject.by_environment or not (missing or isinstance(error, StartedElsewhereError)):
+            raise
+        subject = replace(subject, by_environment=True, uri_env=missing)
+        environment.set(subject.variables, uri)
+        modules.remove()
+        try:
+            _import_guarded(subject, place)
+        except StartedElsewhereError:
+            raise error from None
+    return subject
+
+
+def _import_guarded(subject: Subject, place: Place) -> None:
+    with guarded_start(str(subject)):
+        import_module(place.module, str(subject))
+
+
+def _missing_variable(error: SubjectError) -> str:
+    """Return which usual variable of the URI an import missed; empty where it missed none."""
+    missing = error.__cause__.args[0] if isinstance(error.__cause__, KeyError) else ""
+    return missing if missing in URI_VARIABLES else ""
+
+
+def _inspect(subject: Subject, place: Place, modules: ProjectModules) -> tuple[Subject, list[FactoryCall]]:
+    """Look at the imported module: complete the subject, and list the calls to try."""
+    how = place.found or ("" if place.attribute else f"in {place.module}")
+    with guarded_start(str(subject)):
+        place = place if place.attribute else place.with_attribute()
+        subject = replace(subject, app_path=str(place), notes=(f"found {how}",) if how else ())
+        found = modules.find(place.path, flag("app"))
+        if not callable(found):
+            message = f"{subject} is neither a factory nor an app: it cannot be called."
+            raise SubjectError(message)
+        modules.add_root(_module_of(found))
+        if subject.session_path:
+            subject = replace(subject, session_is_callable=is_callable_for_session(subject.session_path))
+    return subject, list(factory_calls(found, place.arguments, environment=bool(subject.uri_env)))
+
+
+def _module_of(found: Any) -> str:
+    """Return the module in which a factory is defined; empty for objects, whose type says nothing of them."""
+    return found.__module__ or "" if inspect.isroutine(found) or inspect.isclass(found) else ""
+
+
+def _failure(subject: Subject, errors: Mapping[str, SubjectError]) -> SubjectError:
+    """Return an error that lists what became of each call."""
+    advice = (
+        f"Name the place where the app reads the URI: {flag('uri-key')} KEY, or {flag('uri-env')} VARIABLE."
+    )
+    kind = NoWorkingFactoryCallError if any(map(_is_of_a_database, errors.values())) else SubjectError
+    if not errors:
         return kind(
-            f"{subject} takes arguments that nobody can guess. Write them out, and have it read the URI from"
-            " its environment: --testbed-app \"myapp:create_app('testing')\" --testbed-uri-env DATABASE_URL."
+            f"{subject} has required arguments that cannot be guessed. Write the call out, and have it read"
+            f" the URI from an environment variable: {flag('app')} \"myapp:create_app('testing')\""
+            f" {flag('uri-env')} DATABASE_URL."
         )
-    if len(tried) == 1:
-        (error,) = tried.values()
-        return kind(f"{error} {ADVICE}" if isinstance(error, BoundElsewhereError) else str(error))
+    if len(errors) == 1:
+        (error,) = errors.values()
+        return kind(f"{error} {advice}" if isinstance(error, BoundElsewhereError) else str(error))
     reasons: dict[str, list[str]] = {}
-    for way, error in tried.items():
-        reasons.setdefault(_short(subject, error).replace(f" when called {way}", ""), []).append(way)
-    lines = "".join(f"\n  {', '.join(them)}: {reason}" for reason, them in reasons.items())
-    told = f"{subject} was made in {len(tried)} ways, and none led to the database that it was given:"
-    return kind(f"{told}{lines}\n{ADVICE}")
+    for call, error in errors.items():
+        first_sentence = str(error).strip().splitlines()[0].removeprefix(f"{subject} ").partition(". ")[0]
+        reasons.setdefault(first_sentence.replace(f" when called {call}", ""), []).append(call)
+    lines = "".join(f"\n  {', '.join(calls)}: {reason}" for reason, calls in reasons.items())
+    return kind(
+        f"{subject} was called in {len(errors)} ways, and none put it on the database that it was given:"
+        f"{lines}\n{advice}"
+    )
 
 
-def _is_of_the_database(error: BaseException | None) -> bool:
-    """Whether it was raised by a library of the database, which may have asked too much of this one."""
+def _is_of_a_database(error: BaseException | None) -> bool:
+    """Return whether a database's library raised it, which another kind of database may not do."""
     while error is not None:
         frames = traceback.walk_tb(error.__traceback__)
-        if any(frame.f_globals.get("__name__", "").partition(".")[0] in LIBRARIES for frame, _ in frames):
+        modules = (frame.f_globals.get("__name__", "").partition(".")[0] for frame, _ in frames)
+        if any(module in DATABASE_LIBRARIES for module in modules):
             return not isinstance(error, ForbiddenDatabaseError)
         error = error.__cause__
     return False
-
-
-def _short(subject: Subject, error: SubjectError) -> str:
-    """The first sentence, without what all of them say."""
-    return str(error).strip().splitlines()[0].removeprefix(f"{subject} ").partition(". ")[0]
-
-
-def _locate(subject: Subject, uri: str) -> None:
-    """Imports it. Nothing is called yet."""
-    place = discovery.locate(subject.app_path)
-    subject.roots, subject.folder = [place.module], place.folder
-    if subject.uri_env:
-        subject.set_environment(uri)
-    try:
-        _import(subject, place)
-    except SubjectError as error:
-        if not _wants_its_variable_on_import(subject, error):
-            raise
-        subject.by_environment = True
-        subject.set_environment(uri)
-        subject.forget()
-        try:
-            _import(subject, place)
-        except StartedElsewhereError:
-            raise error from None
-    with subject.guarded():
-        found = place if place.attribute else place.with_attribute(discovery.best_of(place))
-        subject.app_path = str(found)
-        if place.how or not place.attribute:
-            subject.notes.append(f"found {place.how or f'in {place.module}'}")
-        app = subject.found()
-        if not callable(app):
-            message = f"{subject} is no factory and no app: it cannot be called."
-            raise SubjectError(message)
-        subject.roots = list(dict.fromkeys([place.module, getattr(app, "__module__", None) or place.module]))
-        if subject.session_path:
-            _check_session(subject)
-
-
-def _import(subject: Subject, place: discovery.Place) -> None:
-    with subject.guarded():
-        imported(place.module, f"--testbed-app {str(place)!r}")
-
-
-def _wants_its_variable_on_import(subject: Subject, error: SubjectError) -> bool:
-    """Many an app reads it then: does not do without, or connects to a database of its own at once."""
-    if subject.uri_env:
-        return False
-    if isinstance(error.__cause__, KeyError) and error.__cause__.args[0] in URI_VARIABLES:
-        subject.uri_env = str(error.__cause__.args[0])
-        return True
-    return isinstance(error, StartedElsewhereError)
-
-
-def _check_session(subject: Subject) -> None:
-    """Refuses a name that can mean no session."""
-    found = find(subject.session_path, "--testbed-session")
-    with contextlib.suppress(RuntimeError):  # Flask's own: it is kept in a context, and there only.
-        subject.session_is_called = not _is_session(found) and callable(found)
-        if isinstance(found, type) or not (_is_session(found) or callable(found)):
-            kind = found.__name__ if isinstance(found, type) else type(found).__name__
-            message = (
-                f"--testbed-session {subject.session_path!r} is no session: a {kind} has no get_bind and"
-                " execute."
-                " Name a scoped_session, such as app.database:db_session, or a callable that returns the"
-                " session of the context."
-            )
-            raise SubjectError(message)
-
-
-def _find_session(subject: Subject, app: Flask) -> None:
-    """Where none is named: that of an extension, else the only `scoped_session` of the project."""
-    with context_of(app):
-        kept = None if subject.session_path else discovery.kept_in(app)
-        if subject.session_is_called:
-            _check_what_it_returns(subject)
-    if kept or subject.session_path:
-        if kept:
-            subject.notes.append(f"session in app.extensions[{kept[0]!r}]")
-        return
-    found = discovery.scoped_sessions(subject.modules())
-    if len(found) != 1:
-        several = f"there are several: {', '.join(found.values())}" if found else "there is none"
-        message = (
-            f"{subject} keeps no session in app.extensions, and of scoped_session in its modules {several}."
-            f" Name it: --testbed-session myapp.db:session."
-        )
-        raise NoSessionError(message)
-    subject.session_path = next(iter(found.values()))
-    subject.notes.append(f"session {subject.session_path}, the only scoped_session of its modules")
-
-
-def _check_what_it_returns(subject: Subject) -> None:
-    """The session of the context: one, however often it is asked."""
-    call = find(subject.session_path, "--testbed-session")
-    try:
-        first, second = call(), call()
-    except Exception as error:
-        message = (
-            f"--testbed-session {subject.session_path!r} raised {type(error).__name__} when called: {error}"
-        )
-        raise NoSessionError(message) from error
-    if first is second and _is_session(first):
-        return
-    for made in (first, second):
-        with contextlib.suppress(Exception):
-            made.close()
-    what = f"a {type(first).__name__}" if first is second else "another one at each call"
-    message = (
-        f"--testbed-session {subject.session_path!r} returned {what} in a context. It should return the"
-        " session of the context, always the same."
-    )
-    raise NoSessionError(message)
-
-
-def _told(subject: Subject, way: str) -> str:
-    how = f"made {way}" if subject.makes_several_apps else f"one app, {way}"
-    if subject.by_environment:
-        return f"{how}, the URI in {subject.variables()}"
-    return f"{how}, the URI under {subject.keys()}" if "=" not in way else how
-
-
-def _is_session(found: object) -> bool:
-    return not isinstance(found, type) and all(
-        callable(getattr(found, name, None)) for name in ("get_bind", "execute")
-    )

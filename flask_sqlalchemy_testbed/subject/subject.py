@@ -1,365 +1,140 @@
-"""The app under test, which the command line names: nothing here knows a particular one."""
+"""The app under test as plain values: where it is, how it is made, and where its session is."""
 
 from __future__ import annotations
 
-import contextlib
-import os
-import sys
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from flask import Flask, current_app
-from sqlalchemy import make_url
+from flask import current_app
 
-from flask_sqlalchemy_testbed.subject import discovery
+from flask_sqlalchemy_testbed.options import flag
 from flask_sqlalchemy_testbed.subject.discovery import find
 from flask_sqlalchemy_testbed.subject.drivers import with_driver
-from flask_sqlalchemy_testbed.subject.errors import (
-    BoundElsewhereError,
-    RefusedError,
-    StartedElsewhereError,
-    SubjectError,
-)
-from flask_sqlalchemy_testbed.subject.factories import Way, ways
-from flask_sqlalchemy_testbed.subject.guard import only_databases_of_the_run
+from flask_sqlalchemy_testbed.subject.errors import SubjectError
+from flask_sqlalchemy_testbed.subject.factories import AFTER_IMPORT, ON_IMPORT
+from flask_sqlalchemy_testbed.subject.sessions import extension_session
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from types import ModuleType
+    from collections.abc import Mapping
 
-    from sqlalchemy.engine import URL, Engine
-
-# Where apps look for the URI, and in which variables: all of them are given where none is told.
+# Where apps look for the URI: each of them is given where the user names none.
 URI_KEYS = ("DATABASE_URI", "DATABASE_URL", "SQLALCHEMY_DATABASE_URI", "SQLALCHEMY_ENGINES.default")
 URI_VARIABLES = (
     *("DATABASE_URL", "DATABASE_URI", "SQLALCHEMY_DATABASE_URI"),
-    # As `from_prefixed_env` reads them.
+    # `app.config.from_prefixed_env` reads these.
     *("FLASK_DATABASE_URI", "FLASK_SQLALCHEMY_DATABASE_URI", "FLASK_SQLALCHEMY_ENGINES__default"),
 )
-# The ways of an app that is made when its module is imported.
-ON_IMPORT, AFTER_IMPORT = "on import", "after import"
 
 
-@contextlib.contextmanager
-def context_of(app: Flask) -> Iterator[None]:
-    """A context of the app, to look around in; whether its end may raise is for a check to say."""
-    context = app.app_context()
-    context.push()
-    try:
-        yield
-    finally:
-        with contextlib.suppress(Exception):
-            context.pop()
-
-
+@dataclass(frozen=True, slots=True)
 class Subject:
-    """An app and its session, by name.
+    """An app and its session, by name. `app.AppMaker` makes apps of it, in this process or another."""
 
-    `app` names a factory or an app. `uri_key` says where a configuration has the database's URI, with dots
-    that reach into nested mappings; empty, it is in all the usual places. `session` names a `scoped_session`,
-    anything that is used like a session inside a context, or a callable that returns the session of the
-    context; empty, an extension keeps it. `uri_env` names the environment variable in which the app finds the
-    URI; see `start`. `drivers` says, by backend, which driver the app is to use.
-
-    It can make apps once `flask_sqlalchemy_testbed.subject.resolve.resolve` has found out the rest.
-    """
-
-    def __init__(
-        self,
-        app: str,
-        session: str = "",
-        uri_key: str = "",
-        uri_env: str = "",
-        *,
-        drivers: Mapping[str, str] | None = None,
-    ) -> None:
-        self.app_path = app
-        self.session_path = session
-        self.uri_key = uri_key
-        self.uri_env = uri_env
-        self.drivers = dict(drivers or {})
-        self.way = ""
-        """The name of the way in which it is made."""
-        self.by_environment = bool(uri_env)
-        self.session_is_called = False
-        """Whether the name means a callable that returns the session."""
-        self.roots: list[str] = []
-        """The modules in which it begins."""
-        self.folder = ""
-        """Where they are to be imported from, if it was named by a path."""
-        self.own: list[str] = []
-        """The modules that came with it."""
-        self.imported_once = False
-        """Whether they cannot be imported anew."""
-        self.imported_anew = False
-        """Whether they can: they were."""
-        self._removed: dict[str, ModuleType] = {}
-        self.notes: list[str] = []
-        """What was found rather than told, in words."""
-        self._imported_before = set(sys.modules)
-        self._environment: dict[str, str | None] = {}
-        self._made: tuple[str, Flask] | None = None
+    app_path: str
+    """As the user could have written it: `module:factory`, or the call `module:factory('testing')`."""
+    folder: str = ""
+    """The folder to import the app from, where it was named by a path."""
+    session_path: str = ""
+    """Empty where an extension keeps the session."""
+    session_is_callable: bool = False
+    """The path names a callable that returns the session."""
+    uri_key: str = ""
+    """The configuration key of the URI, with dots into nested mappings; empty for all of `URI_KEYS`."""
+    uri_env: str = ""
+    """The environment variable of the URI; empty for all of `URI_VARIABLES`."""
+    drivers: Mapping[str, str] = field(default_factory=dict)
+    """The driver that the app is to use, by backend."""
+    factory_call: str = ""
+    """The name of a `FactoryCall`."""
+    by_environment: bool = False
+    """The app reads the URI from environment variables, perhaps when it is imported."""
+    roots: tuple[str, ...] = ()
+    """The modules of the factory and of the session."""
+    modules: tuple[str, ...] = ()
+    """All imported modules of the app's project."""
+    imports_once: bool = False
+    """The modules cannot be imported a second time."""
+    notes: tuple[str, ...] = ()
+    """What was found rather than named by the user, in words."""
 
     def __str__(self) -> str:
-        return f"--testbed-app {self.app_path!r}"
+        return f"{flag('app')} {self.app_path!r}"
 
     @classmethod
-    def of(cls, told: Mapping[str, Any]) -> Subject:
-        """The one that `told` told of, perhaps in another process."""
-        subject = cls("")
-        vars(subject).update(told)
-        if subject.folder and subject.folder not in sys.path:
-            sys.path.insert(0, subject.folder)
-        return subject
+    def from_dict(cls, values: Mapping[str, Any]) -> Subject:
+        """Return the subject whose `as_dict` these values are, perhaps read from JSON."""
+        plain: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
+        }
+        return cls(**plain)
 
-    def told(self) -> dict[str, Any]:
-        """All that was told and found, as plain values."""
-        return {name: value for name, value in vars(self).items() if not name.startswith("_")}
+    def as_dict(self) -> dict[str, Any]:
+        """Return the subject as plain values, for another process."""
+        return asdict(self)
 
     @property
     def makes_several_apps(self) -> bool:
-        """Whether it is a factory, not one app that is made when its module is imported."""
-        return self.way not in {ON_IMPORT, AFTER_IMPORT}
-
-    def start(self, uri: str) -> None:
-        """Begin as a process does whose environment holds the URI, where the subject reads it there.
-
-        Its modules are imported anew, for what they did with the variable they did on import.
-        """
-        self._made = None
-        if self.by_environment:
-            self.set_environment(uri)
-        if self.by_environment or not self.makes_several_apps:
-            self.forget()
-
-    def end(self) -> None:
-        """Give the process back its environment."""
-        for name, value in self._environment.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-        self._environment.clear()
-
-    def forget(self) -> None:
-        """Whoever needs the subject's modules next imports them anew, if that can be done twice."""
-        self._made = None
-        if not self.imported_once:
-            self._removed = {name: sys.modules.pop(name) for name in self.modules()}
-
-    def modules(self) -> set[str]:
-        """The project's own, but for those that this process had imported before and does not name."""
-        roots = {*self.roots, self.session_path.partition(":")[0]} - {""}
-        named = {name for name in sys.modules if any(f"{name}.".startswith(f"{root}.") for root in roots)}
-        own = named | (set(self.own) & sys.modules.keys())
-        return own | (discovery.modules_of(roots) - self._imported_before)
-
-    def beside_session(self, name: str) -> Any:
-        """What is called that in the session's own module."""
-        return find(f"{self.session_path.partition(':')[0]}:{name}", "--testbed-session")
+        """Whether it is a factory, rather than one app that is made when its module is imported."""
+        return self.factory_call not in {ON_IMPORT, AFTER_IMPORT}
 
     @property
     def session(self) -> Any:
-        """The session as the app's own code sees it, looked up anew at each use."""
+        """The session as the app's own code sees it, looked up anew at each use.
+
+        Raises:
+            SubjectError: it is not there (any more).
+        """
         if self.session_path:
-            found = find(self.session_path, "--testbed-session")
-            return found() if self.session_is_called else found
-        kept = discovery.kept_in(current_app)
+            found = find(self.session_path, flag("session"))
+            return found() if self.session_is_callable else found
+        kept = extension_session(current_app)
         if kept is None:
-            message = f"{self} keeps no session in app.extensions. Name it: --testbed-session."
+            message = (
+                f"{self} keeps no session in app.extensions."
+                f" Name the session: {flag('session')} myapp.db:session."
+            )
             raise SubjectError(message)
         return kept[1]
 
+    def beside_session(self, name: str) -> Any:
+        """Return an object of that name in the session's own module.
+
+        Raises:
+            SubjectError: there is none.
+        """
+        return find(f"{self.session_path.partition(':')[0]}:{name}", flag("session"))
+
+    def uri(self, uri: str) -> str:
+        """Return a URI as the app gets it: with the driver that the user chose for its backend."""
+        return with_driver(uri, self.drivers)
+
     def configuration(self, uri: str) -> dict[str, Any]:
-        """The mapping that the factory is called with."""
+        """Return the configuration that puts an app on the database of `uri`."""
         configuration: dict[str, Any] = {}
-        for key in [self.uri_key] if self.uri_key else URI_KEYS:
+        for key in self.keys:
             inner = configuration
             *path, last = key.split(".")
             for part in path:
                 inner = inner.setdefault(part, {})
-            inner[last] = self.with_driver(uri)
+            inner[last] = self.uri(uri)
         return configuration
 
-    def with_driver(self, uri: str) -> str:
-        """The URI with the driver that was asked for; any other is left as it is."""
-        return with_driver(uri, self.drivers)
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The configuration keys that hold the URI."""
+        return (self.uri_key,) if self.uri_key else URI_KEYS
 
-    def make(self, uri: str) -> Flask:
-        """Make an app on the database of `uri`, and refuse one that is bound to another."""
-        uri = self.with_driver(uri)
-        if self._made is not None:
-            # One app for the process; it is on the database that it was made for.
-            if self._made[0] == uri:
-                return self._made[1]
-            message = f"{self} is one app, which is on another database already."
-            raise RefusedError(message)
-        if self.by_environment:  # Before it is imported anew, to see what it is.
-            self.set_environment(uri)
-        app = self.call(next(way for way in self.ways() if way.name == self.way), uri)
-        # In a thread of its own: the caller may be in a context, and its session the thread's.
-        with ThreadPoolExecutor(1) as thread:
-            thread.submit(self.check_binding, app, uri).result()
-        return app
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """The environment variables that hold the URI."""
+        return (self.uri_env,) if self.uri_env else URI_VARIABLES
 
-    def ways(self) -> Iterator[Way]:
-        """How it may be made. What they call is looked up only then: it may have been imported anew."""
-        place = discovery.locate(self.app_path)
-        if isinstance(self.found(), Flask):
-            yield Way(ON_IMPORT, "as it is made on import", lambda *_: self.found(), by_environment=True)
-            yield Way(AFTER_IMPORT, "configured after its import", self._configured)
-            return
-        environment = bool(self.uri_env)
-        for way in ways(self.found(), place.arguments, environment=environment):
-
-            def call(mapping: Mapping[str, Any], uri: str, name: str = way.name) -> Any:
-                again = ways(self.found(), place.arguments, environment=environment)
-                return next(it for it in again if it.name == name).call(mapping, uri)
-
-            yield Way(way.name, way.told, call, way.by_environment)
-
-    def found(self) -> Any:
-        """The factory or the app itself, looked up anew."""
-        place = discovery.locate(self.app_path)
-        path = f"{place.module}:{place.attribute}"
-        try:
-            found = find(path, "--testbed-app")
-        except SubjectError:
-            if not self._removed or self.imported_anew:
-                raise
-        else:
-            self.imported_anew |= bool(self._removed)
-            return found
-        # A library keeps what was made of them at first, and wants no second.
-        self.imported_once = True
-        for name in self.modules():
-            del sys.modules[name]
-        sys.modules.update(self._removed)
-        self._removed = {}
-        return find(path, "--testbed-app")
-
-    def call(self, way: Way, uri: str) -> Flask:
-        """Make an app in that way, whatever it is bound to; it connects to databases of the run only."""
-        uri = self.with_driver(uri)
-        if self.by_environment:
-            self.set_environment(uri)
-        with self.guarded():
-            try:
-                app = way.call(self.configuration(uri), uri)
-            except SubjectError:
-                raise
-            except (Exception, SystemExit) as error:
-                holds = f" that holds {self.keys()}" if way.name == "mapping" else ""
-                message = f"{self} raised {type(error).__name__} when called {way.told}{holds}: {error}"
-                raise RefusedError(message) from error
-        if not isinstance(app, Flask):
-            message = f"{self} is no factory of Flask apps: it returned a {type(app).__name__}."
-            raise SubjectError(message)
-        if not self.makes_several_apps:
-            self._made = uri, app
-        return app
-
-    def check_binding(self, app: Flask, uri: str) -> Engine:
-        """The engine of its session, which is of that database; `SubjectError` where it is of another."""
-        engine = self.engine(app)
-        if means(make_url(uri), engine.url):
-            return engine
-        engine.dispose()
-        given = f"in {self.variables()}" if self.by_environment else f"under {self.keys()}"
-        message = (
-            f"{self} is bound to {engine.url.render_as_string()}, not to the database that it"
-            f" was given {given}."
-        )
-        raise BoundElsewhereError(message)
-
-    def engine(self, app: Flask) -> Engine:
-        """The engine that the session is bound to inside `app`; no statement is sent.
-
-        A session that is made for that is removed, though the subject may forget it.
-        """
-        with self._removing_what_is_made(), context_of(app), self._removing_what_is_made():
-            try:
-                bind = self.session.get_bind()
-            except Exception as error:
-                session = (
-                    f"--testbed-session {self.session_path!r}"
-                    if self.session_path
-                    else "The session that was found"
-                )
-                message = (
-                    f"{session} has no engine inside a context of --testbed-app"
-                    f" {self.app_path!r}: {type(error).__name__}: {error}"
-                )
-                raise SubjectError(message) from error
-        return bind.engine  # type: ignore[no-any-return]
-
-    @contextlib.contextmanager
-    def guarded(self) -> Iterator[None]:
-        """The subject's own start-up code runs: it connects to databases of the run only."""
-        error: BaseException | None = None
-        with only_databases_of_the_run() as refused:
-            try:
-                yield
-            except Exception as raised:
-                if not refused:
-                    raise
-                error = raised
-        if refused:
-            message = (
-                f"{self} wanted to connect to {refused[0]} when it started, which is no database of this run:"
-                " that was refused, and nothing was sent. If it should read another, say where it reads the"
-                " URI: --testbed-uri-key KEY or --testbed-uri-env NAME."
-            )
-            raise StartedElsewhereError(message) from error
-
-    def set_environment(self, uri: str) -> None:
-        """The URI is in the variable that the subject reads, or in all the usual ones."""
-        for name in [self.uri_env] if self.uri_env else URI_VARIABLES:
-            self._environment.setdefault(name, os.environ.get(name))
-            os.environ[name] = self.with_driver(uri)
-
-    def variables(self) -> str:
-        """The environment variables that hold the URI, in words."""
-        return self.uri_env or f"any of {', '.join(URI_VARIABLES)}"
-
-    def keys(self) -> str:
-        """The keys of a configuration that hold the URI, in words."""
-        return repr(self.uri_key) if self.uri_key else f"any of {', '.join(URI_KEYS)}"
-
-    def _configured(self, mapping: Mapping[str, Any], _: str) -> Flask:
-        app: Flask = self.found()
-        app.config.update(mapping)
-        return app
-
-    @contextlib.contextmanager
-    def _removing_what_is_made(self) -> Iterator[None]:
-        """Leave the scope as it was, where the session is one that has scopes."""
-        before = self._has_a_session()
-        yield
-        if before is False and self._has_a_session():
-            self.session.remove()
-
-    def _has_a_session(self) -> bool | None:
-        """Whether there is one in this scope; None where that cannot be asked."""
-        with contextlib.suppress(Exception):
-            return bool(self.session.registry.has())
-        return None
+    @property
+    def where_the_uri_is(self) -> str:
+        """Where the app was given the URI, in words."""
+        return f"in {one_of(self.variables)}" if self.by_environment else f"under {one_of(self.keys)}"
 
 
-def means(wanted: URL, bound: URL) -> bool:
-    """Whether both are the same database, whatever drivers and options they name."""
-    if wanted.get_backend_name() != "sqlite":
-        return (wanted.host, wanted.port, wanted.database) == (bound.host, bound.port, bound.database)
-    if bound.get_backend_name() != "sqlite" or is_in_memory(wanted) != is_in_memory(bound):
-        return False
-    if is_in_memory(wanted):
-        return True
-    path, bound_path = Path(wanted.database or ""), Path(bound.database or "")
-    # Where a relative path leads is the app's to say.
-    return path.resolve() == bound_path.resolve() if path.is_absolute() else path.name == bound_path.name
-
-
-def is_in_memory(url: URL) -> bool:
-    """Whether a URL means a database of SQLite's that is no file."""
-    return url.database in {None, "", ":memory:"} or bool({"memdb", "memory"} & set(url.query.values()))
+def one_of(names: tuple[str, ...]) -> str:
+    """Return names as words of a sentence."""
+    return names[0] if len(names) == 1 else f"any of {', '.join(names)}"

@@ -1,4 +1,4 @@
-"""Other people's start-up code gets so much time; then it is ended, and told by its stack."""
+"""Limit the time of the app's start-up code, and say where it was when the time was over."""
 
 from __future__ import annotations
 
@@ -15,26 +15,35 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
 
-# Between one attempt to end it and the next.
-AGAIN = 1.0
-# Who cannot be interrupted by then waits in a library that hears no signals.
-LAST = 10.0
-OURS = Path(__file__).parent.parent
+# Seconds between two interrupts: code that catches `BaseException` may survive the first.
+INTERVAL = 1.0
+# Seconds until the process exits: a call in C may never notice a signal.
+UNTIL_EXIT = 10.0
+EXIT_STATUS = 4
+PACKAGE = Path(__file__).parent.parent
 
 
 class TookTooLongError(BaseException):
-    """Raised in the middle of what takes too long; no `except Exception` there may swallow it."""
+    """Raised inside code that takes too long; its own `except Exception` does not catch it."""
 
     def __init__(self, stack: str) -> None:
-        super().__init__("It took too long.")
+        """Keep the stack of the code that was interrupted, as text."""
+        super().__init__("The time limit was exceeded.")
         self.stack = stack
 
 
 @contextlib.contextmanager
 def within(seconds: float, *, last_resort: Callable[[str], None]) -> Iterator[None]:
-    """Raises `TookTooLongError` in the main thread after so many seconds; elsewhere nobody is bounded.
+    """Interrupt the code inside after so many seconds, in the main thread of a POSIX process.
 
-    Where even that does not end it, `last_resort` is told the stack, and then the process ends.
+    Elsewhere the time is not limited: only there can a signal interrupt the code.
+
+    Args:
+        seconds: the limit.
+        last_resort: called with the stack before the process exits, if the code cannot be interrupted.
+
+    Raises:
+        TookTooLongError: the code was interrupted.
     """
     if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
         yield
@@ -42,22 +51,22 @@ def within(seconds: float, *, last_resort: Callable[[str], None]) -> Iterator[No
     over = threading.Event()
     main = threading.get_ident()
     first: list[str] = []
-    own = len(traceback.extract_stack())
+    depth = len(traceback.extract_stack())
 
     def interrupt(_: int, frame: FrameType | None) -> None:
         if over.is_set():
             return
-        first.append(_told(frame, own))
+        first.append(_stack(frame, depth))
         raise TookTooLongError(first[0])
 
-    def give_up() -> None:
-        if not over.wait(seconds + LAST):
-            last_resort(_told(sys._current_frames().get(main), own))  # noqa: SLF001 - there is no other way
-            os._exit(4)
+    def exit_process() -> None:
+        if not over.wait(seconds + UNTIL_EXIT):
+            last_resort(_stack(sys._current_frames().get(main), depth))  # noqa: SLF001 - there is no other way
+            os._exit(EXIT_STATUS)
 
     before = signal.signal(signal.SIGALRM, interrupt)
-    threading.Thread(target=give_up, name="patience", daemon=True).start()
-    signal.setitimer(signal.ITIMER_REAL, seconds, AGAIN)
+    threading.Thread(target=exit_process, name="testbed-time-limit", daemon=True).start()
+    signal.setitimer(signal.ITIMER_REAL, seconds, INTERVAL)
     try:
         yield
     finally:
@@ -66,9 +75,9 @@ def within(seconds: float, *, last_resort: Callable[[str], None]) -> Iterator[No
         signal.signal(signal.SIGALRM, before or signal.SIG_DFL)
 
 
-def _told(frame: FrameType | None, own: int) -> str:
-    """The stack from where it is theirs, the innermost call last."""
-    calls = traceback.extract_stack(frame)[own:]
-    while calls and Path(calls[0].filename).is_relative_to(OURS):
+def _stack(frame: FrameType | None, depth: int) -> str:
+    """Return the stack below `depth` without the calls of this package, the innermost call last."""
+    calls = traceback.extract_stack(frame)[depth:]
+    while calls and Path(calls[0].filename).is_relative_to(PACKAGE):
         del calls[0]
     return "".join(traceback.format_list(calls)).rstrip()

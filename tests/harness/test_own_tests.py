@@ -95,7 +95,7 @@ def test_a_command_makes_the_tables_once_for_each_database(
         ),
         (
             "import sqlite3\ntry:\n    sqlite3.connect('real.db')\nexcept Exception:\n    pass",
-            "the SQLite file real.db is no database of this run; nothing was sent.",
+            "the SQLite file real.db is not a database of this run; nothing was sent.",
         ),
     ],
 )

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 OURS = "testbed_0123456789ab"
-# Nobody listens there: who is let through is told so by the driver.
+# Nothing listens there: the driver of a connection that is allowed reports it.
 NOWHERE = {"host": "127.0.0.1", "port": 1, "user": "x", "password": "secret"}
 
 
@@ -50,17 +50,17 @@ SERVERS = [postgresql, postgresql_by_text, postgresql_by_uri, mysql, engine, cre
 @pytest.mark.parametrize("connect", SERVERS)
 @pytest.mark.parametrize("database", ["shop", "testbed", "testbed_0123456789abc", f"x{OURS}", ""])
 def test_other_databases_are_refused(connect: Callable[[str], object], database: str) -> None:
-    with only_databases_of_the_run() as refused, pytest.raises(ForbiddenDatabaseError) as told:
+    with only_databases_of_the_run() as refused, pytest.raises(ForbiddenDatabaseError) as raised:
         connect(database)
 
     assert refused
-    assert "127.0.0.1:1 is no database of this run" in str(told.value)
-    assert "secret" not in str(told.value)
+    assert "127.0.0.1:1 is not a database of this run" in str(raised.value)
+    assert "secret" not in str(raised.value)
 
 
 @pytest.mark.parametrize("connect", SERVERS)
 @pytest.mark.parametrize("database", [OURS, f"{OURS}_other"])
-def test_databases_of_runs_are_not(connect: Callable[[str], object], database: str) -> None:
+def test_databases_of_runs_are_allowed(connect: Callable[[str], object], database: str) -> None:
     with only_databases_of_the_run() as refused, pytest.raises(Exception, match=r"refused|connect"):
         connect(database)
 
@@ -68,7 +68,7 @@ def test_databases_of_runs_are_not(connect: Callable[[str], object], database: s
 
 
 @pytest.mark.parametrize("path", ["shop.db", "file:shop.db?mode=rwc", "xtestbed_1.db"])
-def test_other_files_are_refused_and_not_made(
+def test_other_files_are_refused_and_not_created(
     tmp_path: Path, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -86,7 +86,7 @@ def test_other_files_are_refused_and_not_made(
 @pytest.mark.parametrize(
     "path", ["{}/testbed_1.db", "file:{}/testbed_1.db?mode=rwc", ":memory:", "file:x?mode=memory"]
 )
-def test_files_of_runs_and_memory_are_not(tmp_path: Path, path: str) -> None:
+def test_files_of_runs_and_memory_are_allowed(tmp_path: Path, path: str) -> None:
     with only_databases_of_the_run() as refused:
         sqlite3.connect(path.format(tmp_path), uri=True).close()
 
@@ -110,7 +110,7 @@ def test_threads_are_guarded_too(tmp_path: Path) -> None:
     assert len(errors) == 1
 
 
-def test_afterwards_nobody_is_refused(tmp_path: Path) -> None:
+def test_afterwards_nothing_is_refused(tmp_path: Path) -> None:
     with only_databases_of_the_run():
         pass
 

@@ -19,11 +19,11 @@ def test_a_driver_is_chosen_for_its_backend_only() -> None:
         ("postgresql", "is not of the form backend=driver, such as postgresql=psycopg"),
         ("=psycopg", "is not of the form backend=driver"),
         ("pg=psycopg2", "unknown backend 'pg'. Choose from: sqlite, postgresql, mysql"),
-        ("mysql=psycopg2", "SQLAlchemy knows no driver 'psycopg2' for mysql"),
-        ("postgresql=asyncpg", "is asynchronous"),
+        ("mysql=psycopg2", "SQLAlchemy has no driver 'psycopg2' for mysql"),
+        ("postgresql=asyncpg", "the driver is asynchronous"),
         ("mysql=mysqlconnector", "pip install 'mysql-connector-python'"),
     ],
 )
-def test_what_cannot_be_used_is_refused(word: str, complaint: str) -> None:
+def test_an_unusable_driver_is_refused(word: str, complaint: str) -> None:
     with pytest.raises(UnknownDriverError, match=complaint):
         drivers([word])

@@ -1,0 +1,107 @@
+"""Make apps of the subject in this process."""
+
+from __future__ import annotations
+
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from flask import Flask
+
+from flask_sqlalchemy_testbed.options import flag
+from flask_sqlalchemy_testbed.subject.binding import check_binding
+from flask_sqlalchemy_testbed.subject.discovery import Place
+from flask_sqlalchemy_testbed.subject.errors import FactoryError, SubjectError
+from flask_sqlalchemy_testbed.subject.factories import factory_calls
+from flask_sqlalchemy_testbed.subject.guard import guarded_start
+from flask_sqlalchemy_testbed.subject.process_state import Environment, ProjectModules
+from flask_sqlalchemy_testbed.subject.subject import one_of
+
+if TYPE_CHECKING:
+    from flask_sqlalchemy_testbed.subject.subject import Subject
+
+
+class AppMaker:
+    """Makes apps of a subject, and owns all that this changes in the process.
+
+    That is the environment variables, the imported modules, and the one app of a subject that is no
+    factory. `start` begins with another database, as a new process would; `close` ends it all.
+    """
+
+    def __init__(self, subject: Subject, modules: ProjectModules | None = None) -> None:
+        """Make apps of `subject`; `modules` are those that `resolve` has watched being imported."""
+        self.subject = subject
+        self._place = Place.parse(subject.app_path, flag("app"))
+        self._modules = modules or ProjectModules(
+            subject.roots, subject.modules, import_twice=not subject.imports_once
+        )
+        self._environment = Environment()
+        self._only_app: tuple[str, Flask] | None = None
+        if subject.folder and subject.folder not in sys.path:
+            sys.path.insert(0, subject.folder)
+
+    def start(self, uri: str) -> None:
+        """Begin as a process does whose environment holds `uri`, where the app reads it there.
+
+        The app's modules are imported anew for that: they may have read the variable when imported.
+        """
+        self._only_app = None
+        if self.subject.by_environment:
+            self._environment.set(self.subject.variables, self.subject.uri(uri))
+        if self.subject.by_environment or not self.subject.makes_several_apps:
+            self._modules.remove()
+
+    def make(self, uri: str) -> Flask:
+        """Make an app on the database of `uri`.
+
+        Returns:
+            A new app; of a subject that is one app, the same until the next `start`.
+
+        Raises:
+            FactoryError: the factory raised.
+            BoundElsewhereError: the app is bound to another database.
+            SubjectError: the subject is one app, and is on another database already; or it made no app.
+        """
+        uri = self.subject.uri(uri)
+        if self._only_app is not None:
+            made_for, app = self._only_app
+            if made_for == uri:
+                return app
+            message = f"{self.subject} is one app, and it is on another database already."
+            raise SubjectError(message)
+        app = self.call(uri)
+        # The caller may be in a context, or have a session in this thread; another thread has neither.
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(check_binding, self.subject, app, uri).result()
+        return app
+
+    def call(self, uri: str) -> Flask:
+        """Make an app as `make` does, but return it whatever database it is bound to."""
+        subject, uri = self.subject, self.subject.uri(uri)
+        if subject.by_environment:
+            self._environment.set(subject.variables, uri)
+        with guarded_start(str(subject)):
+            found = self._modules.find(self._place.path, flag("app"))
+            calls = factory_calls(found, self._place.arguments, environment=bool(subject.uri_env))
+            call = next(call for call in calls if call.name == subject.factory_call)
+            try:
+                app = call.make(subject.configuration(uri), uri)
+            except (Exception, SystemExit) as error:
+                holds = f" that holds {one_of(subject.keys)}" if call.name == "mapping" else ""
+                message = (
+                    f"{subject} raised {type(error).__name__} when called {call.description}{holds}: {error}"
+                )
+                raise FactoryError(message) from error
+        if not isinstance(app, Flask):
+            message = (
+                f"{subject} is not a factory of Flask apps: it returned a {type(app).__name__}."
+                " Name a function that returns a Flask app."
+            )
+            raise SubjectError(message)
+        if not subject.makes_several_apps:
+            self._only_app = uri, app
+        return app
+
+    def close(self) -> None:
+        """Give the process back its environment variables."""
+        self._environment.restore()

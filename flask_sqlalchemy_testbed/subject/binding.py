@@ -1,0 +1,103 @@
+"""Which database an app's session is bound to; no statement is sent to find out."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sqlalchemy import make_url
+
+from flask_sqlalchemy_testbed.options import flag
+from flask_sqlalchemy_testbed.subject.errors import BoundElsewhereError, SubjectError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from flask import Flask
+    from sqlalchemy.engine import URL, Engine
+
+    from flask_sqlalchemy_testbed.subject.subject import Subject
+
+
+@contextlib.contextmanager
+def context_of(app: Flask) -> Iterator[None]:
+    """Enter a context of the app; an exception of its teardown is left for the checks to find."""
+    context = app.app_context()
+    context.push()
+    try:
+        yield
+    finally:
+        with contextlib.suppress(Exception):
+            context.pop()
+
+
+def engine_of(subject: Subject, app: Flask) -> Engine:
+    """Return the engine that the session is bound to inside `app`.
+
+    A session that is made to find out is removed again, even where the app itself would leave it.
+
+    Raises:
+        SubjectError: the session has no engine there.
+    """
+    with _removing_new_session(subject), context_of(app), _removing_new_session(subject):
+        try:
+            bind = subject.session.get_bind()
+        except Exception as error:
+            path = subject.session_path
+            session = f"{flag('session')} {path!r}" if path else "The session that was found"
+            message = (
+                f"{session} has no engine inside a context of {subject}: {type(error).__name__}: {error}"
+            )
+            raise SubjectError(message) from error
+    return bind.engine  # type: ignore[no-any-return]
+
+
+def check_binding(subject: Subject, app: Flask, uri: str) -> Engine:
+    """Return the engine of the session inside `app`, if it is on the database of `uri`.
+
+    Raises:
+        BoundElsewhereError: it is on another database.
+        SubjectError: the session has no engine there.
+    """
+    engine = engine_of(subject, app)
+    if is_same_database(make_url(uri), engine.url):
+        return engine
+    engine.dispose()
+    message = (
+        f"{subject} is bound to {engine.url.render_as_string()}, not to the database that it was given"
+        f" {subject.where_the_uri_is}."
+    )
+    raise BoundElsewhereError(message)
+
+
+def is_same_database(given: URL, bound: URL) -> bool:
+    """Return whether both URLs mean one database, whatever drivers and options they name."""
+    if given.get_backend_name() != "sqlite":
+        return (given.host, given.port, given.database) == (bound.host, bound.port, bound.database)
+    if bound.get_backend_name() != "sqlite" or _is_in_memory(given) != _is_in_memory(bound):
+        return False
+    if _is_in_memory(given):
+        return True
+    path, bound_path = Path(given.database or ""), Path(bound.database or "")
+    # The app decides which folder a relative path is in.
+    return path.resolve() == bound_path.resolve() if path.is_absolute() else path.name == bound_path.name
+
+
+def _is_in_memory(url: URL) -> bool:
+    return url.database in {None, "", ":memory:"} or bool({"memdb", "memory"} & set(url.query.values()))
+
+
+@contextlib.contextmanager
+def _removing_new_session(subject: Subject) -> Iterator[None]:
+    before = _scope_has_session(subject)
+    yield
+    if before is False and _scope_has_session(subject):
+        subject.session.remove()
+
+
+def _scope_has_session(subject: Subject) -> bool | None:
+    """Return whether this scope has a session; None where the session has no scopes."""
+    with contextlib.suppress(Exception):
+        return bool(subject.session.registry.has())
+    return None

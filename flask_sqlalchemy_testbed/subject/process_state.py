@@ -1,0 +1,128 @@
+"""What an app changes in this process: environment variables and imported modules."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flask_sqlalchemy_testbed.subject.discovery import find
+from flask_sqlalchemy_testbed.subject.errors import SubjectError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from types import ModuleType
+
+INSTALLED = {"site-packages", "dist-packages"}
+
+
+class Environment:
+    """Environment variables of this process, until `restore`."""
+
+    def __init__(self) -> None:
+        self._before: dict[str, str | None] = {}
+
+    def set(self, names: Iterable[str], value: str) -> None:
+        """Set each of the variables to the same value."""
+        for name in names:
+            self._before.setdefault(name, os.environ.get(name))
+            os.environ[name] = value
+
+    def restore(self) -> None:
+        """Set the variables to their values before the first `set`."""
+        for name, value in self._before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+        self._before.clear()
+
+
+class ProjectModules:
+    """The imported modules of the app's project, which can be removed and imported anew.
+
+    Modules that this process had imported before, and that are not below a root, stay.
+    """
+
+    def __init__(
+        self, roots: Iterable[str], known: Iterable[str] = (), *, import_twice: bool | None = None
+    ) -> None:
+        """Begin before the app is imported, or with what an earlier process found out.
+
+        Args:
+            roots: the modules of the factory and of the session, by name; empty names are ignored.
+            known: modules that are known to be the project's.
+            import_twice: whether the modules can be imported a second time; None where that is not known yet.
+        """
+        self.roots = [root for root in dict.fromkeys(roots) if root]
+        self.import_twice = import_twice
+        self._known = set(known)
+        self._before = set(sys.modules)
+        self._removed: dict[str, ModuleType] = {}
+
+    def add_root(self, module: str) -> None:
+        """Include the project of another module; an empty name is ignored."""
+        if module and module not in self.roots:
+            self.roots.append(module)
+
+    def names(self) -> set[str]:
+        """Return the names of those that are imported now."""
+        below = {
+            name for name in sys.modules if any(f"{name}.".startswith(f"{root}.") for root in self.roots)
+        }
+        return below | (self._known & sys.modules.keys()) | (_modules_of(self.roots) - self._before)
+
+    def remove(self) -> None:
+        """Have them imported anew when they are next needed, unless they can be imported only once."""
+        if self.import_twice is not False:
+            self._removed |= {name: sys.modules.pop(name) for name in self.names()}
+
+    def find(self, path: str, option: str) -> Any:
+        """Return the object that `module:attribute` names, from the first import if a second one fails.
+
+        Args:
+            path: as for `discovery.find`.
+            option: the same.
+
+        Raises:
+            SubjectError: the module cannot be imported, or it has no such attribute.
+        """
+        try:
+            found = find(path, option)
+        except SubjectError:
+            if not self._removed or self.import_twice:
+                raise
+        else:
+            if self._removed:
+                self.import_twice = True
+                self._removed.clear()
+            return found
+        # Some libraries keep what a module registers when it is imported, and refuse a second registration.
+        self.import_twice = False
+        for name in self.names():
+            del sys.modules[name]
+        sys.modules.update(self._removed)
+        self._removed.clear()
+        return find(path, option)
+
+
+def _modules_of(roots: Iterable[str]) -> set[str]:
+    """Return the imported modules that are in or beside these, but none that is installed."""
+    found = set()
+    for root in {root.partition(".")[0] for root in roots}:
+        found |= {name for name in sys.modules if name == root or name.startswith(f"{root}.")}
+        folder = _folder_of(root)
+        for name, module in list(sys.modules.items()) if folder else ():
+            path = Path(getattr(module, "__file__", None) or "/")
+            if folder and path.is_relative_to(folder) and not INSTALLED & set(path.relative_to(folder).parts):
+                found.add(name)
+    return {name for name in found if name.partition(".")[0] not in {"flask_sqlalchemy_testbed", "__main__"}}
+
+
+def _folder_of(root: str) -> Path | None:
+    file = getattr(sys.modules.get(root), "__file__", None)
+    if not file:
+        return None
+    folder = Path(file).parent.parent if Path(file).name == "__init__.py" else Path(file).parent
+    return None if folder.name in INSTALLED else folder

@@ -1,0 +1,46 @@
+"""Projects that are imported into this process, and removed from it again."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import textwrap
+from typing import TYPE_CHECKING
+
+import pytest
+
+from flask_sqlalchemy_testbed.subject.subject import URI_VARIABLES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def uri(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'testbed_0123456789ab.db'}"
+
+
+@pytest.fixture
+def other_uri(uri: str) -> str:
+    return uri.replace("ab.db", "ac.db")
+
+
+@pytest.fixture
+def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """Write a module of a project, which is the working directory."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    for name in ("FLASK_APP", *URI_VARIABLES):
+        monkeypatch.delenv(name, raising=False)
+    before = set(sys.modules)
+
+    def write(*parts: str, name: str = "shop.py") -> None:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("\n".join(textwrap.dedent(part) for part in parts))
+        importlib.invalidate_caches()
+
+    yield write
+    for name in set(sys.modules) - before:
+        if str(tmp_path) in (getattr(sys.modules[name], "__file__", None) or ""):
+            del sys.modules[name]

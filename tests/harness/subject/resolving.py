@@ -1,0 +1,30 @@
+"""What the tests of the subject do with a project."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+
+from sqlalchemy import text
+
+from flask_sqlalchemy_testbed.subject.app import AppMaker
+from flask_sqlalchemy_testbed.subject.binding import engine_of
+from flask_sqlalchemy_testbed.subject.resolve import AppOptions, resolve
+from flask_sqlalchemy_testbed.subject.subject import Subject
+
+
+def resolved(uri: str, app: str = "", session: str = "", uri_key: str = "", uri_env: str = "") -> Subject:
+    return resolve(AppOptions(app, session, uri_key, uri_env), uri)
+
+
+def works_on(subject: Subject, uri: str) -> bool:
+    """Make an app as another process would, which gets the subject as text, and use its session."""
+    received = Subject.from_dict(json.loads(json.dumps(subject.as_dict())))
+    with contextlib.closing(AppMaker(received)) as maker:
+        maker.start(uri)
+        app = maker.make(uri)
+        with app.app_context():
+            answer = received.session.scalar(text("SELECT 1"))
+            received.session.close()
+        engine_of(received, app).dispose()
+    return received == subject and answer == 1
