@@ -1,9 +1,10 @@
-"""The battery on an app of somebody's own, from its own directory."""
+"""The battery on a user's app, run from the user's directory."""
 
 from __future__ import annotations
 
 import json
 import re
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,19 +13,26 @@ from flask_sqlalchemy_testbed.subject.subject import URI_KEYS
 from tests.harness.shops import BINDING, FACTORY, ONE_APP, WITHOUT_REMOVE
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from flask_sqlalchemy_testbed.backends.base import Backend
-    from tests.harness.projects import Project
+    from tests.harness.projects import Outcome, Project
 
 BATTERY = ("--pyargs", "flask_sqlalchemy_testbed.battery")
-ONE = ("--testbed-check", "lifecycle.request-ends")
+SHOP = ("--testbed-app", "shop")
+REQUEST_ENDS, CONTEXT_ENDS = "lifecycle.request-ends", "lifecycle.context-ends"
+# A run that asked Docker for a server would fail.
+NO_DOCKER = {"DOCKER_HOST": "tcp://127.0.0.1:1"}
+
+
+def check(project: Project, *checks: str, options: tuple[str, ...] = SHOP, **environment: str) -> Outcome:
+    """Run some checks of the battery in a project, on its module `shop`."""
+    chosen = [word for name in checks for word in ("--testbed-check", name)]
+    return project.run(*BATTERY, *chosen, *options, **environment)
 
 
 def test_an_app_need_not_be_named(project_here: Project) -> None:
     project_here.write(FACTORY, "wsgi.py")
 
-    outcome = project_here.run(*BATTERY, *ONE, "--testbed-matrix", "matrix.json")
+    outcome = check(project_here, REQUEST_ENDS, options=("--testbed-matrix", "matrix.json"))
 
     assert outcome.code == 0, outcome.text
     (line,) = outcome.lines("app: ")
@@ -39,54 +47,78 @@ def test_an_app_need_not_be_named(project_here: Project) -> None:
     assert set(matrix["checks"][0]["results"].values()) == {"passed"}
 
 
-def test_what_was_found_is_found_once_for_all_workers(project_here: Project) -> None:
+def test_the_app_is_resolved_once_for_all_workers(project_here: Project) -> None:
     noted = "with open('made', 'a') as file:\n        file.write('made ')\n    return made"
     project_here.write(FACTORY.replace("return made", noted), "shop.py")
-    ids = ("lifecycle.request-ends", "lifecycle.context-ends", "binding.two-apps")
-    checks = [word for name in ids for word in ("--testbed-check", name)]
+    checks = (REQUEST_ENDS, CONTEXT_ENDS, "binding.two-apps")
 
-    outcome = project_here.run(*BATTERY, *checks, "--testbed-app", "shop", "-n", "2")
+    outcome = check(project_here, *checks, options=(*SHOP, "-n", "2"))
 
     assert outcome.code == 0, outcome.text
-    assert f"{len(ids) * len(project_here.backends)} passed" in outcome.text
-    # Once to see how, then by the checks.
-    assert (project_here.path / "made").read_text().split() == ["made"] * (1 + 4 * len(project_here.backends))
+    assert f"{len(checks) * len(project_here.backends)} passed" in outcome.text
+    # Once to find out how, then four times by the checks.
+    made = (project_here.path / "made").read_text().split()
+    assert made == ["made"] * (1 + 4 * len(project_here.backends))
 
 
 def test_checks_of_several_apps_are_not_applicable_to_one(project_here: Project) -> None:
     project_here.write(ONE_APP, "shop.py")
 
-    outcome = project_here.run(
-        *BATTERY,
-        *ONE,
-        "--testbed-check",
-        "binding.two-apps",
-        "--testbed-check",
-        "binding.starts-without-its-database",
-        "--testbed-app",
-        "shop",
-    )
+    outcome = check(project_here, REQUEST_ENDS, "binding.two-apps", "binding.starts-without-its-database")
 
     assert outcome.code == 0, outcome.text
-    several = len(project_here.backends)
-    assert f"not applicable: {several} (the app is made when its module is imported" in outcome.text
-    assert f"{2 * several} passed" in outcome.text
+    backends = len(project_here.backends)
+    assert f"not applicable: {backends} (the app is made when its module is imported" in outcome.text
+    assert f"{2 * backends} passed" in outcome.text
 
 
 @pytest.mark.testbed_needs("server")
-def test_an_app_of_one_database_is_tried_on_that(project_here: Project, testbed_backend: Backend) -> None:
-    # No SQLite knows it.
-    options = 'connect_args={"connect_timeout": 5}'
+def test_an_app_for_one_kind_of_database_is_tried_on_that(
+    project_here: Project, testbed_backend: Backend
+) -> None:
+    only_servers = 'connect_args={"connect_timeout": 5}'
     project_here.write(
-        f"{BINDING}\ndef create_app(config):\n    app = made(config['DATABASE_URI'], {options})\n"
+        f"{BINDING}\ndef create_app(config):\n    app = made(config['DATABASE_URI'], {only_servers})\n"
         "    app.extensions['engine'].connect().close()\n    return app\n",
         "shop.py",
     )
     project_here.backends = [testbed_backend.name]
 
-    outcome = project_here.run(*BATTERY, *ONE, "--testbed-app", "shop")
+    outcome = check(project_here, REQUEST_ENDS)
 
     assert outcome.code == 0, outcome.text
+
+
+def test_the_chosen_driver_is_given_to_the_app_alone(project: Project) -> None:
+    project.write(
+        "def note(who, uri):\n    print(who, uri.partition(':')[0], file=open('noted', 'a'))", "notes.py"
+    )
+    noted = "from notes import note; note('app', config['DATABASE_URI'])\n    return made"
+    project.write(FACTORY.replace("return made", noted), "shop.py")
+    project.write(
+        """
+        import os
+        from notes import note
+        from sqlalchemy import create_engine, text
+
+        uri = os.environ["DATABASE_URL"]
+        note("command", uri)
+        with create_engine(uri).begin() as connection:
+            connection.execute(text("CREATE TABLE shop (id INTEGER)"))
+        """,
+        "tables.py",
+    )
+    project.write("def test_uri(database_uri):\n    __import__('notes').note('test', database_uri)\n")
+    driver = ("--testbed-driver", "sqlite=pysqlite", "-W", "default")
+    command = ("--testbed-schema-command", f"{sys.executable} tables.py")
+
+    battery = check(project, REQUEST_ENDS, options=(*SHOP, *driver))
+    own_test = project.run("test_inner.py", *driver, *command)
+
+    assert battery.code == 0, battery.text
+    assert own_test.code == 0, own_test.text
+    noted_by = set((project.path / "noted").read_text().splitlines())
+    assert noted_by == {"app sqlite+pysqlite", "command sqlite+pysqlite", "test sqlite"}
 
 
 @pytest.mark.parametrize(
@@ -94,11 +126,7 @@ def test_an_app_of_one_database_is_tried_on_that(project_here: Project, testbed_
     [
         (
             "print('waiting for ever'); __import__('threading').Event().wait()",
-            [
-                "was not made within 1 s. If it needs more, raise the limit with",
-                "waiter.acquire()",
-                "waiting for ever",
-            ],
+            ["was not made within 1 s.", "waiter.acquire()", "waiting for ever"],
         ),
         (
             "while True:\n        try: __import__('time').sleep(60)\n        except Exception: pass",
@@ -110,28 +138,17 @@ def test_an_app_of_one_database_is_tried_on_that(project_here: Project, testbed_
         ),
     ],
 )
-def test_what_goes_wrong_at_the_start_is_told_before_any_server(
+def test_a_fault_of_the_start_is_reported_before_any_server(
     project: Project, source: str, complaints: list[str]
 ) -> None:
     project.write(f"{BINDING}\ndef create_app(config: dict):\n    {source}\n", "shop.py")
+    options = (*SHOP, "--testbed-start-timeout", "1", "--testbed-backend", "postgresql")
 
-    # Where Docker would be asked, this run would fail otherwise.
-    outcome = project.run(
-        *BATTERY,
-        "--testbed-app",
-        "shop",
-        "--testbed-start-timeout",
-        "1",
-        "--testbed-backend",
-        "postgresql",
-        DOCKER_HOST="tcp://127.0.0.1:1",
-    )
+    outcome = check(project, options=options, **NO_DOCKER)
 
     assert outcome.code == 4
-    errors = outcome.lines("ERROR: ")
-    assert len(errors) == 1
-    for complaint in complaints:
-        assert complaint in outcome.text
+    assert len(outcome.lines("ERROR: ")) == 1
+    assert all(complaint in outcome.text for complaint in complaints), outcome.text
     assert not (project.path / "real.db").exists()
 
 
@@ -141,12 +158,12 @@ def test_what_goes_wrong_at_the_start_is_told_before_any_server(
         (("--testbed-app", "nowhere"), "importing 'nowhere' raised ModuleNotFoundError"),
         ((), "neither wsgi.py nor app.py is in"),
         (
-            ("--testbed-app", "shop", "--testbed-session", "shop:made"),
+            (*SHOP, "--testbed-session", "shop:made"),
             "--testbed-session 'shop:made' raised TypeError when called",
         ),
-        (("--testbed-app", "shop", "--testbed-driver", "postgresql"), "is not of the form backend=driver"),
+        ((*SHOP, "--testbed-driver", "postgresql"), "is not of the form backend=driver"),
         (
-            ("--testbed-app", "shop", "--testbed-baseline", "shop.py"),
+            (*SHOP, "--testbed-baseline", "shop.py"),
             "--testbed-baseline 'shop.py' cannot be read (JSONDecodeError",
         ),
         (
@@ -156,14 +173,12 @@ def test_what_goes_wrong_at_the_start_is_told_before_any_server(
         (("--testbed-metadata", "shop:x", "--testbed-schema-command", "true"), "not both"),
     ],
 )
-def test_bad_input_is_one_sentence_before_any_server(
+def test_a_wrong_option_is_one_sentence_before_any_server(
     project: Project, options: tuple[str, ...], complaint: str
 ) -> None:
     project.write(FACTORY, "shop.py")
 
-    outcome = project.run(
-        *BATTERY, *options, "--testbed-backend", "postgresql", DOCKER_HOST="tcp://127.0.0.1:1"
-    )
+    outcome = check(project, options=(*options, "--testbed-backend", "postgresql"), **NO_DOCKER)
 
     assert outcome.code == 4, outcome.text
     (error,) = outcome.lines("ERROR: ")
@@ -174,7 +189,7 @@ def test_bad_input_is_one_sentence_before_any_server(
 def test_a_failure_names_a_reported_case_and_the_remedy(project: Project) -> None:
     project.write(WITHOUT_REMOVE, "shop.py")
 
-    outcome = project.run(*BATTERY, *ONE, "--testbed-app", "shop", COLUMNS="120")
+    outcome = check(project, REQUEST_ENDS, COLUMNS="120")
 
     assert outcome.code == 1
     assert (
@@ -187,49 +202,50 @@ def test_a_failure_names_a_reported_case_and_the_remedy(project: Project) -> Non
     )
 
 
-def test_a_baseline_lets_pass_what_failed_before_and_nothing_else(project: Project, tmp_path: Path) -> None:
+BASELINE = (*SHOP, "--testbed-baseline", "known.json", "--testbed-matrix", "matrix.json")
+
+
+def test_a_baseline_is_not_recorded_in_ci(project: Project) -> None:
     project.write(WITHOUT_REMOVE, "shop.py")
-    checks = ("--testbed-check", "lifecycle.request-ends", "--testbed-check", "lifecycle.context-ends")
-    options = (
-        *BATTERY,
-        "--testbed-app",
-        "shop",
-        "--testbed-baseline",
-        "known.json",
-        "--testbed-matrix",
-        "matrix.json",
-    )
 
-    refused = project.run(*options, "--testbed-check", "lifecycle.request-ends", CI="true")
+    outcome = check(project, REQUEST_ENDS, options=BASELINE, CI="true")
 
-    assert refused.code == 4
-    assert "--testbed-baseline 'known.json': there is no such file, and none is recorded" in refused.text
-    assert not (tmp_path / "known.json").exists()
+    assert outcome.code == 4
+    assert "--testbed-baseline 'known.json': there is no such file, and none is recorded" in outcome.text
+    assert not (project.path / "known.json").exists()
 
-    recorded = project.run(*options, "--testbed-check", "lifecycle.request-ends", CI="")
+
+def test_a_baseline_excuses_what_it_lists_and_nothing_else(project: Project) -> None:
+    project.write(WITHOUT_REMOVE, "shop.py")
+
+    recorded = check(project, REQUEST_ENDS, options=BASELINE, CI="")
+    again = check(project, REQUEST_ENDS, CONTEXT_ENDS, options=BASELINE)
 
     assert recorded.code == 0, recorded.text
     assert "known.json written: 1 known failures." in recorded.text
     assert "1 xfailed" in recorded.text
-    known = json.loads((tmp_path / "known.json").read_text())["known"]
-    assert known == {"lifecycle.request-ends": ["sqlite"]}
-
-    again = project.run(*options, *checks)
+    assert json.loads((project.path / "known.json").read_text())["known"] == {REQUEST_ENDS: ["sqlite"]}
     assert again.code == 1
-    matrix = json.loads((tmp_path / "matrix.json").read_text())
+    matrix = json.loads((project.path / "matrix.json").read_text())
     assert {row["id"]: row["results"]["sqlite"] for row in matrix["checks"]} == {
-        "lifecycle.request-ends": "known failure",
-        "lifecycle.context-ends": "failed",
+        REQUEST_ENDS: "known failure",
+        CONTEXT_ENDS: "failed",
     }
     assert re.search(r"^  request-ends +known$", again.text, re.MULTILINE)
 
+
+def test_a_baseline_entry_that_no_longer_fails_is_reported(project: Project) -> None:
+    project.write(WITHOUT_REMOVE, "shop.py")
+    check(project, REQUEST_ENDS, options=BASELINE, CI="")
     project.write(FACTORY, "shop.py")
-    mended = project.run(*options, *checks, "-n", "2")
-    assert mended.code == 0, mended.text
-    assert "lifecycle.request-ends on sqlite is no longer needed in known.json: it holds." in mended.text
+
+    outcome = check(project, REQUEST_ENDS, CONTEXT_ENDS, options=(*BASELINE, "-n", "2"))
+
+    assert outcome.code == 0, outcome.text
+    assert f"{REQUEST_ENDS} on sqlite is no longer needed in known.json: it holds." in outcome.text
 
 
-def test_an_app_that_connects_when_it_is_made_finds_no_file_of_ours(project: Project) -> None:
+def test_an_app_that_connects_when_it_is_made_leaves_no_file(project: Project) -> None:
     project.write(
         """
         from flask import Flask
@@ -249,7 +265,7 @@ def test_an_app_that_connects_when_it_is_made_finds_no_file_of_ours(project: Pro
         "shop.py",
     )
 
-    outcome = project.run(*BATTERY, "--testbed-app", "shop", "--testbed-check", "binding.relative-path")
+    outcome = check(project, "binding.relative-path")
 
     assert outcome.code == 0, outcome.text
     assert list(project.path.rglob("*.db")) == []
