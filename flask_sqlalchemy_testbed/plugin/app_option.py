@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import secrets
-import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from flask_sqlalchemy_testbed.options import flag
 from flask_sqlalchemy_testbed.plugin import settings, state
+from flask_sqlalchemy_testbed.plugin.app_start import resolve_app
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from flask_sqlalchemy_testbed.subject.app import AppMaker
+    from flask_sqlalchemy_testbed.subject.resolve import AppOptions
     from flask_sqlalchemy_testbed.subject.subject import Subject
 
 # The capabilities that an app has or lacks, and why a check does not apply to one that lacks them.
@@ -31,8 +28,6 @@ DRIVERS: pytest.StashKey[dict[str, str]] = pytest.StashKey()
 WORKERINPUT = "testbed_subject"
 OPTIONS_OF_APP = ("app", "session", "uri-key", "uri-env")
 BATTERY = ("flask_sqlalchemy_testbed.battery", "flask_sqlalchemy_testbed/battery")
-# The last lines of the output of the app's start-up code that a message shows.
-MOST_LINES = 30
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -170,8 +165,9 @@ def _resolve_on_a_file(config: pytest.Config) -> Subject | None:
     from flask_sqlalchemy_testbed.subject.errors import NoWorkingFactoryCallError  # noqa: PLC0415
 
     with tempfile.TemporaryDirectory() as directory:
+        file = Path(directory, f"testbed_{secrets.token_hex(6)}.db")
         try:
-            return _resolve(config, f"sqlite:///{Path(directory, f'testbed_{secrets.token_hex(6)}.db')}")
+            return resolve_app(config, _app_options(config), f"sqlite:///{file}")
         except NoWorkingFactoryCallError:
             if any("embedded" in backend.capabilities for backend in config.stash[state.BACKENDS]):
                 raise
@@ -183,51 +179,11 @@ def _resolve_on_a_server(config: pytest.Config) -> Subject:
     run = state.run_of(config)
     isolation = run.isolation(run.server(config.stash[state.BACKENDS][0]), "start")
     isolation.clean()
-    return _resolve(config, isolation.database.uri)
+    return resolve_app(config, _app_options(config), isolation.database.uri)
 
 
-def _resolve(config: pytest.Config, uri: str) -> Subject:
-    from flask_sqlalchemy_testbed.subject.errors import SubjectError  # noqa: PLC0415 - slow to import
-    from flask_sqlalchemy_testbed.subject.resolve import AppOptions, resolve  # noqa: PLC0415 - the same
-    from flask_sqlalchemy_testbed.subject.time_limit import TookTooLongError, within  # noqa: PLC0415 - the same
+def _app_options(config: pytest.Config) -> AppOptions:
+    from flask_sqlalchemy_testbed.subject.resolve import AppOptions  # noqa: PLC0415 - slow to import
 
     app, session, uri_key, uri_env = (settings.setting(config, name) for name in OPTIONS_OF_APP)
-    options = AppOptions(app, session, uri_key, uri_env, drivers_of(config))
-    seconds = settings.seconds(config, "start-timeout")
-    output: list[str] = []
-    too_long = (
-        f"{options} was not made within {seconds:g} s. If it needs more, raise the limit with"
-        f" {flag('start-timeout')} SECONDS. It was in:\n"
-    )
-
-    def show_stack(stack: str) -> None:
-        sys.__stderr__.write(f"{too_long}{stack}\n")  # type: ignore[union-attr]
-
-    try:
-        with _captured(config, output), within(seconds, last_resort=show_stack):
-            return resolve(options, uri)
-    except TookTooLongError as error:
-        message = f"{too_long}{error.stack}{_last_lines(output)}"
-        raise SubjectError(message) from None
-    except SubjectError as error:
-        message = f"{error}{_last_lines(output)}"
-        raise type(error)(message) from error
-
-
-@contextlib.contextmanager
-def _captured(config: pytest.Config, output: list[str]) -> Iterator[None]:
-    """Capture what the app writes as pytest captures what tests write; with -s it is shown at once."""
-    manager: Any = config.pluginmanager.getplugin("capturemanager")
-    manager.resume_global_capture()
-    try:
-        yield
-    finally:
-        manager.suspend_global_capture()
-        output += [text for text in manager.read_global_capture() if text]
-
-
-def _last_lines(output: list[str]) -> str:
-    from flask_sqlalchemy_testbed.redaction import redact  # noqa: PLC0415 - seldom needed
-
-    lines = redact("".join(output)).strip().splitlines()[-MOST_LINES:]
-    return "\n".join(["\nIt wrote:", *(f"  {line}" for line in lines)]) if lines else ""
+    return AppOptions(app, session, uri_key, uri_env, drivers_of(config))
