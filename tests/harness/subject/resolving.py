@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Callable
 
 from sqlalchemy import text
 
@@ -11,6 +12,9 @@ from flask_sqlalchemy_testbed.subject.app import AppMaker
 from flask_sqlalchemy_testbed.subject.binding import engine_of
 from flask_sqlalchemy_testbed.subject.resolve import AppOptions, resolve
 from flask_sqlalchemy_testbed.subject.subject import Subject
+
+# Writes a module of a project; a fixture.
+Write = Callable[..., None]
 
 
 def resolved(uri: str, app: str = "", session: str = "", uri_key: str = "", uri_env: str = "") -> Subject:

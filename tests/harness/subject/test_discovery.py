@@ -1,19 +1,14 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 
 from flask_sqlalchemy_testbed.subject.errors import SubjectError
 from tests.harness.shops import FACTORY
-from tests.harness.subject.resolving import resolved
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from tests.harness.subject.resolving import Write, resolved
 
 
 @pytest.mark.parametrize("name", ["wsgi.py", "app.py", "app/__init__.py"])
-def test_an_app_is_found_where_flask_finds_it(write: Callable[..., None], uri: str, name: str) -> None:
+def test_an_app_is_found_where_flask_finds_it(write: Write, uri: str, name: str) -> None:
     write(FACTORY, name=name)
 
     subject = resolved(uri)
@@ -23,16 +18,14 @@ def test_an_app_is_found_where_flask_finds_it(write: Callable[..., None], uri: s
 
 
 @pytest.mark.parametrize("value", ["shop", "shop:create_app", "shop.py", "shop.py:create_app"])
-def test_flask_app_names_the_app(
-    write: Callable[..., None], uri: str, value: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_flask_app_names_the_app(write: Write, uri: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     write(FACTORY)
     monkeypatch.setenv("FLASK_APP", value)
 
     assert resolved(uri).app_path == "shop:create_app"
 
 
-def test_a_factory_is_preferred_to_an_app(write: Callable[..., None], uri: str) -> None:
+def test_a_factory_is_preferred_to_an_app(write: Write, uri: str) -> None:
     write(FACTORY, 'app = create_app({"DATABASE_URI": "sqlite://"})')
 
     assert resolved(uri, "shop").app_path == "shop:create_app"
@@ -56,7 +49,7 @@ def test_a_factory_is_preferred_to_an_app(write: Callable[..., None], uri: str) 
         ("broken", r"importing 'broken' raised ZeroDivisionError: division by zero"),
     ],
 )
-def test_an_unusable_app_is_refused(write: Callable[..., None], uri: str, app: str, complaint: str) -> None:
+def test_an_unusable_app_is_refused(write: Write, uri: str, app: str, complaint: str) -> None:
     write(
         """
         import sys

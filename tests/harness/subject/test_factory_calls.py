@@ -6,10 +6,9 @@ import pytest
 
 from flask_sqlalchemy_testbed.subject.errors import SubjectError
 from tests.harness.shops import BINDING
-from tests.harness.subject.resolving import resolved, works_on
+from tests.harness.subject.resolving import Write, resolved, works_on
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
 OTHER = "sqlite:///testbed_other.db"
@@ -73,9 +72,7 @@ FACTORIES = {
 
 
 @pytest.mark.parametrize("call", FACTORIES)
-def test_the_call_that_works_is_found(
-    write: Callable[..., None], uri: str, other_uri: str, call: str
-) -> None:
+def test_the_call_that_works_is_found(write: Write, uri: str, other_uri: str, call: str) -> None:
     write(BINDING, FACTORIES[call])
 
     subject = resolved(uri, "shop")
@@ -88,14 +85,14 @@ def test_the_call_that_works_is_found(
 
 
 @pytest.mark.parametrize("key", ["SHOP_DATABASE", "SHOP.DATABASES.main"])
-def test_the_user_names_the_key(write: Callable[..., None], uri: str, key: str) -> None:
+def test_the_user_names_the_key(write: Write, uri: str, key: str) -> None:
     path = "".join(f"[{part!r}]" for part in key.split("."))
     write(BINDING, f"def create_app(config):\n    return made(config{path})")
 
     assert works_on(resolved(uri, "shop", uri_key=key), uri)
 
 
-def test_the_user_writes_the_call(write: Callable[..., None], uri: str) -> None:
+def test_the_user_writes_the_call(write: Write, uri: str) -> None:
     write(
         BINDING,
         """
@@ -124,7 +121,7 @@ def test_the_user_writes_the_call(write: Callable[..., None], uri: str) -> None:
     ],
 )
 def test_the_signature_decides_which_calls_are_tried(
-    write: Callable[..., None], uri: str, tmp_path: Path, parameter: str, kinds: list[str]
+    write: Write, uri: str, tmp_path: Path, parameter: str, kinds: list[str]
 ) -> None:
     write(
         BINDING,
@@ -147,7 +144,7 @@ def test_the_signature_decides_which_calls_are_tried(
     assert (tmp_path / "tried").read_text().splitlines() == kinds
 
 
-def test_a_failed_call_does_not_decide_the_next(write: Callable[..., None], uri: str) -> None:
+def test_a_failed_call_does_not_decide_the_next(write: Write, uri: str) -> None:
     write(
         BINDING,
         f"""
@@ -163,7 +160,7 @@ def test_a_failed_call_does_not_decide_the_next(write: Callable[..., None], uri:
     assert "with a config class" in resolved(uri, "shop").notes[-1]
 
 
-def test_the_message_lists_all_calls(write: Callable[..., None], uri: str) -> None:
+def test_the_message_lists_all_calls(write: Write, uri: str) -> None:
     write(BINDING, f"def create_app(config=None):\n    return made('{OTHER}')")
 
     with pytest.raises(SubjectError) as raised:
@@ -177,7 +174,7 @@ def test_the_message_lists_all_calls(write: Callable[..., None], uri: str) -> No
     assert "--testbed-uri-key KEY, or --testbed-uri-env VARIABLE" in advice
 
 
-def test_a_teardown_that_raises_is_left_to_the_checks(write: Callable[..., None], uri: str) -> None:
+def test_a_teardown_that_raises_is_left_to_the_checks(write: Write, uri: str) -> None:
     write(
         BINDING,
         """

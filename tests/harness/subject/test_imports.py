@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,10 +13,7 @@ from flask_sqlalchemy_testbed.subject.binding import engine_of
 from flask_sqlalchemy_testbed.subject.errors import SubjectError
 from flask_sqlalchemy_testbed.subject.subject import URI_VARIABLES
 from tests.harness.shops import BINDING, ONE_APP
-from tests.harness.subject.resolving import resolved, works_on
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from tests.harness.subject.resolving import Write, resolved, works_on
 
 ON_IMPORT = """
     import os
@@ -42,9 +38,7 @@ CONNECTS_ON_IMPORT = """
     ("source", "how"),
     [(ON_IMPORT, "as it is made on import"), (AFTER_IMPORT, "configured after its import")],
 )
-def test_one_app_is_taken_as_it_is(
-    write: Callable[..., None], uri: str, other_uri: str, source: str, how: str
-) -> None:
+def test_one_app_is_taken_as_it_is(write: Write, uri: str, other_uri: str, source: str, how: str) -> None:
     write(BINDING, source)
 
     subject = resolved(uri, "shop:app")
@@ -55,7 +49,7 @@ def test_one_app_is_taken_as_it_is(
     assert works_on(subject, other_uri)
 
 
-def test_one_app_is_on_one_database(write: Callable[..., None], uri: str, other_uri: str) -> None:
+def test_one_app_is_on_one_database(write: Write, uri: str, other_uri: str) -> None:
     write(ONE_APP)
     maker = AppMaker(resolved(uri, "shop:app"))
     maker.start(uri)
@@ -68,9 +62,7 @@ def test_one_app_is_on_one_database(write: Callable[..., None], uri: str, other_
     maker.close()
 
 
-def test_a_new_import_of_an_app_leaves_flask_alone(
-    write: Callable[..., None], uri: str, other_uri: str
-) -> None:
+def test_a_new_import_of_an_app_leaves_flask_alone(write: Write, uri: str, other_uri: str) -> None:
     flask_app = sys.modules["flask.app"]
     write(ONE_APP)
 
@@ -78,7 +70,7 @@ def test_a_new_import_of_an_app_leaves_flask_alone(
     assert sys.modules["flask.app"] is flask_app
 
 
-def test_the_variable_that_the_import_misses_is_found(write: Callable[..., None], uri: str) -> None:
+def test_the_variable_that_the_import_misses_is_found(write: Write, uri: str) -> None:
     write(BINDING, 'import os\nuri = os.environ["DATABASE_URL"]', "def create_app():\n    return made(uri)")
 
     subject = resolved(uri, "shop")
@@ -88,9 +80,7 @@ def test_the_variable_that_the_import_misses_is_found(write: Callable[..., None]
 
 
 @pytest.mark.parametrize("made", ["app = made(uri)", "def create_app(config):\n    return made(uri)"])
-def test_an_import_that_connects_gets_the_uri(
-    write: Callable[..., None], uri: str, other_uri: str, made: str
-) -> None:
+def test_an_import_that_connects_gets_the_uri(write: Write, uri: str, other_uri: str, made: str) -> None:
     write(BINDING, CONNECTS_ON_IMPORT, made)
 
     subject = resolved(uri, "shop")
@@ -101,9 +91,7 @@ def test_an_import_that_connects_gets_the_uri(
     assert not Path("of_its_own.db").exists()
 
 
-def test_modules_beside_the_app_are_imported_anew(
-    write: Callable[..., None], uri: str, other_uri: str
-) -> None:
+def test_modules_beside_the_app_are_imported_anew(write: Write, uri: str, other_uri: str) -> None:
     write("import os\nuri = os.environ.get('DATABASE_URL', 'sqlite:///testbed_other.db')", name="settings.py")
     write(
         BINDING,
@@ -116,7 +104,7 @@ def test_modules_beside_the_app_are_imported_anew(
 
 @pytest.mark.parametrize("parameter", ["config=None", "config: dict = None", ""])
 def test_modules_that_cannot_be_imported_twice_are_kept(
-    write: Callable[..., None], uri: str, other_uri: str, parameter: str
+    write: Write, uri: str, other_uri: str, parameter: str
 ) -> None:
     write(
         BINDING,
@@ -142,7 +130,7 @@ def test_modules_that_cannot_be_imported_twice_are_kept(
 
 
 def test_an_import_that_failed_once_is_repeated(
-    write: Callable[..., None], uri: str, other_uri: str, tmp_path: Path
+    write: Write, uri: str, other_uri: str, tmp_path: Path
 ) -> None:
     write(ONE_APP, "app.extensions['engine'].connect().close()")
     subject = resolved(uri, "shop")
@@ -156,7 +144,7 @@ def test_an_import_that_failed_once_is_repeated(
 
 
 @pytest.mark.parametrize("session", ["", "shop:nothing"])
-def test_the_environment_is_afterwards_as_before(write: Callable[..., None], uri: str, session: str) -> None:
+def test_the_environment_is_afterwards_as_before(write: Write, uri: str, session: str) -> None:
     write(ONE_APP, "def nothing():\n    pass")
 
     try:

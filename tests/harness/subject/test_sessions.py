@@ -1,15 +1,10 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 
 from flask_sqlalchemy_testbed.subject.errors import SubjectError
 from tests.harness.shops import FACTORY
-from tests.harness.subject.resolving import resolved, works_on
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from tests.harness.subject.resolving import Write, resolved, works_on
 
 INIT_APP = """
     def create_app(config):
@@ -32,7 +27,7 @@ EXTENSIONS = {
 
 
 @pytest.mark.parametrize("package", EXTENSIONS)
-def test_an_extension_keeps_the_session(write: Callable[..., None], uri: str, package: str) -> None:
+def test_an_extension_keeps_the_session(write: Write, uri: str, package: str) -> None:
     imports = f"from flask import Flask\nfrom {package} import SQLAlchemy"
     write(imports, EXTENSIONS[package], INIT_APP)
 
@@ -42,7 +37,7 @@ def test_an_extension_keeps_the_session(write: Callable[..., None], uri: str, pa
     assert works_on(subject, uri)
 
 
-def test_a_callable_may_return_the_session(write: Callable[..., None], uri: str) -> None:
+def test_a_callable_may_return_the_session(write: Write, uri: str) -> None:
     write(
         FACTORY,
         """
@@ -71,9 +66,7 @@ def test_a_callable_may_return_the_session(write: Callable[..., None], uri: str)
         ("", r"several scoped_sessions: shop:db_session, shop:other_session\. .*: --testbed-session"),
     ],
 )
-def test_an_unusable_session_is_refused(
-    write: Callable[..., None], uri: str, session: str, complaint: str
-) -> None:
+def test_an_unusable_session_is_refused(write: Write, uri: str, session: str, complaint: str) -> None:
     write(
         FACTORY,
         """
