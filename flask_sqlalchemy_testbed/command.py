@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from flask_sqlalchemy_testbed.options import OPTIONS
+from flask_sqlalchemy_testbed.options import OPTIONS, words
 
 if TYPE_CHECKING:
     from flask_sqlalchemy_testbed.backends.base import Backend
@@ -66,8 +66,6 @@ def _run(app: str | None, **values: Any) -> None:
     for name in ("PYTEST_ADDOPTS", "PYTEST_PLUGINS"):
         os.environ.pop(name, None)
     import pytest  # noqa: PLC0415 - not for other commands of flask
-
-    from flask_sqlalchemy_testbed.plugin.settings import words  # noqa: PLC0415
 
     given = words({name: values[option.key] for name, option in OPTIONS.items() if option.key in values})
     ctx.exit(int(pytest.main([*command, *given, *ctx.meta[__name__]])))

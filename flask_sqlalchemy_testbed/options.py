@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -136,3 +136,20 @@ def use_short_flags() -> None:
 def in_command() -> bool:
     """Return whether a command is running, not pytest by itself."""
     return _prefix == _COMMAND
+
+
+def words(values: Mapping[str, Any]) -> list[str]:
+    """Return options as words of the command line: of a command's while one is running, else of pytest's.
+
+    Args:
+        values: by the names of options; an empty value is left out.
+    """
+    found: list[str] = []
+    for name, value in values.items():
+        if value is True:
+            found.append(flag(name))
+        elif isinstance(value, (list, tuple)):
+            found += [word for one in value for word in (flag(name), str(one))]
+        elif value:
+            found += [flag(name), str(value)]
+    return found

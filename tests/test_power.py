@@ -23,9 +23,9 @@ CHECK = "lifecycle.request-ends"
 LATER = {14, 32, 57}
 # Cases that tests of the harness cover.
 OF_THE_HARNESS = {
-    61: "test_readiness.py::test_a_server_that_cannot_be_reached_over_tcp_yet_is_waited_for",
-    62: "test_readiness.py::test_every_cold_start_is_ready_when_it_says_so",
-    63: "test_readiness.py::test_the_url_of_a_throwaway_server_names_the_driver_installed",
+    61: "test_readiness.py::test_waiting_lasts_until_the_server_can_be_reached_over_tcp",
+    62: "test_readiness.py::test_a_server_that_has_just_become_ready_can_be_used",
+    63: "test_server_sources.py::test_the_first_installed_driver_is_used",
     64: "test_ends.py::test_nothing_is_left_of_a_run_that_was_killed_even_while_its_child_lives",
 }
 

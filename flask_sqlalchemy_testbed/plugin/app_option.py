@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from flask_sqlalchemy_testbed.options import words
 from flask_sqlalchemy_testbed.plugin import settings, state
 from flask_sqlalchemy_testbed.plugin.app_start import resolve_app
 
@@ -104,7 +105,7 @@ def promises(config: pytest.Config) -> bool:
 def subject_options(config: pytest.Config) -> list[str]:
     """Return the options of the command line that concern the app, to repeat them in a command."""
     names = (*OPTIONS_OF_APP, "driver", "promises")
-    return settings.words({name: settings.given(config, name) for name in names})
+    return words({name: settings.given(config, name) for name in names})
 
 
 def facts(config: pytest.Config) -> dict[str, str]:

@@ -14,7 +14,7 @@ import pytest
 
 from flask_sqlalchemy_testbed.backends import BACKENDS
 from flask_sqlalchemy_testbed.checks.check import check_of
-from flask_sqlalchemy_testbed.options import flag, in_command
+from flask_sqlalchemy_testbed.options import flag, in_command, words
 from flask_sqlalchemy_testbed.plugin import settings, state
 from flask_sqlalchemy_testbed.plugin.app_option import subject_options
 
@@ -105,15 +105,15 @@ def rerun_command(item: pytest.Item, backend: Backend) -> str:
     environment = [f"{name}={shlex.quote(os.environ[name])}" for name in images if os.environ.get(name)]
     python = Path(sys.executable)
     program = str(python.relative_to(directory)) if python.is_relative_to(directory) else str(python)
-    options = [*settings.words({"backend": backend.name}), *subject_options(item.config), flag("keep-failed")]
+    options = [*words({"backend": backend.name}), *subject_options(item.config), flag("keep-failed")]
     if in_command() and (check := check_of(item)) is not None:
         # flask reads .env, which the app may need. The report of this run stays as it is.
         by_flask = os.environ.get("FLASK_RUN_FROM_CLI") == "true"
         module = ["flask", "testbed"] if by_flask else ["flask_sqlalchemy_testbed"]
-        words = [*module, *options, *settings.words({"check": check.id, "report": "testbed-rerun"})]
+        arguments = [*module, *options, *words({"check": check.id, "report": "testbed-rerun"})]
     else:
-        words = ["pytest", *options, test]
-    return " ".join([*environment, shlex.join([program, "-m", *words])])
+        arguments = ["pytest", *options, test]
+    return " ".join([*environment, shlex.join([program, "-m", *arguments])])
 
 
 def _keep(item: pytest.Item, server: Server) -> None:

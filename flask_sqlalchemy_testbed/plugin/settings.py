@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
-from flask_sqlalchemy_testbed.options import OPTIONS, Option, flag
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from flask_sqlalchemy_testbed.options import OPTIONS, Option
 
 SERVER_TIMEOUT = "testbed_server_timeout"
 
@@ -56,23 +53,6 @@ def server_timeout(config: pytest.Config) -> float:
         pytest.UsageError: the key holds no number.
     """
     return _number(SERVER_TIMEOUT, config.getini(SERVER_TIMEOUT))
-
-
-def words(values: Mapping[str, Any]) -> list[str]:
-    """Return options as words of the command line: of a command's while one is running, else of pytest's.
-
-    Args:
-        values: by the names of options; an empty value is left out.
-    """
-    found: list[str] = []
-    for name, value in values.items():
-        if value is True:
-            found.append(flag(name))
-        elif isinstance(value, (list, tuple)):
-            found += [word for one in value for word in (flag(name), str(one))]
-        elif value:
-            found += [flag(name), str(value)]
-    return found
 
 
 def _add(group: pytest.OptionGroup, option: Option) -> None:

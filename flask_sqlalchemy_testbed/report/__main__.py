@@ -79,7 +79,7 @@ def read(path: Path) -> Report:
     """
     document = json.loads(path.read_text(encoding="utf-8"))
     if not isinstance(document, dict) or not {"servers", "checks"} <= document.keys():
-        message = f"{path} is neither matrix.json nor evidence.json. Name files that a run has written."
+        message = f"{path} is not a report. Give matrix.json or evidence.json of a run."
         raise ValueError(message)
     report: Report = {"subject": {}, "software": {}, "evidence": {}, **document}  # type: ignore[typeddict-item]
     return report
