@@ -26,7 +26,7 @@ OF_THE_HARNESS = {
     61: "test_readiness.py::test_waiting_lasts_until_the_server_can_be_reached_over_tcp",
     62: "test_readiness.py::test_a_server_that_has_just_become_ready_can_be_used",
     63: "test_server_sources.py::test_the_first_installed_driver_is_used",
-    64: "test_ends.py::test_nothing_is_left_of_a_run_that_was_killed_even_while_its_child_lives",
+    64: "test_ends.py::test_nothing_is_left_of_a_killed_run_while_its_forked_process_still_runs",
 }
 
 
