@@ -87,32 +87,40 @@ def _plugin() -> str:
 
 
 def _available_backends() -> tuple[str, ...]:
+    """Return the backends with a driver and a server, and print why the others are left out."""
     from flask_sqlalchemy_testbed.backends import BACKENDS  # noqa: PLC0415
+    from flask_sqlalchemy_testbed.backends.drivers import MissingDriverError  # noqa: PLC0415
     from flask_sqlalchemy_testbed.servers.given import variable  # noqa: PLC0415
 
-    missing = [backend for backend in BACKENDS.values() if not is_available(backend)]
-    if missing:
+    available: list[Backend] = []
+    without_server: list[Backend] = []
+    for backend in BACKENDS.values():
+        try:
+            (available if has_server(backend) else without_server).append(backend)
+        except MissingDriverError as error:
+            click.echo(f"The app is not tested on {backend.name}. {error}")
+    if without_server:
         click.echo(
-            f"No Docker engine answers: the app is not tested on {_listed(missing)}."
-            f" Start Docker, or name a server in {' or '.join(map(variable, missing))}."
+            "No Docker engine answers: the app is not tested on"
+            f" {' and '.join(backend.name for backend in without_server)}."
+            f" Start Docker, or name a server in {' or '.join(map(variable, without_server))}."
         )
-    return tuple(name for name, backend in BACKENDS.items() if backend not in missing)
+    return tuple(backend.name for backend in available)
 
 
-def _listed(backends: list[Backend]) -> str:
-    return " and ".join(backend.name for backend in backends)
+def has_server(backend: Backend) -> bool:
+    """Return whether a server is given, or an engine can start one. This starts nothing.
 
-
-def is_available(backend: Backend) -> bool:
-    """Return whether a server is given, or an engine can start one. This starts nothing."""
-    if backend.recipe is None:
-        return True
+    Raises:
+        MissingDriverError: no server is given, and no driver is installed to connect to a new one.
+    """
     from flask_sqlalchemy_testbed.servers.given import variable  # noqa: PLC0415
-    from flask_sqlalchemy_testbed.servers.images import connect  # noqa: PLC0415
+
+    if os.environ.get(variable(backend)) or not (backend.drivername and backend.recipe):
+        return True
+    from flask_sqlalchemy_testbed.servers.images import connect  # noqa: PLC0415 - it needs half a second
     from flask_sqlalchemy_testbed.servers.readiness import ServerError  # noqa: PLC0415
 
-    if os.environ.get(variable(backend)):
-        return True
     try:
         connect(backend).close()
     except ServerError:

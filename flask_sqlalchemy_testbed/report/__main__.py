@@ -56,7 +56,7 @@ def jobs(paths: list[Path]) -> dict[str, Path]:
     if len(parts) == 1:
         return {"": paths[0]}
     if len(set(parts)) < len(paths):
-        message = "A file is named twice. Name each file once."
+        message = "A file is given twice. Give each file once."
         raise ValueError(message)
     first, last = _common(parts), _common([names[::-1] for names in parts])
     short = [names[first : len(names) - last] for names in parts]

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 
 import flask_sqlalchemy_testbed
 from flask_sqlalchemy_testbed.backends import BACKENDS
-from flask_sqlalchemy_testbed.command import command, is_available
+from flask_sqlalchemy_testbed.command import command, has_server
 from tests.harness.shops import FACTORY, ONE_APP, WITHOUT_REMOVE
 
 BIN = Path(sys.executable).parent
@@ -186,12 +186,29 @@ def test_help_names_short_options_and_sets_none_of_the_tests_of_a_project() -> N
     assert not re.search("testbed_|--testbed-|--metadata|--schema-command", text)
 
 
-def test_a_database_without_a_server_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_database_without_a_server_or_a_driver_is_left_out(folder: Path) -> None:
+    (folder / "sitecustomize.py").write_text("import sys\nsys.modules['pymysql'] = None\n")
+    ran = run(
+        folder,
+        *MODULE,
+        *ONE[2:],
+        PYTHONPATH=str(folder),
+        DOCKER_HOST="tcp://127.0.0.1:1",
+        TESTBED_POSTGRESQL_URI="",
+        TESTBED_MYSQL_URI="",
+    )
+
+    assert "The app is not tested on mysql. mysql needs a driver" in ran.stdout
+    assert "No Docker engine answers: the app is not tested on postgresql. Start Docker" in ran.stdout
+    assert "1 check on 1 backend: 1 passed" in ran.stdout
+
+
+def test_a_given_server_is_taken_without_docker(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")
     monkeypatch.setenv("TESTBED_POSTGRESQL_URI", "postgresql://x@127.0.0.1/x")
     monkeypatch.delenv("TESTBED_MYSQL_URI", raising=False)
 
-    assert [name for name, backend in BACKENDS.items() if is_available(backend)] == ["sqlite", "postgresql"]
+    assert [name for name, backend in BACKENDS.items() if has_server(backend)] == ["sqlite", "postgresql"]
 
 
 def test_tracebacks_are_in_the_report_and_printed_on_request(folder: Path) -> None:

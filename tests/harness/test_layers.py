@@ -21,14 +21,14 @@ LEVELS = {
     "servers": 2,
     "subject": 2,
     "timeline": 2,
-    "__main__": 3,
-    "command": 3,
     "isolation": 3,
     "leaks": 3,
     "report": 3,
     "run": 4,
     "plugin": 5,
     "battery": 6,
+    "command": 6,
+    "__main__": 6,
 }
 
 
