@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from flask_sqlalchemy_testbed.isolation import Isolation
     from flask_sqlalchemy_testbed.servers.network import Server
 
-HARNESS, ANEW = "testbed", "drop_all + create_all"
+HARNESS, RECREATE = "testbed", "drop_all + create_all"
 ROWS = [{"name": "tea"}, {"name": "milk"}, {"name": "sugar"}]
 DIRTY = 2
 # The first after another contender finds cold processor caches.
@@ -73,7 +73,7 @@ def harness(isolation: Isolation, metadata: MetaData) -> Cleaner:
     return Cleaner(make_engine(isolation.database.uri), metadata, lambda: isolation.clean(schema))
 
 
-def anew(_server: Server, uri: str, metadata: MetaData) -> Cleaner:
+def recreate(_server: Server, uri: str, metadata: MetaData) -> Cleaner:
     """Drop and create all tables."""
     engine = make_engine(uri)
     metadata.create_all(engine)
@@ -138,18 +138,18 @@ def delete_all(
 
 ALTERNATIVES: Mapping[str, Mapping[str, Callable[[Server, str, MetaData], Cleaner]]] = {
     "sqlite": {
-        ANEW: anew,
+        RECREATE: recreate,
         "DELETE from all": delete_all(lambda names: [f"DELETE FROM {name}" for name in names]),  # noqa: S608
         "savepoint": savepoint,
     },
     "postgresql": {
-        ANEW: anew,
+        RECREATE: recreate,
         "TRUNCATE": delete_all(lambda names: [f"TRUNCATE {', '.join(names)} RESTART IDENTITY"]),
         "template database": template,
         "savepoint": savepoint,
     },
     "mysql": {
-        ANEW: anew,
+        RECREATE: recreate,
         "TRUNCATE": delete_all(
             lambda names: [
                 "SET foreign_key_checks = 0",

@@ -1,4 +1,4 @@
-"""Hold what was measured, and compare it with the goals."""
+"""Hold measurements, and compare them with the goals."""
 
 from __future__ import annotations
 

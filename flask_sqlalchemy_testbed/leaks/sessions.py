@@ -42,7 +42,7 @@ class Sessions(Subscription):
         """Return the sessions that are in a transaction or hold objects, each with a description."""
         found = self._in_use(database)
         if any(not session.in_transaction() for session, _ in found):
-            # A session without a transaction blocks nobody: it counts only if it survives a collection.
+            # A session without a transaction blocks no other one: wait for the garbage collector first.
             del found
             gc.collect()
             found = self._in_use(database)
@@ -87,7 +87,7 @@ def _describe(session: Session, begun: callers.Callers) -> str:
 
 
 class NamedRegistry:
-    """The `scoped_session` that `module:attribute.path` names, looked up anew for each call."""
+    """The `scoped_session` that `module:attribute.path` names, looked up at each call."""
 
     def __init__(self, name: str) -> None:
         self._name = name

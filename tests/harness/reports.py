@@ -1,4 +1,4 @@
-"""A report to draw, made by hand: one check that passed, one that failed, one that does not apply."""
+"""A report for tests: one check that passed, one that failed, one that is not applicable."""
 
 from __future__ import annotations
 

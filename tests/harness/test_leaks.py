@@ -47,7 +47,7 @@ def engine(testbed_database: Database) -> Iterator[Engine]:
 
 @pytest.fixture
 def probe(testbed_database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[Probe]:
-    """A probe of the test's own, beside the one that will look after it, and with less patience."""
+    """A second probe besides that of the run, with a shorter wait."""
     monkeypatch.setattr("flask_sqlalchemy_testbed.leaks.probe.DISCONNECT_DELAY", 0.1)
     probe = Probe(f"{__name__}:registry")
     probe.install()
@@ -144,7 +144,7 @@ def test_a_session_in_a_transaction_is_found_and_closed(
 def test_an_unreferenced_session_that_is_not_closed_is_found(
     testbed_database: Database, engine: Engine, probe: Probe
 ) -> None:
-    """A session and its transaction hold each other: only the collector would return the connection."""
+    """A session and its transaction refer to each other: only the collector returns the connection."""
     gc.disable()
     try:
         write(Session(engine))
@@ -294,9 +294,13 @@ def test_databases_of_the_run_are_tracked_apart(testbed_database: Database, engi
 
 
 def test_the_message_begins_with_the_number_of_leaks() -> None:
-    told = describe(["connection a\n    there", "connection b", "session c"])
+    message = describe(["connection a\n    there", "connection b", "session c"])
 
-    assert told.splitlines()[:3] == ["left open: 2 connections, 1 session", "- connection a", "      there"]
+    assert message.splitlines()[:3] == [
+        "left open: 2 connections, 1 session",
+        "- connection a",
+        "      there",
+    ]
 
 
 LEAKY = """

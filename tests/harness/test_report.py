@@ -71,7 +71,7 @@ BATTERY = """
 
 @dataclass
 class Ran:
-    """The battery above, run once on all backends of this run for all who look at what came of it."""
+    """The result of one run of the battery above, on all backends of this run."""
 
     backends: list[str]
     outcome: Outcome
@@ -196,7 +196,7 @@ def test_the_terminal_shows_every_check_and_the_remedies(ran: Ran) -> None:
     assert re.search(rf"^lifecycle +{' +'.join(ran.backends)}$", text, re.MULTILINE)
     assert re.search(rf"^  breaks +{words}$", text, re.MULTILINE)
     everywhere = ", ".join(ran.backends)
-    # However wide the terminal is.
+    # Without the line breaks, which depend on the width of the terminal.
     assert (
         f"lifecycle.breaks failed on {everywhere} claim: It breaks. evidence: AssertionError: broken"
         " (assert 1 == 2) reported: Some requests leak their connections, until the pool is empty."
@@ -232,7 +232,7 @@ def test_the_evidence_has_statements_sources_and_output(ran: Ran) -> None:
 def test_the_evidence_has_the_log_of_the_server_since_the_check_began(
     project_of_its_own: Project,
 ) -> None:
-    """Only the log of a container can be had; PostgreSQL writes an error into it."""
+    """Only containers have a log that can be read; PostgreSQL logs an error."""
     project_of_its_own.write(
         """
         import contextlib

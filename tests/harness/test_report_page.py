@@ -1,4 +1,4 @@
-"""What can be said of the page without a browser; it was looked at in one."""
+"""The HTML page of the report, without a browser."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from tests.harness.reports import EVENTS, POWER, report
 if TYPE_CHECKING:
     from pathlib import Path
 
-# What makes a browser fetch something.
+# The attributes that make a browser load a file.
 FETCHES = {"src", "srcset", "data", "poster", "background", "action", "formaction", "ping", "manifest"}
 VOID = {"meta", "br", "link", "img", "input", "hr"}
 
 
 class Page(HTMLParser):
-    """Its elements, each with its text and the ids of those around it."""
+    """The elements of a page, each with its text and the elements around it."""
 
     def __init__(self, text: str) -> None:
         super().__init__()

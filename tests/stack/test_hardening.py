@@ -134,7 +134,7 @@ def test_passwords_are_only_in_their_files(stack: Stack, backend: str) -> None:
     password, containers = stack.password(backend), stack.containers()
     seen_by_a_neighbour = "cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ | tr '\\0' ' '"
     images = {container["Image"] for container in containers.values()}
-    told = [
+    places = [
         json.dumps(containers),
         stack.compose("logs"),
         stack.compose("config"),
@@ -143,4 +143,4 @@ def test_passwords_are_only_in_their_files(stack: Stack, backend: str) -> None:
         *(stack.execute(service, seen_by_a_neighbour) for service in RUNNING),
     ]
 
-    assert not [where for where in told if password in where]
+    assert not [where for where in places if password in where]

@@ -1,4 +1,4 @@
-"""Who may act on the page, and what browsers are told that it may do."""
+"""The protection of the page: tokens, origins and security headers."""
 
 from __future__ import annotations
 

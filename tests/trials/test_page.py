@@ -1,4 +1,4 @@
-"""The page without a browser: what is on it, and that its forms work without a script."""
+"""The page without a browser: its content, and its forms without scripts."""
 
 from __future__ import annotations
 

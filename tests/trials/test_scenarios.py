@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from trials.stage import Stage
 
 ENDING = [name for name, scenario in ALL.items() if not scenario.leaks]
-# Of these, what is left of their sessions is all that tells.
+# Their verdict depends only on the ends of their sessions.
 PLAIN = ["commit", "abort-404", "unhandled-error", "nested-context", "async-view", "background-thread"]
 
 
@@ -48,7 +48,7 @@ def test_the_session_ends_as_promised(mounted: Mounted, name: str, testbed_backe
 
 
 def test_a_timeline_has_the_life_of_the_session(mounted: Mounted) -> None:
-    told = [event["kind"] for event in run(ALL["commit"], mounted).events()]
+    kinds = [event["kind"] for event in run(ALL["commit"], mounted).events()]
 
     order = [
         "context pushed",
@@ -59,8 +59,8 @@ def test_a_timeline_has_the_life_of_the_session(mounted: Mounted) -> None:
         "session removed",
         "context popped",
     ]
-    assert [kind for kind in dict.fromkeys(told) if kind in order] == order
-    assert "connection returned" in told
+    assert [kind for kind in dict.fromkeys(kinds) if kind in order] == order
+    assert "connection returned" in kinds
 
 
 def test_scenarios_leave_no_rows(mounted: Mounted, testbed_database: Database) -> None:
@@ -116,7 +116,7 @@ def test_a_session_that_does_not_end_breaks_the_promise(never_ends: Mounted, nam
     result = run(ALL[name], never_ends)
 
     assert result.verdict is Verdict.BROKEN
-    assert any("made, 0 removed" in told for told in failures(result))
+    assert any("made, 0 removed" in text for text in failures(result))
 
 
 @pytest.mark.parametrize("name", ["fail-before-commit", "abort-404", "unhandled-error"])
@@ -135,9 +135,9 @@ def test_a_transaction_that_stays_open_on_the_server_breaks_the_promise(mounted:
 
     result = run(keep, mounted)
     connection.close()
-    told = failures(result)
+    found = failures(result)
     assert result.verdict is Verdict.BROKEN
-    assert any(words in told[-1] for words in ("1 transaction left", "1 writer left", "The action raised"))
+    assert any(words in found[-1] for words in ("1 transaction left", "1 writer left", "The action raised"))
 
 
 def test_a_database_that_is_down_breaks_no_promise(database_uri: str, testbed_backend: Backend) -> None:
@@ -146,5 +146,5 @@ def test_a_database_that_is_down_breaks_no_promise(database_uri: str, testbed_ba
     mounted = mount(testbed_backend.name, {"DATABASE_URI": elsewhere}, trials=True)
 
     result = run(ALL["commit"], mounted)
-    mounted.engine.dispose()  # Nobody else's engine is live beside those of the tests to come.
+    mounted.engine.dispose()  # Later tests must be alone with their engine.
     assert (result.verdict, failures(result)) == (Verdict.AWAY, [])

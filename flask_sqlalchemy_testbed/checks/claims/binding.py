@@ -38,7 +38,7 @@ CHECKS = (
         "binding.config-changed-later",
         "After a change of the configuration of a finished app, all threads still use the same database.",
         cases=(7,),
-        remedy="Make the engine once, in the factory; refuse or ignore what is configured later.",
+        remedy="Make the engine once, in the factory; refuse or ignore later changes of the configuration.",
     ),
     Check(
         "binding.dropped-apps",
