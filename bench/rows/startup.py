@@ -20,27 +20,26 @@ HARNESS = "-p", "flask_sqlalchemy_testbed", "--testbed-backend", ",".join(BACKEN
 
 def ready(bench: Bench) -> Row:
     """Measure from `pytest_configure` to the last server."""
-    row = Row("ready", "All three databases, from pytest's configure to the last one ready")
-    for contender, timings in _timings(bench).items():
-        row.figures.append(Figure("ready", contender, [timing.ready for timing in timings], "s"))
-    ours, stock = row.median("ready", OURS), row.median("ready", STOCK)
-    row.goals += [
-        Goal("ready", ours, 1.2, "s"),
-        Goal(f"as fast as {STOCK}", stock / ours, 7, "times", at_least=True),
-    ]
+    title = "All three databases, from pytest's configure to the last one ready"
+    row = _row(bench, Row("ready", title), "ready", case="ready", seconds=1.2, times=7)
     row.notes.append(f"{STOCK}: without the container of its reaper.")
     return row
 
 
 def one_test(bench: Bench) -> Row:
     """Measure the whole command."""
-    row = Row("one-test", "A run of one test on all three databases, from command to prompt")
+    title = "A run of one test on all three databases, from command to prompt"
+    return _row(bench, Row("one-test", title), "whole", case="whole run", seconds=3, times=1)
+
+
+def _row(bench: Bench, row: Row, value: str, *, case: str, seconds: float, times: float) -> Row:
+    """Add that value of all timings, and the goals for it, to the row."""
     for contender, timings in _timings(bench).items():
-        row.figures.append(Figure("whole run", contender, [timing.whole for timing in timings], "s"))
-    ours, stock = row.median("whole run", OURS), row.median("whole run", STOCK)
+        row.figures.append(Figure(case, contender, [getattr(timing, value) for timing in timings], "s"))
+    ours, stock = row.median(case, OURS), row.median(case, STOCK)
     row.goals += [
-        Goal("whole run", ours, 3, "s"),
-        Goal(f"as fast as {STOCK}", stock / ours, 1, "times", at_least=True),
+        Goal(case, ours, seconds, "s"),
+        Goal(f"as fast as {STOCK}", stock / ours, times, "times", at_least=True),
     ]
     return row
 
