@@ -32,7 +32,9 @@ def one_test(bench: Bench) -> Row:
     return _row(bench, Row("one-test", title), "whole", case="whole run", seconds=3, times=1)
 
 
-def _row(bench: Bench, row: Row, value: str, *, case: str, seconds: float, times: float) -> Row:
+def _row(  # noqa: PLR0913 - a row with its figures and goals
+    bench: Bench, row: Row, value: str, *, case: str, seconds: float, times: float
+) -> Row:
     """Add that value of all timings, and the goals for it, to the row."""
     for contender, timings in _timings(bench).items():
         row.figures.append(Figure(case, contender, [getattr(timing, value) for timing in timings], "s"))
