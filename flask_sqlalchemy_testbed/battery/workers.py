@@ -12,6 +12,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection, HTTPException
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from flask_sqlalchemy_testbed.battery import served
@@ -30,6 +31,7 @@ ANSWER_WITHIN = 5.0
 # The first that answers has had to start first, on a machine that may be busy.
 FIRST_WITHIN = 15.0
 ALL_WITHIN = 20.0
+CONTROL_SOCKET_SINCE = (25, 1)
 
 
 class Workers:
@@ -67,7 +69,7 @@ def workers(subject: Subject, uri: str, whoami: str, log: Path) -> Iterator[Work
     """Start gunicorn and end it with all its workers; what it says is written to `log`."""
     with socket.create_server(("127.0.0.1", 0), backlog=64) as listener, log.open("wb") as output:
         # Who comes before the workers do waits in the socket's queue.
-        command = ["gunicorn", "--preload", "--workers", str(WORKERS), "--no-control-socket"]
+        command = ["gunicorn", "--preload", "--workers", str(WORKERS), *_without_control_socket()]
         process = subprocess.Popen(
             [sys.executable, "-m", *command, "--bind", f"fd://{listener.fileno()}", SERVED],
             env={**os.environ, **served.environment(subject, uri, whoami)},
@@ -84,3 +86,9 @@ def workers(subject: Subject, uri: str, whoami: str, log: Path) -> Iterator[Work
             # Its workers too, which may hang; it cannot have ended, or its group might be another's.
             os.killpg(process.pid, signal.SIGKILL)
             process.wait(ANSWER_WITHIN)
+
+
+def _without_control_socket() -> list[str]:
+    """Return the option that stops gunicorn from opening its control socket in the home directory."""
+    major, minor = version("gunicorn").split(".")[:2]
+    return ["--no-control-socket"] if (int(major), int(minor)) >= CONTROL_SOCKET_SINCE else []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,11 +19,12 @@ if TYPE_CHECKING:
     from flask_sqlalchemy_testbed.subject.resolve import AppOptions
     from flask_sqlalchemy_testbed.subject.subject import Subject
 
-# The capabilities that an app has or lacks, and why a check does not apply to one that lacks them.
-PROMISES, SEVERAL_APPS = "promises", "several-apps"
+# The capabilities of an app and of its environment, and why a check does not apply without them.
+PROMISES, SEVERAL_APPS, GUNICORN = "promises", "several-apps", "gunicorn"
 LACKS = {
     PROMISES: "the app does not promise it",
     SEVERAL_APPS: "the app is made when its module is imported; there is no factory of several apps",
+    GUNICORN: "gunicorn is not installed",
 }
 APP_MAKER: pytest.StashKey[AppMaker] = pytest.StashKey()
 DRIVERS: pytest.StashKey[dict[str, str]] = pytest.StashKey()
@@ -127,9 +129,11 @@ def facts(config: pytest.Config) -> dict[str, str]:
 
 
 def lacking(config: pytest.Config, needed: set[str]) -> str:
-    """Return why the app lacks one of the needed capabilities; empty where it lacks none."""
+    """Return why the app or its environment lacks a needed capability; empty if it lacks none."""
     if PROMISES in needed and not promises(config):
         return LACKS[PROMISES]
+    if GUNICORN in needed and find_spec("gunicorn") is None:
+        return LACKS[GUNICORN]
     if SEVERAL_APPS in needed and APP_MAKER in config.stash:
         return "" if config.stash[APP_MAKER].subject.makes_several_apps else LACKS[SEVERAL_APPS]
     return ""

@@ -95,6 +95,7 @@ CHECKS = (
         "binding.fork",
         "Workers that are forked after the engine was used open their own connections, and do not fail.",
         cases=(6,),
+        needs=("gunicorn",),
         remedy=(
             "In the child, engine.dispose(close=False): os.register_at_fork, or the server's post_fork hook."
         ),
