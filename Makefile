@@ -5,50 +5,86 @@ BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 READY := $(VENV)/.ready
 REQUIREMENTS ?= requirements-dev.txt
+ALL := sqlite,postgresql,mysql
+BACKENDS ?= $(ALL)
 COMPOSE := docker compose
-# The tests wait more than they work: two for each processor.
+# The tests wait more than they compute: two workers for each processor.
 WORKERS ?= $(shell expr 2 \* $$(nproc 2>/dev/null || echo 2))
+INSTALL := -m pip install --quiet --disable-pip-version-check
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-  --no-emit-index-url --no-annotate --no-header
+  --no-emit-index-url --no-emit-find-links --no-annotate --no-header --upgrade
+# The versions of `make test-development`; any argument of pip install will do.
+DEVELOPMENT ?= https://github.com/pallets/flask/archive/refs/heads/main.tar.gz \
+  https://github.com/sqlalchemy/sqlalchemy/archive/refs/heads/main.tar.gz
+# `--baseline` makes a command fail only on checks that this app is not known to fail.
+TRY_POLLS := polls --backend sqlite --baseline testbed-baseline.json --report $(CURDIR)/build/polls
 
 .PHONY: help
-help: ## Say what there is
-	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+help: ## List the commands
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: test
-test: test-sqlite ## Test on SQLite; needs no Docker
+test: test-sqlite ## Run the tests on SQLite; needs no Docker
+
+.PHONY: test-all
+test-all: $(READY) have-engine ## Run the tests on all three backends; on Debian, installs Docker if it is missing
+	$(PYTEST) -n $(WORKERS) --dist worksteal --testbed-backend $(ALL) --junit-xml build/junit.xml --testbed-matrix build/matrix.json --testbed-report build/report
 
 .PHONY: test-sqlite
-test-sqlite: $(READY) ## Test on one backend
+test-sqlite: $(READY) ## Run the tests on SQLite
 	$(PYTEST) -n $(WORKERS) --testbed-backend sqlite $(EVIDENCE)
 
 .PHONY: test-postgresql
-test-postgresql: $(READY) have-engine ## Test on one backend
+test-postgresql: $(READY) have-engine ## Run the tests on PostgreSQL
 	$(PYTEST) -n $(WORKERS) --testbed-backend postgresql $(EVIDENCE)
 
 .PHONY: test-mysql
-test-mysql: $(READY) have-engine ## Test on one backend
+test-mysql: $(READY) have-engine ## Run the tests on MySQL
 	$(PYTEST) -n $(WORKERS) --testbed-backend mysql $(EVIDENCE)
 
-.PHONY: test-all
-test-all: $(READY) have-engine ## Test on all three backends; fetches a Docker engine where none answers
-	$(PYTEST) -n $(WORKERS) --dist worksteal --testbed-backend sqlite,postgresql,mysql --junit-xml build/junit.xml --testbed-matrix build/matrix.json --testbed-report build/report
+.PHONY: test-lowest
+test-lowest: $(VENV)-lowest/.ready have-engine ## Run the harness's tests, and the battery on one app, with the lowest versions
+	$(VENV)-lowest/bin/python -m pytest -n $(WORKERS) --testbed-backend $(BACKENDS) tests/harness
+	cd tests/applications/polls && $(CURDIR)/$(VENV)-lowest/bin/flask-sqlalchemy-testbed $(TRY_POLLS)
 
-.PHONY: remove-servers
-remove-servers: $(READY) ## Remove the servers that --testbed-keep-servers has left
-	$(BIN)/python -m flask_sqlalchemy_testbed.servers remove
+.PHONY: test-psycopg3
+test-psycopg3: $(VENV)-psycopg3/.ready have-engine ## Run the tests of the binding and the ledger with psycopg 3 alone
+	$(VENV)-psycopg3/bin/python -m pytest -n $(WORKERS) --testbed-backend postgresql tests/binding tests/ledger
+
+.PHONY: test-development
+test-development: $(VENV)-development/.ready ## Run the tests on SQLite with unreleased versions of Flask and SQLAlchemy
+	$(VENV)-development/bin/python -m pytest -n $(WORKERS) --testbed-backend sqlite -W default
+
+.PHONY: test-podman
+test-podman: ## Run the tests on PostgreSQL and MySQL with Podman in place of Docker
+	systemctl --user start podman.socket
+	DOCKER_HOST=unix://$${XDG_RUNTIME_DIR:?}/podman/podman.sock $(MAKE) test-postgresql test-mysql
+
+.PHONY: test-wheel
+test-wheel: dist ## Install the wheel into an empty environment and run the battery on one app
+	$(PYTHON) -m venv --clear build/wheel
+	build/wheel/bin/python $(INSTALL) "$$(ls dist/*.whl)[all]"
+	cd tests/applications/polls && $(CURDIR)/build/wheel/bin/flask-sqlalchemy-testbed $(TRY_POLLS)
+
+.PHONY: test-stack
+test-stack: $(VENV)/.stack have-engine ## Test the composed stack: hardening, recovery, crashes, the API
+	$(PYTEST) tests/stack
+
+.PHONY: test-browser
+test-browser: $(VENV)/.stack have-engine ## Test the page of the trial in Chromium
+	$(PYTEST) tests/browser
 
 .PHONY: report
-report: $(READY) have-engine ## Put the app through the battery; write build/report/index.html and build/matrix.json
-	$(PYTEST) flask_sqlalchemy_testbed/battery --testbed-backend sqlite,postgresql,mysql --testbed-matrix build/matrix.json --testbed-report build/report
+report: $(READY) have-engine ## Run the battery on app/ and write build/report/index.html
+	$(PYTEST) flask_sqlalchemy_testbed/battery --testbed-backend $(ALL) --testbed-matrix build/matrix.json --testbed-report build/report
 
 .PHONY: merge-reports
-merge-reports: $(READY) ## Make one report of those that CI's jobs left in build/jobs
+merge-reports: $(READY) ## Merge the reports of CI's jobs in build/jobs
 	cp build/jobs/power/power.json build/ 2>/dev/null || true
 	$(BIN)/python -m flask_sqlalchemy_testbed.report build/jobs/*/evidence.json --output build/report
 
 .PHONY: power
-power: $(READY) have-engine ## Put every wrong binding through the battery: each must be caught (build/power.json)
+power: $(READY) have-engine ## Run the battery on every wrong binding: a check must catch each (build/power.json)
 	$(BIN)/python -m tests.power
 
 .PHONY: power-full
@@ -56,28 +92,19 @@ power-full: $(READY) have-engine ## The same, with the checks that stop servers
 	$(BIN)/python -m tests.power --full
 
 .PHONY: soak
-soak: $(READY) have-engine ## Run the battery 20 times in random order: no false alarm
+soak: $(READY) have-engine ## Run the battery 20 times in random order: no check may fail by accident
 	$(BIN)/python -m tests.soak
 
 .PHONY: mutants
-mutants: $(READY) ## Break app/database in every small way: the tests must notice
-	@mkdir -p build
-	@rm -rf mutants # What came of them before says nothing of tests that have changed since.
+mutants: $(READY) ## Change the binding in every small way: a test must notice each change
+	rm -rf mutants && mkdir -p build # results of an earlier run say nothing about changed tests
 	$(BIN)/python -m mutmut run >build/mutants.log 2>&1 || { tail -20 build/mutants.log; exit 1; }
 	$(BIN)/python -m tests.mutants
 
 .PHONY: bench
-bench: $(VENV)/.bench have-engine ## Time everything against what could be used instead; write build/bench.json and docs/bench
+bench: $(VENV)/.bench have-engine ## Measure the speed beside the alternatives; write build/bench.json and docs/bench
 	$(PYTEST) --quiet tests/bench
 	$(BIN)/python -m bench
-
-.PHONY: test-stack
-test-stack: $(VENV)/.stack have-engine ## Test what docker compose up starts
-	$(PYTEST) tests/stack
-
-.PHONY: test-browser
-test-browser: $(VENV)/.stack have-engine ## Try its page as a person would, in a real browser
-	$(PYTEST) tests/browser
 
 .PHONY: conformance
 conformance: $(READY) have-engine ## Run the battery on other bindings and apps; write docs/conformance.md
@@ -88,25 +115,29 @@ conformance-short: $(READY) ## Run the battery on other bindings, on SQLite: fai
 	$(BIN)/python -m tests.conformance --peers --backend sqlite
 
 .PHONY: run
-run: $(READY) ## Serve the ledger on SQLite alone at http://localhost:8000; needs no Docker
+run: $(READY) ## Serve the trial on SQLite at http://localhost:8000; needs no Docker
 	TRIAL_BACKENDS=sqlite exec $(BIN)/python -m trials
 
 .PHONY: up
-up: have-engine ## Serve it on all three backends at http://localhost:8000
+up: have-engine ## Serve the trial on all three backends at http://localhost:8000
 	$(COMPOSE) up --build --wait
 
 .PHONY: down
-down: ## Stop what up started; the data stays
+down: ## Stop what `make up` started; the data stays
 	$(COMPOSE) down
 
+.PHONY: remove-servers
+remove-servers: $(READY) ## Remove the servers that --testbed-keep-servers left
+	$(BIN)/python -m flask_sqlalchemy_testbed.servers remove
+
 .PHONY: engine
-engine: ## Install and start a Docker engine, and build the images that cannot be pulled (Debian, as root)
+engine: ## Install and start a Docker engine and build the images, without a registry (Debian, as root)
 	docker/debian/engine
 
 .PHONY: have-engine
 have-engine:
 	@test -n "$(TESTBED_POSTGRESQL_URI)" -a -n "$(TESTBED_MYSQL_URI)" || docker info >/dev/null 2>&1 || \
-	  { echo "No Docker engine answers; make engine fetches one (ENGINE=no refuses)."; $(MAKE) engine; }
+	  { echo "No Docker engine answers: running make engine (ENGINE=no prevents that)."; $(MAKE) engine; }
 
 .PHONY: lint
 lint: $(READY) $(VENV)/.bench $(VENV)/.stack ## Check style, types, Dockerfiles, shell scripts, workflows and compose.yaml
@@ -117,24 +148,49 @@ lint: $(READY) $(VENV)/.bench $(VENV)/.stack ## Check style, types, Dockerfiles,
 	$(BIN)/shellcheck -x .ci/run $$(grep -lrE '^(#!.*sh$$|# shellcheck shell=)' docker)
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec compose.yaml
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
+	$(BIN)/zizmor --offline --quiet .github
+
+.PHONY: dist
+dist: $(READY) ## Build the wheel and the source archive in dist/
+	rm -rf dist && $(BIN)/python -m build --no-isolation
 
 .PHONY: lock
 lock: $(READY) ## Choose the versions in requirements*.txt anew
-	$(LOCK) --upgrade --group app -o requirements.txt
-	$(LOCK) --upgrade --group lint -o requirements-dev.txt
-	$(LOCK) --resolution lowest-direct --group test -o requirements-lowest.txt
-	$(LOCK) --upgrade -c requirements-dev.txt --group bench -o requirements-bench.txt
-	$(LOCK) --upgrade -c requirements-dev.txt --group stack -o requirements-stack.txt
+	$(LOCK) --group app -o requirements.txt
+	$(LOCK) --group lint -o requirements-dev.txt
+	$(LOCK) --resolution lowest-direct --extra all --group lowest pyproject.toml -o requirements-lowest.txt
+	$(LOCK) -c requirements-dev.txt --group psycopg3 -o requirements-psycopg3.txt
+	$(LOCK) -c requirements-dev.txt --group bench -o requirements-bench.txt
+	$(LOCK) -c requirements-dev.txt --group stack -o requirements-stack.txt
 
-# The environment that all of the above run in, made anew when what it holds is said to change.
+# Each environment is made again after a change of its requirements. A lock is complete, so pip resolves nothing.
+define environment
+$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed. Name one: make PYTHON=python3.12 ...")'
+$(PYTHON) -m venv $(@D)
+$(@D)/bin/python $(INSTALL) --no-deps --require-hashes -r $<
+$(@D)/bin/python $(INSTALL) --no-deps --no-build-isolation $(1) .
+endef
+
 $(READY): $(REQUIREMENTS) pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name one: make PYTHON=python3.12 ...")'
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(REQUIREMENTS)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	$(call environment,--editable)
 	@touch $@
 
-# What a few commands need besides.
+# This one has the wheel, as users have it.
+$(VENV)-lowest/.ready: requirements-lowest.txt pyproject.toml
+	$(call environment)
+	@touch $@
+
+$(VENV)-psycopg3/.ready: requirements-psycopg3.txt pyproject.toml
+	$(call environment,--editable)
+	@touch $@
+
+$(VENV)-development/.ready: $(REQUIREMENTS) pyproject.toml
+	$(call environment,--editable)
+	$(@D)/bin/python $(INSTALL) --upgrade --pre $(DEVELOPMENT)
+	@touch $@
+
+# Packages that only some commands need, in the same environment.
 $(VENV)/.%: requirements-%.txt $(READY)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	$(BIN)/python $(INSTALL) --no-deps --require-hashes -r $<
 	@touch $@
