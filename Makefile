@@ -148,12 +148,17 @@ lint: $(READY) $(VENV)/.bench $(VENV)/.stack ## Check style, types, Dockerfiles,
 	$(BIN)/shellcheck -x .ci/run $$(grep -lrE '^(#!.*sh$$|# shellcheck shell=)' docker)
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec compose.yaml
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/*.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
 	$(BIN)/zizmor --offline --quiet .github
 
 .PHONY: dist
 dist: $(READY) ## Build the wheel and the source archive in dist/
 	rm -rf dist && $(BIN)/python -m build --no-isolation
+
+.PHONY: check-version
+check-version: ## Check that VERSION is the version of pyproject.toml and has a section in CHANGES.md
+	grep -qx 'version = "$(VERSION)"' pyproject.toml && grep -q '^## $(VERSION)' CHANGES.md
 
 .PHONY: lock
 lock: $(READY) ## Choose the versions in requirements*.txt anew
