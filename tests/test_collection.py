@@ -1,4 +1,4 @@
-"""A machine that has only what `make test` installs can run it."""
+"""`make test` needs no package that only other commands install."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ sys.exit(pytest.main(["--collect-only", "-q", "-p", "flask_sqlalchemy_testbed"])
 """
 
 
-def test_the_tests_are_collected_without_what_other_commands_install() -> None:
+def test_the_tests_are_collected_without_the_packages_of_bench_and_stack() -> None:
     groups = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["dependency-groups"]
-    wanted = [needed for name in ("bench", "stack") for needed in groups[name] if isinstance(needed, str)]
-    names = [re.split(r"[^\w-]", needed)[0].replace("-", "_") for needed in wanted]
+    packages = [line for name in ("bench", "stack") for line in groups[name] if isinstance(line, str)]
+    names = [re.split(r"[^\w-]", line)[0].replace("-", "_") for line in packages]
     assert {"matplotlib", "playwright"} <= set(names)
 
     collected = subprocess.run(
         [sys.executable, "-c", WITHOUT.format(names=names)],
         cwd=ROOT,
-        # Some of them are plugins.
+        # Some of these packages are plugins of pytest.
         env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

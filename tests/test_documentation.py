@@ -1,0 +1,200 @@
+"""The documentation is true: its code runs, its links resolve, its commands and settings exist."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from flask_sqlalchemy_testbed.backends import BACKENDS
+from flask_sqlalchemy_testbed.options import OPTIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from flask_sqlalchemy_testbed.backends.base import Backend
+    from flask_sqlalchemy_testbed.servers.network import Server
+
+ROOT = Path(__file__).parents[1]
+# `make conformance` writes this page.
+GENERATED = ROOT / "docs" / "conformance.md"
+PAGES = {
+    str(path.relative_to(ROOT)): path.read_text(encoding="utf-8")
+    for path in (*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/*.md")))
+    if path != GENERATED
+}
+CURRENT = {page: text for page, text in PAGES.items() if page != "CHANGES.md"}
+COMMAND = re.compile(
+    r"(\S*/)?(flask( --app \S+)? testbed|flask-sqlalchemy-testbed|python -m flask_sqlalchemy_testbed)( |$)"
+)
+OF_PYTEST = {option.flag for option in OPTIONS.values()}
+OF_COMMANDS = {f"--{option.name}" for option in OPTIONS.values() if not option.own_tests}
+
+
+def blocks(language: str, text: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def found(pattern: str) -> list[tuple[str, str]]:
+    """Return each page with each match of the pattern in it."""
+    return sorted({(page, match) for page, text in CURRENT.items() for match in re.findall(pattern, text)})
+
+
+def commands() -> Iterator[str]:
+    """Yield the commands of the code blocks, without a prompt."""
+    for text in CURRENT.values():
+        for block in blocks("(?:console|sh)?", text):
+            yield from (line.removeprefix("$ ") for line in block.splitlines())
+
+
+def ours() -> list[str]:
+    return sorted({line for line in commands() if COMMAND.match(line)})
+
+
+def of_pytest() -> list[str]:
+    return sorted({line for line in commands() if re.match(r"(\S*python -m )?pytest ", line)})
+
+
+def test_readme_is_short() -> None:
+    assert len(PAGES["README.md"].splitlines()) <= 150
+
+
+def test_readme_links_to_each_page() -> None:
+    for page in (
+        *ROOT.glob("docs/*.md"),
+        ROOT / "CONTRIBUTING.md",
+        ROOT / "SECURITY.md",
+        ROOT / "CHANGES.md",
+    ):
+        assert f"({page.relative_to(ROOT)})" in PAGES["README.md"]
+
+
+@pytest.mark.parametrize("page", [page for page, text in PAGES.items() if blocks("python", text)])
+def test_its_code_runs(
+    page: str,
+    testbed_backend: Backend,
+    testbed_server: Server,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for number, block in enumerate(blocks("python", PAGES[page])):
+        named = re.match(r"# (\w+\.py)\n", block)
+        (tmp_path / (named[1] if named else f"test_{number}.py")).write_text(block)
+    (tmp_path / "test_imports.py").write_text(
+        "".join(f"import {path.stem}\n" for path in tmp_path.glob("*.py"))
+        + "def test_all_modules_can_be_imported():\n    pass\n"
+    )
+    if testbed_server.url is not None:
+        uri = testbed_server.url.render_as_string(hide_password=False)
+        monkeypatch.setenv(f"TESTBED_{testbed_backend.name.upper()}_URI", uri)
+    options = ["-q", "-p", "no:cacheprovider", "--testbed-backend", testbed_backend.name]
+
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", *options, "--rootdir", tmp_path, tmp_path],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert run.returncode == 0, run.stdout
+
+
+def test_the_failure_in_readme_is_real(tmp_path: Path) -> None:
+    """The app is that of the page about your own app."""
+    (shop,) = blocks("python", PAGES["docs/your-app.md"])
+    (failure,) = re.findall(r"^```\n(lifecycle.*?)^```$", PAGES["README.md"], re.MULTILINE | re.DOTALL)
+    (tmp_path / "shop.py").write_text(shop)
+    command = ["flask_sqlalchemy_testbed", "shop:create_app", "--backend", "sqlite"]
+
+    run = subprocess.run(
+        [sys.executable, "-m", *command, "--check", failure.split()[0], "--report", "report"],
+        cwd=tmp_path,
+        env={**os.environ, "COLUMNS": "80"},
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert failure in run.stdout
+    assert run.returncode == 1
+
+
+@pytest.mark.parametrize(("page", "target"), found(r"\]\((?!https?://)([^)#]+)\)"))
+def test_its_links_resolve(page: str, target: str) -> None:
+    assert (ROOT / page).parent.joinpath(target).exists()
+
+
+@pytest.mark.parametrize(("page", "target"), found(r"\bmake\s+([a-z][a-z0-9-]+)`"))
+def test_its_make_targets_exist(page: str, target: str) -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+
+    assert re.search(rf"^{target}:", makefile, re.MULTILINE), page
+
+
+def test_the_make_targets_of_its_code_blocks_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    files = [ROOT / ".ci" / "run", *ROOT.glob(".github/workflows/*.yml")]
+    lines = [*commands(), *(line for file in files for line in file.read_text("utf-8").splitlines())]
+    called = {
+        target for line in lines for target in re.findall(r"(?:^|: |=\S+ )make ([a-z][a-z0-9-]+)", line)
+    }
+    assert {"test", "test-all", "lint", "test-wheel"} <= called
+
+    assert {target for target in called if not re.search(rf"^{target}:", makefile, re.MULTILINE)} == set()
+
+
+@pytest.mark.parametrize(
+    ("page", "name"), found(r"`((?:APP|DATABASE|TESTBED|[A-Z]+_IMAGE|[A-Z]+_PORT)[A-Z_]*)\b")
+)
+def test_its_settings_are_read_somewhere(page: str, name: str) -> None:
+    sources = [path.read_text(encoding="utf-8") for path in (*ROOT.glob("app/**/*.py"), ROOT / ".env")]
+    sources += [(ROOT / "flask_sqlalchemy_testbed" / "subject" / "subject.py").read_text(encoding="utf-8")]
+    derived = {f"TESTBED_{backend.upper()}_{end}" for backend in BACKENDS for end in ("URI", "PASSWORD_FILE")}
+
+    assert name in derived or any(name in source for source in sources), page
+
+
+@pytest.mark.parametrize("line", ours())
+def test_its_commands_have_these_options(line: str) -> None:
+    words = shlex.split(COMMAND.sub("", line, count=1))
+    own = words[: words.index("--")] if "--" in words else words
+
+    assert {word for word in own if word.startswith("--")} <= OF_COMMANDS | {"--help"}
+
+
+@pytest.mark.parametrize("line", of_pytest())
+def test_its_pytest_commands_have_these_options(line: str) -> None:
+    assert {word for word in shlex.split(line) if word.startswith("--testbed")} <= OF_PYTEST
+
+
+@pytest.mark.parametrize(("page", "option"), found(r"`(--testbed-[a-z-]+)"))
+def test_its_options_of_pytest_exist(page: str, option: str) -> None:
+    assert option in OF_PYTEST, page
+
+
+def test_the_table_of_options_is_complete() -> None:
+    for option in OPTIONS.values():
+        short = "" if option.own_tests else f"`--{option.name}`"
+        flag = f"{option.flag} {option.metavar}".strip()
+        key = f"`{option.key}`" if option.default is not None else ""
+
+        assert f"\n| {short} | `{flag}` | {option.help} | {key} |\n" in PAGES["docs/your-app.md"]
+
+
+def test_the_backend_that_it_adds_could_be_added() -> None:
+    lines = blocks("diff", PAGES["docs/servers.md"])[0].splitlines()
+    before, after = ("\n".join(line[1:] for line in lines if line[:1] in kept) for kept in ("- ", "+ "))
+    source = (ROOT / "flask_sqlalchemy_testbed" / "backends" / "__init__.py").read_text(encoding="utf-8")
+    assert before.strip() in source
+    changed: dict[str, object] = {"__name__": "flask_sqlalchemy_testbed.backends"}
+    exec(source.replace(before.strip(), after), changed)  # noqa: S102 - our own
+
+    assert "mariadb" in changed["BACKENDS"]  # type: ignore[operator]
