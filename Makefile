@@ -17,7 +17,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 DEVELOPMENT ?= https://github.com/pallets/flask/archive/refs/heads/main.tar.gz \
   https://github.com/sqlalchemy/sqlalchemy/archive/refs/heads/main.tar.gz
 # `--baseline` makes a command fail only on checks that this app is not known to fail.
-TRY_POLLS := polls --backend sqlite --baseline testbed-baseline.json --report $(CURDIR)/build/polls
+TRY_POLLS := polls --baseline testbed-baseline.json --report $(CURDIR)/build/polls --backend
 
 .PHONY: help
 help: ## List the commands
@@ -45,7 +45,7 @@ test-mysql: $(READY) have-engine ## Run the tests on MySQL
 .PHONY: test-lowest
 test-lowest: $(VENV)-lowest/.ready have-engine ## Run the harness's tests, and the battery on one app, with the lowest versions
 	$(VENV)-lowest/bin/python -m pytest -n $(WORKERS) --testbed-backend $(BACKENDS) tests/harness
-	cd tests/applications/polls && $(CURDIR)/$(VENV)-lowest/bin/flask-sqlalchemy-testbed $(TRY_POLLS)
+	cd tests/applications/polls && $(CURDIR)/$(VENV)-lowest/bin/flask-sqlalchemy-testbed $(TRY_POLLS) $(BACKENDS)
 
 .PHONY: test-psycopg3
 test-psycopg3: $(VENV)-psycopg3/.ready have-engine ## Run the tests of the binding and the ledger with psycopg 3 alone
@@ -64,7 +64,7 @@ test-podman: ## Run the tests on PostgreSQL and MySQL with Podman in place of Do
 test-wheel: dist ## Install the wheel into an empty environment and run the battery on one app
 	$(PYTHON) -m venv --clear build/wheel
 	build/wheel/bin/python $(INSTALL) "$$(ls dist/*.whl)[all]"
-	cd tests/applications/polls && $(CURDIR)/build/wheel/bin/flask-sqlalchemy-testbed $(TRY_POLLS)
+	cd tests/applications/polls && $(CURDIR)/build/wheel/bin/flask-sqlalchemy-testbed $(TRY_POLLS) sqlite
 
 .PHONY: test-stack
 test-stack: $(VENV)/.stack have-engine ## Test the composed stack: hardening, recovery, crashes, the API
