@@ -179,6 +179,28 @@ def test_a_usage_error_is_one_line(words: list[str], complaint: str) -> None:
     assert line.endswith(" See testbed --help.")
 
 
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        ((), "Name the app: --app myapp:create_app."),
+        (("shop",), "--app 'shop'"),
+        (("leaky", "--session", "leaky.db"), "--session 'leaky.db'"),
+        (("leaky", "--driver", "x=y"), "--driver 'x=y'"),
+    ],
+)
+def test_messages_name_the_options_of_the_command(
+    tmp_path: Path, words: tuple[str, ...], complaint: str
+) -> None:
+    (tmp_path / "leaky.py").write_text(WITHOUT_REMOVE)
+
+    ran = run(tmp_path, *MODULE, "--backend", "sqlite", *words)
+
+    said = ran.stdout + ran.stderr
+    assert ran.returncode == 4
+    assert complaint in said
+    assert not re.search("testbed_[a-z]+ |--testbed-", said)
+
+
 def test_help_names_short_options_and_sets_none_of_the_tests_of_a_project() -> None:
     text = CliRunner().invoke(command, ["--help"]).output
 

@@ -25,8 +25,6 @@ LEVELS = {
     "leaks": 3,
     "report": 3,
     "run": 4,
-    "__main__": 5,
-    "command": 5,
     "plugin": 5,
     "battery": 6,
     "command": 6,
