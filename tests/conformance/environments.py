@@ -53,10 +53,11 @@ def environment(name: str, requirements: Path, wheels: Sequence[Path]) -> Path:
 
 
 def lock(inputs: Sequence[str], output: Path) -> None:
-    """Choose the newest versions of the packages that the inputs and the testbed need."""
+    """Choose the newest versions of the packages that the inputs, the testbed and a measurement need."""
     options = ["--universal", "--python-version", "3.11", "--no-emit-index-url", "--no-emit-find-links"]
     style = ["--no-annotate", "--no-header", "--upgrade", "--output-file", str(output)]
-    _install([*UV, "pip", "compile", "--quiet", *options, *style, "pyproject.toml", *inputs])
+    common = ["pyproject.toml", "tests/conformance/requirements.in"]
+    _install([*UV, "pip", "compile", "--quiet", *options, *style, *common, *inputs])
 
 
 def versions(python: Path, packages: Sequence[str]) -> dict[str, str]:
