@@ -10,7 +10,7 @@ import contextlib
 import secrets
 import threading
 from multiprocessing import AuthenticationError
-from multiprocessing.connection import Client, Listener
+from multiprocessing.connection import Client, Listener, answer_challenge, deliver_challenge
 from typing import TYPE_CHECKING, Any
 
 from flask_sqlalchemy_testbed.backends.base import new_name
@@ -20,6 +20,12 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
     from flask_sqlalchemy_testbed.servers.sharing import Loan
+
+
+# Workers that may connect at the same moment; the default of `Listener` is 1, and the others hang.
+BACKLOG = 128
+# Seconds for each step of the handshake, and for an answer: a server may have to be started first.
+HANDSHAKE, ANSWER = 30.0, 600.0
 
 
 class RefusedError(Exception):
@@ -39,7 +45,7 @@ class Workers:
     def card(self, worker: str) -> dict[str, Any]:
         """What that worker needs to be heard, in plain values; from now on somebody listens."""
         if self._listener is None:
-            self._listener = Listener(("127.0.0.1", 0), authkey=self._key)
+            self._listener = Listener(("127.0.0.1", 0), backlog=BACKLOG)
             threading.Thread(target=self._accept, args=[self._listener], daemon=True).start()
         host, port = self._listener.address
         return {"run": f"{self.run}_{worker}", "host": host, "port": port, "key": self._key}
@@ -50,7 +56,7 @@ class Workers:
         if self._listener is not None:
             # Nothing else wakes who waits for the next to call.
             with contextlib.suppress(OSError, EOFError, AuthenticationError):
-                Client(self._listener.address, authkey=self._key).close()
+                Client(self._listener.address).close()
 
     def _accept(self, listener: Listener) -> None:
         with listener:
@@ -61,7 +67,10 @@ class Workers:
 
     def _serve(self, connection: Connection) -> None:
         # A worker that is gone asks nothing more.
-        with connection, contextlib.suppress(EOFError, OSError):
+        with connection, contextlib.suppress(EOFError, OSError, AuthenticationError):
+            # In this thread: a client that says nothing must not hold up the others.
+            deliver_challenge(_Bounded(connection), self._key)  # type: ignore[arg-type]
+            answer_challenge(_Bounded(connection), self._key)  # type: ignore[arg-type]
             while True:
                 word, arguments = connection.recv()
                 connection.send(self._answer(word, arguments))
@@ -89,9 +98,11 @@ class Controller:
         with self._lock:
             try:
                 if self._connection is None:
-                    self._connection = Client(self._address, authkey=self._key)
+                    self._connection = Client(self._address)
+                    answer_challenge(_Bounded(self._connection), self._key)  # type: ignore[arg-type]
+                    deliver_challenge(_Bounded(self._connection), self._key)  # type: ignore[arg-type]
                 self._connection.send((word, arguments))
-                done, answer = self._connection.recv()
+                done, answer = _received(self._connection)
             except BaseException:
                 # The answer to this is not to be taken for that to the next.
                 self.close()
@@ -105,6 +116,25 @@ class Controller:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
+
+
+def _received(connection: Connection) -> Any:
+    if not connection.poll(ANSWER):
+        raise TimeoutError
+    return connection.recv()
+
+
+class _Bounded:
+    """The connection during the handshake, whose steps have a time limit."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self.send_bytes = connection.send_bytes
+
+    def recv_bytes(self, size: int) -> bytes:
+        if not self._connection.poll(HANDSHAKE):
+            raise TimeoutError
+        return self._connection.recv_bytes(size)
 
 
 class Owner:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -64,12 +65,14 @@ class Project:
             preexec_fn=_hear_interrupts,  # noqa: PLW1509 - it takes no lock
         )
 
-    def run(self, *options: str, **environment: str) -> Outcome:
+    def run(self, *options: str, within: float = WITHIN, **environment: str) -> Outcome:
         with self.start(*options, **environment) as process:
             try:
-                text, _ = process.communicate(timeout=WITHIN)
+                text, _ = process.communicate(timeout=within)
             finally:
-                process.kill()
+                # With its workers, which would keep its output open.
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
         return Outcome(process.returncode, text)
 
 

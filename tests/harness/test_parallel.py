@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 TWO = ("-n", "2")
 WITHIN = 60.0
+# Seconds for dozens of workers on few processors.
+MANY_WITHIN = 240.0
 # Each worker runs each test, and none goes on before both are there.
 IN_BOTH = """
     import os, time
@@ -181,6 +183,32 @@ def test_the_first_failure_is_kept_whichever_worker_meets_it(project_of_its_own:
         for line in outcome.lines("remove: "):
             command = shlex.split(line.removeprefix("remove: "))
             subprocess.run(command, check=True, capture_output=True, timeout=WITHIN)
+
+
+@pytest.mark.parametrize("workers", [32])
+def test_many_workers_that_end_collection_at_the_same_moment_all_run_tests(
+    project: Project, workers: int
+) -> None:
+    project.write(
+        f"""
+        import os, time
+        from pathlib import Path
+        import pytest
+
+        @pytest.hookimpl(tryfirst=True)
+        def pytest_collection_modifyitems():
+            Path("collected-" + os.environ["PYTEST_XDIST_WORKER"]).touch()
+            until = time.monotonic() + {MANY_WITHIN}
+            while len(list(Path().glob("collected-gw*"))) < {workers}:
+                assert time.monotonic() < until
+                time.sleep(0.01)
+        """,
+        "conftest.py",
+    )
+    project.write("def test_it(testbed_database):\n    pass\n")
+    outcome = project.run("-n", str(workers), "--dist", "each", within=MANY_WITHIN)
+
+    assert f"{workers} passed" in outcome.text
 
 
 def test_what_does_not_apply_is_told_once(project: Project) -> None:
