@@ -47,7 +47,8 @@ class Run:
         within: The seconds that a server may take to get ready.
         notify: Called with lines of text for the person who waits.
         loan_of: If another process owns the servers, such as the controller of a parallel run: returns
-            the description of a backend's server, given the backend's name. It may raise ServerError.
+            the description of a backend's server, given the backend's name, or None if this run has to
+            make the server itself. It may raise ServerError.
         keep_servers: Use the reusable containers of earlier runs, and leave them for the next run.
     """
 
@@ -58,7 +59,7 @@ class Run:
         session: str = "",
         within: float = 60.0,
         notify: Callable[[str], None] = print,
-        loan_of: Callable[[str], Loan] | None = None,
+        loan_of: Callable[[str], Loan | None] | None = None,
         keep_servers: bool = False,
     ) -> None:
         self.name = name or new_name()
@@ -216,8 +217,8 @@ class Run:
 
     def _server(self, backend: Backend) -> Server:
         """Return the server of this backend, with the run's first database. Runs in a thread."""
-        if self._loan_of is not None:
-            return self._borrowed_server(self._loan_of, backend)
+        if self._loan_of is not None and (loan := self._loan_of(backend.name)):
+            return self._borrowed_server(loan)
         if "container" not in expected_capabilities(backend):
             self._imported.wait()
         if backend.recipe is None:
@@ -229,9 +230,9 @@ class Run:
             return given_server(backend, self.name, given, within=within, cancelled=self._cancelled)
         return self._server_in_container(backend)
 
-    def _borrowed_server(self, loan_of: Callable[[str], Loan], backend: Backend) -> Server:
+    def _borrowed_server(self, loan: Loan) -> Server:
         self._imported.wait()
-        server = borrow(loan_of(backend.name))
+        server = borrow(loan)
         try:
             server.create(self.name)
         except BaseException:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
-import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,21 +33,29 @@ BATTERY = ("flask_sqlalchemy_testbed.battery", "flask_sqlalchemy_testbed/battery
 
 def pytest_configure(config: pytest.Config) -> None:
     """Refuse values that are wrong whatever the app is."""
-    from flask_sqlalchemy_testbed.subject.drivers import UnknownDriverError, drivers  # noqa: PLC0415
+    settings.seconds(config, "start-timeout")
+    config.stash[DRIVERS] = {}
+    if chosen := settings.setting(config, "driver"):
+        from flask_sqlalchemy_testbed.subject.drivers import UnknownDriverError, drivers  # noqa: PLC0415 - on use
 
-    try:
-        config.stash[DRIVERS] = drivers(settings.setting(config, "driver"))
-        settings.seconds(config, "start-timeout")
-    except UnknownDriverError as error:
-        raise pytest.UsageError(str(error)) from None
+        try:
+            config.stash[DRIVERS] = drivers(chosen)
+        except UnknownDriverError as error:
+            raise pytest.UsageError(str(error)) from None
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Refuse an app that cannot be tried before servers start, where the battery is certain to run."""
-    config = session.config
-    if settings.given(config, "app") or any(name in word for word in config.args for name in BATTERY):
-        _find(config, servers=False)
+    if _runs_the_battery(session.config):
+        _find(session.config, servers=False)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes(config: pytest.Config) -> None:
+    """Resolve an app that starts on a server only before the workers start, each of which would do so."""
+    if _runs_the_battery(config):
+        _find(config, servers=True)
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
@@ -139,6 +145,10 @@ def lacking(config: pytest.Config, needed: set[str]) -> str:
     return ""
 
 
+def _runs_the_battery(config: pytest.Config) -> bool:
+    return bool(settings.given(config, "app")) or any(n in word for word in config.args for n in BATTERY)
+
+
 def _find(config: pytest.Config, *, servers: bool) -> AppMaker | None:
     """Return None for an app that starts on a server only, as long as none may be started."""
     from flask_sqlalchemy_testbed.subject.app import AppMaker  # noqa: PLC0415 - slow; not for every pytest run
@@ -167,7 +177,10 @@ def _from_controller(config: pytest.Config) -> Subject | None:
 
 def _resolve_on_a_file(config: pytest.Config) -> Subject | None:
     """Try an empty SQLite database, which shows most mistakes at once; None where a server may do better."""
-    from flask_sqlalchemy_testbed.subject.errors import NoWorkingFactoryCallError  # noqa: PLC0415
+    import secrets  # noqa: PLC0415 - on use
+    import tempfile  # noqa: PLC0415 - on use
+
+    from flask_sqlalchemy_testbed.subject.errors import NoWorkingFactoryCallError  # noqa: PLC0415 - on use
 
     with tempfile.TemporaryDirectory() as directory:
         file = Path(directory, f"testbed_{secrets.token_hex(6)}.db")

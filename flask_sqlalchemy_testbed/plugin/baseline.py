@@ -1,6 +1,7 @@
-"""`--testbed-baseline FILE`: what fails today is written down; from then on only what is new fails the run.
+"""`--testbed-baseline FILE`: fail the run only for failures that the file does not list.
 
-A known failure stays in the matrix, as known. An entry whose check holds by now is told: it can go.
+The first run writes the file. The matrix shows a listed failure as known. An entry whose check passes is
+reported: it can go.
 """
 
 from __future__ import annotations
@@ -11,26 +12,27 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from flask_sqlalchemy_testbed.backends.base import Backend
 from flask_sqlalchemy_testbed.checks.check import check_of
-from flask_sqlalchemy_testbed.plugin import settings, state
+from flask_sqlalchemy_testbed.options import flag
+from flask_sqlalchemy_testbed.plugin import settings
 from flask_sqlalchemy_testbed.plugin.failures import LEAK_MARK
+from flask_sqlalchemy_testbed.plugin.selection import backends_of
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Mapping
     from pathlib import Path
 
 ABOUT = (
-    "Checks of the battery that are known to fail, and where. Delete an entry when its check holds;"
-    " delete the file to have it recorded anew."
+    "Checks of the battery that are known to fail, and their backends. Delete an entry when its check passes;"
+    " delete the file to have it written again."
 )
-# Attributes of a report, which are sent to the controller with it.
+# Attributes of a report, which pytest-xdist passes on to the controller.
 CELLS, KNOWN_MARK = "testbed_cells", "testbed_known"
 FINISHED = {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED}
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Reads the file, before anything is run."""
+    """Read the file before any test runs."""
     if name := settings.given(config, "baseline"):
         path = config.invocation_params.dir / name
     elif name := settings.setting(config, "baseline"):
@@ -38,38 +40,38 @@ def pytest_configure(config: pytest.Config) -> None:
     else:
         return
     if not path.parent.is_dir():
-        message = f"--testbed-baseline {name!r}: there is no directory {str(path.parent)!r}."
+        message = f"{flag('baseline')} {name!r}: there is no directory {str(path.parent)!r}."
         raise pytest.UsageError(message)
     if os.environ.get("CI") and not path.exists():
         message = (
-            f"--testbed-baseline {name!r}: there is no such file, and none is recorded where"
-            " $CI is set: a mistyped name would let everything pass. Record it elsewhere, and commit it."
+            f"{flag('baseline')} {name!r}: there is no such file, and none is written when $CI is set: with a"
+            " mistyped name every failure would pass. Write the file on another machine and commit it."
         )
         raise pytest.UsageError(message)
-    config.pluginmanager.register(Baseline(path, read(path), config), "testbed-baseline")
+    config.pluginmanager.register(Baseline(path, read(path), config), "flask-sqlalchemy-testbed-baseline")
 
 
 class Baseline:
-    """What is known to fail; None while that is being recorded."""
+    """Holds the failures that are known: none yet (None) in the run that writes the file."""
 
     def __init__(self, path: Path, known: Mapping[str, Iterable[str]] | None, config: pytest.Config) -> None:
         self._path = path
         self._known = known
         self._config = config
         self._failed: set[tuple[str, str]] = set()
-        self._held: set[tuple[str, str]] = set()
-        self._told: list[str] = []
+        self._passed: set[tuple[str, str]] = set()
+        self._lines: list[str] = []
 
-    # Inside the reporter's, which is to see what comes of it.
+    # Inside the reporter's wrapper, which has to see the outcome that this one sets.
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
         self, item: pytest.Item
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """A known failure fails nothing: pytest counts it as expected."""
+        """Have pytest count a known failure as expected."""
         report = yield
         if (check := check_of(item)) is None:
             return report
-        cells = [(check.id, backend) for backend in _backends(item)]
+        cells = [(check.id, backend) for backend in backends_of(item)]
         vars(report)[CELLS] = [list(cell) for cell in cells]
         if report.failed and all(self._is_known(*cell) for cell in cells):
             vars(report).pop(LEAK_MARK, None)
@@ -79,55 +81,45 @@ class Baseline:
         return report
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Those of the workers too, where there are any."""
+        """Note the outcome of each check, also those of workers."""
         cells = {(check, backend) for check, backend in vars(report).get(CELLS, ())}
         if report.failed or hasattr(report, KNOWN_MARK):
             self._failed |= cells
         elif report.when == "call" and report.passed:
-            self._held |= cells
+            self._passed |= cells
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, exitstatus: int) -> None:
-        """Writes what is to be recorded, or looks for what is known in vain."""
+        """Write the first file, or find the entries that no longer fail."""
         if hasattr(self._config, "workerinput"):
             return
         if self._known is not None:
-            fixed = sorted(self._held - self._failed)
-            self._told = [
-                f"{check} on {backend} is no longer needed in {self._path.name}: it holds."
-                for check, backend in fixed
+            self._lines = [
+                f"{check} on {backend} is no longer needed in {self._path.name}: it passes."
+                for check, backend in sorted(self._passed - self._failed)
                 if backend in self._known.get(check, ())
             ]
         elif exitstatus not in FINISHED:
-            self._told = [f"{self._path.name} was not written: the run was cut short."]
-        elif not self._failed | self._held:
-            self._told = [f"{self._path.name} was not written: no check was run."]
+            self._lines = [f"{self._path.name} was not written: the run was interrupted."]
+        elif not self._failed | self._passed:
+            self._lines = [f"{self._path.name} was not written: no check was run."]
         else:
             write(self._path, self._failed)
-            self._told = [f"{self._path.name} written: {len(self._failed)} known failures."]
+            self._lines = [f"{self._path.name} written: {len(self._failed)} known failures."]
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """What can go, or what was written."""
-        if self._told:
+        """Say which entries can go, or what was written."""
+        if self._lines:
             terminalreporter.section("baseline")
-            for line in self._told:
+            for line in self._lines:
                 terminalreporter.write_line(line)
 
     def _is_known(self, check: str, backend: str) -> bool:
         return self._known is None or backend in self._known.get(check, ())
 
 
-def _backends(item: pytest.Item) -> list[str]:
-    """The one that it runs on; all, where a check does not depend on it."""
-    callspec = getattr(item, "callspec", None)
-    backend = callspec.params.get("testbed_backend") if callspec is not None else None
-    if isinstance(backend, Backend):
-        return [backend.name]
-    return [chosen.name for chosen in item.config.stash[state.BACKENDS]]
-
-
 def read(path: Path) -> dict[str, list[str]] | None:
-    """The backends on which each check is known to fail; None where there is no such file yet."""
+    """Return the backends on which each check is known to fail; None when there is no such file."""
     if not path.exists():
         return None
     example = '{"known": {"lifecycle.held-stream": ["sqlite"]}}'
@@ -136,12 +128,12 @@ def read(path: Path) -> dict[str, list[str]] | None:
         return {str(check): [str(backend) for backend in list(backends)] for check, backends in known.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         why = f"{type(error).__name__}: {error}"
-        message = f"--testbed-baseline {path.name!r} cannot be read ({why}); it looks like {example}."
+        message = f"{flag('baseline')} {path.name!r} cannot be read ({why}); it looks like {example}."
         raise pytest.UsageError(message) from None
 
 
 def write(path: Path, failed: Iterable[tuple[str, str]]) -> None:
-    """Sorted, so that a change shows as what it is."""
+    """Write pairs of check and backend, sorted, so that version control shows what has changed."""
     known: dict[str, list[str]] = {}
     for check, backend in sorted(failed):
         known.setdefault(check, []).append(backend)

@@ -1,153 +1,81 @@
-"""What the workers of a parallel run and its controller say to each other.
+"""What the controller of a parallel run passes to its workers, in plain values.
 
-Each worker asks over a connection of its own, on this machine, with a key that it was given over its pipe:
-what is said, passwords too, is in no argument, in no environment and in no file.
+The controller starts every server. Its description is in `workerinput` when the command line names the
+backend. A backend that only the configuration file names is started when collection has shown that a test
+needs it, before the first test runs; its description is then in a file in pytest's temporary directory, which
+pytest-xdist recommends for data that workers share. No password of a given server is passed: a worker reads
+the same environment variables as its controller.
+
+Workers send what they find as attributes of their reports (`reporting`, `failures`), so that a crash loses
+nothing that was found before it.
 """
 
 from __future__ import annotations
 
-import contextlib
-import secrets
-import threading
-from multiprocessing import AuthenticationError
-from multiprocessing.connection import Client, Listener, answer_challenge, deliver_challenge
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flask_sqlalchemy_testbed.backends.base import new_name
+from flask_sqlalchemy_testbed.backends import BACKENDS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from multiprocessing.connection import Connection
-
+    from flask_sqlalchemy_testbed.servers.network import Server
     from flask_sqlalchemy_testbed.servers.sharing import Loan
 
-
-# Workers that may connect at the same moment; the default of `Listener` is 1, and the others hang.
-BACKLOG = 128
-# Seconds for each step of the handshake, and for an answer: a server may have to be started first.
-HANDSHAKE, ANSWER = 30.0, 600.0
+# The file with the servers that were started after collection.
+LATE_SERVERS = "testbed-servers.json"
 
 
-class RefusedError(Exception):
-    """The controller could not do what it was asked for; the message is its own."""
+class Worker:
+    """What the controller has passed to this worker: above all, the servers to borrow."""
 
-
-class Workers:
-    """The workers, as the controller sees them: each is answered on a thread by what `answers` names."""
-
-    def __init__(self) -> None:
-        self.run = new_name()
-        self.answers: dict[str, Callable[..., object]] = {}
-        self._key = secrets.token_bytes(32)
-        self._listener: Listener | None = None
-        self._over = False
-
-    def card(self, worker: str) -> dict[str, Any]:
-        """What that worker needs to be heard, in plain values; from now on somebody listens."""
-        if self._listener is None:
-            self._listener = Listener(("127.0.0.1", 0), backlog=BACKLOG)
-            threading.Thread(target=self._accept, args=[self._listener], daemon=True).start()
-        host, port = self._listener.address
-        return {"run": f"{self.run}_{worker}", "host": host, "port": port, "key": self._key}
-
-    def close(self) -> None:
-        """Nobody listens any more."""
-        self._over = True
-        if self._listener is not None:
-            # Nothing else wakes who waits for the next to call.
-            with contextlib.suppress(OSError, EOFError, AuthenticationError):
-                Client(self._listener.address).close()
-
-    def _accept(self, listener: Listener) -> None:
-        with listener:
-            while not self._over:
-                with contextlib.suppress(OSError, EOFError, AuthenticationError):
-                    connection = listener.accept()
-                    threading.Thread(target=self._serve, args=[connection], daemon=True).start()
-
-    def _serve(self, connection: Connection) -> None:
-        # A worker that is gone asks nothing more.
-        with connection, contextlib.suppress(EOFError, OSError, AuthenticationError):
-            # In this thread: a client that says nothing must not hold up the others.
-            deliver_challenge(_Bounded(connection), self._key)  # type: ignore[arg-type]
-            answer_challenge(_Bounded(connection), self._key)  # type: ignore[arg-type]
-            while True:
-                word, arguments = connection.recv()
-                connection.send(self._answer(word, arguments))
-
-    def _answer(self, word: str, arguments: tuple[object, ...]) -> tuple[bool, object]:
-        try:
-            return True, self.answers[word](*arguments)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is the worker who has to know
-            return False, str(error) or type(error).__name__
-
-
-class Controller:
-    """The controller, as a worker sees it; it is called on first use."""
-
-    def __init__(self, run: str, host: str, port: int, key: bytes) -> None:
+    def __init__(self, run: str, directory: str, servers: dict[str, dict[str, Any]]) -> None:
         self.run = run
-        """What the worker's part of the run is called."""
-        self._address = host, port
-        self._key = key
-        self._connection: Connection | None = None
-        self._lock = threading.Lock()
+        self.kept = Path(directory, "testbed-kept")
+        """Exists when a worker has met a failure that is kept (--testbed-keep-failed)."""
+        self._started_later = Path(directory, LATE_SERVERS)
+        self._servers = servers
 
-    def ask(self, word: str, *arguments: object) -> Any:
-        """What it answers; `RefusedError` where it cannot, `OSError` or `EOFError` where it is gone."""
-        with self._lock:
-            try:
-                if self._connection is None:
-                    self._connection = Client(self._address)
-                    answer_challenge(_Bounded(self._connection), self._key)  # type: ignore[arg-type]
-                    deliver_challenge(_Bounded(self._connection), self._key)  # type: ignore[arg-type]
-                self._connection.send((word, arguments))
-                done, answer = _received(self._connection)
-            except BaseException:
-                # The answer to this is not to be taken for that to the next.
-                self.close()
-                raise
-        if not done:
-            raise RefusedError(answer)
-        return answer
+    def loan_of(self, backend: str) -> Loan | None:
+        """Return the description of a server.
 
-    def close(self) -> None:
-        """Hangs up."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.close()
+        Args:
+            backend: the name of its backend.
+
+        Returns:
+            None if no id of a collected test named the backend: then this worker starts a server of its own.
+
+        Raises:
+            ServerError: the controller could not start the server.
+        """
+        if backend not in self._servers and self._started_later.exists():
+            self._servers |= json.loads(self._started_later.read_text(encoding="utf-8"))
+        values = self._servers.get(backend, {})
+        if error := values.get("error"):
+            from flask_sqlalchemy_testbed.servers.readiness import ServerError  # noqa: PLC0415 - on use
+
+            raise ServerError(error)
+        return _loan(values) if values else None
 
 
-def _received(connection: Connection) -> Any:
-    if not connection.poll(ANSWER):
-        raise TimeoutError
-    return connection.recv()
+def description(server: Server) -> dict[str, Any]:
+    """Return what `Worker` needs to know of a server of this process."""
+    from flask_sqlalchemy_testbed.servers.given import variable  # noqa: PLC0415 - on use
+    from flask_sqlalchemy_testbed.servers.sharing import lend  # noqa: PLC0415 - on use
+
+    values = lend(server).as_dict()
+    if os.environ.get(variable(server.backend)):
+        values["uri"] = ""
+    return values
 
 
-class _Bounded:
-    """The connection during the handshake, whose steps have a time limit."""
+def _loan(values: dict[str, Any]) -> Loan:
+    from flask_sqlalchemy_testbed.servers.given import given_url  # noqa: PLC0415 - on use
+    from flask_sqlalchemy_testbed.servers.sharing import Loan  # noqa: PLC0415 - on use
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self.send_bytes = connection.send_bytes
-
-    def recv_bytes(self, size: int) -> bytes:
-        if not self._connection.poll(HANDSHAKE):
-            raise TimeoutError
-        return self._connection.recv_bytes(size)
-
-
-class Owner:
-    """The controller, as the owner of the servers that a worker's part of the run uses."""
-
-    def __init__(self, controller: Controller) -> None:
-        self._controller = controller
-
-    def lend(self, backend: str) -> Loan:
-        """The server of that backend, as `flask_sqlalchemy_testbed.run` wants it."""
-        from flask_sqlalchemy_testbed.servers.readiness import ServerError  # noqa: PLC0415
-
-        try:
-            return self._controller.ask("lend", backend)  # type: ignore[no-any-return]
-        except RefusedError as error:
-            raise ServerError(str(error)) from None
+    loan = Loan.from_dict(values)
+    if loan.uri or loan.directory or (given := given_url(BACKENDS[loan.backend])) is None:
+        return loan
+    return replace(loan, uri=given[1].render_as_string(hide_password=False))

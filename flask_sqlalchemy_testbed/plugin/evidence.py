@@ -1,4 +1,4 @@
-"""What a test left to look at: its source, what was printed, the server's log, the timeline."""
+"""Gather the evidence of a check: its source, its output, the server's log, the timeline."""
 
 from __future__ import annotations
 
@@ -28,11 +28,12 @@ if TYPE_CHECKING:
 
 
 LONGEST_LINE, MOST_LINES = 1000, 200
-GONE = "(cannot be had"
+# The beginning of the text that stands for a log that cannot be read any more.
+GONE = "(cannot be"
 
 
 class Gatherer:
-    """Records while checks run, and only then."""
+    """Records events while checks run, and removes its listeners otherwise."""
 
     def __init__(self) -> None:
         self._spool = Path(tempfile.mkdtemp(prefix="testbed-recorder-"))
@@ -41,7 +42,7 @@ class Gatherer:
         self._late: list[tuple[pytest.Item, list[Attempt]]] = []
 
     def begin(self) -> None:
-        """A check begins."""
+        """Record from now on, with an empty timeline."""
         if not self._listening:
             self._recorder.install()
             os.environ[SPOOL] = str(self._spool)
@@ -50,7 +51,7 @@ class Gatherer:
 
     @contextlib.contextmanager
     def listening_to_the_check(self) -> Iterator[None]:
-        """The check itself runs: what its fixtures did is forgotten, what it asks by itself is heard."""
+        """Record also the harness's own statements in the block; forget the events of the fixtures."""
         self._recorder.take()
         Connection.listener = self._recorder.record_check_statement
         try:
@@ -59,11 +60,11 @@ class Gatherer:
             Connection.listener = None
 
     def end(self, item: pytest.Item, attempts: list[Attempt]) -> None:
-        """It has ended, and its fixtures with it."""
+        """Add the evidence that is complete when the fixtures of a test are torn down."""
         events = self._recorder.take()
         timeline = as_json(events, min((event.at for event in events), default=0.0))
         for attempt in attempts:
-            # The end of a test may have added to what its failure shows.
+            # The teardown may have added sections to earlier reports.
             for report in item.stash.get(state.FAILURES, []):
                 _add_sections(attempt, report)
             attempt["timeline"] = timeline
@@ -71,16 +72,17 @@ class Gatherer:
         self._late.append((item, attempts))
 
     def add(self, item: pytest.Item, attempt: Attempt, report: pytest.TestReport) -> None:
-        """What the report has to show, and what the server wrote."""
+        """Add the sections of a report, and the server's log."""
         _add_sections(attempt, report)
-        # Now, since a server of the test's own is gone at the end.
+        # Not later: a server of the test's own is removed in the teardown.
         if report.when == "call" or report.failed:
             attempt["log"] = _log(item)
 
     def read_late_logs(self) -> list[str]:
-        """A line may take a moment from the server to its log, so each log is read again a little later.
+        """Read each log a second time: the last lines may reach the log after the test has ended.
 
-        The tests are answered that have more of it now.
+        Returns:
+            The ids of the tests that have more lines now.
         """
         more = []
         late, self._late = self._late, []
@@ -93,14 +95,14 @@ class Gatherer:
         return more
 
     def pause(self) -> None:
-        """What follows is no check."""
+        """Stop recording until the next check begins."""
         if self._listening:
             os.environ.pop(SPOOL, None)
             self._recorder.remove()
             self._listening = False
 
     def close(self) -> None:
-        """Nothing more is to come."""
+        """Stop recording, and delete the files of forked processes."""
         self.pause()
         shutil.rmtree(self._spool, ignore_errors=True)
 
@@ -109,7 +111,7 @@ def _add_sections(attempt: Attempt, report: pytest.TestReport) -> None:
     sections = attempt.setdefault("sections", [])
     for title, text in report.sections:
         section = (title, _bounded(text))
-        # Reports of later phases have those of earlier ones too, and the log is shown by itself.
+        # A report repeats the sections of earlier phases; the log has its own place.
         if section not in sections and not title.endswith(" log"):
             sections.append(section)
 
@@ -122,7 +124,7 @@ def _log(item: pytest.Item) -> str | None:
 
 
 def _bounded(text: str) -> str:
-    """The text without passwords; a server may log a statement of megabytes."""
+    """Shorten the text, since a server may log a statement of megabytes, and remove passwords."""
     lines = [line if len(line) <= LONGEST_LINE else f"{line[:LONGEST_LINE]} …" for line in text.splitlines()]
     if len(lines) > MOST_LINES:
         half = MOST_LINES // 2
@@ -132,7 +134,7 @@ def _bounded(text: str) -> str:
 
 @functools.cache
 def source(function: Callable[..., object]) -> str:
-    """The function as it is written, without what is said above it."""
+    """Return the source of a function without its decorators; an empty string if there is none."""
     try:
         text = textwrap.dedent(inspect.getsource(function))
     except OSError:

@@ -1,4 +1,4 @@
-"""What was run on what: the subject, the packages, the servers as they describe themselves."""
+"""Facts for the report: the app, the versions of packages, the servers and their settings."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
-from flask_sqlalchemy_testbed.plugin import app_option as subjects
+from flask_sqlalchemy_testbed.plugin import app_option
 from flask_sqlalchemy_testbed.redaction import redact
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from flask_sqlalchemy_testbed.run import Run
     from flask_sqlalchemy_testbed.servers.network import Server
 
-# Those that decide what a check finds, where they are installed.
+# Packages whose version may change the outcome of a check.
 PACKAGES = (
     *("Flask", "SQLAlchemy", "Flask-SQLAlchemy", "Flask-SQLAlchemy-Lite"),
     *("psycopg2-binary", "psycopg2", "psycopg", "PyMySQL", "mysqlclient", "gunicorn", "pytest"),
@@ -25,12 +25,15 @@ PACKAGES = (
 
 
 def subject(config: pytest.Config) -> dict[str, str]:
-    """What was tried."""
-    return {**subjects.facts(config), "promises": "checked" if subjects.promises(config) else "not checked"}
+    """Return the facts about the app."""
+    return {
+        **app_option.facts(config),
+        "promises": "checked" if app_option.promises(config) else "not checked",
+    }
 
 
 def software() -> dict[str, str]:
-    """The versions of what ran in this process."""
+    """Return the versions of Python and of the installed packages."""
     found = {"Python": platform.python_version()}
     for package in PACKAGES:
         try:
@@ -41,12 +44,17 @@ def software() -> dict[str, str]:
 
 
 def now() -> str:
-    """The time, in UTC."""
+    """Return the time in UTC, as ISO 8601 writes it."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def servers(run: Run, *, ask: bool) -> dict[str, ServerFacts]:
-    """Those that the run has; they are asked for their settings now, if that is wanted."""
+    """Return the facts about the servers of a run.
+
+    Args:
+        run: the run.
+        ask: whether to read the settings from the servers.
+    """
     return {
         name: {
             "backend": name,
@@ -61,6 +69,6 @@ def servers(run: Run, *, ask: bool) -> dict[str, ServerFacts]:
 def _settings(run: Run, server: Server) -> dict[str, str]:
     try:
         rows = run.isolation(server).database.connection.rows(server.backend.settings)
-    except Exception as error:  # noqa: BLE001 - a server that is gone in the end; the report is written anyway
-        return {"cannot be had": redact(str(error))}
+    except Exception as error:  # noqa: BLE001 - the server may be gone; the report is written anyway
+        return {"cannot be read": redact(str(error))}
     return {str(name): redact(str(value)) for name, value in rows}

@@ -1,12 +1,10 @@
-"""What it takes to see why a test failed: the server's log of its time, and how to run it again and look."""
+"""What explains a failed test: the server's log during the test, and the command that repeats the failure."""
 
 from __future__ import annotations
 
 import os
 import shlex
 import sys
-import threading
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,36 +20,25 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from flask_sqlalchemy_testbed.backends.base import Backend
-    from flask_sqlalchemy_testbed.servers.network import Server
 
-
-# An attribute of a report, so that it goes where the report goes.
+# Attributes of a report, which pytest-xdist passes on to the controller.
 LEAK_MARK = "testbed_leak"
-STOPPED = "kept what the first failure left (--testbed-keep-failed)"
-# Two workers may fail at once.
-_keeping = threading.Lock()
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Has the workers of a parallel run say what is to be kept."""
-    if (workers := config.stash.get(state.WORKERS, None)) is not None:
-        workers.answers["keep"] = partial(_keep_first, config)
-        workers.answers["is kept"] = lambda: state.KEPT in config.stash
+KEEP_MARK = "testbed_keep"
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> bool | None:
-    """Begins no test after the first failure that is kept, in whichever worker that was."""
-    controller = item.config.stash.get(state.CONTROLLER, None)
-    if controller is None or not settings.given(item.config, "keep-failed") or not controller.ask("is kept"):
+    """Run no test after the first failure that is kept, in whichever worker it was."""
+    worker = item.config.stash.get(state.WORKER, None)
+    if worker is None or not worker.kept.exists():
         return None
-    item.session.shouldfail = STOPPED
+    _stop(item)
     return True
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Adds to a failure what the server has to say, and keeps the server where that is wanted."""
+    """Add the server's log and the command to a failure; keep the server if the user wants it."""
     report = yield
     if report.failed and state.BEGAN in item.stash:
         began, server = item.stash[state.BEGAN]
@@ -61,18 +48,26 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
         vars(report)[LEAK_MARK] = report.when == "teardown" and state.LEAK in item.stash
         item.stash.setdefault(state.FAILURES, []).append(report)
         if settings.given(item.config, "keep-failed"):
-            _keep(item, server)
+            _keep_first(item, server.backend.name, report)
     return report
 
 
 @pytest.hookimpl(tryfirst=True)
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Keep the server of a failure in a worker; only the controller can."""
+    node = getattr(report, "node", None)
+    if node is not None and hasattr(report, KEEP_MARK):
+        _keep(node.config, *getattr(report, KEEP_MARK))
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] | None:
-    """A test that leaves something open has failed: showing only at the end makes it no fixture's error."""
+    """Count a test that leaves something open as failed, although that shows only at its teardown."""
     return ("failed", "F", "FAILED") if getattr(report, LEAK_MARK, False) else None
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Tells how to look into what was kept."""
+    """Say how to look into the server that was kept."""
     if lines := config.stash.get(state.KEPT, []):
         terminalreporter.section("kept")
         for line in lines:
@@ -80,16 +75,21 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 
 def fail_for_leaks(item: pytest.Item, leaks: list[str]) -> None:
-    """Fail the test that left these open; one that has failed already is only told of them."""
-    from flask_sqlalchemy_testbed.leaks.probe import describe  # noqa: PLC0415 - SQLAlchemy is not for everybody
+    """Fail the test, or add the leaks to the report of a test that has failed already.
 
-    told = describe(leaks)
+    Args:
+        item: the test, whose fixtures are being torn down.
+        leaks: what it left open, at least one.
+    """
+    from flask_sqlalchemy_testbed.leaks.probe import describe  # noqa: PLC0415 - imports SQLAlchemy
+
+    description = describe(leaks)
     if failures := item.stash.get(state.FAILURES, []):
-        # Why it failed is what matters: the leak may well be a consequence.
-        failures[0].sections.append(("left open", told))
+        # The failure explains more: the leak may be a consequence of it.
+        failures[0].sections.append(("left open", description))
         return
-    item.stash[state.LEAK] = told
-    pytest.fail(told, pytrace=False)
+    item.stash[state.LEAK] = description
+    pytest.fail(description, pytrace=False)
 
 
 def rerun_command(item: pytest.Item, backend: Backend) -> str:
@@ -116,19 +116,27 @@ def rerun_command(item: pytest.Item, backend: Backend) -> str:
     return " ".join([*environment, shlex.join([program, "-m", *arguments])])
 
 
-def _keep(item: pytest.Item, server: Server) -> None:
-    run = state.run_of(item.config)
-    what = item.nodeid, server.backend.name, run.name
-    controller = item.config.stash.get(state.CONTROLLER, None)
-    if controller is None:
-        _keep_first(item.config, *what)
-    else:
-        controller.ask("keep", *what)
-    item.session.shouldfail = STOPPED
+def _keep_first(item: pytest.Item, backend: str, report: pytest.TestReport) -> None:
+    database = state.run_of(item.config).name
+    worker = item.config.stash.get(state.WORKER, None)
+    if worker is None:
+        _keep(item.config, item.nodeid, backend, database)
+    elif not worker.kept.exists():
+        # Of two workers that fail at the same moment, one creates the file.
+        try:
+            worker.kept.touch(exist_ok=False)
+        except FileExistsError:
+            pass
+        else:
+            vars(report)[KEEP_MARK] = [item.nodeid, backend, database]
+    _stop(item)
 
 
-def _keep_first(config: pytest.Config, test: str, backend: str, database: str) -> None:
-    with _keeping:
-        if state.KEPT not in config.stash:
-            how = state.run_of(config).keep(backend, database)
-            config.stash[state.KEPT] = [f"{test} failed; its {backend} is as it left it", *how]
+def _keep(config: pytest.Config, test: str, backend: str, database: str) -> None:
+    if state.KEPT not in config.stash:
+        lines = state.run_of(config).keep(backend, database)
+        config.stash[state.KEPT] = [f"{test} failed; its {backend} is as it left it", *lines]
+
+
+def _stop(item: pytest.Item) -> None:
+    item.session.shouldfail = f"kept what the first failure left ({flag('keep-failed')})"

@@ -1,4 +1,4 @@
-"""The fixtures for everybody's tests."""
+"""The fixtures for users' tests."""
 
 from __future__ import annotations
 
@@ -21,16 +21,17 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def testbed_server(testbed_backend: Backend, pytestconfig: pytest.Config) -> Server:
-    """The server that the tests on this backend share."""
+    """Return the server that all tests on this backend share."""
     return state.run_of(pytestconfig).server(testbed_backend)
 
 
 @pytest.fixture(scope="session")
 def testbed_schema(pytestconfig: pytest.Config) -> Callable[[str], None] | None:
-    """What makes the tables in an empty database when called with its URI; they stay, tests' rows do not.
+    """Return a function that creates the tables in the empty database of a URI; None creates none.
 
-    By default it creates the tables of `--testbed-metadata`, or runs `--testbed-schema-command`. Override it
-    to create tables in another way; rows that it inserts are there for every test.
+    By default it creates the tables of `--testbed-metadata` or runs `--testbed-schema-command`. Override this
+    fixture to create tables in another way. The tables stay from test to test, as do rows that the function
+    inserts; the rows of a test are deleted before the next test.
     """
     return schema_of(pytestconfig)
 
@@ -39,7 +40,7 @@ def testbed_schema(pytestconfig: pytest.Config) -> Callable[[str], None] | None:
 def testbed_database(
     request: pytest.FixtureRequest, testbed_server: Server, testbed_schema: Callable[[str], None] | None
 ) -> Iterator[Database]:
-    """A clean database. When the test and all fixtures that use it are done, nothing may be left open."""
+    """Yield a clean database. The test fails if it has left a connection or transaction open at its end."""
     item: pytest.Item = request.node
     run = state.run_of(request.config)
     item.stash[state.BEGAN] = time.time(), testbed_server
@@ -58,18 +59,18 @@ def testbed_database(
 
 @pytest.fixture
 def database_uri(testbed_database: Database) -> str:
-    """The URI, password and all, of a clean database: give it to the application under test."""
+    """Return the URI of a clean database, with its password, for the application under test."""
     return testbed_database.uri
 
 
 @pytest.fixture
 def testbed_other_database(
     request: pytest.FixtureRequest,
-    testbed_database: Database,  # noqa: ARG001 - it looks for leaks in both, when the test is over
+    testbed_database: Database,  # noqa: ARG001 - its teardown looks for leaks in both
     testbed_server: Server,
     testbed_schema: Callable[[str], None] | None,
 ) -> Database:
-    """A second database on the same server, as clean as `database` and looked after with it."""
+    """Return a second clean database on the same server; the test may leave nothing open there either."""
     run = state.run_of(request.config)
     isolation = run.isolation(testbed_server, "other")
     isolation.clean(testbed_schema, restart_identities=_restarts_identities(request.node))
@@ -80,7 +81,7 @@ def testbed_other_database(
 
 @pytest.fixture
 def other_database_uri(testbed_other_database: Database) -> str:
-    """The URI of the second one."""
+    """Return the URI of the second database."""
     return testbed_other_database.uri
 
 

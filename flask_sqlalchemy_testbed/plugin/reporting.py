@@ -1,16 +1,16 @@
-"""Collect the outcomes of the checks, and write the matrix, the report and the summary."""
+"""Collect the outcomes of the checks; write the matrix, the report and the summary in the terminal."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from flask_sqlalchemy_testbed.backends.base import Backend
 from flask_sqlalchemy_testbed.checks.check import check_of
+from flask_sqlalchemy_testbed.checks.definition import Check
 from flask_sqlalchemy_testbed.plugin import settings, state
 from flask_sqlalchemy_testbed.plugin.baseline import KNOWN_MARK
-from flask_sqlalchemy_testbed.redaction import redact
+from flask_sqlalchemy_testbed.plugin.selection import backends_of
 from flask_sqlalchemy_testbed.report.findings import Findings
 from flask_sqlalchemy_testbed.report.outcome import Outcome
 
@@ -22,33 +22,34 @@ if TYPE_CHECKING:
     from flask_sqlalchemy_testbed.report.findings import Finding
     from flask_sqlalchemy_testbed.report.matrix import Attempt, Report
 
+# An attribute of a worker's report, and a key of its `workeroutput`: findings, as JSON.
+FINDINGS = "testbed_findings"
+
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Has somebody listen; it costs next to nothing unless a report is wanted."""
-    config.pluginmanager.register(Reporter(config), "testbed-reporter")
+    """Register the reporter; it does next to nothing while no check runs."""
+    config.pluginmanager.register(Reporter(config), "flask-sqlalchemy-testbed-reporter")
 
 
 class Reporter:
-    """Hears of every check, and tells in the end."""
+    """Follows every check. A worker of pytest-xdist sends its findings to the controller."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
-        self._results = Findings()
+        self._findings = Findings()
         self._matrix = _path(config, "matrix")
         self._directory = _path(config, "report")
         self._gatherer: Gatherer | None = None
-        # In a parallel run the workers find, and the one who leads them tells.
-        self._controller = config.stash.get(state.CONTROLLER, None)
-        if (workers := config.stash.get(state.WORKERS, None)) is not None:
-            workers.answers["found"] = self._results.update
+        self._is_worker = state.WORKER in config.stash
+        self._unsent: list[Finding] = []
         if self._directory is not None:
-            from flask_sqlalchemy_testbed.plugin.evidence import Gatherer  # noqa: PLC0415 - it needs SQLAlchemy
+            from flask_sqlalchemy_testbed.plugin.evidence import Gatherer  # noqa: PLC0415 - imports SQLAlchemy
 
             self._gatherer = Gatherer()
             config.add_cleanup(self._gatherer.close)
 
     def pytest_deselected(self, items: Iterable[pytest.Item]) -> None:
-        """Those that do not apply are in the matrix too; those that nobody asked for are not."""
+        """Show checks that do not apply in the matrix, but none that the user has deselected."""
         for item in items:
             if reason := item.stash.get(state.NOT_APPLICABLE, ""):
                 for attempt in self._attempts(item):
@@ -56,31 +57,25 @@ class Reporter:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Where the run is cut short, what was left is seen not to have run."""
+        """Show every collected check in the matrix, also when the run is interrupted."""
         for item in session.items:
             self._attempts(item)
-        self._hand_over(self._results.all())
+        if self._is_worker:
+            self._unsent = self._findings.all()
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
-        """Records what happens while a check runs."""
-        attempts = self._attempts(item)
+        """Record only while a check runs."""
         if self._gatherer is not None:
-            if attempts:
+            if check_of(item):
                 self._gatherer.begin()
             else:
                 self._gatherer.pause()
-        try:
-            return (yield)
-        finally:
-            if attempts:
-                if self._gatherer is not None:
-                    self._gatherer.end(item, attempts)
-                self._hand_over(self._results.of(item.nodeid))
+        return (yield)
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
-        """What a check asks belongs to its evidence; what its fixtures ask does not."""
+        """Record the harness's statements during the check itself, but not those of its fixtures."""
         if self._gatherer is None or not check_of(item):
             return (yield)
         self._read_late_logs()
@@ -91,31 +86,49 @@ class Reporter:
     def pytest_runtest_makereport(
         self, item: pytest.Item
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Takes the outcome from the report, with all that others have added to it."""
+        """Take the outcome from the report, with all that other plugins have added to it."""
         report = yield
-        for attempt in self._attempts(item):
+        attempts = self._attempts(item)
+        for attempt in attempts:
             _judge(attempt, report)
             if self._gatherer is not None:
                 self._gatherer.add(item, attempt, report)
+        if attempts and report.when == "teardown":
+            if self._gatherer is not None:
+                self._gatherer.end(item, attempts)
+            self._send(item.nodeid)
+        if self._unsent:
+            vars(report)[FINDINGS] = self._packed()
         return report
 
+    @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """A worker that dies reports nothing of the test that it was at; pytest-xdist does."""
+        """Take a worker's findings. Of a test whose worker crashed, pytest-xdist makes the only report."""
+        if FINDINGS in vars(report) and not self._is_worker:
+            self._findings.update(_unpacked(vars(report).pop(FINDINGS)))
         if report.when not in {"setup", "call", "teardown"}:
-            for _, _, attempt in self._results.of(report.nodeid):
+            for _, _, attempt in self._findings.of(report.nodeid):
                 attempt["outcome"], attempt["reason"] = Outcome.FAILED, report.longreprtext
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """Take the findings of a worker that had no report to send them with; one that crashed had some."""
+        self._findings.update(_unpacked(getattr(node, "workeroutput", {}).get(FINDINGS, "[]")))
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self) -> None:
-        """Writes what was asked for, after a run that was cut short too; the servers are still there."""
+        """Write what the user wants, also after an interrupted run; the servers still run."""
         self._read_late_logs()
-        if self._controller is not None or (self._matrix is None and self._directory is None):
+        if self._is_worker:
+            self._config.workeroutput[FINDINGS] = self._packed()  # type: ignore[attr-defined]
             return
-        if not self._results.rows():  # What an earlier run has written says more.
+        if self._matrix is None and self._directory is None:
+            return
+        if not self._findings.rows():  # The files of an earlier run say more.
             self._directory = None
             return
-        from flask_sqlalchemy_testbed.report import pages  # noqa: PLC0415
-        from flask_sqlalchemy_testbed.report.matrix import matrix_of, write  # noqa: PLC0415
+        from flask_sqlalchemy_testbed.report import pages  # noqa: PLC0415 - on use
+        from flask_sqlalchemy_testbed.report.matrix import matrix_of, write  # noqa: PLC0415 - on use
 
         report = self._report(ask=True)
         if self._matrix is not None:
@@ -124,9 +137,9 @@ class Reporter:
             pages.write(self._directory, report)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """One row a check, one column a backend; then what failed."""
-        if self._results.rows() and terminalreporter.verbosity >= 0:
-            from flask_sqlalchemy_testbed.report import terminal  # noqa: PLC0415
+        """Write a row for each check with a column for each backend, then the failures."""
+        if self._findings.rows() and terminalreporter.verbosity >= 0:
+            from flask_sqlalchemy_testbed.report import terminal  # noqa: PLC0415 - on use
 
             terminal.write(terminalreporter, self._report(ask=False))
         if self._directory is not None:
@@ -134,43 +147,66 @@ class Reporter:
 
     def _read_late_logs(self) -> None:
         for test in self._gatherer.read_late_logs() if self._gatherer is not None else ():
-            self._hand_over(self._results.of(test))
+            self._send(test)
 
-    def _hand_over(self, found: list[Finding]) -> None:
-        if self._controller is not None and found:
-            self._controller.ask("found", found)
+    def _send(self, test: str) -> None:
+        if self._is_worker:
+            self._unsent += self._findings.of(test)
+
+    def _packed(self) -> str:
+        import json  # noqa: PLC0415 - on use
+
+        # As JSON: pytest-xdist sends no subclass of str, such as an outcome or the name of a column.
+        found = [
+            (
+                {"id": check.id, "claim": check.claim, "cases": check.cases, "remedy": check.remedy},
+                backend,
+                one,
+            )
+            for check, backend, one in self._unsent
+        ]
+        self._unsent = []
+        return json.dumps(found)
 
     def _attempts(self, item: pytest.Item) -> list[Attempt]:
-        """One; or one for each backend, where a check does not depend on it; none where it is no check."""
         if not (check := check_of(item)):
             return []
-        return [self._results.attempt(check, backend, item.nodeid) for backend in _backends(item)]
+        return [self._findings.attempt(check, backend, item.nodeid) for backend in backends_of(item)]
 
     def _report(self, *, ask: bool) -> Report:
-        from flask_sqlalchemy_testbed.plugin import facts  # noqa: PLC0415
+        from flask_sqlalchemy_testbed.plugin import facts  # noqa: PLC0415 - on use
 
         run = self._config.stash.get(state.RUN, None)
         return {
             "subject": facts.subject(self._config),
             "software": facts.software(),
             "servers": facts.servers(run, ask=ask) if run else {},
-            "checks": self._results.rows(),
+            "checks": self._findings.rows(),
             "made": facts.now(),
-            "evidence": self._results.evidence(),
+            "evidence": self._findings.evidence(),
         }
 
 
+def _unpacked(text: str) -> list[Finding]:
+    import json  # noqa: PLC0415 - on use
+
+    return [
+        (Check(**{**check, "cases": tuple(check["cases"])}), backend, attempt)
+        for check, backend, attempt in json.loads(text)
+    ]
+
+
 def _judge(attempt: Attempt, report: pytest.TestReport) -> None:
-    if report.when == "setup":  # Of a second time too, where a test is run again.
+    if report.when == "setup":  # Again for a test that another plugin runs a second time.
         attempt["outcome"], attempt["reason"] = Outcome.NOT_RUN, ""
         attempt["seconds"], attempt["failure"] = 0.0, ""
     attempt["seconds"] = round(attempt["seconds"] + report.duration, 6)
     if report.failed or hasattr(report, "wasxfail"):
-        # That it was expected to fail does not make the claim hold.
+        # An expected failure is no pass: the claim does not hold.
         known = hasattr(report, KNOWN_MARK)
         attempt["outcome"] = Outcome.KNOWN_FAILURE if known else Outcome.FAILED
         attempt["reason"] = attempt["reason"] or _reason(report)
-        attempt["failure"] += f"{redact(report.longreprtext)}\n"
+        attempt["failure"] += f"{_redact(report.longreprtext)}\n"
     elif report.skipped:
         attempt["reason"] = _reason(report)
     elif report.when == "call" and attempt["outcome"] not in {Outcome.FAILED, Outcome.KNOWN_FAILURE}:
@@ -178,29 +214,27 @@ def _judge(attempt: Attempt, report: pytest.TestReport) -> None:
 
 
 def _reason(report: pytest.TestReport) -> str:
-    """What went wrong, in a line."""
+    """Return the cause in one line."""
     crash = getattr(report.longrepr, "reprcrash", None)
     if crash is not None:
         text = crash.message
     elif isinstance(report.longrepr, tuple):
         text = report.longrepr[2]
     else:
-        # Of a fixture that cannot be had pytest tells the place first, with what it is about after an E.
+        # When a fixture does not exist, pytest names the place first; the cause follows an E.
         lines = report.longreprtext.splitlines()
         text = next((line[1:] for line in lines if line.startswith("E ")), report.longreprtext)
-    line, *more = redact(text.strip()).splitlines() or [""]
+    line, *more = _redact(text.strip()).splitlines() or [""]
     if more and more[0].startswith("assert "):
-        # After what was said about it: what was found, and what should have been.
+        # The message of the assertion, then the values that it compared.
         line += f" ({more[0]})"
     return line if report.when == "call" else f"{report.when}: {line}"
 
 
-def _backends(item: pytest.Item) -> list[str]:
-    callspec = getattr(item, "callspec", None)
-    backend = callspec.params.get("testbed_backend") if callspec is not None else None
-    if isinstance(backend, Backend):
-        return [backend.name]
-    return [chosen.name for chosen in item.config.stash[state.BACKENDS]]
+def _redact(text: str) -> str:
+    from flask_sqlalchemy_testbed.redaction import redact  # noqa: PLC0415 - compiles a long pattern
+
+    return redact(text)
 
 
 def _path(config: pytest.Config, option: str) -> Path | None:

@@ -1,59 +1,58 @@
-"""The tables that are there before a test: of a metadata, or of a command that makes them."""
+"""Create the tables that tests find in their database: those of a metadata, or those that a command makes."""
 
 from __future__ import annotations
 
 import os
 import shlex
-import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
+from flask_sqlalchemy_testbed.options import flag
 from flask_sqlalchemy_testbed.plugin import settings
 from flask_sqlalchemy_testbed.plugin.app_option import drivers_of
-from flask_sqlalchemy_testbed.subject.drivers import with_driver
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from sqlalchemy import MetaData
 
-# Seconds that a command may take, and how much of what it wrote is told.
+# Seconds that a command may take, and how many lines of its output an error shows.
 WITHIN = 300
 MOST_LINES = 20
-# Where a command looks for the URI, if nobody says where.
+# The environment variables with the URI, unless the user names one.
 VARIABLES = ("DATABASE_URI", "DATABASE_URL", "SQLALCHEMY_DATABASE_URI")
 
 
 class SchemaError(RuntimeError):
-    """The tables could not be made; the message says why, and without a password."""
+    """The tables could not be created. The message says why and contains no password."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Refuses two answers to one question, and a name that can name nothing."""
+    """Refuse both options at once, and values that can be no name or command."""
     metadata, command = settings.setting(config, "metadata"), settings.setting(config, "schema-command")
     if metadata and command:
-        message = "Either --testbed-metadata or --testbed-schema-command makes the tables, not both."
+        message = f"Either {flag('metadata')} or {flag('schema-command')} makes the tables, not both."
         raise pytest.UsageError(message)
     if metadata and not all(metadata.partition(":")):
         message = (
-            f"--testbed-metadata {metadata!r} is not of the form module:attribute,"
+            f"{flag('metadata')} {metadata!r} is not of the form module:attribute,"
             " such as app.models:Base.metadata."
         )
         raise pytest.UsageError(message)
     try:
         shlex.split(command)
     except ValueError as error:
-        message = f"--testbed-schema-command {command!r} cannot be read: {error}."
+        message = f"{flag('schema-command')} {command!r} cannot be read: {error}."
         raise pytest.UsageError(message) from None
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Refuse a metadata that was named on the command line and cannot be had, before servers start."""
+    """Refuse a metadata of the command line that cannot be imported, before servers start."""
     if metadata := settings.given(session.config, "metadata"):
-        from flask_sqlalchemy_testbed.subject.errors import SubjectError  # noqa: PLC0415 - for those who use none of this
+        from flask_sqlalchemy_testbed.subject.errors import SubjectError  # noqa: PLC0415 - on use
 
         try:
             _metadata(metadata)
@@ -62,7 +61,14 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 
 def schema_of(config: pytest.Config) -> Callable[[str], None] | None:
-    """What makes the tables in the empty database of a URI; None where nothing is to be made."""
+    """Return the function that creates the tables in the empty database of a URI.
+
+    Args:
+        config: pytest's configuration.
+
+    Returns:
+        None if no option names tables.
+    """
     if metadata := settings.setting(config, "metadata"):
         return create_all(metadata)
     if command := settings.setting(config, "schema-command"):
@@ -74,7 +80,7 @@ def schema_of(config: pytest.Config) -> Callable[[str], None] | None:
 
 
 def create_all(metadata: str) -> Callable[[str], None]:
-    """What makes the tables of the metadata that `module:attribute.path` names in the database of a URI."""
+    """Return a function that creates the tables of the metadata `module:attribute.path` at a URI."""
 
     def create(uri: str) -> None:
         from sqlalchemy import NullPool, create_engine  # noqa: PLC0415
@@ -91,24 +97,24 @@ def _metadata(name: str) -> MetaData:
 
     from flask_sqlalchemy_testbed.subject.discovery import find  # noqa: PLC0415
 
-    found = find(name, "--testbed-metadata")
+    found = find(name, flag("metadata"))
     if not isinstance(found, MetaData):
-        message = f"--testbed-metadata {name!r} is no MetaData but a {type(found).__name__}."
+        message = f"{flag('metadata')} {name!r} is no MetaData but a {type(found).__name__}."
         raise SchemaError(message)
     return found
 
 
 class Command:
-    """Makes the tables by running a command, once for a database that is empty.
+    """Creates the tables with a command, which runs once for each empty database.
 
-    The URI is in its environment. Where it is a script of this Python, such as `flask` or `alembic`, it may
-    connect to databases of the run only.
+    The command finds the URI in its environment. A script of this Python, such as `flask` or `alembic`, can
+    connect only to databases of the run.
     """
 
     def __init__(
         self, command: str, names: Sequence[str], environment: Mapping[str, str], drivers: Mapping[str, str]
     ) -> None:
-        self._told = f"--testbed-schema-command {command!r}"
+        self._option = f"{flag('schema-command')} {command!r}"
         self._words = [
             sys.executable,
             "-m",
@@ -121,7 +127,7 @@ class Command:
         self._error: SchemaError | None = None
 
     def __call__(self, uri: str) -> None:
-        """Run it; once it has failed it is not run again."""
+        """Run the command, unless it has failed before."""
         if self._error is None:
             try:
                 self._check(uri, self._run(uri))
@@ -131,8 +137,11 @@ class Command:
             raise self._error
 
     def _run(self, uri: str) -> str:
-        """What it wrote, without passwords."""
-        from flask_sqlalchemy_testbed.redaction import redact  # noqa: PLC0415
+        """Return the output without passwords."""
+        import subprocess  # noqa: PLC0415 - on use
+
+        from flask_sqlalchemy_testbed.redaction import redact  # noqa: PLC0415 - on use
+        from flask_sqlalchemy_testbed.subject.drivers import with_driver  # noqa: PLC0415 - on use
 
         given = dict.fromkeys(self._names, with_driver(uri, self._drivers))
         try:
@@ -147,17 +156,17 @@ class Command:
                 check=False,
             )
         except subprocess.TimeoutExpired:
-            message = f"{self._told} had not ended after {WITHIN} s."
+            message = f"{self._option} did not end within {WITHIN} s."
             raise SchemaError(message) from None
         lines = redact(ran.stdout).strip().splitlines()[-MOST_LINES:]
         wrote = "".join(f"\n  {line}" for line in lines) or " nothing."
         if ran.returncode:
-            message = f"{self._told} ended with status {ran.returncode}; it wrote:{wrote}"
+            message = f"{self._option} ended with status {ran.returncode}; it wrote:{wrote}"
             raise SchemaError(message)
         return wrote
 
     def _check(self, uri: str, wrote: str) -> None:
-        """A command that made nothing here has made it elsewhere."""
+        """Refuse a command that has created no table here: it has changed another database."""
         from sqlalchemy import NullPool, create_engine, inspect  # noqa: PLC0415
 
         engine = create_engine(uri, poolclass=NullPool)
@@ -166,7 +175,7 @@ class Command:
         engine.dispose()
         if not tables:
             message = (
-                f"{self._told} made no table in the database whose URI was in {' and '.join(self._names)}."
-                f" If it reads another variable, name that one with --testbed-uri-env; it wrote:{wrote}"
+                f"{self._option} made no table in the database whose URI was in {' and '.join(self._names)}."
+                f" If it reads another variable, name that one with {flag('uri-env')}; it wrote:{wrote}"
             )
             raise SchemaError(message)

@@ -1,28 +1,121 @@
-"""`--testbed-check binding.two-apps`: runs checks by their ids."""
+"""Choose the tests that run: the checks that `--testbed-check` names, and those that apply to a backend."""
 
 from __future__ import annotations
 
-from difflib import get_close_matches
+from collections import Counter
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from flask_sqlalchemy_testbed.backends.base import Backend
 from flask_sqlalchemy_testbed.checks.check import check_of
-from flask_sqlalchemy_testbed.plugin import settings
+from flask_sqlalchemy_testbed.plugin import settings, state
+from flask_sqlalchemy_testbed.plugin.app_option import LACKS, lacking
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+# How many tests were left out for which reason. A worker that ends well sends it in `workeroutput`: all
+# workers count the same.
+_COUNTS: pytest.StashKey[dict[str, int]] = pytest.StashKey()
+_OUTPUT = "testbed_not_applicable"
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leaves out all other tests; an id that nobody has is a mistake."""
-    if not (wanted := set(settings.given(config, "check") or ())):
-        return
-    ids = {item: it.id for item in items if (it := check_of(item)) is not None}
+def backend_of(item: pytest.Item) -> Backend | None:
+    """Return the backend that a test runs on; None for a test that does not depend on one."""
+    callspec = getattr(item, "callspec", None)
+    backend = callspec.params.get("testbed_backend") if callspec is not None else None
+    return backend if isinstance(backend, Backend) else None
+
+
+def backends_of(item: pytest.Item) -> list[str]:
+    """Return the name of the backend that a test runs on; all names when it does not depend on one."""
+    backend = backend_of(item)
+    return [chosen.name for chosen in ([backend] if backend else item.config.stash[state.BACKENDS])]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Any:
+    """Leave out other checks before all other plugins, and tests that do not apply after them."""
+    if wanted := set(settings.given(config, "check") or ()):
+        _leave_out_other_checks(config, items, wanted)
+    result = yield
+    _leave_out_not_applicable(config, items)
+    return result
+
+
+def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
+    """Return a line for each reason why tests do not apply."""
+    return [f"not applicable: {count} ({reason})" for reason, count in sorted(_counts(config).items())]
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Send the counts of a worker."""
+    if (output := getattr(session.config, "workeroutput", None)) is not None:
+        output[_OUTPUT] = dict(_counts(session.config))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take the counts of a worker."""
+    if counts := getattr(node, "workeroutput", {}).get(_OUTPUT):
+        node.config.stash[_COUNTS] = counts
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Write the lines in a parallel run, whose controller collects no tests."""
+    if state.RUN_NAME in config.stash:
+        for line in pytest_report_collectionfinish(config):
+            terminalreporter.write_line(line)
+
+
+def _counts(config: pytest.Config) -> dict[str, int]:
+    none: dict[str, int] = {}
+    return config.stash.get(_COUNTS, none)
+
+
+def _leave_out_other_checks(config: pytest.Config, items: list[pytest.Item], wanted: set[str]) -> None:
+    ids = {item: check.id for item in items if (check := check_of(item)) is not None}
     if unknown := wanted - set(ids.values()):
-        known = sorted(set(ids.values()))
-        near = [match for name in sorted(unknown) for match in get_close_matches(name, known)]
-        choice = f"Did you mean {' or '.join(near)}?" if near else f"Choose from: {', '.join(known)}."
-        # None of them has been tried, nor is to be told of.
+        # Nothing is reported of tests that were not run because of a wrong option.
         items.clear()
-        message = f"Unknown check {', '.join(sorted(unknown))}. {choice}"
+        message = _unknown(sorted(unknown), sorted(set(ids.values())))
         raise pytest.UsageError(message)
-    left_out = [item for item in items if ids.get(item) not in wanted]
+    config.hook.pytest_deselected(items=[item for item in items if ids.get(item) not in wanted])
     items[:] = [item for item in items if ids.get(item) in wanted]
-    config.hook.pytest_deselected(items=left_out)
+
+
+def _unknown(names: list[str], known: list[str]) -> str:
+    from difflib import get_close_matches  # noqa: PLC0415 - on use
+
+    near = [match for name in names for match in get_close_matches(name, known)]
+    choice = f"Did you mean {' or '.join(near)}?" if near else f"Choose from: {', '.join(known)}."
+    return f"Unknown check {', '.join(names)}. {choice}"
+
+
+def _leave_out_not_applicable(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        if reason := _missing(config, item):
+            item.stash[state.NOT_APPLICABLE] = reason
+    left_out = [item for item in items if state.NOT_APPLICABLE in item.stash]
+    config.stash[_COUNTS] = Counter(item.stash[state.NOT_APPLICABLE] for item in left_out)
+    if left_out:
+        items[:] = [item for item in items if state.NOT_APPLICABLE not in item.stash]
+        config.hook.pytest_deselected(items=left_out)
+
+
+def _missing(config: pytest.Config, item: pytest.Item) -> str:
+    needed = {name for mark in item.iter_markers("testbed_needs") for name in mark.args}
+    backend = backend_of(item)
+    if not needed or backend is None:
+        return ""
+    return lacking(config, needed) or backend.lacks(needed - LACKS.keys(), _capabilities(config, backend))
+
+
+def _capabilities(config: pytest.Config, backend: Backend) -> Iterable[str]:
+    run = config.stash.get(state.RUN, None)
+    if run and backend.name in run.servers:
+        return run.servers[backend.name].capabilities
+    from flask_sqlalchemy_testbed.servers.network import expected_capabilities  # noqa: PLC0415 - on use
+
+    return expected_capabilities(backend)

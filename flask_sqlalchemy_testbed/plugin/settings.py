@@ -13,7 +13,7 @@ SERVER_TIMEOUT = "testbed_server_timeout"
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Register each option of the table, and the keys that only a configuration file has."""
-    group = parser.getgroup("testbed", "Flask + SQLAlchemy testbed")
+    group = parser.getgroup("flask-sqlalchemy-testbed", "Flask + SQLAlchemy testbed")
     for option in OPTIONS.values():
         _add(group, option)
         if isinstance(option.default, bool):

@@ -1,4 +1,4 @@
-"""What the parts of the plugin know in common, kept on pytest's own objects."""
+"""State that the modules of the plugin share, kept in the stashes of pytest's own objects."""
 
 from __future__ import annotations
 
@@ -11,42 +11,49 @@ from flask_sqlalchemy_testbed.plugin import settings
 if TYPE_CHECKING:
     from flask_sqlalchemy_testbed.backends.base import Backend
     from flask_sqlalchemy_testbed.databases import Database
-    from flask_sqlalchemy_testbed.plugin.channel import Controller, Workers
+    from flask_sqlalchemy_testbed.plugin.channel import Worker
     from flask_sqlalchemy_testbed.run import Run
     from flask_sqlalchemy_testbed.servers.network import Server
 
-# Of a run of pytest.
+# Of the whole run: its config.
 BACKENDS: pytest.StashKey[list[Backend]] = pytest.StashKey()
 RUN: pytest.StashKey[Run] = pytest.StashKey()
+RUN_NAME: pytest.StashKey[str] = pytest.StashKey()
+"""Set in a parallel run: the names of its workers' databases begin alike."""
 KEPT: pytest.StashKey[list[str]] = pytest.StashKey()
-# Of a run that is spread over workers: what the one has of the others.
-WORKERS: pytest.StashKey[Workers] = pytest.StashKey()
-CONTROLLER: pytest.StashKey[Controller] = pytest.StashKey()
-# Of a test: since when it has used which server and databases, its failures, and what it left open.
+"""Lines on how to look into the server that --testbed-keep-failed has left."""
+WORKER: pytest.StashKey[Worker] = pytest.StashKey()
+"""Set in a worker of pytest-xdist: what its controller passed to it."""
+
+# Of a test: its item.
 BEGAN: pytest.StashKey[tuple[float, Server]] = pytest.StashKey()
+"""The `time.time()` from which the test has used a server, and that server."""
 DATABASES: pytest.StashKey[list[Database]] = pytest.StashKey()
 FAILURES: pytest.StashKey[list[pytest.TestReport]] = pytest.StashKey()
 LEAK: pytest.StashKey[str] = pytest.StashKey()
-# Of a test that was left out: the capability that is missing.
+"""What the test left open."""
 NOT_APPLICABLE: pytest.StashKey[str] = pytest.StashKey()
+"""Why the test was deselected: the capability that is missing."""
 
 
 def run_of(config: pytest.Config) -> Run:
-    """The one run of this pytest, made on first use and closed whatever ends it."""
+    """Return the run of this pytest process: made on first use, closed when pytest ends.
+
+    Args:
+        config: pytest's configuration.
+    """
     if RUN not in config.stash:
-        # SQLAlchemy is not imported for those who use none of this.
-        from flask_sqlalchemy_testbed.plugin.channel import Owner  # noqa: PLC0415
+        # It imports SQLAlchemy, which other projects' tests must not pay for.
         from flask_sqlalchemy_testbed.run import Run  # noqa: PLC0415
 
         def notify(line: str) -> None:
             if reporter := config.pluginmanager.get_plugin("terminalreporter"):
                 reporter.write_line(line)
 
-        controller = config.stash.get(CONTROLLER, None)
-        known = controller or config.stash.get(WORKERS, None)
+        worker = config.stash.get(WORKER, None)
         run = Run(
-            name=known.run if known else "",
-            loan_of=Owner(controller).lend if controller else None,
+            name=config.stash.get(RUN_NAME, ""),
+            loan_of=worker.loan_of if worker else None,
             session=settings.setting(config, "session"),
             within=settings.server_timeout(config),
             notify=notify,

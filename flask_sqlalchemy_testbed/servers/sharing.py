@@ -61,7 +61,15 @@ def borrow(loan: Loan) -> Server:
     if not loan.uri:
         return LentDirectory(backend, Path(loan.directory))
     container = LentContainer(backend, loan) if loan.container else None
-    return NetworkServer(backend, make_url(loan.uri), source=loan.source, container=container)
+    return LentServer(backend, make_url(loan.uri), source=loan.source, container=container)
+
+
+class LentServer(NetworkServer):
+    """The server of another process."""
+
+    def close(self) -> None:
+        """Disconnect: the process that owns the server drops the databases, or keeps that of a failure."""
+        self.disconnect()
 
 
 class LentDirectory(Directory):

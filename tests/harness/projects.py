@@ -43,6 +43,7 @@ class Project:
     path: Path
     environment: dict[str, str] = field(default_factory=dict)
     backends: list[str] = field(default_factory=list)
+    within: float = WITHIN
 
     def write(self, source: str, name: str = "test_inner.py") -> None:
         (self.path / name).write_text(textwrap.dedent(source))
@@ -65,10 +66,10 @@ class Project:
             preexec_fn=_hear_interrupts,  # noqa: PLW1509 - it takes no lock
         )
 
-    def run(self, *options: str, within: float = WITHIN, **environment: str) -> Outcome:
+    def run(self, *options: str, **environment: str) -> Outcome:
         with self.start(*options, **environment) as process:
             try:
-                text, _ = process.communicate(timeout=within)
+                text, _ = process.communicate(timeout=self.within)
             finally:
                 # With its workers, which would keep its output open.
                 with contextlib.suppress(ProcessLookupError):

@@ -185,6 +185,19 @@ def test_the_first_failure_is_kept_whichever_worker_meets_it(project_of_its_own:
             subprocess.run(command, check=True, capture_output=True, timeout=WITHIN)
 
 
+@pytest.mark.testbed_needs("server")
+def test_the_first_failure_is_kept_on_a_given_server(project: Project, testbed_server: Server) -> None:
+    outcome = in_both(given(project, testbed_server), "assert False").run(*EACH, "--testbed-keep-failed")
+    left = [name for name in names(testbed_server) if name.startswith(run_of(project))]
+
+    try:
+        assert len(left) == 1
+        assert left[0] in outcome.text
+    finally:
+        for name in left:
+            testbed_server.drop(name)
+
+
 @pytest.mark.parametrize("workers", [32])
 def test_many_workers_that_end_collection_at_the_same_moment_all_run_tests(
     project: Project, workers: int
@@ -206,7 +219,8 @@ def test_many_workers_that_end_collection_at_the_same_moment_all_run_tests(
         "conftest.py",
     )
     project.write("def test_it(testbed_database):\n    pass\n")
-    outcome = project.run("-n", str(workers), "--dist", "each", within=MANY_WITHIN)
+    project.within = MANY_WITHIN
+    outcome = project.run("-n", str(workers), "--dist", "each")
 
     assert f"{workers} passed" in outcome.text
 
