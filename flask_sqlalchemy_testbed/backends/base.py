@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -20,6 +19,8 @@ NAME_PATTERN = "^testbed_[0-9a-f]{12}(_[a-z0-9]+)*$"
 
 def new_name() -> str:
     """Return a unique name for a run, which is also the name of its first database."""
+    import secrets  # noqa: PLC0415 - not for the test runs of other projects
+
     return f"testbed_{secrets.token_hex(6)}"
 
 

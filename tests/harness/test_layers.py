@@ -12,7 +12,7 @@ NAME = flask_sqlalchemy_testbed.__name__
 ROOT = Path(flask_sqlalchemy_testbed.__file__).parent
 # A part imports parts of its own level and of lower ones.
 LEVELS = {
-    "": 0,  # the package's own __init__
+    "": 6,  # names the types of the fixtures
     "options": 0,
     "backends": 1,
     "checks": 1,

@@ -83,7 +83,7 @@ def test_whatever_it_waits_for_the_stack_is_in_the_report_and_the_next_test_runs
     )
     outcome = project.run()
 
-    assert "It hung: its call had not ended after 0.3 s." in outcome.text
+    assert "It hung: its call did not end within 0.3 s." in outcome.text
     assert "stacks of all threads" in outcome.text
     assert re.search(r"MainThread:(.|\n)*in here\n", outcome.text)
     assert "1 failed, 1 passed" in outcome.text
@@ -153,8 +153,8 @@ def test_fixtures_are_bounded_too(project: Project) -> None:
     )
     outcome = project.run()
 
-    assert "It hung: its setup had not ended" in outcome.text
-    assert "It hung: its teardown had not ended" in outcome.text
+    assert "It hung: its setup did not end" in outcome.text
+    assert "It hung: its teardown did not end" in outcome.text
     assert "1 passed, 2 errors" in outcome.text
 
 
@@ -175,8 +175,8 @@ def test_a_test_that_has_failed_and_hangs_at_its_end_is_counted_once(project: Pr
     )
     outcome = project.run()
 
-    assert "It hung: its call had not ended" in outcome.text
-    assert "It hung: its teardown had not ended" in outcome.text
+    assert "It hung: its call did not end" in outcome.text
+    assert "It hung: its teardown did not end" in outcome.text
     assert "1 failed in" in outcome.lines("=")[-1]
 
 
@@ -218,3 +218,24 @@ def test_what_was_set_for_the_signal_is_set_again(project: Project) -> None:
     )
 
     assert "2 passed" in project.run().text
+
+
+def test_a_hung_test_fails_late_on_systems_without_the_signal(project: Project) -> None:
+    project.write("import signal\n\ndel signal.SIGUSR1\n", "sitecustomize.py")
+    project.write(
+        """
+        import pytest, time
+
+        @pytest.mark.testbed_within(0.3)
+        def test_slow():
+            time.sleep(0.6)
+
+        def test_next():
+            pass
+        """
+    )
+    outcome = project.run(PYTHONPATH=str(project.path))
+
+    assert "It hung: its call did not end within 0.3 s." in outcome.text
+    assert "stacks of all threads" in outcome.text
+    assert "1 failed, 1 passed" in outcome.text
