@@ -106,6 +106,10 @@ bench: $(VENV)/.bench have-engine ## Measure the speed beside the alternatives; 
 	$(PYTEST) --quiet tests/bench
 	$(BIN)/python -m bench
 
+.PHONY: test-coexistence
+test-coexistence: $(READY) ## Test the plugin beside other plugins, and in a project with names like its own
+	$(PYTEST) tests/coexistence
+
 .PHONY: conformance
 conformance: $(READY) have-engine ## Run the battery on other bindings and apps; write docs/conformance.md
 	$(BIN)/python -m tests.conformance

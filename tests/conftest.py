@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     import pytest
 
 HERE = Path(__file__).parent
-# A browser, a composed stack, charts; some import what only they have installed.
-ON_REQUEST = {"bench", "browser", "stack"}
+# A browser, a composed stack, charts, environments of their own; some import what only they have installed.
+ON_REQUEST = {"bench", "browser", "coexistence", "stack"}
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
