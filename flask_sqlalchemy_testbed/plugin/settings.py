@@ -1,4 +1,4 @@
-"""The options and configuration keys of the plugin: registered and read here alone."""
+"""Register and read the options and configuration keys of the plugin; no other module does."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Directories with tests of their own, to be run on the servers of this run or on others."""
+"""Projects with their own tests, which run on the servers of this run or on others."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
-    """A directory for tests that need no server."""
+    """Return a project whose tests need no server."""
     (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = --strict-markers\nfilterwarnings = error\n")
     return Project(tmp_path)
 
 
 @pytest.fixture
 def project_here(project: Project, pytestconfig: pytest.Config) -> Project:
-    """Its tests run on all backends of this run, on the same servers: given to it by their URIs."""
+    """Return a project whose tests run on the servers of this run, which are given by their URIs."""
     return with_servers_of_this_run(project, pytestconfig)
 
 
@@ -38,7 +38,7 @@ def with_servers_of_this_run(project: Project, config: pytest.Config) -> Project
 
 @pytest.fixture
 def project_of_its_own(project: Project, pytestconfig: pytest.Config) -> Project:
-    """Its tests run on servers of their own, of all backends of this run whose servers can be had so."""
+    """Return a project that starts its own servers, of the backends whose servers this run starts too."""
     chosen = pytestconfig.stash[state.BACKENDS]
     project.backends = [backend.name for backend in chosen if "throwaway" in expected_capabilities(backend)]
     return project

@@ -1,4 +1,4 @@
-"""Runs of pytest inside the run, each in a process of its own."""
+"""Run pytest in a process of its own, on a project that a test has written."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 T = TypeVar("T")
-# Far more than any of them needs.
+# Seconds, far more than any of these runs needs.
 WITHIN = 60.0
-# Plugins that may be installed too: they take longer to start than most of these runs, which use none.
+# Plugins that may be installed: they take longer to start than most of these runs, which do not use them.
 SLOW_TO_START = ("schemathesis", "hypothesispytest", "anyio", "benchmark")
 
 
@@ -38,7 +38,7 @@ class Outcome:
 
 @dataclass
 class Project:
-    """A directory with tests, the environment to run them in, and the backends to run them on."""
+    """A directory with tests, the environment variables of its runs, and the backends to run on."""
 
     path: Path
     environment: dict[str, str] = field(default_factory=dict)
@@ -62,7 +62,7 @@ class Project:
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
-            # A shell starts what runs in the background deaf to Ctrl-C, and all that it starts.
+            # A shell starts background processes with SIGINT ignored, and their children inherit that.
             preexec_fn=_hear_interrupts,  # noqa: PLW1509 - it takes no lock
         )
 
@@ -78,7 +78,7 @@ class Project:
 
 
 def eventually(condition: Callable[[], T]) -> T:
-    """What the condition answers, once it is something."""
+    """Return the first true value of the condition."""
     deadline = time.monotonic() + WITHIN
     while not (answer := condition()):
         assert time.monotonic() < deadline, condition

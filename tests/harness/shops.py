@@ -1,4 +1,4 @@
-"""Apps to try the battery on, as modules of a project; each a binding that is right as far as it goes."""
+"""Sources of small apps for projects; each binding is correct unless its name says otherwise."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ONE_APP = f"""import os
 app = made(os.environ["DATABASE_URL"])
 """
 WITHOUT_REMOVE = FACTORY.replace("db_session.remove()", "None")
-"""Its sessions are left as they are."""
+"""It never removes its sessions."""
 MODELS = """
 from sqlalchemy import String
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column

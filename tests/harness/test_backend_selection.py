@@ -26,7 +26,7 @@ def test_sqlite_is_the_default(project: Project) -> None:
     assert outcome.lines("test_inner") == ["test_inner.py::test_it[sqlite]", "test_inner.py::test_without"]
 
 
-def test_runs_once_a_backend_and_once_where_none_is_used(project: Project) -> None:
+def test_a_test_runs_once_for_each_backend_that_it_uses(project: Project) -> None:
     project.write(ONE_TEST)
     backends = ("--testbed-backend", "sqlite", "--testbed-backend", "mysql,postgresql")
     outcome = project.run("--collect-only", "-q", *backends, DOCKER_HOST="unix:///nowhere.sock")
@@ -39,14 +39,14 @@ def test_runs_once_a_backend_and_once_where_none_is_used(project: Project) -> No
     ]
 
 
-def test_a_mark_selects_among_the_backends_that_the_configuration_names(project: Project) -> None:
+def test_a_mark_selects_from_the_backends_of_the_configuration_file(project: Project) -> None:
     project.write(ONE_TEST)
     outcome = project.run("--collect-only", "-q", "-o", "testbed_backend=postgresql mysql", "-m", "mysql")
 
     assert outcome.lines("test_inner.py::test_it") == ["test_inner.py::test_it[mysql]"]
 
 
-def test_an_unknown_backend_is_told_with_the_known_ones(project: Project) -> None:
+def test_an_unknown_backend_is_refused_with_the_known_names(project: Project) -> None:
     outcome = project.run("--testbed-backend", "mysq")
 
     assert outcome.code == pytest.ExitCode.USAGE_ERROR
@@ -61,7 +61,7 @@ def test_a_backend_named_twice_is_chosen_once() -> None:
         choose(["sqlite", "oracle"])
 
 
-def test_a_fixture_of_the_same_name_elsewhere_is_left_alone(project: Project) -> None:
+def test_a_fixture_named_backend_belongs_to_the_project(project: Project) -> None:
     project.write(
         """
         import pytest
@@ -84,7 +84,7 @@ def test_a_fixture_of_the_same_name_elsewhere_is_left_alone(project: Project) ->
     assert "3 passed" in outcome.text
 
 
-def test_what_a_test_needs_and_a_backend_lacks_is_counted_not_skipped(project: Project) -> None:
+def test_a_test_that_does_not_apply_is_counted_not_skipped(project: Project) -> None:
     project.write(
         """
         import pytest
@@ -100,7 +100,7 @@ def test_what_a_test_needs_and_a_backend_lacks_is_counted_not_skipped(project: P
     assert "2/3 tests collected (1 deselected)" in outcome.text
 
 
-def test_other_tests_are_left_alone(project: Project) -> None:
+def test_other_tests_import_no_sqlalchemy_and_show_no_backend(project: Project) -> None:
     project.write(
         """
         import sys
@@ -117,7 +117,7 @@ def test_other_tests_are_left_alone(project: Project) -> None:
 
 
 @pytest.mark.parametrize("option", ["--fixtures", "--setup-plan"])
-def test_looking_around_starts_no_server(project: Project, option: str) -> None:
+def test_listing_fixtures_or_tests_starts_no_server(project: Project, option: str) -> None:
     project.write(ONE_TEST)
     outcome = project.run(option, "--testbed-backend", EVERY, DOCKER_HOST="unix:///nowhere.sock")
 

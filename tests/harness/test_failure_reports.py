@@ -39,7 +39,7 @@ FAILING = """
     def test_after(database_uri):
         pass
 """
-# What a server writes of itself when a statement fails.
+# What the server logs when a statement fails.
 LOGGED = {"sqlite": "", "postgresql": 'relation "later" does not exist', "mysql": ""}
 
 
@@ -47,7 +47,7 @@ LOGGED = {"sqlite": "", "postgresql": 'relation "later" does not exist', "mysql"
 def kept(
     tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
 ) -> Iterator[dict[str, Outcome]]:
-    """What came of a failing run on each backend; what it kept is removed in the end, as it says."""
+    """Run a failing test on each backend; remove the kept servers with the commands that the run shows."""
     outcomes = {}
     for backend in pytestconfig.stash[state.BACKENDS]:
         if "throwaway" in expected_capabilities(backend):
@@ -61,7 +61,7 @@ def kept(
         subprocess.run(command, shell=True, check=True, capture_output=True, timeout=30)  # noqa: S602
 
 
-def test_a_failing_test_names_the_command_that_runs_it_again(kept: dict[str, Outcome]) -> None:
+def test_a_failure_shows_the_command_that_repeats_it(kept: dict[str, Outcome]) -> None:
     for name, outcome in kept.items():
         (command,) = [
             line for line in outcome.text.splitlines() if "--testbed-keep-failed" in line and "pytest" in line
@@ -73,7 +73,7 @@ def test_a_failing_test_names_the_command_that_runs_it_again(kept: dict[str, Out
         )
 
 
-def test_a_failing_test_carries_its_server_s_log_since_it_began(kept: dict[str, Outcome]) -> None:
+def test_a_failure_shows_the_log_of_its_server_since_the_test_began(kept: dict[str, Outcome]) -> None:
     for name, outcome in kept.items():
         log = "".join(re.findall(rf"^-+ {name} log -+$(.*?)^---", outcome.text, re.DOTALL | re.MULTILINE))
 
@@ -81,13 +81,13 @@ def test_a_failing_test_carries_its_server_s_log_since_it_began(kept: dict[str, 
         assert "earlier" not in log
 
 
-def test_the_first_failure_stops_a_run_that_keeps_it(kept: dict[str, Outcome]) -> None:
+def test_a_kept_failure_stops_the_run(kept: dict[str, Outcome]) -> None:
     for name, outcome in kept.items():
         assert f"test_it[{name}-later] failed; " in outcome.text
         assert "1 failed, 1 passed" in outcome.text
 
 
-def test_a_kept_server_has_the_rows_and_outlives_later_runs(kept: dict[str, Outcome]) -> None:
+def test_a_kept_server_has_the_rows_and_later_runs_leave_it(kept: dict[str, Outcome]) -> None:
     files.sweep()
     for backend in (BACKENDS[name] for name in kept if BACKENDS[name].recipe):
         containers.sweep(images.connect(backend))
@@ -102,7 +102,7 @@ def said(outcome: Outcome, word: str) -> str:
 
 
 def looked_into(command: str) -> str:
-    """What a person would see, who types the command and then asks for the rows."""
+    """Return the rows that a person sees who types the command and then a query."""
     program, *words = [word for word in shlex.split(command) if word != "-it"]
     query = "SELECT x FROM facts;"
     if program == "sqlite3":  # Not every machine has it, but Python does.

@@ -73,8 +73,9 @@ def test_checks_of_several_apps_are_not_applicable_to_one(project_here: Project)
 
 
 @pytest.mark.testbed_needs("server")
+@pytest.mark.parametrize("in_parallel", [False, True])
 def test_an_app_for_one_kind_of_database_is_tried_on_that(
-    project_here: Project, testbed_backend: Backend
+    project_here: Project, testbed_backend: Backend, *, in_parallel: bool
 ) -> None:
     only_servers = 'connect_args={"connect_timeout": 5}'
     project_here.write(
@@ -82,9 +83,10 @@ def test_an_app_for_one_kind_of_database_is_tried_on_that(
         "    app.extensions['engine'].connect().close()\n    return app\n",
         "shop.py",
     )
-    project_here.backends = [testbed_backend.name]
+    project_here.backends = []
+    options = ("-o", f"testbed_backend={testbed_backend.name}", *(("-n", "2") if in_parallel else ()))
 
-    outcome = check(project_here, REQUEST_ENDS)
+    outcome = check(project_here, REQUEST_ENDS, options=(*SHOP, *options))
 
     assert outcome.code == 0, outcome.text
 

@@ -1,4 +1,4 @@
-"""The fixtures in tests of somebody's own, with tables of their own."""
+"""The fixtures in a project's own tests, with the project's own tables."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ TESTS = """
             db_session.commit()
             assert db_session.scalars(select(Book.title)).all() == [title]
 """
-# As a migration does: it counts how often it was asked.
+# Creates the tables as a migration does, and counts its calls.
 MIGRATE = """
     import os, sys
     from pathlib import Path
@@ -65,7 +65,7 @@ def command(variable: str) -> str:
     "options",
     [("--testbed-metadata", "models:Base.metadata"), ("-o", "testbed_metadata=models:Base.metadata")],
 )
-def test_tables_of_a_metadata_are_there_and_empty(shop: Project, options: tuple[str, ...]) -> None:
+def test_the_tables_of_a_metadata_exist_and_are_empty(shop: Project, options: tuple[str, ...]) -> None:
     outcome = shop.run(*options)
 
     assert outcome.code == 0, outcome.text
@@ -75,7 +75,7 @@ def test_tables_of_a_metadata_are_there_and_empty(shop: Project, options: tuple[
 @pytest.mark.parametrize(
     ("variable", "options"), [("DATABASE_URL", ()), ("SHOP_DATABASE", ("--testbed-uri-env", "SHOP_DATABASE"))]
 )
-def test_a_command_makes_the_tables_once_for_each_database(
+def test_a_command_creates_the_tables_once_for_each_database(
     shop: Project, variable: str, options: tuple[str, ...]
 ) -> None:
     outcome = shop.run("--testbed-schema-command", command(variable), *options)
@@ -99,7 +99,7 @@ def test_a_command_makes_the_tables_once_for_each_database(
         ),
     ],
 )
-def test_a_command_that_makes_no_tables_here_is_told_and_not_run_again(
+def test_a_command_that_creates_no_table_is_reported_and_runs_once(
     shop: Project, source: str, complaint: str
 ) -> None:
     shop.write(
@@ -116,13 +116,13 @@ def test_a_command_that_makes_no_tables_here_is_told_and_not_run_again(
     assert not (shop.path / "real.db").exists()
 
 
-def test_a_command_that_does_not_exist_is_told(shop: Project) -> None:
+def test_a_command_that_does_not_exist_is_reported(shop: Project) -> None:
     outcome = shop.run("--testbed-schema-command", "no-such-command upgrade")
 
     assert "no-such-command cannot be run: No such file or directory." in outcome.text
 
 
-def test_a_script_of_this_python_is_run_in_it(shop: Project) -> None:
+def test_a_script_of_this_python_runs_in_it(shop: Project) -> None:
     shop.write(f"{FACTORY}\n    return app\n".replace("return made", "app = made") + CLI, "shop.py")
 
     outcome = shop.run("--testbed-schema-command", "flask migrate", "--testbed-app", "shop:cli")

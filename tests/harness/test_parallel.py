@@ -1,4 +1,4 @@
-"""With pytest-xdist the tests share servers, have databases of their own, and tell the same in the end."""
+"""The workers of pytest-xdist share servers, have their own databases, and report what one process would."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TWO = ("-n", "2")
 WITHIN = 60.0
 # Seconds for dozens of workers on few processors.
 MANY_WITHIN = 240.0
-# Each worker runs each test, and none goes on before both are there.
+# Each worker runs each test, and waits until the other is in the same test.
 IN_BOTH = """
     import os, time
     from pathlib import Path
@@ -53,7 +53,7 @@ def in_both(project: Project, then: str = "") -> Project:
 
 
 def used(project: Project, backend: str) -> list[tuple[str, str]]:
-    """What each worker used: the database's name, and where the server came from."""
+    """Return the name of each worker's database, and the source of its server."""
     found = []
     for worker in ("gw0", "gw1"):
         name, source = (project.path / f"{backend}-{worker}").read_text().split("\n")
@@ -62,14 +62,14 @@ def used(project: Project, backend: str) -> list[tuple[str, str]]:
 
 
 def run_of(project: Project) -> str:
-    """What the run was called."""
+    """Return the name of the run."""
     ((name, _), _) = used(project, project.backends[0])
     return name.rpartition("_")[0]
 
 
 @pytest.fixture
 def waiting(project_of_its_own: Project) -> Project:
-    """Its last test on the last backend waits, in a worker."""
+    """Return a project whose test on the last backend waits in a worker."""
     last = project_of_its_own.backends[-1]
     project_of_its_own.write(
         f"""
@@ -87,7 +87,7 @@ def waiting(project_of_its_own: Project) -> Project:
     return project_of_its_own
 
 
-def test_workers_have_databases_of_their_own_on_the_same_servers(project_of_its_own: Project) -> None:
+def test_workers_share_servers_and_have_their_own_databases(project_of_its_own: Project) -> None:
     outcome = in_both(project_of_its_own).run(*EACH)
 
     assert outcome.code == 0, outcome.text
@@ -100,7 +100,7 @@ def test_workers_have_databases_of_their_own_on_the_same_servers(project_of_its_
     eventually(lambda: not left_of(run_of(project_of_its_own)))
 
 
-def test_servers_that_the_first_test_asks_for_are_shared_too(project_of_its_own: Project) -> None:
+def test_workers_share_servers_that_only_the_configuration_file_names(project_of_its_own: Project) -> None:
     chosen = project_of_its_own.backends
     in_both(project_of_its_own)
     project_of_its_own.backends = []
@@ -115,9 +115,7 @@ def test_servers_that_the_first_test_asks_for_are_shared_too(project_of_its_own:
 
 
 @pytest.mark.testbed_needs("server")
-def test_nothing_is_left_on_a_given_server_by_a_worker_that_is_killed(
-    project: Project, testbed_server: Server
-) -> None:
+def test_a_killed_worker_leaves_nothing_on_a_given_server(project: Project, testbed_server: Server) -> None:
     project = given(project, testbed_server)
     in_both(project, 'worker == "gw0" and os.kill(os.getpid(), 9)')
     outcome = project.run(*EACH)
@@ -126,7 +124,7 @@ def test_nothing_is_left_on_a_given_server_by_a_worker_that_is_killed(
     assert not [name for name in names(testbed_server) if name.startswith(run_of(project))]
 
 
-def test_a_worker_that_is_killed_is_replaced_and_leaves_nothing(project_of_its_own: Project) -> None:
+def test_a_killed_worker_is_replaced_and_leaves_nothing(project_of_its_own: Project) -> None:
     project_of_its_own.write(
         """
         import os
@@ -151,7 +149,7 @@ def test_a_worker_that_is_killed_is_replaced_and_leaves_nothing(project_of_its_o
     eventually(lambda: not left_of(found[0]))
 
 
-def test_nothing_is_left_after_ctrl_c_while_workers_test(waiting: Project) -> None:
+def test_ctrl_c_during_a_parallel_run_leaves_nothing(waiting: Project) -> None:
     with waiting.start(*TWO) as process:
         run = run_in(waiting)
         os.killpg(process.pid, signal.SIGINT)
@@ -160,7 +158,7 @@ def test_nothing_is_left_after_ctrl_c_while_workers_test(waiting: Project) -> No
     eventually(lambda: not left_of(run))
 
 
-def test_nothing_is_left_of_workers_whose_run_was_killed(waiting: Project) -> None:
+def test_a_killed_parallel_run_leaves_nothing(waiting: Project) -> None:
     with waiting.start(*TWO) as process:
         run = run_in(waiting)
         process.kill()
@@ -169,7 +167,7 @@ def test_nothing_is_left_of_workers_whose_run_was_killed(waiting: Project) -> No
         eventually(lambda: not left_of(run))
 
 
-def test_the_first_failure_is_kept_whichever_worker_meets_it(project_of_its_own: Project) -> None:
+def test_the_first_failure_of_all_workers_is_kept(project_of_its_own: Project) -> None:
     project_of_its_own.backends = project_of_its_own.backends[-1:]
     outcome = in_both(project_of_its_own, "assert False").run(*EACH, "--testbed-keep-failed")
     kept = [
@@ -225,7 +223,16 @@ def test_many_workers_that_end_collection_at_the_same_moment_all_run_tests(
     assert f"{workers} passed" in outcome.text
 
 
-def test_what_does_not_apply_is_told_once(project: Project) -> None:
+def test_a_server_that_does_not_start_fails_only_its_own_tests(project: Project) -> None:
+    project.write("def test_it(testbed_database):\n    pass\n")
+    options = ("-o", "testbed_backend=sqlite postgresql")
+    outcome = project.run(*TWO, *options, DOCKER_HOST="tcp://127.0.0.1:1")
+
+    assert "1 passed, 1 error" in outcome.text
+    assert outcome.lines("E   ")
+
+
+def test_tests_that_do_not_apply_are_counted_once(project: Project) -> None:
     project.write(
         """
         import pytest
@@ -248,7 +255,7 @@ def test_what_does_not_apply_is_told_once(project: Project) -> None:
 def ran(
     tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
 ) -> list[tuple[Project, Outcome]]:
-    """The same checks, by one process and by two workers, on this run's servers."""
+    """Run the same checks in one process and in two workers, on the servers of this run."""
     found = []
     for options in ((), TWO):
         project = Project(tmp_path_factory.mktemp("battery"))
@@ -265,7 +272,7 @@ def test_the_matrix_is_the_same(ran: list[tuple[Project, Outcome]]) -> None:
 
     assert {row["id"]: row["results"] for row in alone["checks"]} != {}
     for facts in (*alone["servers"].values(), *spread["servers"].values()):
-        del facts["source"]  # A directory has the name of its run.
+        del facts["source"]  # The directory is named after the run.
     assert without_addresses(alone) == without_addresses(spread)
 
 
@@ -275,7 +282,7 @@ def test_the_evidence_is_the_same(ran: list[tuple[Project, Outcome]]) -> None:
     assert alone == spread
 
 
-def test_the_terminal_tells_the_same_of_the_battery(ran: list[tuple[Project, Outcome]]) -> None:
+def test_the_summary_in_the_terminal_is_the_same(ran: list[tuple[Project, Outcome]]) -> None:
     alone, spread = (outcome.text for _, outcome in ran)
     begins = re.compile(r"^=+ battery.*?^report:", re.MULTILINE | re.DOTALL)
 
@@ -284,7 +291,7 @@ def test_the_terminal_tells_the_same_of_the_battery(ran: list[tuple[Project, Out
     assert counted(alone) == counted(spread)
 
 
-def test_a_check_whose_worker_died_has_failed(project: Project) -> None:
+def test_a_check_that_kills_its_worker_has_failed(project: Project) -> None:
     project.write(
         """
         import os
@@ -328,7 +335,7 @@ def test_no_password_is_in_arguments_or_on_the_terminal(project: Project, testbe
 
 
 def given(project: Project, server: Server) -> Project:
-    """The project, with that server given to it."""
+    """Return the project with the URI of the server in its environment."""
     project.backends.append(server.backend.name)
     if server.url is not None:
         project.environment[variable(server.backend)] = server.url.render_as_string(hide_password=False)
@@ -345,12 +352,12 @@ def names(server: Server) -> set[str]:
 
 
 def counted(text: str) -> list[str]:
-    """How many tests came to what; what was left out is counted by who collects."""
+    """Return the counts of outcomes; the workers count the tests that were deselected."""
     return re.findall(r"\d+ (?:passed|failed|error)", text.splitlines()[-1])
 
 
 def evidence(project: Project) -> dict[str, Any]:
-    """By check, backend and test, what is not left to chance: outcome, source, statements."""
+    """Return the facts that do not change from run to run, by check and backend."""
     report = json.loads((project.path / "report" / "evidence.json").read_text())
     return {
         check: {
@@ -369,6 +376,6 @@ def said(attempt: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def without_addresses(found: object) -> str:
-    """Names of runs, and numbers of sessions and processes, are different every time."""
+    """Return the text without names of runs and numbers of sessions, which change from run to run."""
     text = re.sub(r"testbed_[0-9a-f]{12}(_gw\d)?", "testbed", json.dumps(found))
     return re.sub(r"(session|pid|0x|test_inner0?/|battery)[ ]?[0-9a-f]+", r"\1", text)

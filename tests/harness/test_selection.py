@@ -1,4 +1,4 @@
-"""Checks are chosen by their ids."""
+"""`--testbed-check` selects checks by their ids."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TWO_CHECKS = """
 """
 
 
-def test_only_the_check_that_is_asked_for_runs(project: Project) -> None:
+def test_only_the_named_check_runs(project: Project) -> None:
     project.write(TWO_CHECKS)
     outcome = project.run("--testbed-check", "faults.second", "-v")
 
@@ -34,7 +34,7 @@ def test_only_the_check_that_is_asked_for_runs(project: Project) -> None:
     assert "::test_second" in outcome.text
 
 
-def test_an_id_that_no_check_has_is_one_line_and_no_matrix(project: Project) -> None:
+def test_an_unknown_id_is_refused_without_a_matrix(project: Project) -> None:
     project.write(TWO_CHECKS)
     outcome = project.run("--testbed-check", "nonsense")
 

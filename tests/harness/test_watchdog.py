@@ -1,4 +1,4 @@
-"""A test that hangs fails in time, its report says who waits for what, and the run goes on."""
+"""A test that hangs fails in time, its report shows which thread and session waits, and the run goes on."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ WAITS_FOR_A_LOCK = """
 """
 
 
-def test_who_waits_for_a_lock_is_told_of_with_the_lock_and_freed(
+def test_a_session_that_waits_for_a_lock_is_reported_and_ended(
     project_here: Project, pytestconfig: pytest.Config
 ) -> None:
     project_here.write(WAITS_FOR_A_LOCK)
@@ -59,9 +59,7 @@ def test_who_waits_for_a_lock_is_told_of_with_the_lock_and_freed(
         "[None for _ in iter(int, 1)]",
     ],
 )
-def test_whatever_it_waits_for_the_stack_is_in_the_report_and_the_next_test_runs(
-    project: Project, waiting: str
-) -> None:
+def test_a_hung_test_fails_with_its_stack_and_the_next_test_runs(project: Project, waiting: str) -> None:
     project.write(
         f"""
         import pytest, threading
@@ -89,7 +87,7 @@ def test_whatever_it_waits_for_the_stack_is_in_the_report_and_the_next_test_runs
     assert "1 failed, 1 passed" in outcome.text
 
 
-def test_it_fails_even_if_it_swallows_what_interrupts_it(project: Project) -> None:
+def test_a_hung_test_that_swallows_the_interruption_fails(project: Project) -> None:
     project.write(
         """
         import pytest, threading
@@ -106,7 +104,7 @@ def test_it_fails_even_if_it_swallows_what_interrupts_it(project: Project) -> No
     assert "1 failed" in project.run().text
 
 
-def test_what_a_fixture_offers_ends_a_call_that_no_signal_ends(project: Project) -> None:
+def test_a_rescue_of_a_fixture_ends_a_wait_that_no_signal_ends(project: Project) -> None:
     project.write(
         """
         import psycopg2, pytest, socket
@@ -128,7 +126,7 @@ def test_what_a_fixture_offers_ends_a_call_that_no_signal_ends(project: Project)
     assert "1 failed" in project.run().text
 
 
-def test_fixtures_are_bounded_too(project: Project) -> None:
+def test_fixtures_that_hang_fail(project: Project) -> None:
     project.write(
         """
         import pytest, threading
@@ -158,7 +156,7 @@ def test_fixtures_are_bounded_too(project: Project) -> None:
     assert "1 passed, 2 errors" in outcome.text
 
 
-def test_a_test_that_has_failed_and_hangs_at_its_end_is_counted_once(project: Project) -> None:
+def test_a_failed_test_that_hangs_in_its_teardown_is_counted_once(project: Project) -> None:
     project.write(
         """
         import pytest, threading
@@ -180,7 +178,7 @@ def test_a_test_that_has_failed_and_hangs_at_its_end_is_counted_once(project: Pr
     assert "1 failed in" in outcome.lines("=")[-1]
 
 
-def test_the_bound_of_a_check_is_an_option_and_ordinary_tests_have_none(project: Project) -> None:
+def test_an_option_limits_checks_but_not_other_tests(project: Project) -> None:
     project.write(
         """
         import time
@@ -201,7 +199,7 @@ def test_the_bound_of_a_check_is_an_option_and_ordinary_tests_have_none(project:
     assert "1 failed, 1 passed" in project.run("-o", "testbed_check_timeout=0.3").text
 
 
-def test_what_was_set_for_the_signal_is_set_again(project: Project) -> None:
+def test_the_handler_of_the_signal_is_restored(project: Project) -> None:
     project.write(
         """
         import pytest, signal
