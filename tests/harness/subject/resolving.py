@@ -1,4 +1,4 @@
-"""What the tests of the subject do with a project."""
+"""Resolve the app of a project and use the result, as a run does."""
 
 from __future__ import annotations
 
@@ -21,14 +21,17 @@ def resolved(uri: str, app: str = "", session: str = "", uri_key: str = "", uri_
     return resolve(AppOptions(app, session, uri_key, uri_env), uri)
 
 
-def works_on(subject: Subject, uri: str) -> bool:
-    """Make an app as another process would, which gets the subject as text, and use its session."""
+def works_on(subject: Subject, *uris: str) -> bool:
+    """Make an app for each URI as another process would, which gets the subject as text; use its session."""
     received = Subject.from_dict(json.loads(json.dumps(subject.as_dict())))
-    with contextlib.closing(AppMaker(received)) as maker:
-        maker.start(uri)
-        app = maker.make(uri)
-        with app.app_context():
-            answer = received.session.scalar(text("SELECT 1"))
-            received.session.close()
-        engine_of(received, app).dispose()
-    return received == subject and answer == 1
+    assert received == subject
+    answers = []
+    for uri in uris:
+        with contextlib.closing(AppMaker(received)) as maker:
+            maker.start(uri)
+            app = maker.make(uri)
+            with app.app_context():
+                answers.append(received.session.scalar(text("SELECT 1")))
+                received.session.close()
+            engine_of(received, app).dispose()
+    return answers == [1] * len(uris)

@@ -51,20 +51,7 @@ def test_a_factory_is_preferred_to_an_app(write: Write, uri: str) -> None:
 )
 def test_an_unusable_app_is_refused(write: Write, uri: str, app: str, complaint: str) -> None:
     write(
-        """
-        import sys
-
-        number = 1
-
-        def wrong():
-            return 1
-
-        def leaves():
-            sys.exit("no configuration")
-
-        def demanding(one, two):
-            pass
-        """
+        "import sys\nnumber, wrong, demanding = 1, lambda: 1, lambda one, two: 1\nleaves = lambda: sys.exit()"
     )
     write("", name="empty.py")
     write("from flask import Flask\none, two = Flask('one'), Flask('two')", name="several.py")

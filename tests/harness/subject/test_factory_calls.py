@@ -5,69 +5,38 @@ from typing import TYPE_CHECKING
 import pytest
 
 from flask_sqlalchemy_testbed.subject.errors import SubjectError
-from tests.harness.shops import BINDING
+from tests.harness.shops import BINDING, FACTORY
 from tests.harness.subject.resolving import Write, resolved, works_on
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 OTHER = "sqlite:///testbed_other.db"
+
+
+def returning(uri: str, parameter: str = "") -> str:
+    return f"import os\n\ndef create_app({parameter}):\n    return made({uri})\n"
+
+
+def configured(parameter: str, load: str) -> str:
+    body = f"app = Flask('shop'); app.config.{load}; return made(app.config['DATABASE_URL'])"
+    return f"import os\n\ndef create_app({parameter}):\n    {body}\n"
+
+
 # A factory for each call, by its description.
 FACTORIES = {
-    "with a mapping": """
-        def create_app(config=None):
-            app = Flask("shop")
-            app.config.from_mapping(config)
-            return made(app.config["DATABASE_URI"])
-    """,
-    "with database_url=": """
-        def create_app(debug=False, *, database_url):
-            return made(database_url)
-    """,
-    "with keyword arguments": """
-        def create_app(**settings):
-            return made(settings["SQLALCHEMY_DATABASE_URI"])
-    """,
-    "with a config class": f"""
-        class Config:
-            SECRET = "s"
-            DATABASE_URL = "{OTHER}"
-
-        def create_app(config_class=Config):
-            assert config_class.SECRET == "s"
-            app = Flask("shop")
-            app.config.from_object(config_class)
-            return made(app.config["DATABASE_URL"])
-    """,
-    "with the name of a config class": """
-        def create_app(config: str = "nowhere"):
-            app = Flask("shop")
-            app.config.from_object(config)
-            return made(app.config["DATABASE_URI"])
-    """,
-    "with the name of a config file": """
-        def create_app(settings: str = "shop.cfg"):
-            app = Flask("shop")
-            app.config.from_pyfile(settings)
-            return made(app.config["DATABASE_URI"])
-    """,
-    "with nothing but the environment": """
-        import os
-
-        def create_app():
-            return made(os.environ["DATABASE_URL"])
-    """,
-    "with 'testing'": f"""
-        import os
-
-        class Testing:
-            DATABASE_URI = os.environ.get("DATABASE_URL", "{OTHER}")
-
-        def create_app(name):
-            app = Flask("shop")
-            app.config.from_object({{"testing": Testing}}[name])
-            return made(app.config["DATABASE_URI"])
-    """,
+    "with a mapping": configured("config=None", "from_mapping(config)"),
+    "with database_url=": returning("database_url", "debug=False, *, database_url"),
+    "with keyword arguments": returning("settings['SQLALCHEMY_DATABASE_URI']", "**settings"),
+    "with a config class": f"class Config:\n    SECRET, DATABASE_URL = 's', '{OTHER}'\n"
+    + configured("config=Config", "from_object(config); assert app.config['SECRET'] == 's'"),
+    "with the name of a config class": configured("config: str = 'nowhere'", "from_object(config)"),
+    "with the name of a config file": configured("settings: str = 'shop.cfg'", "from_pyfile(settings)"),
+    "with nothing but the environment": returning("os.environ['DATABASE_URL']"),
+    "with 'testing'": configured(
+        "name",
+        f"from_mapping({{'testing': dict(DATABASE_URL=os.environ.get('DATABASE_URL', '{OTHER}'))}}[name])",
+    ),
 }
 
 
@@ -80,31 +49,27 @@ def test_the_call_that_works_is_found(write: Write, uri: str, other_uri: str, ca
     assert f"made {call}" in subject.notes[-1]
     assert subject.session_path == "shop:db_session"
     assert subject.makes_several_apps
-    assert works_on(subject, uri)
-    assert works_on(subject, other_uri)
+    assert works_on(subject, uri, other_uri)
 
 
-@pytest.mark.parametrize("key", ["SHOP_DATABASE", "SHOP.DATABASES.main"])
-def test_the_user_names_the_key(write: Write, uri: str, key: str) -> None:
-    path = "".join(f"[{part!r}]" for part in key.split("."))
-    write(BINDING, f"def create_app(config):\n    return made(config{path})")
+@pytest.mark.parametrize(
+    ("factory", "app", "options"),
+    [
+        (returning("config['SHOP_DATABASE']", "config"), "shop", {"uri_key": "SHOP_DATABASE"}),
+        (returning("config['SHOP']['MAIN']", "config"), "shop", {"uri_key": "SHOP.MAIN"}),
+        (
+            returning("{('testing', True): os.environ['SHOP']}[name, debug]", "name, debug"),
+            "shop:create_app('testing', True)",
+            {"uri_env": "SHOP"},
+        ),
+    ],
+)
+def test_the_user_names_the_key_or_writes_the_call(
+    write: Write, uri: str, factory: str, app: str, options: dict[str, str]
+) -> None:
+    write(BINDING, factory)
 
-    assert works_on(resolved(uri, "shop", uri_key=key), uri)
-
-
-def test_the_user_writes_the_call(write: Write, uri: str) -> None:
-    write(
-        BINDING,
-        """
-        import os
-
-        def create_app(name, debug):
-            assert (name, debug) == ("testing", True)
-            return made(os.environ["SHOP_DATABASE"])
-        """,
-    )
-
-    assert works_on(resolved(uri, "shop:create_app('testing', True)", uri_env="SHOP_DATABASE"), uri)
+    assert works_on(resolved(uri, app, **options), uri)
 
 
 @pytest.mark.parametrize(
@@ -133,7 +98,7 @@ def test_the_signature_decides_which_calls_are_tried(
             given = locals().get("config")
             default = given in (None, "shop.cfg", {{}}, Config)
             with open("tried", "a") as file:
-                file.write(("" if default else type(given).__name__) + "\\n")
+                print("" if default else type(given).__name__, file=file)
             raise RuntimeError
         """,
     )
@@ -145,23 +110,14 @@ def test_the_signature_decides_which_calls_are_tried(
 
 
 def test_a_failed_call_does_not_decide_the_next(write: Write, uri: str) -> None:
-    write(
-        BINDING,
-        f"""
-        apps = []
-
-        def create_app(config=None):
-            if not apps:
-                apps.append(made(getattr(config, "DATABASE_URI", "{OTHER}")))
-            return apps[0]
-        """,
-    )
+    first = f"apps or apps.append(made(getattr(config, 'DATABASE_URI', '{OTHER}')))"
+    write(BINDING, f"apps = []\n\ndef create_app(config=None):\n    {first}\n    return apps[0]")
 
     assert "with a config class" in resolved(uri, "shop").notes[-1]
 
 
 def test_the_message_lists_all_calls(write: Write, uri: str) -> None:
-    write(BINDING, f"def create_app(config=None):\n    return made('{OTHER}')")
+    write(BINDING, returning(f"'{OTHER}'", "config=None"))
 
     with pytest.raises(SubjectError) as raised:
         resolved(uri, "shop")
@@ -175,14 +131,6 @@ def test_the_message_lists_all_calls(write: Write, uri: str) -> None:
 
 
 def test_a_teardown_that_raises_is_left_to_the_checks(write: Write, uri: str) -> None:
-    write(
-        BINDING,
-        """
-        def create_app(config):
-            app = made(config["DATABASE_URI"])
-            app.teardown_appcontext(lambda _: 1 / 0)
-            return app
-        """,
-    )
+    write(FACTORY.replace("db_session.remove()", "1 / 0"))
 
     assert resolved(uri, "shop").app_path == "shop:create_app"

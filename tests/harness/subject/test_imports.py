@@ -15,38 +15,55 @@ from flask_sqlalchemy_testbed.subject.subject import URI_VARIABLES
 from tests.harness.shops import BINDING, ONE_APP
 from tests.harness.subject.resolving import Write, resolved, works_on
 
-ON_IMPORT = """
-    import os
-
-    app = made(os.environ.get("DATABASE_URL", "sqlite:///testbed_other.db"))
-"""
-AFTER_IMPORT = """
+OTHER = "sqlite:///testbed_other.db"
+URI = "import os\nuri = os.environ.get('DATABASE_URL', '{}')\n"
+AFTER_IMPORT = f"""
     app = Flask("shop")
-    app.config["DATABASE_URI"] = "sqlite:///testbed_other.db"
+    app.config["DATABASE_URI"] = "{OTHER}"
     db_session = scoped_session(lambda: Session(create_engine(app.config["DATABASE_URI"])))
     app.teardown_appcontext(lambda _: db_session.remove())
 """
-CONNECTS_ON_IMPORT = """
-    import os
+CONNECTS = URI.format("sqlite:///of_its_own.db") + "create_engine(uri).connect().close()\n"
+ONCE = "import os, sys; assert not sys.shop_is_there; sys.shop_is_there = True\n"
 
-    uri = os.environ.get("DATABASE_URL", "sqlite:///of_its_own.db")
-    create_engine(uri).connect().close()
-"""
+
+def factory(parameter: str = "", uri: str = "uri") -> str:
+    return f"def create_app({parameter}):\n    return made({uri})\n"
+
+
+def once(parameter: str) -> str:
+    return ONCE + factory(parameter, f"os.environ.get('DATABASE_URL', '{OTHER}')")
 
 
 @pytest.mark.parametrize(
     ("source", "how"),
-    [(ON_IMPORT, "as it is made on import"), (AFTER_IMPORT, "configured after its import")],
+    [
+        (URI.format(OTHER) + "app = made(uri)", {"makes_several_apps": False}),
+        (AFTER_IMPORT, {"makes_several_apps": False}),
+        ("import os\nuri = os.environ['DATABASE_URL']\n" + factory(), {"uri_env": "DATABASE_URL"}),
+        (CONNECTS + "app = made(uri)", {"by_environment": True}),
+        (CONNECTS + factory("config"), {"by_environment": True}),
+        ("import settings\n" + factory(uri="settings.uri"), {"by_environment": True}),
+        (once("config=None"), {"imports_once": True}),
+        (once("config: dict = None"), {"imports_once": True}),
+        (once(""), {"imports_once": True}),
+    ],
 )
-def test_one_app_is_taken_as_it_is(write: Write, uri: str, other_uri: str, source: str, how: str) -> None:
+def test_the_app_is_made_on_the_database_it_is_given(
+    write: Write, uri: str, source: str, how: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other_uri = uri.replace("ab.db", "ac.db")
+    monkeypatch.setattr(sys, "shop_is_there", False, raising=False)
+    flask_app = sys.modules["flask.app"]
+    write(URI.format(OTHER), name="settings.py")
     write(BINDING, source)
 
-    subject = resolved(uri, "shop:app")
+    subject = resolved(uri, "shop")
 
-    assert f"one app, {how}" in subject.notes[-1]
-    assert not subject.makes_several_apps
-    assert works_on(subject, uri)
-    assert works_on(subject, other_uri)
+    assert {name: getattr(subject, name) for name in how} == how
+    assert works_on(subject, *([other_uri] if subject.imports_once else [uri, other_uri]))
+    assert sys.modules["flask.app"] is flask_app
+    assert not Path("of_its_own.db").exists()
 
 
 def test_one_app_is_on_one_database(write: Write, uri: str, other_uri: str) -> None:
@@ -60,73 +77,6 @@ def test_one_app_is_on_one_database(write: Write, uri: str, other_uri: str) -> N
         maker.make(other_uri)
     engine_of(maker.subject, app).dispose()
     maker.close()
-
-
-def test_a_new_import_of_an_app_leaves_flask_alone(write: Write, uri: str, other_uri: str) -> None:
-    flask_app = sys.modules["flask.app"]
-    write(ONE_APP)
-
-    assert works_on(resolved(uri, "shop:app"), other_uri)
-    assert sys.modules["flask.app"] is flask_app
-
-
-def test_the_variable_that_the_import_misses_is_found(write: Write, uri: str) -> None:
-    write(BINDING, 'import os\nuri = os.environ["DATABASE_URL"]', "def create_app():\n    return made(uri)")
-
-    subject = resolved(uri, "shop")
-
-    assert subject.uri_env == "DATABASE_URL"
-    assert works_on(subject, uri)
-
-
-@pytest.mark.parametrize("made", ["app = made(uri)", "def create_app(config):\n    return made(uri)"])
-def test_an_import_that_connects_gets_the_uri(write: Write, uri: str, other_uri: str, made: str) -> None:
-    write(BINDING, CONNECTS_ON_IMPORT, made)
-
-    subject = resolved(uri, "shop")
-
-    assert subject.by_environment
-    assert works_on(subject, uri)
-    assert works_on(subject, other_uri)
-    assert not Path("of_its_own.db").exists()
-
-
-def test_modules_beside_the_app_are_imported_anew(write: Write, uri: str, other_uri: str) -> None:
-    write("import os\nuri = os.environ.get('DATABASE_URL', 'sqlite:///testbed_other.db')", name="settings.py")
-    write(
-        BINDING,
-        "import settings\n\ndef create_app():\n    return made(settings.uri)",
-        name="shop/__init__.py",
-    )
-
-    assert works_on(resolved(uri, "shop"), other_uri)
-
-
-@pytest.mark.parametrize("parameter", ["config=None", "config: dict = None", ""])
-def test_modules_that_cannot_be_imported_twice_are_kept(
-    write: Write, uri: str, other_uri: str, parameter: str
-) -> None:
-    write(
-        BINDING,
-        f"""
-        import sys
-        import os
-
-        assert not hasattr(sys, "shop_is_there"), "imported twice"
-        sys.shop_is_there = True
-
-        def create_app({parameter}):
-            return made(os.environ.get("DATABASE_URL", "sqlite:///testbed_other.db"))
-        """,
-    )
-
-    try:
-        subject = resolved(uri, "shop")
-
-        assert subject.imports_once
-        assert works_on(subject, other_uri)
-    finally:
-        del sys.shop_is_there  # type: ignore[attr-defined]
 
 
 def test_an_import_that_failed_once_is_repeated(

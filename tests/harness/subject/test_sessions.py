@@ -7,29 +7,44 @@ from tests.harness.shops import FACTORY
 from tests.harness.subject.resolving import Write, resolved, works_on
 
 INIT_APP = """
+    class Base(DeclarativeBase):
+        pass
+
+    db = SQLAlchemy({options})
+
     def create_app(config):
         app = Flask("shop")
         app.config.from_mapping(config)
         db.init_app(app)
         return app
 """
-EXTENSIONS = {
-    "flask_sqlalchemy": """
-        from sqlalchemy.orm import DeclarativeBase
+SESSIONS = """
+    from flask import g
+    from sqlalchemy.orm import sessionmaker
 
-        class Base(DeclarativeBase):
-            pass
+    maker = sessionmaker()
+    other_session = scoped_session(maker)
 
-        db = SQLAlchemy(model_class=Base)
-    """,
-    "flask_sqlalchemy_lite": "db = SQLAlchemy()",
-}
+    def kept():
+        return g.setdefault("session", make_session())
+
+    def make_session():
+        return Session(current_app.extensions["engine"])
+
+    def nothing():
+        pass
+
+    def raises():
+        1 / 0
+"""
 
 
-@pytest.mark.parametrize("package", EXTENSIONS)
-def test_an_extension_keeps_the_session(write: Write, uri: str, package: str) -> None:
-    imports = f"from flask import Flask\nfrom {package} import SQLAlchemy"
-    write(imports, EXTENSIONS[package], INIT_APP)
+@pytest.mark.parametrize(
+    ("package", "options"), [("flask_sqlalchemy", "model_class=Base"), ("flask_sqlalchemy_lite", "")]
+)
+def test_an_extension_keeps_the_session(write: Write, uri: str, package: str, options: str) -> None:
+    imports = "from flask import Flask\nfrom sqlalchemy.orm import DeclarativeBase\n"
+    write(imports, f"from {package} import SQLAlchemy", INIT_APP.format(options=options))
 
     subject = resolved(uri, "shop")
 
@@ -38,19 +53,9 @@ def test_an_extension_keeps_the_session(write: Write, uri: str, package: str) ->
 
 
 def test_a_callable_may_return_the_session(write: Write, uri: str) -> None:
-    write(
-        FACTORY,
-        """
-        from flask import g
+    write(FACTORY, SESSIONS)
 
-        def get_session():
-            if "session" not in g:
-                g.session = Session(current_app.extensions["engine"])
-            return g.session
-        """,
-    )
-
-    assert works_on(resolved(uri, "shop", "shop:get_session"), uri)
+    assert works_on(resolved(uri, "shop", "shop:kept"), uri)
 
 
 @pytest.mark.parametrize(
@@ -67,24 +72,7 @@ def test_a_callable_may_return_the_session(write: Write, uri: str) -> None:
     ],
 )
 def test_an_unusable_session_is_refused(write: Write, uri: str, session: str, complaint: str) -> None:
-    write(
-        FACTORY,
-        """
-        from sqlalchemy.orm import sessionmaker
-
-        maker = sessionmaker()
-        other_session = scoped_session(maker)
-
-        def make_session():
-            return Session(current_app.extensions["engine"])
-
-        def nothing():
-            pass
-
-        def raises():
-            1 / 0
-        """,
-    )
+    write(FACTORY, SESSIONS)
 
     with pytest.raises(SubjectError, match=complaint):
         resolved(uri, "shop", session)
