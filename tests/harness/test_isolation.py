@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import random
 import secrets
+import threading
 import time
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from sqlalchemy import (
@@ -17,24 +21,23 @@ from sqlalchemy import (
     String,
     Table,
     create_engine,
-    func,
     inspect,
-    select,
     text,
 )
-from sqlalchemy import table as sql_table
 
 from flask_sqlalchemy_testbed.isolation import Isolation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-    from sqlalchemy import Engine
+    from sqlalchemy import Connection, Engine
 
     from flask_sqlalchemy_testbed.servers.network import Server
     from tests.harness.projects import Project
 
-
+SEEDS = range(2)
+ROUNDS = 6
+WITHIN = 30.0
 KEPT = MetaData()
 parents = Table(
     "parents",
@@ -52,6 +55,63 @@ children = Table(
     sqlite_autoincrement=True,
 )
 kinds = Table("kinds", KEPT, Column("id", Integer, primary_key=True), Column("name", String(20)))
+CIRCLE = (
+    "INSERT INTO parents (id) VALUES (1)",
+    "INSERT INTO children (id, parent) VALUES (1, 1)",
+    "UPDATE parents SET favourite = 1",
+)
+EXTRA = "CREATE TABLE extra (id INTEGER PRIMARY KEY, parent INTEGER REFERENCES parents (id))"
+VIEW = "CREATE VIEW seen AS SELECT id FROM parents"
+WRITES = [
+    "INSERT INTO parents (id) VALUES ({key})",
+    "INSERT INTO children (id, parent, name) VALUES ({key}, {key}, 'c{key}')",
+    "INSERT INTO children (parent) SELECT id FROM parents",
+    "UPDATE parents SET favourite = {key}",
+    "UPDATE kinds SET name = 'again' WHERE id = {key}",
+    "UPDATE kinds SET name = name",
+    "INSERT INTO kinds (id, name) VALUES ({key}, 'more')",
+    "DELETE FROM kinds",
+    "DELETE FROM children",
+    "SELECT count(*) FROM kinds",
+]
+# Each backend refuses those that it does not know, which changes nothing.
+OTHERS = [
+    EXTRA,
+    VIEW,
+    "ALTER TABLE kinds ADD COLUMN colour VARCHAR(20)",
+    "ALTER TABLE kinds RENAME COLUMN name TO title",
+    "ALTER TABLE kinds ALTER COLUMN name SET DEFAULT 'x'",
+    "CREATE INDEX by_name ON kinds (name)",
+    "DROP TABLE kinds",
+    "TRUNCATE TABLE kinds",
+    "TRUNCATE TABLE children CASCADE",
+    "REPLACE INTO kinds (id, name) VALUES (1, 'replaced')",
+    "SELECT nextval('children_id_seq')",
+    "SELECT setval('children_id_seq', 99, false)",
+    "ALTER SEQUENCE children_id_seq RESTART WITH 50",
+    "ALTER SEQUENCE children_id_seq INCREMENT 5",
+    "CREATE TYPE weather AS ENUM ('rain', 'sun')",
+    "CREATE RULE quiet AS ON DELETE TO parents DO INSTEAD NOTHING",
+    "CREATE TRIGGER more AFTER DELETE ON parents FOR EACH ROW INSERT INTO kinds (id) VALUES (77)",
+    "CREATE TRIGGER more AFTER DELETE ON parents BEGIN INSERT INTO kinds (id) VALUES (77); END",
+    "CREATE PROCEDURE hide() CREATE TABLE hidden (id INT)",
+    "CALL hide()",
+    "PRAGMA user_version = 7",
+]
+# SQLAlchemy's inspection does not show these; each backend refuses the other backends' queries.
+QUERIES = [
+    "SELECT type, name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_%' ORDER BY name",
+    "SELECT user_version FROM pragma_user_version",
+    "SELECT * FROM sqlite_sequence",
+    "SELECT trigger_name FROM information_schema.triggers WHERE trigger_schema = database()",
+    "SELECT routine_name FROM information_schema.routines WHERE routine_schema = database()",
+    "SELECT tgname FROM pg_trigger WHERE NOT tgisinternal",
+    "SELECT typname FROM pg_type WHERE typtype = 'e'",
+    "SELECT tablename, rulename FROM pg_rules WHERE schemaname = 'public'",
+    "SELECT sequencename, start_value, increment_by FROM pg_sequences ORDER BY 1",
+    "SELECT last_value, is_called FROM children_id_seq",
+    "SELECT last_value, is_called FROM parents_id_seq",
+]
 
 
 def make_tables(uri: str) -> None:
@@ -62,14 +122,37 @@ def make_tables(uri: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def made(testbed_server: Server) -> Iterator[Isolation]:
-    """A database whose schema has three tables and one row."""
-    name = f"testbed_{secrets.token_hex(6)}_isolation"
-    testbed_server.create(name)
-    isolation = Isolation(testbed_server, name)
-    yield isolation
-    isolation.database.connection.close()
-    testbed_server.drop(name)
+def new(testbed_server: Server) -> Iterator[Callable[[], Isolation]]:
+    """A function that creates a database."""
+    made: list[Isolation] = []
+
+    def make() -> Isolation:
+        name = f"testbed_{secrets.token_hex(6)}_isolation"
+        testbed_server.create(name)
+        made.append(Isolation(testbed_server, name))
+        return made[-1]
+
+    yield make
+    for isolation in made:
+        isolation.database.connection.close()
+        testbed_server.drop(isolation.database.name.rpartition("/")[2].removesuffix(".db"))
+
+
+@pytest.fixture(scope="module")
+def as_built(new: Callable[[], Isolation]) -> dict[str, Any]:
+    """The contents of a database that no test has used."""
+    fresh = new()
+    make_tables(fresh.database.uri)
+    return contents(fresh)
+
+
+@pytest.fixture(scope="module", params=["server counts writes", "polling"])
+def made(request: pytest.FixtureRequest, new: Callable[[], Isolation]) -> Isolation:
+    """A database on a server that counts writes, and on one that does not."""
+    made = new()
+    if request.param == "polling":
+        made.database.backend = replace(made.database.backend, track_writes=lambda _connection, _built: None)
+    return made
 
 
 @pytest.fixture
@@ -85,160 +168,49 @@ def engine(isolation: Isolation) -> Iterator[Engine]:
     engine.dispose()
 
 
-def run(engine: Engine, *statements: str) -> None:
+@pytest.mark.parametrize(
+    "statements",
+    [
+        CIRCLE[:2],
+        CIRCLE,
+        ("DELETE FROM kinds", "INSERT INTO kinds (id, name) VALUES (2, 'second')"),
+        (EXTRA, VIEW, "INSERT INTO extra (id) VALUES (1)"),
+        ("DROP TABLE kinds",),
+        ("ALTER TABLE kinds ADD COLUMN colour VARCHAR(20)",),
+        ("ALTER TABLE kinds RENAME TO sorts",),
+        ("CREATE UNIQUE INDEX by_name ON kinds (name)",),
+    ],
+)
+def test_a_change_is_undone(
+    isolation: Isolation, as_built: dict[str, Any], engine: Engine, statements: tuple[str, ...]
+) -> None:
     with engine.begin() as connection:
         for statement in statements:
             connection.execute(text(statement))
-
-
-def tables(engine: Engine) -> list[str]:
-    return sorted(inspect(engine).get_table_names())
-
-
-def count(engine: Engine, table: str) -> int:
-    with engine.connect() as connection:
-        return connection.scalar(select(func.count()).select_from(sql_table(table))) or 0
-
-
-def described(engine: Engine) -> list[object]:
-    found = inspect(engine)
-    return [
-        (name, [c["name"] for c in found.get_columns(name)], found.get_indexes(name))
-        for name in tables(engine)
-    ]
-
-
-def test_committed_rows_are_deleted_and_tables_stay(isolation: Isolation, engine: Engine) -> None:
-    run(engine, "INSERT INTO parents (id) VALUES (1)", "INSERT INTO children (id, parent) VALUES (1, 1)")
-    isolation.clean(make_tables)
-
-    assert tables(engine) == ["children", "kinds", "parents"]
-    assert (count(engine, "parents"), count(engine, "children")) == (0, 0)
-
-
-def test_rows_that_refer_to_each_other_in_a_circle_are_deleted(isolation: Isolation, engine: Engine) -> None:
-    run(
-        engine,
-        "INSERT INTO parents (id) VALUES (1)",
-        "INSERT INTO children (id, parent) VALUES (1, 1)",
-        "UPDATE parents SET favourite = 1",
-    )
-    isolation.clean(make_tables)
-
-    assert (count(engine, "parents"), count(engine, "children")) == (0, 0)
-
-
-def test_rows_of_the_schema_stay_or_are_restored(isolation: Isolation, engine: Engine) -> None:
-    isolation.clean(make_tables)
-    assert count(engine, "kinds") == 1
-
-    engine.dispose()
-    run(engine, "DELETE FROM kinds", "INSERT INTO kinds (id, name) VALUES (2, 'second')")
-    isolation.clean(make_tables)
+    assert contents(isolation) != as_built
     engine.dispose()
 
-    with engine.connect() as connection:
-        assert [tuple(row) for row in connection.execute(kinds.select())] == [(1, "first")]
-
-
-def test_tables_and_views_of_a_test_are_dropped(isolation: Isolation, engine: Engine) -> None:
-    run(
-        engine,
-        "CREATE TABLE extra (id INTEGER PRIMARY KEY, parent INTEGER REFERENCES parents (id))",
-        "CREATE VIEW seen AS SELECT id FROM extra",
-        "INSERT INTO extra (id) VALUES (1)",
-    )
     isolation.clean(make_tables)
 
-    assert tables(engine) == ["children", "kinds", "parents"]
-    assert inspect(engine).get_view_names() == []
-
-
-def test_types_of_a_test_are_dropped(isolation: Isolation, engine: Engine) -> None:
-    made = MetaData()
-    Table(
-        "moods",
-        made,
-        Column("id", Integer, primary_key=True),
-        Column("mood", Enum("a", "b", name="moods_mood")),
-    )
-    for _ in range(2):
-        made.create_all(engine, checkfirst=False)
-        isolation.clean(make_tables)
-
-    assert tables(engine) == ["children", "kinds", "parents"]
+    assert contents(isolation) == as_built
 
 
 @pytest.mark.parametrize(
-    "change",
-    [
-        "DROP TABLE kinds",
-        "ALTER TABLE kinds ADD COLUMN colour VARCHAR(20)",
-        "ALTER TABLE kinds RENAME TO sorts",
-        "CREATE UNIQUE INDEX by_name ON kinds (name)",
-    ],
+    "always", [pytest.param(False, marks=pytest.mark.testbed_needs("restarts-identities")), True]
 )
-def test_a_changed_table_of_the_schema_is_restored(isolation: Isolation, engine: Engine, change: str) -> None:
-    before = described(engine)
-    run(engine, change)
-    assert described(engine) != before
-    engine.dispose()
-    isolation.clean(make_tables)
-
-    assert described(engine) == before
-
-
-@pytest.mark.testbed_needs("restarts-identities")
-def test_generated_keys_restart(isolation: Isolation, engine: Engine) -> None:
-    for _ in range(2):
-        with engine.begin() as connection:
-            connection.execute(parents.insert().values(id=1))
-            key = connection.execute(children.insert().values(parent=1)).inserted_primary_key
-        isolation.clean(make_tables)
-
-        assert key == (1,)
-
-
-def test_generated_keys_restart_on_every_backend_on_request(isolation: Isolation, engine: Engine) -> None:
+def test_generated_keys_restart(isolation: Isolation, engine: Engine, *, always: bool) -> None:
     for _ in range(3):
         with engine.begin() as connection:
             connection.execute(parents.insert().values(id=1))
             key = connection.execute(children.insert().values(parent=1)).inserted_primary_key
-        isolation.clean(make_tables, restart_identities=True)
+        isolation.clean(make_tables, restart_identities=always)
 
         assert key == (1,)
-    assert tables(engine) == ["children", "kinds", "parents"]
-    assert count(engine, "children") == 0
 
 
-def test_a_mark_restarts_generated_keys(project_here: Project) -> None:
-    (project_here.path / "tables.py").write_text(
-        "from sqlalchemy import Column, Integer, MetaData, Table\n"
-        "metadata = MetaData()\n"
-        "Table('things', metadata, Column('id', Integer, primary_key=True))\n"
-    )
-    project_here.write(
-        """
-        import pytest
-        from sqlalchemy import create_engine
-        from tables import metadata
-
-        @pytest.mark.testbed_restart_identities
-        @pytest.mark.parametrize("time", [1, 2])
-        def test_it(database_uri, other_database_uri, time):
-            for uri in database_uri, other_database_uri:
-                engine = create_engine(uri)
-                with engine.begin() as connection:
-                    assert connection.execute(metadata.tables["things"].insert()).inserted_primary_key == (1,)
-                engine.dispose()
-        """
-    )
-    outcome = project_here.run("-o", "testbed_metadata=tables:metadata", PYTHONPATH=str(project_here.path))
-
-    assert f"{2 * len(project_here.backends)} passed" in outcome.text
-
-
-def test_a_session_that_holds_a_lock_is_terminated_in_time(isolation: Isolation, engine: Engine) -> None:
+def test_a_session_that_holds_a_lock_is_terminated_in_time(
+    isolation: Isolation, as_built: dict[str, Any], engine: Engine
+) -> None:
     holder = engine.connect()
     holder.execute(text("INSERT INTO kinds (id, name) VALUES (9, 'x')"))
     holder.execute(text("UPDATE kinds SET name = 'x'"))
@@ -248,27 +220,131 @@ def test_a_session_that_holds_a_lock_is_terminated_in_time(isolation: Isolation,
     assert time.monotonic() - started < 15
     holder.invalidate()
     holder.close()
-    assert count(engine, "kinds") == 1
+    assert contents(isolation) == as_built
 
 
-def test_the_tables_of_the_configured_metadata_exist_and_are_empty(project_here: Project) -> None:
-    (project_here.path / "tables.py").write_text(
-        "from sqlalchemy import Column, Integer, MetaData, Table\n"
-        "class Base:\n    metadata = MetaData()\n"
-        "Table('things', Base.metadata, Column('id', Integer, primary_key=True))\n"
+@pytest.mark.parametrize("seed", SEEDS)
+def test_random_statements_are_undone(
+    isolation: Isolation, as_built: dict[str, Any], engine: Engine, seed: int
+) -> None:
+    chance = random.Random(seed)  # noqa: S311 - no secret
+    for number in range(ROUNDS):  # connections of the engine stay open from round to round
+        statements = act(isolation, engine, chance)
+        isolation.clean(make_tables)
+
+        assert contents(isolation) == as_built, (seed, number, statements)
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.001, 0.01, 0.1])
+def test_a_commit_during_the_cleaning_is_undone(
+    isolation: Isolation, as_built: dict[str, Any], delay: float
+) -> None:
+    wrote, may_commit = threading.Event(), threading.Event()
+
+    def commit_late() -> None:
+        engine = create_engine(isolation.database.uri, poolclass=NullPool)
+        with contextlib.suppress(Exception), engine.connect() as connection:
+            connection.execute(text("INSERT INTO parents (id) VALUES (1)"))
+            wrote.set()
+            may_commit.wait(WITHIN)
+            connection.commit()
+
+    thread = threading.Thread(target=commit_late)
+    thread.start()
+    assert wrote.wait(WITHIN)
+    threading.Timer(delay, may_commit.set).start()
+    isolation.clean(make_tables)
+    thread.join(WITHIN)
+
+    assert contents(isolation) == as_built
+
+
+def act(isolation: Isolation, engine: Engine, chance: random.Random) -> list[str]:
+    """Execute up to five statements over one kind of connection, and commit each unless it is refused."""
+    statements = [
+        statement.format(key=chance.randrange(1, 4))
+        for _ in range(chance.randrange(6))
+        for statement in [chance.choice(WRITES if chance.random() < 0.8 else OTHERS)]
+    ]
+    route = chance.choice(["harness", "pool", "new", "thread"])
+    if route == "harness":
+        for statement in statements:
+            with contextlib.suppress(Exception):
+                isolation.database.connection.rows(statement)
+    elif route == "pool":
+        execute(engine, statements)
+    elif route == "new":
+        execute(create_engine(isolation.database.uri, poolclass=NullPool), statements)
+    else:
+        thread = threading.Thread(target=execute, args=[engine, statements])
+        thread.start()
+        thread.join(WITHIN)
+    return [route, *statements]
+
+
+def execute(engine: Engine, statements: list[str]) -> None:
+    for statement in statements:
+        # A pooled connection may belong to a database that was dropped and created again.
+        with contextlib.suppress(Exception), engine.begin() as connection:
+            connection.execute(text(statement))
+
+
+def contents(isolation: Isolation) -> dict[str, Any]:
+    """Return the results of SQLAlchemy's inspection and of the queries, and all rows."""
+    engine = create_engine(isolation.database.uri, poolclass=NullPool)
+    with engine.connect() as connection:
+        inspector = inspect(connection)
+        tables = inspector.get_table_names()
+        return {
+            "columns": {
+                name: [
+                    (column["name"], str(column["type"]), column["nullable"], str(column["default"]))
+                    for column in inspector.get_columns(name)
+                ]
+                for name in tables
+            },
+            "indexes": {name: sorted(str(index) for index in inspector.get_indexes(name)) for name in tables},
+            "views": inspector.get_view_names(),
+            "rows": {name: queried(connection, f"SELECT * FROM {name}") for name in tables},  # noqa: S608
+            "queries": [queried(connection, query) for query in QUERIES],
+        }
+
+
+def queried(connection: Connection, query: str) -> list[tuple[Any, ...]]:
+    try:
+        return sorted(map(tuple, connection.execute(text(query))))
+    except Exception:  # noqa: BLE001 - another backend's query
+        connection.rollback()
+        return []
+
+
+def test_the_configured_tables_exist_and_the_mark_restarts_their_keys(project_here: Project) -> None:
+    project_here.write(
+        """
+        from sqlalchemy import Column, Integer, MetaData, Table
+
+        class Base:
+            metadata = MetaData()
+
+        Table("things", Base.metadata, Column("id", Integer, primary_key=True))
+        """,
+        "tables.py",
     )
     project_here.write(
         """
         import pytest
-        from sqlalchemy import create_engine, text
+        from sqlalchemy import create_engine
+        from tables import Base
 
+        @pytest.mark.testbed_restart_identities
         @pytest.mark.parametrize("time", [1, 2])
-        def test_it(database_uri, time):
-            engine = create_engine(database_uri)
-            with engine.begin() as connection:
-                assert connection.scalar(text("SELECT count(*) FROM things")) == 0
-                connection.execute(text("INSERT INTO things VALUES (1)"))
-            engine.dispose()
+        def test_it(database_uri, other_database_uri, time):
+            for uri in database_uri, other_database_uri:
+                engine = create_engine(uri)
+                with engine.begin() as connection:
+                    inserted = connection.execute(Base.metadata.tables["things"].insert())
+                    assert inserted.inserted_primary_key == (1,)
+                engine.dispose()
         """
     )
     outcome = project_here.run(
@@ -284,23 +360,20 @@ def test_a_fixture_may_create_the_schema(project_here: Project) -> None:
         import pytest
         from sqlalchemy import create_engine, text
 
+        def execute(uri, *statements):
+            engine = create_engine(uri)
+            with engine.begin() as connection:
+                results = [connection.execute(text(statement)) for statement in statements]
+            engine.dispose()
+            return results
+
         @pytest.fixture(scope="session")
         def testbed_schema():
-            def make(uri):
-                engine = create_engine(uri)
-                with engine.begin() as connection:
-                    connection.execute(text("CREATE TABLE versions (number INTEGER)"))
-                    connection.execute(text("INSERT INTO versions VALUES (7)"))
-                engine.dispose()
-            return make
+            return lambda uri: execute(uri, "CREATE TABLE kinds (id INTEGER)", "INSERT INTO kinds VALUES (7)")
 
         @pytest.mark.parametrize("time", [1, 2])
         def test_it(database_uri, time):
-            engine = create_engine(database_uri)
-            with engine.begin() as connection:
-                assert connection.scalar(text("SELECT number FROM versions")) == 7
-                connection.execute(text("UPDATE versions SET number = 8"))
-            engine.dispose()
+            assert execute(database_uri, "UPDATE kinds SET id = 8 WHERE id = 7")[0].rowcount == 1
         """
     )
     outcome = project_here.run()
