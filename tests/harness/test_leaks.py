@@ -11,7 +11,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, scop
 
 from flask_sqlalchemy_testbed.databases import Database
 from flask_sqlalchemy_testbed.leaks.checkouts import Checkouts
-from flask_sqlalchemy_testbed.leaks.probe import Probe, describe
+from flask_sqlalchemy_testbed.leaks.probe import Probe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -47,7 +47,7 @@ def engine(testbed_database: Database) -> Iterator[Engine]:
 
 @pytest.fixture
 def probe(testbed_database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[Probe]:
-    """A second probe besides that of the run, with a shorter wait."""
+    """A probe of the test's own, beside the run's, with a shorter wait for disconnections."""
     monkeypatch.setattr("flask_sqlalchemy_testbed.leaks.probe.DISCONNECT_DELAY", 0.1)
     probe = Probe(f"{__name__}:registry")
     probe.install()
@@ -65,61 +65,57 @@ def write(connection: object) -> None:
     connection.execute(text("INSERT INTO things VALUES (1)"))  # type: ignore[attr-defined]
 
 
-def checked_out(engine: Engine) -> object:
-    return engine.connect()
-
-
-def checked_out_raw(engine: Engine) -> object:
-    return engine.raw_connection()
-
-
-def checked_out_of_no_pool(engine: Engine) -> object:
-    return create_engine(engine.url, poolclass=NullPool).connect()
-
-
-def checked_out_of_a_static_pool(engine: Engine) -> object:
-    return create_engine(engine.url, poolclass=StaticPool).connect()
-
-
-def checked_out_and_the_pool_disposed(engine: Engine) -> object:
+def dispose_of_the_pool(engine: Engine) -> object:
     connection = engine.connect()
     engine.dispose()
     return connection
 
 
-def detached(engine: Engine) -> object:
+def detach(engine: Engine) -> object:
     connection = engine.connect()
     connection.detach()
     return connection
 
 
-def made_by_a_creator(engine: Engine) -> object:
+def in_a_thread(engine: Engine) -> object:
+    left: list[object] = []
+    thread = threading.Thread(target=lambda: left.append(engine.connect()), name="worker")
+    thread.start()
+    thread.join()
+    return left
+
+
+def driver_connection(engine: Engine) -> DBAPIConnection:
     args, options = engine.dialect.create_connect_args(engine.url)
-    return create_engine(
-        engine.url.set(database=None, host=None), creator=lambda: engine.dialect.connect(*args, **options)
-    ).connect()
+    return engine.dialect.connect(*args, **options)
 
 
 @pytest.mark.parametrize(
-    "leave",
+    ("leave", "place"),
     [
-        checked_out,
-        checked_out_raw,
-        checked_out_of_no_pool,
-        checked_out_of_a_static_pool,
-        checked_out_and_the_pool_disposed,
-        detached,
-        made_by_a_creator,
+        (lambda engine: engine.connect(), "in <lambda>"),
+        (lambda engine: engine.raw_connection(), "in <lambda>"),
+        (lambda engine: create_engine(engine.url, poolclass=NullPool).connect(), "in <lambda>"),
+        (lambda engine: create_engine(engine.url, poolclass=StaticPool).connect(), "in <lambda>"),
+        (
+            lambda engine: create_engine(
+                engine.url.set(database=None, host=None), creator=lambda: driver_connection(engine)
+            ).connect(),
+            "in <lambda>",
+        ),
+        (dispose_of_the_pool, "in dispose_of_the_pool"),
+        (detach, "in detach"),
+        (in_a_thread, ", in worker, taken at"),
     ],
 )
 def test_an_open_connection_is_found_with_its_code_and_closed(
-    testbed_database: Database, engine: Engine, probe: Probe, leave: Callable[[Engine], object]
+    testbed_database: Database, engine: Engine, probe: Probe, leave: Callable[[Engine], object], place: str
 ) -> None:
     left = leave(engine)
     leaks = probe.leaks(testbed_database)
 
     assert kinds(leaks) == ["connection"]
-    assert f"in {leave.__name__}" in leaks[0]
+    assert place in leaks[0]
     assert "test_leaks.py:" in leaks[0]
     assert testbed_database.url.password is None or f":{testbed_database.url.password}@" not in leaks[0]
     probe.repair(testbed_database)
@@ -153,51 +149,41 @@ def test_an_unreferenced_session_that_is_not_closed_is_found(
         gc.enable()
 
 
-def test_a_session_with_pending_objects_is_found(
-    testbed_database: Database, engine: Engine, probe: Probe
-) -> None:
-    session = Session(engine)
-    session.add(Thing(id=1))
-
-    assert kinds(probe.leaks(testbed_database)) == ["session"]
-    session.close()
-    assert probe.leaks(testbed_database) == []
-
-
-def test_a_session_that_still_holds_objects_is_found(
-    testbed_database: Database, engine: Engine, probe: Probe
+@pytest.mark.parametrize(("commit", "found"), [(False, "session"), (True, "holding 1 object,")])
+def test_a_session_that_holds_objects_is_found(
+    testbed_database: Database, engine: Engine, probe: Probe, *, commit: bool, found: str
 ) -> None:
     session = Session(engine, expire_on_commit=False)
     thing = Thing(id=1)
     session.add(thing)
-    session.commit()
+    if commit:
+        session.commit()
 
-    assert "holding 1 object," in probe.leaks(testbed_database)[0]
+    (leak,) = probe.leaks(testbed_database)
+    assert found in leak
     session.close()
     assert probe.leaks(testbed_database) == []
 
 
-@pytest.mark.parametrize("name", ["registry", "by_scope"])
-def test_an_unused_session_in_the_registry_is_found(testbed_database: Database, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "scope", "found"),
+    [
+        ("registry", "a", "registry, for MainThread"),
+        ("by_scope", "a", "by_scope, for MainThread"),
+        ("by_scope", "b", "by_scope, for the scope 'a'"),
+    ],
+)
+def test_an_unused_session_in_the_registry_is_found(
+    testbed_database: Database, monkeypatch: pytest.MonkeyPatch, name: str, scope: str, found: str
+) -> None:
     probe = Probe(f"{__name__}:{name}")
     globals()[name]()
+    monkeypatch.setitem(current, "scope", scope)
 
-    assert kinds(probe.leaks(testbed_database)) == ["session"]
+    assert probe.leaks(testbed_database) == [f"session in {__name__}:{found}"]
     probe.repair(testbed_database)
     assert probe.leaks(testbed_database) == []
     assert not globals()[name].registry.has()
-
-
-def test_a_session_in_another_scope_of_the_registry_is_found(
-    testbed_database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    probe = Probe(f"{__name__}:by_scope")
-    by_scope()
-    monkeypatch.setitem(current, "scope", "b")
-
-    assert probe.leaks(testbed_database) == [f"session in {__name__}:by_scope, for the scope 'a'"]
-    probe.repair(testbed_database)
-    assert probe.leaks(testbed_database) == []
 
 
 @pytest.mark.parametrize("name", ["nowhere:nothing", f"{__name__}:nothing", f"{__name__}:Base.metadata"])
@@ -205,43 +191,26 @@ def test_a_missing_registry_has_no_leaks(testbed_database: Database, name: str) 
     assert Probe(name).leaks(testbed_database) == []
 
 
+@pytest.mark.parametrize(
+    ("statement", "end"),
+    [
+        ("INSERT INTO things VALUES (1)", "close"),
+        pytest.param("SELECT * FROM things", "repair", marks=pytest.mark.testbed_needs("server")),
+    ],
+)
 def test_a_transaction_outside_sqlalchemy_is_found_on_the_server(
-    testbed_database: Database, engine: Engine, probe: Probe
+    testbed_database: Database, engine: Engine, probe: Probe, statement: str, end: str
 ) -> None:
     connection = driver_connection(engine)
-    connection.cursor().execute("INSERT INTO things VALUES (1)")
-    leaks = probe.leaks(testbed_database)
+    connection.cursor().execute(statement)
 
-    assert kinds(leaks) == ["transaction"]
-    connection.close()
-    assert probe.leaks(testbed_database) == []
-
-
-@pytest.mark.testbed_needs("server")
-def test_a_transaction_outside_sqlalchemy_is_ended_on_the_server(
-    testbed_database: Database, engine: Engine, probe: Probe
-) -> None:
-    connection = driver_connection(engine)
-    connection.cursor().execute("SELECT * FROM things")
     assert kinds(probe.leaks(testbed_database)) == ["transaction"]
-    probe.repair(testbed_database)
-
+    if end == "close":
+        connection.close()
+    else:
+        probe.repair(testbed_database)
     assert probe.leaks(testbed_database) == []
     connection.close()
-
-
-def driver_connection(engine: Engine) -> DBAPIConnection:
-    args, options = engine.dialect.create_connect_args(engine.url)
-    return engine.dialect.connect(*args, **options)
-
-
-def test_a_leak_of_a_thread_is_found(testbed_database: Database, engine: Engine, probe: Probe) -> None:
-    left: list[object] = []
-    thread = threading.Thread(target=lambda: left.append(engine.connect()), name="worker")
-    thread.start()
-    thread.join()
-
-    assert ", in worker, taken at" in probe.leaks(testbed_database)[0]
 
 
 def test_closed_connections_and_sessions_are_no_leaks(
@@ -270,13 +239,10 @@ def test_closed_connections_and_sessions_are_no_leaks(
 
 def test_other_databases_are_ignored(testbed_database: Database, probe: Probe) -> None:
     elsewhere = create_engine("sqlite://")
-    connection = elsewhere.connect()
-    session = Session(elsewhere)
-    session.execute(text("SELECT 1"))
+    with elsewhere.connect(), Session(elsewhere) as session:
+        session.execute(text("SELECT 1"))
 
-    assert probe.leaks(testbed_database) == []
-    connection.close()
-    session.close()
+        assert probe.leaks(testbed_database) == []
     elsewhere.dispose()
 
 
@@ -291,16 +257,6 @@ def test_databases_of_the_run_are_tracked_apart(testbed_database: Database, engi
         assert len(checkouts.of(testbed_database)) == 1
         assert checkouts.of(other) == []
     checkouts.remove()
-
-
-def test_the_message_begins_with_the_number_of_leaks() -> None:
-    message = describe(["connection a\n    there", "connection b", "session c"])
-
-    assert message.splitlines()[:3] == [
-        "left open: 2 connections, 1 session",
-        "- connection a",
-        "      there",
-    ]
 
 
 LEAKY = """
@@ -319,7 +275,7 @@ LEAKY = """
         connection = engine.connect()
         connection.execute(text("CREATE TABLE t (x INTEGER)"))
         connection.execute(text("INSERT INTO t VALUES (1)"))
-        kept.append(connection)
+        kept.extend([connection, engine.connect()])
 
     def test_leaky(engine):
         leave(engine)
@@ -328,16 +284,14 @@ LEAKY = """
         leave(engine)
         assert 1 == 2
 
-    def test_clean(engine):
+    @pytest.mark.parametrize("time", [1, 2])
+    def test_clean(engine, time):
         with engine.begin() as connection:
             connection.execute(text("CREATE TABLE t (x INTEGER)"))
-
-    def test_clean_again(engine):
-        test_clean(engine)
 """
 
 
-def test_a_leak_fails_its_own_test_and_no_other(project_here: Project) -> None:
+def test_a_leak_fails_its_own_test_and_hides_no_failure(project_here: Project) -> None:
     project_here.write(LEAKY)
     outcome = project_here.run("-v")
 
@@ -346,17 +300,7 @@ def test_a_leak_fails_its_own_test_and_no_other(project_here: Project) -> None:
         for name in project_here.backends
         for test in ("test_leaky", "test_failing_and_leaky")
     ]
-    assert len(outcome.lines("left open: 1 connection")) == 2 * len(project_here.backends)
+    assert len(outcome.lines("left open: 2 connections")) == 2 * len(project_here.backends)
+    assert len(outcome.lines("E       assert 1 == 2")) == len(project_here.backends)
     assert "test_inner.py:14 in leave" in outcome.text
     assert outcome.code == pytest.ExitCode.TESTS_FAILED
-
-
-def test_a_leak_does_not_hide_the_failure_of_its_test(project_here: Project) -> None:
-    project_here.write(LEAKY)
-    outcome = project_here.run("-k", "failing")
-
-    count = len(project_here.backends)
-    assert len(outcome.lines("E       assert 1 == 2")) == count
-    assert len(outcome.lines("left open: ")) == count
-    assert outcome.text.splitlines()[-1].startswith(f"{'=' * 10}")
-    assert f"{count} failed, {4 * count - count} deselected" in outcome.text.splitlines()[-1]
