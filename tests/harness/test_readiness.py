@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,8 +18,6 @@ from flask_sqlalchemy_testbed.servers.readiness import wait_until_ready
 if TYPE_CHECKING:
     from flask_sqlalchemy_testbed.backends.base import Backend
     from flask_sqlalchemy_testbed.databases import Database
-
-COLD_STARTS = 3
 
 
 @pytest.mark.testbed_needs("server")
@@ -45,13 +44,11 @@ def test_a_server_that_has_just_become_ready_can_be_used(
         try:
             url = container.url()
             wait_until_ready(testbed_backend, url, where=container.source, within=60, container=container)
-            connection = Connection(url, options=testbed_backend.connect_options)
-            connection.run(["CREATE TABLE cold (id INTEGER)", "INSERT INTO cold VALUES (1)"])
-            rows = connection.rows("SELECT id FROM cold")
-            connection.close()
-            return rows
+            with closing(Connection(url, options=testbed_backend.connect_options)) as connection:
+                connection.run(["CREATE TABLE cold (id INTEGER)", "INSERT INTO cold VALUES (1)"])
+                return connection.rows("SELECT id FROM cold")
         finally:
             container.remove()
 
-    with ThreadPoolExecutor(COLD_STARTS) as threads:
-        assert list(threads.map(work, range(COLD_STARTS))) == [[(1,)]] * COLD_STARTS
+    with ThreadPoolExecutor(3) as threads:
+        assert list(threads.map(work, range(3))) == [[(1,)]] * 3
