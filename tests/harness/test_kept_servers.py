@@ -44,16 +44,11 @@ def start(
     containers.remove_reusable(images.connect(testbed_backend))
 
 
-def server_of(run: Run, backend: Backend) -> NetworkServer:
+def id_of(run: Run, backend: Backend) -> str:
     server = run.server(backend)
     assert isinstance(server, NetworkServer)
-    return server
-
-
-def id_of(run: Run, backend: Backend) -> str:
-    container = server_of(run, backend).container
-    assert container is not None
-    return container.id
+    assert server.container is not None
+    return server.container.id
 
 
 def test_the_next_run_uses_it_without_the_databases_of_the_last(
@@ -65,11 +60,9 @@ def test_the_next_run_uses_it_without_the_databases_of_the_last(
     first.close()
 
     second = start()
-    databases = second.isolation(second.server(testbed_backend)).database.connection.rows(
-        testbed_backend.databases
-    )
+    database = second.isolation(second.server(testbed_backend)).database
     assert id_of(second, testbed_backend) == kept
-    assert not [found for (found,) in databases if found.startswith(name)]
+    assert not [found for (found,) in database.connection.rows(testbed_backend.databases) if name in found]
 
 
 def test_two_runs_at_once_share_it(start: Callable[[], Run], testbed_backend: Backend) -> None:
