@@ -12,6 +12,7 @@ from flask_sqlalchemy_testbed.backends.connection import Connection
 from flask_sqlalchemy_testbed.servers.given import variable
 from flask_sqlalchemy_testbed.servers.network import NetworkServer
 from tests.harness.projects import eventually
+from tests.harness.test_ends import read
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -32,8 +33,7 @@ WAITING = """
         with engine.begin() as connection:
             connection.execute(text("CREATE TABLE t (x INTEGER)"))
         engine.dispose()
-        Path("part").write_text(engine.url.database)
-        Path("part").rename("database")
+        Path("ready").write_text(engine.url.database)
         time.sleep(60)
 """
 
@@ -48,15 +48,15 @@ def given(testbed_backend: Backend, testbed_server: NetworkServer) -> Iterator[N
 
 
 @pytest.fixture
-def names(given: NetworkServer) -> Iterator[Callable[[], set[str]]]:
+def connection(given: NetworkServer) -> Iterator[Connection]:
+    with contextlib.closing(Connection(given.url, options=given.backend.connect_options)) as connection:
+        yield connection
+
+
+@pytest.fixture
+def names(given: NetworkServer, connection: Connection) -> Callable[[], set[str]]:
     """A function that returns the names of all databases."""
-    connection = Connection(given.url, options=given.backend.connect_options)
-
-    def names() -> set[str]:
-        return {name for (name,) in connection.rows(given.backend.databases)}
-
-    yield names
-    connection.close()
+    return lambda: {name for (name,) in connection.rows(given.backend.databases)}
 
 
 def fresh_name() -> str:
@@ -69,21 +69,6 @@ def test_a_database_in_use_is_not_dropped(given: NetworkServer, testbed_server: 
 
     assert name not in testbed_server.sweep()
     given.drop(name)
-
-
-def test_a_database_of_a_run_that_has_ended_is_dropped(
-    given: NetworkServer, names: Callable[[], set[str]]
-) -> None:
-    name = fresh_name()
-    killed = NetworkServer(given.backend, given.url, source="killed run")
-    killed.create(name)
-    killed.disconnect()
-
-    def is_dropped() -> bool:
-        given.sweep()
-        return name not in names()
-
-    eventually(is_dropped)  # the server takes a moment to release the lock
 
 
 def test_a_kept_database_is_not_dropped(given: NetworkServer, names: Callable[[], set[str]]) -> None:
@@ -102,16 +87,14 @@ def test_a_kept_database_is_not_dropped(given: NetworkServer, names: Callable[[]
     "name", ["testbed_production", "testbed_0123456789", "testbed_0123456789ab_", "testbed_0123456789abc"]
 )
 def test_a_database_with_another_name_is_never_dropped(
-    given: NetworkServer, names: Callable[[], set[str]], name: str
+    given: NetworkServer, connection: Connection, names: Callable[[], set[str]], name: str
 ) -> None:
-    connection = Connection(given.url, options=given.backend.connect_options)
     connection.run([statement.replace("{database}", name) for statement in given.backend.create])
     try:
         assert name not in given.sweep()
         assert name in names()
     finally:
         given.drop(name)
-        connection.close()
 
 
 def test_a_run_drops_its_databases_and_those_of_a_killed_run(
@@ -121,15 +104,10 @@ def test_a_run_drops_its_databases_and_those_of_a_killed_run(
     project.backends, project.environment = [given.backend.name], {variable(given.backend): uri}
     project.write(WAITING)
     with project.start() as process:
-        killed = eventually(lambda: written(project))
+        killed = eventually(lambda: read(project.path / "ready"))
         process.kill()
     project.write(WAITING.replace("time.sleep(60)", ""))
 
     # The server takes a moment to notice that the connection is gone, and to release the lock.
     eventually(lambda: project.run().code == 0 and killed not in names())
-    assert written(project) not in names()
-
-
-def written(project: Project) -> str:
-    path = project.path / "database"
-    return path.read_text() if path.exists() else ""
+    assert read(project.path / "ready") not in names()
