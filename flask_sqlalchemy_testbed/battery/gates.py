@@ -1,4 +1,4 @@
-"""A way to a database that can be shut, while the database itself goes on."""
+"""Ways to a database that can be closed while the database itself continues."""
 
 from __future__ import annotations
 
@@ -11,26 +11,25 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from flask_sqlalchemy_testbed.backends.base import Backend
     from flask_sqlalchemy_testbed.databases import Database
 
 
 class Gate(Protocol):
-    """Shut at first; `uri` leads through it."""
+    """A way to a database, at first closed; connections to `uri` go through it."""
 
     uri: str
 
     def open(self) -> None:
-        """Let through who comes."""
+        """Let connections through."""
 
     def shut(self) -> None:
-        """Let nobody through, and end what went through."""
+        """Refuse new connections, and end those that a server has."""
 
 
 @contextlib.contextmanager
-def gate_to(database: Database, backend: Backend, folder: Path) -> Iterator[Gate]:
-    """A gate to that database, shut for good in the end; a link to a file is made in `folder`."""
-    gate = Port(database) if "server" in backend.capabilities else Link(database, folder)
+def gate_to(database: Database, folder: Path) -> Iterator[Gate]:
+    """Yield a gate to the database, and shut it at the end; a file is reached by a link in `folder`."""
+    gate = Port(database) if "server" in database.backend.capabilities else Link(database, folder)
     try:
         yield gate
     finally:
@@ -38,7 +37,7 @@ def gate_to(database: Database, backend: Backend, folder: Path) -> Iterator[Gate
 
 
 class Link:
-    """To a file: a link to its directory."""
+    """A gate to a file: a symbolic link to its directory. Files that are open stay open."""
 
     def __init__(self, database: Database, folder: Path) -> None:
         path = Path(database.url.database or "")
@@ -47,20 +46,20 @@ class Link:
         self.uri = f"sqlite:///{self._link / path.name}"
 
     def open(self) -> None:
-        """The link is there."""
+        """Make the link."""
         self._link.symlink_to(self._directory)
 
     def shut(self) -> None:
-        """The link is gone; who has the file open keeps it."""
+        """Remove the link."""
         self._link.unlink(missing_ok=True)
 
 
 class Port:
-    """To a server: a port of this machine that leads to it."""
+    """A gate to a server: a port of this machine from which connections are forwarded."""
 
     def __init__(self, database: Database) -> None:
         self._target = (database.url.host or "", database.url.port or 0)
-        # Taken, but nobody listens: who comes is refused, and nobody else gets it.
+        # Bound without a listener: connections are refused, and no other process gets the port.
         self._port = socket.socket()
         self._port.bind(("127.0.0.1", 0))
         self._ends: list[socket.socket] = []
@@ -68,12 +67,12 @@ class Port:
         self.uri = database.url.set(host=host, port=port).render_as_string(hide_password=False)
 
     def open(self) -> None:
-        """Somebody listens."""
+        """Accept connections."""
         self._port.listen()
         threading.Thread(target=self._accept, daemon=True).start()
 
     def shut(self) -> None:
-        """The port is given back, and both ends of each connection learn that it is over."""
+        """Release the port, and close both ends of each connection."""
         for end in (self._port, *self._ends):
             # A close alone would not wake the threads.
             with contextlib.suppress(OSError):
@@ -87,10 +86,10 @@ class Port:
                 server = socket.create_connection(self._target)
                 self._ends += [client, server]
                 for pair in ((client, server), (server, client)):
-                    threading.Thread(target=_pass_on, args=pair, daemon=True).start()
+                    threading.Thread(target=_forward, args=pair, daemon=True).start()
 
 
-def _pass_on(source: socket.socket, target: socket.socket) -> None:
+def _forward(source: socket.socket, target: socket.socket) -> None:
     with contextlib.suppress(OSError):
         while data := source.recv(65536):
             target.sendall(data)

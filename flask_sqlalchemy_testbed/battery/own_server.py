@@ -1,4 +1,4 @@
-"""Servers of the checks' own, to be stopped, frozen, cut off and filled: nobody else is on them."""
+"""Servers that one check at a time may stop, freeze, disconnect or fill."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from flask_sqlalchemy_testbed.run import Run
 
 WITHIN = 30.0
-# As a server far away may be: in another time zone than its clients, and with few places.
+# Like a remote server: in another time zone than its clients, and with few connections.
 FLAGS = {
     "postgresql": ("-c", "timezone=Asia/Tokyo", "-c", "max_connections=20"),
     "mysql": ("--default-time-zone=+09:00", "--max-connections=20"),
@@ -42,7 +42,7 @@ FLAGS = {
 
 
 class OwnServer:
-    """A throwaway server and its database with the battery's tables. Started again, it has forgotten all."""
+    """A throwaway server, and one database with the battery's tables. A restart removes all its data."""
 
     def __init__(
         self, run: Run, backend: Backend, *, flags: Sequence[str] = (), size: int | None = None
@@ -57,16 +57,19 @@ class OwnServer:
         self.server = NetworkServer(
             backend, self._url, source=self._container.source, container=self._container
         )
-        self._isolation = self._made_anew()
+        self._isolation = self._create_database()
 
     @property
     def database(self) -> Database:
-        """The one database, as clean as it was last made."""
+        """Return the server's database, which a restart replaces."""
         return self._isolation.database
 
     @property
     def direct_uri(self) -> str:
-        """A way to it over a network of its own, that can be cut: nobody else gets its address meanwhile."""
+        """Return a URI through a network of its own, which `cut` disconnects.
+
+        While the network exists, no other container gets the server's address there.
+        """
         if self._network is None:
             labels = {RUN_LABEL: self._run.name, PROCESS_LABEL: str(ProcessId.of(os.getpid()))}
             self._network = self._client.networks.create(self.name, labels=labels)
@@ -76,36 +79,36 @@ class OwnServer:
         return self.database.url.set(host=host, port=port).render_as_string(hide_password=False)
 
     def clean(self) -> None:
-        """The tables are there, and empty."""
+        """Create the tables, or empty them."""
         self._isolation.clean(tables.create_all)
 
     def kill(self) -> None:
-        """End it as a power cut would."""
+        """Kill the server, as a power cut would."""
         self._docker().kill()
 
     def stop(self) -> None:
-        """End it as its administrator would, who has a second; it has ended then."""
+        """Stop the server, as an administrator would; it is killed after a second."""
         self._docker().stop(timeout=1)
 
     def start(self) -> None:
-        """Start it again where it was, and wait until it answers: the tables are there, without a row."""
+        """Start the server again at the same address; wait until it is ready and create the empty tables."""
         self._docker().start()
         self._wait()
         self._isolation.database.connection.close()
-        self._isolation = self._made_anew()
+        self._isolation = self._create_database()
         self.clean()
 
     def pause(self) -> None:
-        """Freeze it: its sockets stay open, and what is sent is taken in, but it does nothing."""
+        """Freeze the server: its sockets accept data, but no query is executed."""
         self._docker().pause()
 
     def cut(self) -> None:
-        """Cut the way of `direct_uri`: what is sent there is lost, and nobody learns of it."""
+        """Disconnect the network of `direct_uri`: packets are lost, and neither side gets an error."""
         if self._network is not None:
             self._network.disconnect(self.id)
 
     def mend(self) -> None:
-        """Undo what was done to it, if anything was."""
+        """Undo `pause`, `cut`, `stop` and `kill`."""
         docker = self._docker()
         if docker.status == "paused":
             docker.unpause()
@@ -116,7 +119,7 @@ class OwnServer:
             self.start()
 
     def close(self) -> None:
-        """It is no more."""
+        """Remove the server and its network."""
         self._isolation.database.connection.close()
         self.server.close()
         if self._network is not None:
@@ -124,10 +127,10 @@ class OwnServer:
 
     @property
     def id(self) -> str:
-        """What Docker calls its container."""
+        """Return the id of the container."""
         return self._container.id
 
-    def _made_anew(self) -> Isolation:
+    def _create_database(self) -> Isolation:
         self.server.create(self.name)
         return Isolation(self.server, self.name)
 
@@ -143,7 +146,7 @@ class OwnServer:
 
 
 class OwnServers:
-    """Starts them when they are wanted, each kind once."""
+    """The servers of one backend: each kind is started at its first use, and then shared by the checks."""
 
     def __init__(self, run: Run, backend: Backend) -> None:
         self._run = run
@@ -151,14 +154,14 @@ class OwnServers:
         self._started: dict[tuple[tuple[str, ...], int | None], OwnServer] = {}
 
     def get(self, *, flags: tuple[str, ...] | None = None, size: int | None = None) -> OwnServer:
-        """One with these flags, by default `FLAGS`, and with so many bytes for its data."""
+        """Return the server with these flags, by default `FLAGS`, and with `size` bytes for its data."""
         flags = FLAGS[self._backend.name] if flags is None else flags
         if (flags, size) not in self._started:
             self._started[flags, size] = OwnServer(self._run, self._backend, flags=flags, size=size)
         return self._started[flags, size]
 
     def close(self) -> None:
-        """They are no more."""
+        """Remove all servers."""
         for server in self._started.values():
             server.close()
         self._started.clear()
@@ -166,7 +169,7 @@ class OwnServers:
 
 @contextlib.contextmanager
 def lent(request: pytest.FixtureRequest, own: OwnServer) -> Iterator[OwnServer]:
-    """The server for one check: running, clean, watched. Then it is mended, and nothing may be open."""
+    """Give the server to one check, running and clean; repair it afterwards and fail the check for leaks."""
     item: pytest.Item = request.node
     item.stash[state.BEGAN] = time.time(), own.server
     item.stash.setdefault(RESCUES, []).append(own.kill)
@@ -183,7 +186,7 @@ def lent(request: pytest.FixtureRequest, own: OwnServer) -> Iterator[OwnServer]:
 
 @pytest.fixture(scope="session")
 def own_servers(testbed_backend: Backend, pytestconfig: pytest.Config) -> Iterator[OwnServers]:
-    """Servers of the checks' own on this backend, gone when the last check on it is done."""
+    """Return the servers for the checks on this backend; they are removed after its last check."""
     servers = OwnServers(state.run_of(pytestconfig), testbed_backend)
     yield servers
     servers.close()
@@ -191,7 +194,7 @@ def own_servers(testbed_backend: Backend, pytestconfig: pytest.Config) -> Iterat
 
 @pytest.fixture
 def own_server(request: pytest.FixtureRequest, own_servers: OwnServers) -> Iterator[OwnServer]:
-    """A server that this check may do anything to; checks share it, and the first that wants it starts it."""
+    """Return a server that only this check uses; the next check gets the same one, repaired."""
     with lent(request, own_servers.get()) as own:
         yield own
 

@@ -1,6 +1,6 @@
-"""The subject as gunicorn serves it: made, and used once, before the workers are forked.
+"""The app under test as gunicorn serves it: made, and used once, before the workers are forked.
 
-`serve` finds what to make in the environment, where `environment` has put it.
+`environment` passes the settings to `serve` in environment variables.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ PREFIX = "TESTBED_SERVED_"
 
 
 def environment(subject: Subject, uri: str, whoami: str) -> dict[str, str]:
-    """What `serve` needs to know; `whoami` asks the server which of its sessions this is."""
-    told = {"SUBJECT": json.dumps(subject.as_dict()), "URI": uri, "WHOAMI": whoami}
-    return {PREFIX + name: value for name, value in told.items()}
+    """Return the variables for `serve`; `whoami` is a query for the id of the server's session."""
+    settings = {"SUBJECT": json.dumps(subject.as_dict()), "URI": uri, "WHOAMI": whoami}
+    return {PREFIX + name: value for name, value in settings.items()}
 
 
 def serve() -> Flask:
-    """The app, whose pool holds a connection that this process has opened."""
+    """Return the app, whose pool has a connection that this process opened."""
     record_in_this_process()
-    told = {name.removeprefix(PREFIX): value for name, value in os.environ.items() if name.startswith(PREFIX)}
-    subject = Subject.from_dict(json.loads(told["SUBJECT"]))
+    uri, whoami = (os.environ[PREFIX + name] for name in ("URI", "WHOAMI"))
+    subject = Subject.from_dict(json.loads(os.environ[PREFIX + "SUBJECT"]))
     maker = AppMaker(subject)
-    maker.start(told["URI"])
-    event.listen(Pool, "connect", _remember_who_opened_it)
-    app = maker.make(told["URI"])
+    maker.start(uri)
+    event.listen(Pool, "connect", _record_process)
+    app = maker.make(uri)
 
     @app.get("/testbed/who")
     def who() -> ResponseReturnValue:
@@ -47,15 +47,15 @@ def serve() -> Flask:
         return jsonify(
             process=os.getpid(),
             opened_by=connection.info["testbed.opened_by"],
-            session=str(connection.scalar(text(told["WHOAMI"]))),
+            session=str(connection.scalar(text(whoami))),
         )
 
     answer = app.test_client().get("/testbed/who")
     if answer.status_code != 200:  # noqa: PLR2004
-        message = f"The app cannot be warmed: {answer.text}"
+        message = f"The app failed before the fork: {answer.text}"
         raise RuntimeError(message)
     return app
 
 
-def _remember_who_opened_it(_connection: DBAPIConnection, record: ConnectionPoolEntry) -> None:
+def _record_process(_connection: DBAPIConnection, record: ConnectionPoolEntry) -> None:
     record.info["testbed.opened_by"] = os.getpid()

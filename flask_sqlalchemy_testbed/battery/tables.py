@@ -1,4 +1,4 @@
-"""The battery's own tables. Their names collide with nobody's, and no app knows them."""
+"""The battery's own tables. The prefix of their names keeps them apart from the tables of apps."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 
 class Base(DeclarativeBase):
-    """The battery's own metadata."""
+    """The metadata of the battery."""
 
 
 class Item(Base):
-    """Something with a unique name."""
+    """A row with a unique name."""
 
     __tablename__ = "testbed_item"
 
@@ -26,7 +26,7 @@ class Item(Base):
 
 
 class Part(Base):
-    """Something that belongs to an item."""
+    """A row that refers to an item."""
 
     __tablename__ = "testbed_part"
 
@@ -39,7 +39,7 @@ PRECISE = DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql")
 
 
 class Value(Base):
-    """One value of each type that databases do not agree on."""
+    """One value of each type that databases treat differently."""
 
     __tablename__ = "testbed_value"
 
@@ -55,12 +55,12 @@ class Value(Base):
     blob: Mapped[bytes | None]
 
 
-# A file remembers this, whoever said it: said here, no check depends on what an earlier one's subject said.
+# SQLite stores this mode in the file: set here, it does not depend on the app of an earlier check.
 PREPARE = {"sqlite": "PRAGMA journal_mode = WAL"}
 
 
 def create_all(uri: str) -> None:
-    """Make the tables in the database of `uri`, over a connection of the battery's own."""
+    """Create the tables in the database of `uri`, over a connection of the battery."""
     engine = create_engine(uri, poolclass=NullPool)
     if statement := PREPARE.get(engine.dialect.name):
         with engine.connect() as connection:

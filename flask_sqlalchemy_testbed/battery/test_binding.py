@@ -1,21 +1,22 @@
-"""Which database a session talks to."""
+"""Which database a session uses."""
 
 from __future__ import annotations
 
 import contextlib
 import gc
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sqlalchemy import create_engine, select, text
+from sqlalchemy import create_engine, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import object_session
 
 from flask_sqlalchemy_testbed.battery.gates import gate_to
 from flask_sqlalchemy_testbed.battery.tables import Item
+from flask_sqlalchemy_testbed.battery.threads import WITHIN, Task
+from flask_sqlalchemy_testbed.battery.trial import get
 from flask_sqlalchemy_testbed.battery.workers import WORKERS, workers
 from flask_sqlalchemy_testbed.checks.check import check
 from flask_sqlalchemy_testbed.subject.errors import FactoryError, SubjectError
@@ -23,69 +24,55 @@ from flask_sqlalchemy_testbed.subject.errors import FactoryError, SubjectError
 if TYPE_CHECKING:
     from flask import Flask
 
-    from flask_sqlalchemy_testbed.backends.base import Backend
-    from flask_sqlalchemy_testbed.battery.conftest import Trial
+    from flask_sqlalchemy_testbed.battery.trial import Trial
 
-# Which of its sessions a connection is, asked of the server.
+# The id of the server's session that a connection belongs to.
 WHOAMI = {
     "sqlite": "SELECT 'of no server'",
     "postgresql": "SELECT pg_backend_pid()",
     "mysql": "SELECT CONNECTION_ID()",
 }
-# Each time it is set, the server forgets that it has seen the user before.
-PASSWORD = "p@s/s:%#?"  # noqa: S105 - of a server that is thrown away
+PASSWORD = "p@s/s:%#?"  # noqa: S105 - of a throwaway server
+# Each change of the password empties the server's cache of log-ins.
 SET_PASSWORD = {
     "postgresql": "ALTER ROLE CURRENT_USER PASSWORD '{}'",
     "mysql": "ALTER USER CURRENT_USER() IDENTIFIED BY '{}'",
 }
 WITHOUT_TLS = {"postgresql": {"sslmode": "disable"}, "mysql": {"ssl_disabled": "true"}}
-# A pool that one request has filled may keep a connection or two.
-FEW = 3
-WITHIN = 10
+# The pools of the last apps may keep so many connections.
+SPARE_CONNECTIONS = 3
 
 
-def names_view(trial: Trial, app: Flask) -> None:
-    app.add_url_rule(
-        "/testbed/names", "testbed-names", lambda: list(trial.session.scalars(select(Item.name)))
-    )
-
-
-def add(trial: Trial, app: Flask, name: str) -> None:
+def commit(trial: Trial, app: Flask, name: str) -> None:
     with app.app_context():
-        trial.session.add(Item(name=name))
-        trial.session.commit()
+        trial.commit(name)
 
 
 @check("binding.uses-the-given-uri")
 def test_uses_the_given_uri(trial: Trial) -> None:
-    add(trial, trial.app(), "here")
+    commit(trial, trial.app(), "here")
 
-    assert trial.names() == ["here"], "the row is not in the database that the configuration names"
+    assert trial.committed() == ["here"], "the row is not in the database that the configuration names"
 
 
 @check("binding.two-apps")
 def test_two_apps(trial: Trial) -> None:
-    first = trial.app()
-    names_view(trial, first)
+    first = trial.app_with_views()
     try:
-        last = trial.app(trial.other.uri)
+        second = trial.app_with_views(trial.other.uri)
     except FactoryError:
-        # Nobody is misled.
+        # An app that refuses a second one in its process confuses no databases.
         return
-    names_view(trial, last)
-    add(trial, first, "first")
-    add(trial, last, "last")
+    commit(trial, first, "first")
+    commit(trial, second, "second")
 
-    found = trial.names(), trial.names(trial.other)
-    assert found == (["first"], ["last"]), (
-        f"the first app's database has {found[0]}, the last one's {found[1]}"
+    found = trial.committed(), trial.committed(trial.other)
+    assert found == (["first"], ["second"]), (
+        f"the first app's database contains {found[0]}, the second app's {found[1]}"
     )
-    assert first.test_client().get("/testbed/names").json == ["first"], (
-        "the first app does not read its own database"
-    )
-    assert last.test_client().get("/testbed/names").json == ["last"], (
-        "the last app does not read its own database"
-    )
+    for app, name in ((first, "first"), (second, "second")):
+        response = get(app, "/testbed/names")
+        assert response == [name], f"the {name} app does not read its own database: it returned {response}"
 
 
 @check("binding.app-inside-app")
@@ -94,13 +81,14 @@ def test_app_inside_app(trial: Trial) -> None:
     with contextlib.suppress(FactoryError):
         inner = trial.app(trial.other.uri)
         with outer.app_context():
-            trial.session.add(Item(name="outer"))
-            trial.session.flush()
-            add(trial, inner, "inner")
+            trial.write("outer")
+            commit(trial, inner, "inner")
             trial.session.commit()
 
-        found = trial.names(), trial.names(trial.other)
-        assert found == (["outer"], ["inner"]), f"the outer database has {found[0]}, the inner one {found[1]}"
+        found = trial.committed(), trial.committed(trial.other)
+        assert found == (["outer"], ["inner"]), (
+            f"the outer app's database contains {found[0]}, the inner app's {found[1]}"
+        )
 
 
 @check("binding.second-app")
@@ -117,41 +105,37 @@ def test_second_app(trial: Trial) -> None:
             assert made.wait(WITHIN)
             trial.session.commit()
 
-    with ThreadPoolExecutor(1) as thread, first.app_context():
+    with first.app_context():
         item = Item(name="caller")
         trial.session.add(item)
-        working = thread.submit(work)
+        task = Task(work)
         assert begun.wait(WITHIN)
         try:
-            # Its session may be this thread's, on the first app's engine: that is in nobody's way.
+            # The session that the harness resolves may still be bound to the first app's engine here.
             with contextlib.suppress(SubjectError):
                 trial.app(other)
         finally:
             made.set()
-        working.result(WITHIN)
+        task.result()
 
-        assert object_session(item) is not None, (
-            "the session that was in use is removed: its object is in none"
-        )
+        assert object_session(item) is not None, "making another app removed a session that was in use"
         trial.session.commit()
 
-    assert sorted(trial.names()) == ["caller", "thread"], (
-        "not all work that was begun on the first app is in its database"
-    )
+    found = sorted(trial.committed())
+    assert found == ["caller", "thread"], f"of the two rows of the first app, its database contains {found}"
 
 
 @check("binding.config-changed-later")
 def test_config_changed_later(trial: Trial) -> None:
     app = trial.app()
-    add(trial, app, "before")
+    commit(trial, app, "before")
     app.config.from_mapping(trial.subject.configuration(trial.other.uri))
-    add(trial, app, "caller")
-    with ThreadPoolExecutor(1) as thread:
-        thread.submit(add, trial, app, "thread").result(WITHIN)
+    commit(trial, app, "caller")
+    Task(lambda: commit(trial, app, "thread")).result()
 
-    moved = trial.names(trial.other) == ["caller", "thread"]
-    assert trial.names() == (["before"] if moved else ["before", "caller", "thread"]), (
-        "after the change some threads are on one database, some on the other"
+    moved = trial.committed(trial.other) == ["caller", "thread"]
+    assert trial.committed() == (["before"] if moved else ["before", "caller", "thread"]), (
+        "after the change, some threads use one database and some the other"
     )
 
 
@@ -160,44 +144,43 @@ def test_dropped_apps(trial: Trial) -> None:
     gc.collect()
     before = len(trial.database.sessions())
     for number in range(30):
-        add(trial, trial.app(keep=False), f"{number}")
-    # An app goes first, what was kept for it only then.
+        commit(trial, trial.app(keep=False), f"{number}")
+    # Each collection frees what only objects of the one before referred to.
     for _ in range(3):
         gc.collect()
 
-    assert trial.sessions_come_down_to(before + FEW), (
-        f"{len(trial.database.sessions())} sessions are open for 30 apps that are gone;"
-        f" {before + FEW} at most would do"
-    )
+    trial.assert_sessions(before + SPARE_CONNECTIONS, "after 30 apps were garbage-collected")
 
 
 @check("binding.twenty-places")
 def test_twenty_places(own_trial: Trial) -> None:
     try:
         for number in range(30):
-            add(own_trial, own_trial.app(keep=False), f"{number}")
+            commit(own_trial, own_trial.app(keep=False), f"{number}")
             if number % 5 == 0:
                 gc.collect()
     finally:
-        # Whoever comes next finds places.
+        # The next check needs connections too.
         own_trial.database.terminate(own_trial.database.sessions())
 
-    assert len(own_trial.names()) == 30, "not all of the apps have written their row"
+    found = len(own_trial.committed())
+    assert found == 30, f"only {found} of 30 apps wrote their row"
 
 
 @check("binding.log-in")
-def test_log_in(own_trial: Trial, testbed_backend: Backend) -> None:
-    administrator = own_trial.database.connection
-    url = own_trial.database.url
+def test_log_in(own_trial: Trial) -> None:
+    administrator, url = own_trial.database.connection, own_trial.database.url
+    set_password = SET_PASSWORD[own_trial.backend]
     try:
-        for query in ({}, WITHOUT_TLS[testbed_backend.name]):
-            administrator.run([SET_PASSWORD[testbed_backend.name].format(PASSWORD)])
-            wanted = url.set(password=PASSWORD).update_query_dict(query)
-            add(own_trial, own_trial.app(wanted.render_as_string(hide_password=False)), f"{query}")
+        for query in ({}, WITHOUT_TLS[own_trial.backend]):
+            administrator.run([set_password.format(PASSWORD)])
+            uri = url.set(password=PASSWORD).update_query_dict(query).render_as_string(hide_password=False)
+            commit(own_trial, own_trial.app(uri), f"{query}")
     finally:
-        administrator.run([SET_PASSWORD[testbed_backend.name].format(url.password)])
+        administrator.run([set_password.format(url.password)])
 
-    assert len(own_trial.names()) == 2, "not both of the log-ins have led to a row"
+    found = own_trial.committed()
+    assert len(found) == 2, f"the log-ins with and without TLS wrote the rows {found}"
 
 
 @check("binding.second-engine")
@@ -214,70 +197,71 @@ def test_second_engine(trial: Trial) -> None:
 
 @check("binding.relative-path")
 def test_relative_path(trial: Trial, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    means = set()
+    files = set()
     for name in ("here", "there"):
         (tmp_path / name).mkdir()
         monkeypatch.chdir(tmp_path / name)
         database = trial.engine(trial.app("sqlite:///testbed_relative.db")).url.database
         assert database is not None
-        means.add(str((tmp_path / name).joinpath(database)))
-    for path in means:
-        # An app that connects when it is made has left a file where it keeps its own.
+        files.add(str((tmp_path / name).joinpath(database)))
+    for path in files:
+        # An app that connects in its factory has created the file, perhaps in its own instance folder.
         Path(path).unlink(missing_ok=True)
 
-    assert len(means) == 1, f"one path means {len(means)} files: {', '.join(sorted(means))}"
+    assert len(files) == 1, f"one relative path means {len(files)} files: {', '.join(sorted(files))}"
 
 
 @check("binding.starts-without-its-database")
-def test_starts_without_its_database(trial: Trial, testbed_backend: Backend, tmp_path: Path) -> None:
-    with gate_to(trial.database, testbed_backend, tmp_path) as gate:
-        app = trial.app(gate.uri)
-        names_view(trial, app)
-        client = app.test_client()
-        assert client.get("/testbed/names").status_code >= 500, "an answer was given without the database"
+def test_starts_without_its_database(trial: Trial, tmp_path: Path) -> None:
+    with gate_to(trial.database, tmp_path) as gate:
+        app = trial.app_with_views(gate.uri)
+        status = app.test_client().get("/testbed/names").status_code
+        assert status >= 500, f"without its database the app answered a request with {status}"
         gate.open()
 
-        assert client.get("/testbed/names").status_code == 200, (
-            "the database is there, and the app still fails"
-        )
+        status = app.test_client().get("/testbed/names").status_code
+        assert status == 200, f"the database can be reached again, and the app still answered with {status}"
         trial.engine(app).dispose()
 
 
 @check("binding.listeners")
 def test_listeners(trial: Trial) -> None:
-    def heard() -> int:
+    first = trial.app()
+
+    def count() -> int:
         with first.app_context():
-            trial.session.add(item := Item(name="heard"))
+            trial.session.add(item := Item(name="new"))
             dispatch: Any = getattr(object_session(item), "dispatch", None)
             return sum(len(getattr(dispatch, name)) for name in dispatch._event_names)  # noqa: SLF001
 
-    first = trial.app()
-    before = heard()
+    before = count()
     for _ in range(2):
         with contextlib.suppress(FactoryError):
             trial.app()
 
-    assert heard() == before, f"{heard()} listeners hear what {before} heard before two more apps were made"
+    after = count()
+    assert after == before, f"the session had {before} listeners, and {after} after two more apps were made"
 
 
 @check("binding.fork")
-def test_fork(trial: Trial, testbed_backend: Backend, tmp_path: Path) -> None:
+def test_fork(trial: Trial, tmp_path: Path) -> None:
     log = tmp_path / "gunicorn.log"
-    with workers(trial.subject, trial.database.uri, WHOAMI[testbed_backend.name], log) as forked:
+    with workers(trial.subject, trial.database.uri, WHOAMI[trial.backend], log) as forked:
         answers = forked.answers(40)
 
-    wrong = [answer for answer in answers if answer.get("opened_by") != answer.get("process", "nobody")]
-    assert not wrong, f"{len(wrong)} of {len(answers)}: {_told(wrong[0])}\n{log.read_text()[-2000:]}"
+    wrong = [answer for answer in answers if answer.get("opened_by") != answer.get("process", "none")]
+    assert not wrong, f"{len(wrong)} of {len(answers)}: {_describe(wrong[0])}\n{log.read_text()[-2000:]}"
     owners: dict[str, set[int]] = {}
     for answer in answers:
         owners.setdefault(answer["session"], set()).add(answer["process"])
-    assert len(set().union(*owners.values())) == WORKERS, "not every worker has answered"
-    assert "server" not in testbed_backend.capabilities or all(
-        len(processes) == 1 for processes in owners.values()
-    ), "two workers are in one session of the server"
+    found = len(set().union(*owners.values()))
+    assert found == WORKERS, f"only {found} of {WORKERS} workers answered"
+    if "server" in trial.database.backend.capabilities:
+        shared = [session for session, processes in owners.items() if len(processes) > 1]
+        assert not shared, f"several workers use the same session of the server: {', '.join(shared)}"
 
 
-def _told(answer: dict[str, Any]) -> str:
+def _describe(answer: dict[str, Any]) -> str:
     if "error" in answer:
         return f"a worker failed: {answer['error']}"
-    return f"process {answer['process']} answered on the connection that process {answer['opened_by']} opened"
+    return f"process {answer['process']} used a connection that process {answer['opened_by']} opened"

@@ -1,4 +1,4 @@
-"""When the database fails: who is told, and that all is well again when the database is."""
+"""When the database fails: which requests get an error, and whether later requests succeed again."""
 
 from __future__ import annotations
 
@@ -14,28 +14,27 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from flask_sqlalchemy_testbed.battery.own_server import lent
 from flask_sqlalchemy_testbed.battery.tables import Item
-from flask_sqlalchemy_testbed.battery.threads import WITHIN, Task, at_once
+from flask_sqlalchemy_testbed.battery.threads import WITHIN, Task, at_once, poll
+from flask_sqlalchemy_testbed.battery.trial import Trial
 from flask_sqlalchemy_testbed.checks.check import check
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from flask import Flask
-    from flask.testing import FlaskClient
 
     from flask_sqlalchemy_testbed.backends.base import Backend
-    from flask_sqlalchemy_testbed.battery.conftest import Trial
     from flask_sqlalchemy_testbed.battery.own_server import OwnServer, OwnServers
     from flask_sqlalchemy_testbed.databases import Database
 
-# How many connections a pool has at least, by default.
+# Every pool has room for so many connections by default.
 CONNECTIONS = 3
 ERROR = 500
 MEGABYTE = 1 << 20
-# No request may be held up for longer by a server that does not answer, when every limit is a second or two.
+# Seconds within which a request to a silent server must fail; the limits below are a second or two.
 BOUND = 8.0
 
-# What makes the server end this session when it has been idle for a while, and the same in a transaction.
+# The server terminates the session soon after it becomes idle, or idle in a transaction.
 END_WHEN_IDLE = {
     "postgresql": "SET idle_session_timeout = '100ms'",
     "mysql": "SET SESSION wait_timeout = 1",
@@ -44,7 +43,7 @@ END_IDLE_TRANSACTION = {
     "postgresql": "SET idle_in_transaction_session_timeout = '100ms'",
     "mysql": "SET SESSION wait_timeout = 1",
 }
-# What takes long, and what the server cuts off after 100 ms.
+# Queries that take long, and the same with a time limit of 100 ms.
 SLOW = {
     "postgresql": "SELECT count(pg_sleep(30))",
     "mysql": "SELECT count(*) FROM information_schema.columns a, information_schema.columns b,"
@@ -54,18 +53,18 @@ CUT_OFF = {
     "postgresql": ("SET LOCAL statement_timeout = 100", SLOW["postgresql"]),
     "mysql": ("SELECT 1", SLOW["mysql"].replace("SELECT", "SELECT /*+ MAX_EXECUTION_TIME(100) */", 1)),
 }
-# Whether SQLAlchemy knows that the connection of a statement is lost when the server was stopped meanwhile.
+# Whether SQLAlchemy classifies the driver's error after a shutdown as the loss of the connection.
 STOP_IS_KNOWN_AS_LOSS = {"postgresql": True, "mysql": False}
-# A driver's own limits, in its own units, and how short they are made here.
+# The drivers' options that limit waiting, in their own units, with the highest values used here.
 LIMITS: dict[str, dict[str, float]] = {
     "postgresql": {"connect_timeout": 2, "tcp_user_timeout": 500},
     "mysql": {"connect_timeout": 1, "read_timeout": 0.5, "write_timeout": 0.5},
 }
-# What the server needs for itself, as baked, with the 64 MB that are left for the checks.
+# The size of the server's own files in the image, and 64 MB for the checks.
 ROOM = {"postgresql": (40 + 64) * MEGABYTE, "mysql": (141 + 64) * MEGABYTE}
-# MySQL's server aborts where a file of its redo log grows when there is no room: all have grown before that.
+# MySQL's server aborts if its redo log cannot grow: a small one has its full size from the beginning.
 SMALL = {"postgresql": (), "mysql": ("--innodb-redo-log-capacity=32M",)}
-# A table to fill: whatever becomes of it, the log that PostgreSQL cannot live without has room.
+# The table that the checks fill. Unlogged, it leaves room for the log, without which PostgreSQL stops.
 BALLAST = {
     "sqlite": "CREATE TABLE testbed_ballast (id INTEGER PRIMARY KEY, data BLOB)",
     "postgresql": "CREATE UNLOGGED TABLE testbed_ballast (id SERIAL PRIMARY KEY, data BYTEA)",
@@ -74,11 +73,11 @@ BALLAST = {
 
 
 class Base(DeclarativeBase):
-    """Metadata that nothing is created from."""
+    """Metadata of which no table is created."""
 
 
 class Ballast(Base):
-    """What fills a database."""
+    """A large row."""
 
     __tablename__ = "testbed_ballast"
 
@@ -87,63 +86,53 @@ class Ballast(Base):
 
 
 @pytest.fixture
-def client(trial: Trial) -> FlaskClient:
-    """A client of an app that answers `/testbed/ask` with what the database says."""
-    return answering(trial, trial.app()).test_client()
+def app(trial: Trial) -> Flask:
+    """Return an app whose view `/testbed/names` reads the database."""
+    return trial.app_with_views()
 
 
-def answering(trial: Trial, app: Flask) -> Flask:
-    app.add_url_rule("/testbed/ask", view_func=lambda: str(len(trial.session.scalars(select(Item.id)).all())))
-    return app
-
-
-def ask(client: FlaskClient, path: str = "/testbed/ask") -> int:
-    """The status that a server would send: what a teardown raises, after the view, is an error too."""
+def status(app: Flask, path: str = "/testbed/names") -> int:
+    """Return the status that a client gets: a server also answers 500 if a teardown callback raises."""
     try:
-        return client.application.test_client().get(path).status_code
+        return app.test_client().get(path).status_code
     except DBAPIError:
         return ERROR
 
 
-def asked_at_once(trial: Trial, app: Flask, times: int) -> None:
-    """So many contexts succeed, each of which has its connection when the last one gets its own."""
-    together = threading.Barrier(times, timeout=WITHIN)
+def use_connections(trial: Trial, app: Flask, number: int) -> None:
+    """Execute a query in that many app contexts, which all hold their connections at the same time."""
+    together = threading.Barrier(number, timeout=WITHIN)
 
     def work() -> None:
         with app.app_context():
             trial.session.execute(select(Item.id))
             together.wait()
 
-    at_once(*[work] * times)
+    at_once(*[work] * number)
 
 
-def assert_answers(client: FlaskClient, times: int = 1) -> None:
-    """So many requests, one after the other, succeed."""
-    statuses = [ask(client) for _ in range(times)]
-    failed = sum(status != 200 for status in statuses)
-    assert not failed, f"{failed} of the next {times} requests failed: {statuses}"
+def assert_answers(app: Flask, times: int = 1) -> None:
+    statuses = [status(app) for _ in range(times)]
+    assert statuses == [200] * times, f"later requests were answered with {statuses}"
 
 
-def until(condition: Callable[[], Any]) -> None:
-    deadline = time.monotonic() + WITHIN
-    while not condition():
-        if time.monotonic() > deadline:
-            message = "It has not come to pass."
-            raise TimeoutError(message)
-        time.sleep(0.01)
+def wait_until(condition: Callable[[], Any]) -> None:
+    if not poll(condition):
+        message = f"Condition not met within {WITHIN:g} s."
+        raise TimeoutError(message)
 
 
 def end_sessions(database: Database) -> None:
-    """As an administrator would, or a firewall; they are gone when this returns."""
+    """Terminate all sessions, as an administrator or a firewall would, and wait for their end."""
     database.terminate(database.sessions())
-    until(lambda: not database.sessions())
+    wait_until(lambda: not database.sessions())
 
 
-def shorten_limits(trial: Trial, app: Flask, backend: Backend) -> None:
-    """Make whatever limits the subject gives its connections so short that a check can wait for them."""
+def shorten_limits(trial: Trial, app: Flask) -> None:
+    """Shorten the time limits that the app set for its connections; add none that the app did not set."""
 
     def connect(_dialect: object, _record: object, _args: object, options: dict[str, Any]) -> None:
-        for name, most in LIMITS[backend.name].items():
+        for name, most in LIMITS[trial.backend].items():
             if options.get(name):
                 options[name] = min(type(most)(options[name]), most)
 
@@ -154,27 +143,27 @@ def shorten_limits(trial: Trial, app: Flask, backend: Backend) -> None:
 
 
 @check("faults.lost-between-requests")
-def test_lost_between_requests(trial: Trial, client: FlaskClient) -> None:
-    asked_at_once(trial, client.application, CONNECTIONS)
+def test_lost_between_requests(trial: Trial, app: Flask) -> None:
+    use_connections(trial, app, CONNECTIONS)
     end_sessions(trial.database)
 
-    assert_answers(client, CONNECTIONS + 1)
-    asked_at_once(trial, client.application, CONNECTIONS)
+    assert_answers(app, CONNECTIONS + 1)
+    use_connections(trial, app, CONNECTIONS)
 
 
 @check("faults.restart")
 def test_restart(own_trial: Trial, own_server: OwnServer) -> None:
-    client = answering(own_trial, own_trial.app()).test_client()
-    asked_at_once(own_trial, client.application, CONNECTIONS)
+    app = own_trial.app_with_views()
+    use_connections(own_trial, app, CONNECTIONS)
     own_server.kill()
     own_server.start()
 
-    assert_answers(client, CONNECTIONS + 1)
+    assert_answers(app, CONNECTIONS + 1)
 
 
 @check("faults.swallowed-loss")
-def test_swallowed_loss(trial: Trial, client: FlaskClient) -> None:
-    @client.application.get("/testbed/swallow")
+def test_swallowed_loss(trial: Trial, app: Flask) -> None:
+    @app.get("/testbed/swallow")
     def swallow() -> str:
         trial.session.execute(select(Item.id))
         end_sessions(trial.database)
@@ -182,13 +171,14 @@ def test_swallowed_loss(trial: Trial, client: FlaskClient) -> None:
             trial.session.execute(select(Item.id))
         return ""
 
-    assert ask(client, "/testbed/swallow") == 200, "the request that swallowed its error was told of another"
-    assert_answers(client)
+    found = status(app, "/testbed/swallow")
+    assert found == 200, f"the request that swallowed its error was answered with {found}"
+    assert_answers(app)
 
 
 @check("faults.lost-in-transaction")
-def test_lost_in_transaction(trial: Trial, client: FlaskClient) -> None:
-    @client.application.get("/testbed/two")
+def test_lost_in_transaction(trial: Trial, app: Flask) -> None:
+    @app.get("/testbed/two")
     def two() -> str:
         trial.session.execute(insert(Item).values(name="first"))
         end_sessions(trial.database)
@@ -196,107 +186,105 @@ def test_lost_in_transaction(trial: Trial, client: FlaskClient) -> None:
         trial.session.commit()
         return ""
 
-    assert ask(client, "/testbed/two") >= ERROR, (
-        "the request that lost its transaction was answered as if it had not"
-    )
-    assert trial.names() == [], "half of the request is committed"
-    assert_answers(client)
+    found = status(app, "/testbed/two")
+    assert found >= ERROR, f"the request that lost its transaction was answered with {found}"
+    assert trial.committed() == [], f"the failed request committed {trial.committed()}"
+    assert_answers(app)
 
 
 @check("faults.idle-timeout")
-def test_idle_timeout(trial: Trial, client: FlaskClient, testbed_backend: Backend) -> None:
-    with client.application.app_context():
-        trial.session.execute(text(END_WHEN_IDLE[testbed_backend.name]))
+def test_idle_timeout(trial: Trial, app: Flask) -> None:
+    with app.app_context():
+        trial.session.execute(text(END_WHEN_IDLE[trial.backend]))
         trial.session.commit()
-    until(lambda: not trial.database.sessions())
+    wait_until(lambda: not trial.database.sessions())
 
-    assert_answers(client)
+    assert_answers(app)
 
 
 @check("faults.held-too-long")
-def test_held_too_long(trial: Trial, client: FlaskClient, testbed_backend: Backend) -> None:
-    @client.application.get("/testbed/hold")
+def test_held_too_long(trial: Trial, app: Flask) -> None:
+    @app.get("/testbed/hold")
     def hold() -> str:
-        trial.session.execute(text(END_IDLE_TRANSACTION[testbed_backend.name]))
-        until(lambda: not trial.database.sessions())
-        return str(trial.session.scalars(select(Item.id)).all())
+        trial.session.execute(text(END_IDLE_TRANSACTION[trial.backend]))
+        wait_until(lambda: not trial.database.sessions())
+        return str(trial.read())
 
-    assert ask(client, "/testbed/hold") >= ERROR, (
-        "the request that lost its transaction was answered as if it had not"
-    )
-    assert_answers(client)
+    found = status(app, "/testbed/hold")
+    assert found >= ERROR, f"the request that lost its transaction was answered with {found}"
+    assert_answers(app)
 
 
 @check("faults.stopped-mid-query")
 def test_stopped_mid_query(own_trial: Trial, own_server: OwnServer, testbed_backend: Backend) -> None:
-    client = answering(own_trial, own_trial.app()).test_client()
+    app = own_trial.app_with_views()
     known_as_loss: list[bool] = []
 
-    @client.application.get("/testbed/slow")
+    @app.get("/testbed/slow")
     def slow() -> str:
         try:
-            return str(own_trial.session.scalar(text(SLOW[testbed_backend.name])))
+            return str(own_trial.session.scalar(text(SLOW[own_trial.backend])))
         except DBAPIError as error:
             known_as_loss.append(error.connection_invalidated)
             raise
 
     def work() -> tuple[int, int]:
-        first = ask(client, "/testbed/slow")
+        first = status(app, "/testbed/slow")
         again.wait(WITHIN)
-        return first, ask(client)
+        return first, status(app)
+
+    def is_slow() -> bool:
+        rows = own_server.database.connection.rows(testbed_backend.activity)
+        return any("count(" in str(row) for row in rows)
 
     again = threading.Event()
-    waiting = Task(work)
-    until(
-        lambda: any(
-            "count(" in str(row) for row in own_server.database.connection.rows(testbed_backend.activity)
-        )
-    )
+    task = Task(work)
+    wait_until(is_slow)
     own_server.stop()
     own_server.start()
     again.set()
-    first, second = waiting.result()
+    first, second = task.result()
 
-    assert known_as_loss == [STOP_IS_KNOWN_AS_LOSS[testbed_backend.name]], (
-        "whether SQLAlchemy takes it for a lost connection has changed"
+    assert known_as_loss == [STOP_IS_KNOWN_AS_LOSS[own_trial.backend]], (
+        "SQLAlchemy classifies the error after a shutdown in another way than before"
     )
-    assert first >= ERROR, "the request that waited was answered as if nothing had happened"
-    assert second == 200, f"the server is back, and the next request is answered with {second}"
+    assert first >= ERROR, f"the request whose query was interrupted was answered with {first}"
+    assert second == 200, f"the server is running again, and the next request was answered with {second}"
 
 
 # --- Servers that do not answer ---------------------------------------------------------------
 
 
 @check("faults.half-open")
-def test_half_open(own_trial: Trial, own_server: OwnServer, testbed_backend: Backend) -> None:
-    app = answering(own_trial, own_trial.app(own_server.direct_uri))
-    shorten_limits(own_trial, app, testbed_backend)
-    assert_answers(app.test_client())
+def test_half_open(own_trial: Trial, own_server: OwnServer) -> None:
+    app = own_trial.app_with_views(own_server.direct_uri)
+    shorten_limits(own_trial, app)
+    assert_answers(app)
     own_server.cut()
     try:
-        assert Task(lambda: ask(app.test_client())).result(BOUND) >= ERROR
+        assert Task(lambda: status(app)).result(BOUND) >= ERROR
     finally:
         own_server.mend()
 
 
 @check("faults.paused")
-def test_paused(own_trial: Trial, own_server: OwnServer, testbed_backend: Backend) -> None:
-    app = answering(own_trial, own_trial.app())
-    shorten_limits(own_trial, app, testbed_backend)
-    assert_answers(app.test_client())
+def test_paused(own_trial: Trial, own_server: OwnServer) -> None:
+    app = own_trial.app_with_views()
+    shorten_limits(own_trial, app)
+    assert_answers(app)
     own_server.pause()
     try:
-        assert Task(lambda: ask(app.test_client())).result(BOUND) >= ERROR
+        assert Task(lambda: status(app)).result(BOUND) >= ERROR
     finally:
         own_server.mend()
 
-    assert_answers(app.test_client())
+    assert_answers(app)
 
 
 @check("faults.statement-timeout")
-def test_statement_timeout(trial: Trial, client: FlaskClient, testbed_backend: Backend) -> None:
-    limit, slow = CUT_OFF[testbed_backend.name]
-    with client.application.app_context():
+def test_statement_timeout(trial: Trial, app: Flask) -> None:
+    limit, slow = CUT_OFF[trial.backend]
+    with app.app_context():
         trial.session.execute(text(limit))
         with pytest.raises(DBAPIError) as error:
             trial.session.execute(text(slow))
@@ -304,103 +292,102 @@ def test_statement_timeout(trial: Trial, client: FlaskClient, testbed_backend: B
 
         assert trial.session.scalar(text("SELECT 1")) == 1
     assert not error.value.connection_invalidated, (
-        "SQLAlchemy was told that the connection is lost, which works"
+        "SQLAlchemy discarded a working connection: the error of a statement was marked as a disconnect"
     )
 
 
-# --- What runs out ----------------------------------------------------------------------------
+# --- Resources that are used up ---------------------------------------------------------------
 
 
 @check("faults.pool-exhausted")
-def test_pool_exhausted(trial: Trial, client: FlaskClient) -> None:
-    pool = trial.engine(client.application).pool
-    # What has no bound cannot be exhausted, and does not have to be.
+def test_pool_exhausted(trial: Trial, app: Flask) -> None:
+    pool = trial.engine(app).pool
+    # A pool without a limit cannot be exhausted, and passes.
     most = max(1, min(getattr(pool, "_max_overflow", 0) + getattr(pool, "size", lambda: CONNECTIONS)(), 20))
     has_one, done = threading.Semaphore(0), threading.Event()
     timeout = getattr(pool, "_timeout", None)
     if timeout is not None and timeout <= 60:
-        pool._timeout = 0.2  # type: ignore[attr-defined]  # noqa: SLF001 - nobody waits that long here
+        # Shortened, so that the check does not take up to a minute.
+        pool._timeout = 0.2  # type: ignore[attr-defined]  # noqa: SLF001 - there is no public way
 
-    @client.application.get("/testbed/hold")
+    @app.get("/testbed/hold")
     def hold() -> str:
         trial.session.execute(select(Item.id))
         has_one.release()
         done.wait(WITHIN)
         return ""
 
-    holders = [Task(lambda: ask(client, "/testbed/hold")) for _ in range(most)]
+    holders = [Task(lambda: status(app, "/testbed/hold")) for _ in range(most)]
     try:
         assert all(has_one.acquire(timeout=WITHIN) for _ in holders), (
-            f"not even {most} requests at a time, as many as the pool has places, get a connection"
+            f"the pool is for {most} connections, and not all of {most} simultaneous requests got one"
         )
         began = time.monotonic()
-        assert Task(lambda: ask(client)).result() in {200, 500, 503}
-        assert time.monotonic() - began < WITHIN / 2, "the request was held up for seconds"
+        assert Task(lambda: status(app)).result() in {200, 500, 503}
+        took = time.monotonic() - began
+        assert took < WITHIN / 2, f"the request that found the pool empty took {took:.1f} s"
     finally:
         done.set()
     assert {holder.result() for holder in holders} == {200}
     trial.assert_nothing_open()
-    asked_at_once(trial, client.application, most)
+    use_connections(trial, app, most)
 
 
-def fill(trial: Trial, client: FlaskClient, size: int, prepare: str = "SELECT 1") -> None:
-    """Write until the database is full: the request that finds it so fails, and leaves nothing open."""
+def fill(trial: Trial, app: Flask, size: int, prepare: str = "SELECT 1") -> None:
+    """Write rows of `size` bytes until a request fails because the database is full."""
 
-    @client.application.get("/testbed/fill")
+    @app.get("/testbed/fill")
     def write() -> str:
         trial.session.execute(text(prepare))
         trial.session.add(Ballast(data=os.urandom(size)))
         trial.session.commit()
         return ""
 
-    statuses = [ask(client, "/testbed/fill")]
+    statuses = [status(app, "/testbed/fill")]
     while statuses[-1] == 200 and len(statuses) < 100:
-        statuses.append(ask(client, "/testbed/fill"))
+        statuses.append(status(app, "/testbed/fill"))
 
-    assert statuses[0] == 200, "the first request, for which there was room, failed"
-    assert statuses[-1] >= ERROR, "no request was told that the database is full"
+    assert statuses[0] == 200, f"with room for its row, the first request was answered with {statuses[0]}"
+    assert statuses[-1] >= ERROR, f"{len(statuses)} requests wrote to a full database, and none failed"
     trial.assert_nothing_open()
-    assert_answers(client)
+    assert_answers(app)
 
 
-def assert_writes_again(trial: Trial, client: FlaskClient, prepare: str = "SELECT 1") -> None:
-    with client.application.app_context():
+def assert_writes_again(trial: Trial, app: Flask, prepare: str = "SELECT 1") -> None:
+    with app.app_context():
         trial.session.execute(text(prepare))
-        trial.session.add(Item(name="there is room"))
-        trial.session.commit()
+        trial.commit("there is room")
 
-    assert trial.names() == ["there is room"], "there is room again, and nothing is written"
+    found = trial.committed()
+    assert found == ["there is room"], f"after the database got room again, it contains {found}"
 
 
 @pytest.fixture
-def small_server(
+def small_trial(
     request: pytest.FixtureRequest, own_servers: OwnServers, testbed_backend: Backend
-) -> Iterator[OwnServer]:
-    """A server with little room, which this check fills."""
-    with lent(
-        request, own_servers.get(flags=SMALL[testbed_backend.name], size=ROOM[testbed_backend.name])
-    ) as own:
-        yield own
+) -> Iterator[Trial]:
+    """Return the app under test on a server with little space, which only this check uses."""
+    flags, size = SMALL[testbed_backend.name], ROOM[testbed_backend.name]
+    with lent(request, own_servers.get(flags=flags, size=size)) as own:
+        trial = Trial(request, own.database)
+        yield trial
+        trial.end()
 
 
 @check("faults.disk-full")
 @pytest.mark.testbed_within(60)
-def test_disk_full(request: pytest.FixtureRequest, small_server: OwnServer, testbed_backend: Backend) -> None:
-    from flask_sqlalchemy_testbed.battery.conftest import Trial  # noqa: PLC0415 - which imports what this module does
+def test_disk_full(small_trial: Trial) -> None:
+    app, connection = small_trial.app_with_views(), small_trial.database.connection
+    connection.rows(BALLAST[small_trial.backend])
+    fill(small_trial, app, 4 * MEGABYTE)
 
-    trial = Trial(request, small_server.database)
-    small_server.database.connection.rows(BALLAST[testbed_backend.name])
-    client = answering(trial, trial.app()).test_client()
-    fill(trial, client, 4 * MEGABYTE)
-
-    small_server.database.connection.rows("DROP TABLE testbed_ballast")
-    assert_writes_again(trial, client)
-    trial.end()
+    connection.rows("DROP TABLE testbed_ballast")
+    assert_writes_again(small_trial, app)
 
 
 @check("faults.file-full")
-def test_file_full(trial: Trial, client: FlaskClient, testbed_backend: Backend) -> None:
-    trial.database.connection.rows(BALLAST[testbed_backend.name])
-    fill(trial, client, MEGABYTE // 4, "PRAGMA max_page_count = 400")
+def test_file_full(trial: Trial, app: Flask) -> None:
+    trial.database.connection.rows(BALLAST[trial.backend])
+    fill(trial, app, MEGABYTE // 4, "PRAGMA max_page_count = 400")
 
-    assert_writes_again(trial, client, "PRAGMA max_page_count = 1000000")
+    assert_writes_again(trial, app, "PRAGMA max_page_count = 1000000")

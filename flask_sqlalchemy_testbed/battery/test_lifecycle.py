@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 import pytest
-from flask import Flask, abort, stream_with_context
+from flask import abort, stream_with_context
 from sqlalchemy import inspect, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import object_session
@@ -18,52 +18,31 @@ from sqlalchemy.orm.exc import DetachedInstanceError
 from werkzeug.test import EnvironBuilder
 
 from flask_sqlalchemy_testbed.battery.tables import Item
+from flask_sqlalchemy_testbed.battery.threads import WITHIN, Task, at_once
+from flask_sqlalchemy_testbed.battery.trial import add_view, get
 from flask_sqlalchemy_testbed.checks.check import check
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
+    from flask import Flask
     from sqlalchemy.orm import Session
 
-    from flask_sqlalchemy_testbed.battery.conftest import Trial
-
-WITHIN = 10
-
+    from flask_sqlalchemy_testbed.battery.trial import Trial
 
 FAILURES = {"abort": 404, "nowhere": 404, "error": 500, "handled": 418}
 
 
 class OddError(Exception):
-    """What goes wrong in a view, or at its end."""
+    """An error in a view or in a teardown callback."""
 
 
 def fail(_: object = None) -> None:
     raise OddError
 
 
-def route(app: Flask, path: str, view: Callable[[], Any]) -> None:
-    app.add_url_rule(path, path.strip("/").replace("/", "-"), view)
-
-
-def write(trial: Trial, name: str = "uncommitted") -> str:
-    """Leave a transaction open, with a row in it that nobody committed."""
-    trial.session.add(Item(name=name))
-    trial.session.flush()
-    return "written"
-
-
-def names(trial: Trial) -> list[str]:
-    return list(trial.session.scalars(select(Item.name)))
-
-
-def ask(app: Flask, path: str) -> Any:
-    """What a request is answered with; its status where that is none of success."""
-    answer = app.test_client().get(path)
-    return answer.json if answer.status_code == 200 else answer.status
-
-
 def session_of(trial: Trial) -> Session:
-    """The real session that the subject's own stands for."""
+    """Return the real session behind a `scoped_session` or another proxy."""
     trial.session.add(item := Item(name="never flushed"))
     session = object_session(item)
     assert session is not None
@@ -72,62 +51,55 @@ def session_of(trial: Trial) -> Session:
 
 
 def start(app: Flask, path: str) -> Iterator[bytes]:
-    """Call the app as a server does; neither ask for a chunk nor close."""
+    """Call the app as a server does, without reading or closing the body that it returns."""
     return iter(app.wsgi_app(EnvironBuilder(path).get_environ(), lambda *_: lambda _: None))
-
-
-def in_a_worker(work: Callable[[], None]) -> None:
-    """Run it in a thread of its own, as a server's worker: what it leaves pushed stays there."""
-    with ThreadPoolExecutor(1) as thread:
-        thread.submit(work).result(3 * WITHIN)
 
 
 @check("lifecycle.request-ends")
 def test_request_ends(trial: Trial) -> None:
     app = trial.app()
-    route(app, "/testbed/write", lambda: [write(trial), names(trial)])
+    add_view(app, "/testbed/both", lambda: [trial.write(), trial.read()])
 
-    assert ask(app, "/testbed/write") == ["written", ["uncommitted"]]
-    trial.assert_nothing_open()
-    assert trial.names() == [], "uncommitted rows are in the database"
+    assert get(app, "/testbed/both") == ["written", ["uncommitted"]]
+    trial.assert_nothing_left()
 
 
 @check("lifecycle.failed-request-ends")
 def test_failed_request_ends(trial: Trial) -> None:
     app = trial.app()
-    app.before_request(lambda: write(trial) and None)
+    app.before_request(lambda: trial.write() and None)
     app.register_error_handler(OddError, lambda _: ("handled", 418))
-    route(app, "/testbed/abort", lambda: abort(404))
-    route(app, "/testbed/error", lambda: {}["error"])  # type: ignore[index] # it is not there
-    route(app, "/testbed/handled", fail)
-    for path, again in [(path, False) for path in FAILURES] + [("error", True)]:
-        app.config["PROPAGATE_EXCEPTIONS"] = again
+    add_view(app, "/testbed/abort", lambda: abort(404))
+    add_view(app, "/testbed/error", lambda: {}["error"])  # type: ignore[index] # the key is missing
+    add_view(app, "/testbed/handled", fail)
+    for path, propagate in [(path, False) for path in FAILURES] + [("error", True)]:
+        app.config["PROPAGATE_EXCEPTIONS"] = propagate
         with contextlib.suppress(KeyError):
             assert app.test_client().get(f"/testbed/{path}").status_code == FAILURES[path]
         trial.assert_nothing_open(after=path)
-    assert trial.names() == [], "uncommitted rows are in the database"
+    trial.assert_nothing_left()
 
 
 @check("lifecycle.context-ends")
 def test_context_ends(trial: Trial) -> None:
     with trial.app().app_context():
-        write(trial)
+        trial.write()
 
-    trial.assert_nothing_open()
-    assert trial.names() == [], "uncommitted rows are in the database"
+    trial.assert_nothing_left()
 
 
 @check("lifecycle.async-view")
 def test_async_view(trial: Trial) -> None:
     app = trial.app()
-    app.before_request(lambda: write(trial) and None)
+    app.before_request(lambda: trial.write() and None)
 
     @app.get("/testbed/async")
     async def view() -> list[str]:
-        return names(trial)
+        return trial.read()
 
     for _ in range(3):
-        assert ask(app, "/testbed/async") == ["uncommitted"], "the view is not in the session of its request"
+        found = get(app, "/testbed/async")
+        assert found == ["uncommitted"], f"the view does not use its request's session: it returned {found}"
         trial.assert_nothing_open()
 
 
@@ -136,9 +108,9 @@ def test_unwrapped_stream(trial: Trial) -> None:
     app = trial.app()
 
     def chunks() -> Iterator[str]:
-        yield write(trial)
+        yield trial.write()
 
-    route(app, "/testbed/stream", chunks)
+    add_view(app, "/testbed/stream", chunks)
     body = start(app, "/testbed/stream")
     with contextlib.suppress(RuntimeError):
         list(body)
@@ -149,39 +121,35 @@ def test_unwrapped_stream(trial: Trial) -> None:
 
 @check("lifecycle.held-stream")
 def test_held_stream(trial: Trial) -> None:
-    app = trial.app()
+    app = trial.app_with_views()
 
     def chunks() -> Iterator[str]:
         while True:
             yield str(trial.session.scalar(text("SELECT 1")))
 
-    route(app, "/testbed/stream", lambda: stream_with_context(chunks()))
-    route(app, "/testbed/write", lambda: write(trial))
-    route(app, "/testbed/names", lambda: names(trial))
+    add_view(app, "/testbed/stream", lambda: stream_with_context(chunks()))
 
     def work() -> None:
         body = start(app, "/testbed/stream")
         try:
-            assert next(body) == b"1", "the stream has no session"
-            assert app.test_client().get("/testbed/write").text == "written"
-            assert ask(app, "/testbed/names") == [], (
-                "a request sees the uncommitted rows of one that has ended"
-            )
+            assert next(body) == b"1", "the streamed body has no session"
+            assert get(app, "/testbed/write") == "written"
+            found = get(app, "/testbed/names")
+            assert found == [], f"a request reads the uncommitted rows of one that has ended: {found}"
         finally:
             body.close()  # type: ignore[attr-defined]
 
-    in_a_worker(work)
+    # In a thread of its own, like a server's worker: contexts that stay pushed there affect no other check.
+    Task(work).result(3 * WITHIN)
     trial.assert_nothing_open()
 
 
 @check("lifecycle.failing-teardown")
 def test_failing_teardown(trial: Trial) -> None:
-    app = trial.app()
-    route(app, "/testbed/write", lambda: write(trial))
-
+    app = trial.app_with_views()
     app.teardown_appcontext(fail)
     with contextlib.suppress(OddError):
-        app.test_client().get("/testbed/write")
+        get(app, "/testbed/write")
     app.teardown_appcontext_funcs.remove(fail)
 
     trial.assert_nothing_open()
@@ -190,19 +158,18 @@ def test_failing_teardown(trial: Trial) -> None:
 @check("lifecycle.later-context")
 def test_later_context(trial: Trial) -> None:
     app = trial.app()
-
     app.teardown_appcontext(fail)
     inherited = 0
     for _ in range(50):
         with contextlib.suppress(OddError), app.app_context():
             session = session_of(trial)
-            inherited += session.info.setdefault("is an earlier one's", False)
-            session.info["is an earlier one's"] = True
+            inherited += session.info.setdefault("used before", False)
+            session.info["used before"] = True
             del session
     app.teardown_appcontext_funcs.remove(fail)
     gc.collect()
 
-    assert inherited == 0, f"{inherited} of 50 contexts were given the session of an earlier one"
+    assert inherited == 0, f"{inherited} of 50 contexts got the session of an earlier context"
 
 
 @check("lifecycle.nested-contexts")
@@ -212,31 +179,27 @@ def test_nested_contexts(trial: Trial) -> None:
         item = Item(name="pending")
         trial.session.add(item)
         with app.app_context():
-            names(trial)
+            trial.read()
 
-        assert object_session(item) is not None, (
-            "the end of the inner context took the object from the session of the outer one"
-        )
+        assert object_session(item) is not None, "the end of the inner context removed the outer session"
         trial.session.commit()
-    assert trial.names() == ["pending"], "what was pending in the outer context is not committed"
+    found = trial.committed()
+    assert found == ["pending"], f"the outer context committed {found}, not its pending row"
 
 
 @check("lifecycle.request-inside-context")
 def test_request_inside_context(trial: Trial) -> None:
-    app = trial.app()
-    route(app, "/testbed/write", lambda: write(trial))
+    app = trial.app_with_views()
     with app.app_context():
-        assert app.test_client().get("/testbed/write").text == "written"
-        write(trial, "outer")
+        assert get(app, "/testbed/write") == "written"
+        trial.write("outer")
 
-    trial.assert_nothing_open()
-    assert trial.names() == [], "uncommitted rows are in the database"
+    trial.assert_nothing_left()
 
 
 @check("lifecycle.with-client")
 def test_with_client(trial: Trial) -> None:
-    app = trial.app()
-    route(app, "/testbed/write", lambda: write(trial))
+    app = trial.app_with_views()
     with app.test_client() as client:
         for _ in range(2):
             assert client.get("/testbed/write").text == "written"
@@ -251,13 +214,13 @@ def test_thread(trial: Trial) -> None:
 
     def work() -> None:
         with app.app_context():
-            write(trial)
+            trial.write()
 
+    # The pool's thread stays alive after the work.
     with ThreadPoolExecutor(1) as thread:
         thread.submit(work).result(WITHIN)
 
-        trial.assert_nothing_open()
-    assert trial.names() == [], "uncommitted rows are in the database"
+        trial.assert_nothing_left()
 
 
 @check("lifecycle.cli-command")
@@ -266,28 +229,27 @@ def test_cli_command(trial: Trial) -> None:
 
     @app.cli.command("testbed-write")
     def command() -> None:
-        click.echo(write(trial))
+        click.echo(trial.write())
 
     assert app.test_cli_runner().invoke(args=["testbed-write"]).output == "written\n"
-    trial.assert_nothing_open()
-    assert trial.names() == [], "uncommitted rows are in the database"
+    trial.assert_nothing_left()
 
 
 @check("lifecycle.failed-flush")
 def test_failed_flush(trial: Trial) -> None:
-    app = trial.app()
-    route(app, "/testbed/names", lambda: names(trial))
+    app = trial.app_with_views()
 
     @app.get("/testbed/twice")
     def twice() -> str:
-        write(trial, "once")
+        trial.write("once")
         with pytest.raises(IntegrityError):
-            write(trial, "once")
+            trial.write("once")
         return "swallowed"
 
-    app.test_client().get("/testbed/twice")
+    get(app, "/testbed/twice")
     for _ in range(2):
-        assert ask(app, "/testbed/names") == [], "after a failed flush another request fails"
+        found = get(app, "/testbed/names")
+        assert found == [], f"after a failed flush in one request, a later request returned {found}"
         trial.assert_nothing_open()
 
 
@@ -298,15 +260,16 @@ def test_error_handler(trial: Trial) -> None:
     @app.errorhandler(DBAPIError)
     def handle(_: DBAPIError) -> list[str]:
         trial.session.rollback()
-        return names(trial)
+        return trial.read()
 
     @app.get("/testbed/broken")
     def broken() -> str:
-        write(trial)
+        trial.write()
         trial.session.execute(text("SELECT nothing FROM nowhere"))
         return "executed"
 
-    assert ask(app, "/testbed/broken") == [], "the handler could not use the session after its rollback"
+    found = get(app, "/testbed/broken")
+    assert found == [], f"the error handler could not use the session after its rollback: {found}"
     trial.assert_nothing_open()
 
 
@@ -317,15 +280,13 @@ def test_detached(trial: Trial) -> None:
 
     @app.get("/testbed/keep")
     def keep() -> str:
-        kept.append(Item(name="kept"))
-        trial.session.add(kept[0])
-        trial.session.commit()
+        kept.append(trial.commit("kept"))
         return "kept"
 
-    assert app.test_client().get("/testbed/keep").text == "kept"
-    assert inspect(kept[0]).detached, "the object of a request that has ended is still in a session"
+    assert get(app, "/testbed/keep") == "kept"
+    assert inspect(kept[0]).detached, "the request has ended, and its object is still in a session"
     with pytest.raises(DetachedInstanceError):
-        kept[0].parts  # noqa: B018 - to read it is the point
+        kept[0].parts  # noqa: B018 - reading the attribute would emit SQL
 
 
 @check("lifecycle.handled-error")
@@ -335,11 +296,12 @@ def test_handled_error(trial: Trial) -> None:
 
     @app.get("/testbed/half")
     def half() -> str:
-        write(trial, "half")
+        trial.write("half")
         raise OddError
 
-    assert app.test_client().get("/testbed/half").text == "handled"
-    assert trial.names() == [], "what the request wrote before its error is committed"
+    assert get(app, "/testbed/half") == "handled"
+    found = trial.committed()
+    assert found == [], f"rows that the request wrote before its error were committed: {found}"
 
 
 @check("lifecycle.own-session")
@@ -356,17 +318,14 @@ def test_own_session(trial: Trial) -> None:
         return "seen"
 
     def request(parties: int) -> None:
-        assert app.test_client().get(f"/testbed/session/{parties}").text == "seen"
+        assert get(app, f"/testbed/session/{parties}") == "seen"
 
     request(1)
     request(1)
-    with ThreadPoolExecutor(2) as threads:
-        for future in [threads.submit(request, 2) for _ in range(2)]:
-            future.result(2 * WITHIN)
+    at_once(*[lambda: request(2)] * 2, within=2 * WITHIN)
 
-    assert len({id(session) for session in sessions}) == len(sessions), (
-        f"{len(sessions)} requests have had {len({id(session) for session in sessions})} sessions"
-    )
+    found = len({id(session) for session in sessions})
+    assert found == len(sessions), f"{len(sessions)} requests used {found} sessions"
 
 
 @check("lifecycle.no-stale-object")
@@ -379,11 +338,9 @@ def test_no_stale_object(trial: Trial) -> None:
         cache.append(trial.session.scalars(select(Item)).one())
         return str(cache[-1].name)
 
-    insert = "INSERT INTO testbed_item (name) VALUES ('old')"
-    trial.database.connection.run([insert])
-    assert app.test_client().get("/testbed/item").text == "old"
+    trial.database.connection.run(["INSERT INTO testbed_item (name) VALUES ('old')"])
+    assert get(app, "/testbed/item") == "old"
     trial.database.connection.run(["UPDATE testbed_item SET name = 'new'"])
 
-    assert app.test_client().get("/testbed/item").text == "new", (
-        "the request was given the object of an earlier one"
-    )
+    found = get(app, "/testbed/item")
+    assert found == "new", f"the request got an earlier request's object: its name is {found!r}"

@@ -1,21 +1,22 @@
-"""What only this repository's binding promises; a subject opts in with --testbed-promises.
+"""What only bindings like `app.database` promise; an app opts in with --testbed-promises.
 
-Beside its session such a subject has `init_engine(uri, *, app)`, which binds an app anew.
+The module of such an app's session also has `init_engine(uri, *, app)`, which binds an app again.
 """
 
 from __future__ import annotations
 
 import gc
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
-from sqlalchemy import event, make_url, select, text
+from sqlalchemy import event, make_url, text
 from sqlalchemy.orm import object_session
 
 from flask_sqlalchemy_testbed.battery import tables
 from flask_sqlalchemy_testbed.battery.tables import Item
+from flask_sqlalchemy_testbed.battery.threads import WITHIN, Task
+from flask_sqlalchemy_testbed.battery.trial import add_view, get
 from flask_sqlalchemy_testbed.checks.check import check
 
 if TYPE_CHECKING:
@@ -23,34 +24,22 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Engine
 
-    from flask_sqlalchemy_testbed.battery.conftest import Trial
-
-WITHIN = 10
+    from flask_sqlalchemy_testbed.battery.trial import Trial
 
 
 @pytest.fixture(autouse=True)
-def no_engine_of_an_earlier_test() -> None:
-    """An app that a test before this one dropped counts as live until it is collected."""
+def collect_earlier_apps() -> None:
+    """Collect garbage: the engine of an app from an earlier check is live until then."""
     gc.collect()
-
-
-def names(trial: Trial) -> list[str]:
-    return list(trial.session.scalars(select(Item.name)))
-
-
-def in_a_thread(work: object) -> object:
-    with ThreadPoolExecutor(1) as thread:
-        return thread.submit(work).result(2 * WITHIN)  # type: ignore[arg-type]
 
 
 @check("promises.outside-contexts")
 def test_outside_contexts(trial: Trial) -> None:
     app = trial.app()
-    trial.session.add(Item(name="shell"))
-    trial.session.commit()
+    trial.commit("shell")
 
-    assert trial.session.get_bind() is trial.engine(app), "the session is not on the one live engine"
-    assert names(trial) == ["shell"]
+    assert trial.session.get_bind() is trial.engine(app), "the session is not bound to the one live engine"
+    assert trial.read() == ["shell"]
     trial.session.remove()
     trial.assert_nothing_open()
 
@@ -66,8 +55,8 @@ def test_thread_local(trial: Trial) -> None:
         finally:
             trial.session.remove()
 
-    assert in_a_thread(session_of_a_thread) is not own, "two threads have one session"
-    assert trial.session() is own, "the thread's session was removed by another"
+    assert Task(session_of_a_thread).result() is not own, "two threads share one session"
+    assert trial.session() is own, "one thread removed the session of another"
     trial.session.remove()
 
 
@@ -108,52 +97,46 @@ def test_rebinding(trial: Trial) -> None:
         trial.session.remove()
         return bound
 
-    with ThreadPoolExecutor(1) as thread:
-        answer = thread.submit(work)
-        assert held.wait(WITHIN)
-        try:
-            engine = trial.rebind(app, other)
-        finally:
-            rebound.set()
+    task = Task(work)
+    assert held.wait(WITHIN)
+    try:
+        engine = trial.rebind(app, other)
+    finally:
+        rebound.set()
 
-        assert answer.result(2 * WITHIN) is trial.engine(app) is engine, (
-            "the thread and the app are not on the same engine"
-        )
-    assert (trial.names(), trial.names(trial.other)) == ([], []), "the stale session has written"
+    assert task.result() is trial.engine(app) is engine, "the thread and the app use different engines"
+    found = trial.committed(), trial.committed(trial.other)
+    assert found == ([], []), f"the session on the replaced engine wrote {found}"
 
 
 @check("promises.rebinding-disposes")
 def test_rebinding_disposes(trial: Trial) -> None:
     app, other = trial.app(), trial.other.uri
-    # Kept, so that the collector does not do what rebinding should.
+    # Referenced: otherwise the garbage collector could close the connections.
     replaced = trial.engine(app)
     before = len(trial.database.sessions())
     with app.app_context():
-        assert names(trial) == []
+        assert trial.read() == []
         assert len(trial.database.sessions()) > before, "no connection was opened to the old database"
         assert trial.rebind(app, other) is not replaced
 
-        assert trial.sessions_come_down_to(before), (
-            f"{len(trial.database.sessions())} sessions are left in the old database; {before} were there"
-        )
+        trial.assert_sessions(before, "in the old database after the rebind")
 
 
 @check("promises.dispose")
 def test_dispose(trial: Trial) -> None:
     app = trial.app()
-    # Kept, so that the collector does not close what is in it.
+    # Referenced: otherwise the garbage collector could close its connections.
     pool = trial.engine(app).pool
     before = len(trial.database.sessions())
     with app.app_context():
-        assert names(trial) == []
+        assert trial.read() == []
         trial.session.get_bind().dispose()
         assert trial.engine(app).pool is not pool
-        assert names(trial) == []
+        assert trial.read() == []
         assert len(trial.database.sessions()) > before
 
-    assert trial.sessions_come_down_to(before), (
-        f"{len(trial.database.sessions())} sessions are left after dispose(); {before} were there before"
-    )
+    trial.assert_sessions(before, "after dispose() and the end of the context")
 
 
 @check("promises.listeners")
@@ -169,12 +152,11 @@ def test_listeners(trial: Trial) -> None:
         for uri in (other, trial.database.uri):
             trial.rebind(app, uri)
         with app.app_context():
-            trial.session.add(Item(name="heard"))
-            trial.session.flush()
+            trial.write()
     finally:
         event.remove(trial.session, "after_flush", hear)
 
-    assert heard == [1], f"an event that happened once was heard {len(heard)} times"
+    assert heard == [1], f"the listener was called {len(heard)} times for one event"
 
 
 @check("promises.unwrapped-stream")
@@ -186,10 +168,9 @@ def test_unwrapped_stream(trial: Trial) -> None:
         yield f"{trial.session.scalar(text('SELECT 1'))}"
 
     for app, database in ((first, trial.database), (last, trial.other)):
-        app.add_url_rule("/testbed/stream", "testbed-stream", chunks)
-        assert app.test_client().get("/testbed/stream").text == f"{database.url.database}1", (
-            "the body has no session on its app's engine"
-        )
+        add_view(app, "/testbed/stream", chunks)
+        expected, found = f"{database.url.database}1", get(app, "/testbed/stream")
+        assert found == expected, f"the body has no session on its app's engine: {found}, not {expected}"
         trial.assert_nothing_open()
 
 
@@ -205,8 +186,8 @@ def test_defaults(trial: Trial) -> None:
         seen = trial.session.scalar(text("SELECT count(*) FROM testbed_item"))
         return [seen, session.autoflush, session.expire_on_commit]
 
-    assert app.test_client().get("/testbed/options").json == [1, True, True], (
-        "rows that raw SQL sees of one pending, autoflush, expire_on_commit"
+    assert get(app, "/testbed/options") == [1, True, True], (
+        "one row that raw SQL reads, autoflush and expire_on_commit are not [1, True, True]"
     )
 
 
@@ -217,20 +198,20 @@ def test_in_memory(trial: Trial) -> None:
 
     def begin_and_roll_back() -> None:
         with app.app_context():
-            # No statement: to read what another has written to, newer SQLite would have to wait.
+            # Without a query: newer versions of SQLite do not read while another connection writes.
             trial.session.connection()
 
-    def look() -> list[str]:
+    def read() -> list[str]:
         with app.app_context():
-            return names(trial)
+            return trial.read()
 
     with app.app_context():
-        trial.session.add(Item(name="kept"))
-        trial.session.flush()
-        in_a_thread(begin_and_roll_back)
+        trial.write("kept")
+        Task(begin_and_roll_back).result()
         trial.session.commit()
 
-    assert in_a_thread(look) == ["kept"], "another thread does not see what is committed"
+    found = Task(read).result()
+    assert found == ["kept"], f"another thread read {found}, not the committed row"
 
 
 @check("promises.bare-scheme")
@@ -240,5 +221,5 @@ def test_bare_scheme(trial: Trial) -> None:
         app = trial.app(url.set(drivername=scheme).render_as_string(hide_password=False))
 
         assert trial.engine(app).driver == url.get_driver_name(), (
-            f"{scheme}:// does not mean the driver installed"
+            f"{scheme}:// means {trial.engine(app).driver}, which is not the installed driver"
         )

@@ -1,4 +1,4 @@
-"""What belongs together stays together: savepoints, errors, locks, snapshots."""
+"""Transactions: savepoints, errors, locks and snapshots."""
 
 from __future__ import annotations
 
@@ -11,63 +11,65 @@ from sqlalchemy.exc import DBAPIError
 
 from flask_sqlalchemy_testbed.battery.tables import Item
 from flask_sqlalchemy_testbed.battery.threads import WITHIN, at_once
+from flask_sqlalchemy_testbed.battery.trial import add_view, get
 from flask_sqlalchemy_testbed.checks.check import check
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from flask_sqlalchemy_testbed.backends.base import Backend
     from flask_sqlalchemy_testbed.backends.connection import Connection
-    from flask_sqlalchemy_testbed.battery.conftest import Trial
+    from flask_sqlalchemy_testbed.battery.trial import Trial
 
-# How a transaction begins, and how one whose reads all see the same.
+# The statements that begin a transaction, by default and with a snapshot for all its reads.
 BEGIN = {
     "sqlite": ("BEGIN",),
     "postgresql": ("BEGIN ISOLATION LEVEL READ COMMITTED",),
     "mysql": ("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ", "BEGIN"),
 }
 BEGIN_REPEATABLE = {**BEGIN, "postgresql": ("BEGIN ISOLATION LEVEL REPEATABLE READ",)}
-# How long the asker waits for the locks of others; MySQL counts in seconds.
-SHORTLY = {"postgresql": "SET lock_timeout = '100ms'", "mysql": "SET lock_wait_timeout = 1"}
+# The shortest lock timeouts; MySQL's unit is a second.
+SHORT_LOCK_TIMEOUT = {"postgresql": "SET lock_timeout = '100ms'", "mysql": "SET lock_wait_timeout = 1"}
 
-# What the server says to whoever wants to drop a table that an open transaction has read.
+# Part of the error of DROP TABLE while an open transaction has read the table.
 DROP_REFUSED = {"postgresql": "lock timeout", "mysql": "Lock wait timeout"}
-# What the next statement meets after one has failed in the same transaction.
+# Part of the error of a statement after another one failed in the same transaction; empty: no error.
 AFTER_AN_ERROR = {"sqlite": "", "postgresql": "current transaction is aborted", "mysql": ""}
-# What a second read in the same transaction sees of what another has committed meanwhile.
+# The result of a second read in a transaction after another one changed "old" to "new".
 READ_AGAIN = {"sqlite": "old", "postgresql": "new", "mysql": "old"}
-# What an update meets of a row that another has changed since this transaction read it.
+# Part of the error of an update whose row was changed since the transaction read it.
 LOST_UPDATE = {"sqlite": "database is locked", "postgresql": "could not serialize", "mysql": ""}
-# How many rows written before a CREATE TABLE are left after the rollback.
+# The number of rows, inserted before a CREATE TABLE, that remain after a rollback.
 LEFT_BY_DDL = {"sqlite": 0, "postgresql": 0, "mysql": 1}
-# What the release of a savepoint meets after a CREATE TABLE.
+# Part of the error when a savepoint is released after a CREATE TABLE.
 AFTER_DDL = {"sqlite": "", "postgresql": "", "mysql": "SAVEPOINT s does not exist"}
 
+OLD_ITEM = "INSERT INTO testbed_item (id, name) VALUES (1, 'old')"
+EXTRA_TABLE = "CREATE TABLE testbed_extra (id INTEGER)"
 
-def refusal(connection: Connection, statement: str) -> str:
-    """What the server says against the statement; nothing when it does it."""
+
+def error_of(connection: Connection, statement: str) -> str:
+    """Execute the statement; return the text of its error, or an empty string."""
     try:
         connection.rows(statement)
-    except Exception as error:  # noqa: BLE001 - each driver has its own
+    except Exception as error:  # noqa: BLE001 - each driver has its own errors
         return str(error)
     return ""
 
 
-def assert_says(said: str, expected: str) -> None:
-    assert expected in said
-    assert bool(said) == bool(expected)
+def assert_error(error: str, expected: str) -> None:
+    assert expected in error
+    assert bool(error) == bool(expected)
 
 
 @check("transactions.rolls-back")
 def test_rolls_back(trial: Trial) -> None:
     with trial.app().app_context():
-        trial.session.add(Item(name="rolled back"))
-        trial.session.flush()
-        seen = trial.names()
+        trial.write("rolled back")
+        found = trial.committed()
         trial.session.rollback()
 
-    assert seen == [], "what was only flushed is there for others"
-    assert trial.names() == [], "what was rolled back is there"
+    assert found == [], f"another connection reads rows that were only flushed: {found}"
+    assert trial.committed() == [], f"after the rollback the database contains {trial.committed()}"
 
 
 @check("transactions.savepoint-released")
@@ -77,20 +79,19 @@ def test_savepoint_released(trial: Trial) -> None:
             trial.session.add(Item(name="nested"))
         trial.session.rollback()
 
-    assert trial.names() == [], "the savepoint's row has outlived the rollback of all"
+    assert trial.committed() == [], "the rollback of the transaction did not remove its savepoint's row"
 
 
 @check("transactions.error-in-savepoint")
 def test_error_in_savepoint(trial: Trial) -> None:
     with trial.app().app_context():
-        trial.session.add(Item(name="before"))
-        trial.session.flush()
+        trial.write("before")
         with pytest.raises(DBAPIError), trial.session.begin_nested():
             trial.session.execute(text("SELECT nothing FROM testbed_nowhere"))
-        trial.session.add(Item(name="after"))
-        trial.session.commit()
+        trial.commit("after")
 
-    assert trial.names() == ["before", "after"], "what is committed is not all but the savepoint's"
+    found = trial.committed()
+    assert found == ["before", "after"], f"of the rows before and after the savepoint, {found} were committed"
 
 
 @check("transactions.raw-connection-is-reset")
@@ -102,9 +103,9 @@ def test_raw_connection_is_reset(trial: Trial) -> None:
     trial.assert_nothing_open()
 
     with app.app_context():
-        trial.session.add(Item(name="next"))
-        trial.session.commit()
-    assert trial.names() == ["next"], "what the last user left uncommitted is committed by the next"
+        trial.commit("next")
+    found = trial.committed()
+    assert found == ["next"], f"the next user of the connection committed {found}, not only its own row"
 
 
 @check("transactions.fresh-reads")
@@ -117,45 +118,39 @@ def test_fresh_reads(trial: Trial) -> None:
         cached.append(trial.session.get(Item, 1))
         return str(cached[-1].name)
 
-    outside = trial.database.connection
-    outside.rows("INSERT INTO testbed_item (id, name) VALUES (1, 'old')")
-    assert app.test_client().get("/testbed/name").text == "old"
-    outside.rows("UPDATE testbed_item SET name = 'new'")
+    trial.database.connection.rows(OLD_ITEM)
+    assert get(app, "/testbed/name") == "old"
+    trial.database.connection.rows("UPDATE testbed_item SET name = 'new'")
 
-    assert app.test_client().get("/testbed/name").text == "new", "the request was not shown what is committed"
+    found = get(app, "/testbed/name")
+    assert found == "new", f"'new' was committed before the request, which read {found!r}"
 
 
 @check("transactions.reader-lets-go")
-def test_reader_lets_go(trial: Trial, connect: Callable[[], Connection], testbed_backend: Backend) -> None:
+def test_reader_lets_go(trial: Trial, connect: Callable[[], Connection]) -> None:
     app = trial.app()
-    app.add_url_rule(
-        "/testbed/read",
-        view_func=lambda: str(trial.session.scalars(text("SELECT id FROM testbed_extra")).all()),
-    )
-    trial.database.connection.rows("CREATE TABLE testbed_extra (id INTEGER)")
-    assert app.test_client().get("/testbed/read").text == "[]", "the table cannot be read"
+    query = text("SELECT id FROM testbed_extra")
+    add_view(app, "/testbed/read", lambda: str(trial.session.scalars(query).all()))
+    trial.database.connection.rows(EXTRA_TABLE)
+    found = get(app, "/testbed/read")
+    assert found == "[]", f"the request did not read the empty table: it returned {found}"
     dropper = connect()
-    dropper.rows(SHORTLY[testbed_backend.name])
+    dropper.rows(SHORT_LOCK_TIMEOUT[trial.backend])
 
-    assert refusal(dropper, "DROP TABLE testbed_extra") == "", (
-        "the table that a request had read cannot be dropped"
-    )
+    error = error_of(dropper, "DROP TABLE testbed_extra")
+    assert error == "", f"the table that an ended request had read cannot be dropped: {error}"
 
 
 @check("transactions.reader-blocks-drop")
-def test_reader_blocks_drop(
-    trial: Trial, connect: Callable[[], Connection], testbed_backend: Backend
-) -> None:
+def test_reader_blocks_drop(trial: Trial, connect: Callable[[], Connection]) -> None:
     reader, dropper = connect(), connect()
-    trial.database.connection.rows("CREATE TABLE testbed_extra (id INTEGER)")
+    trial.database.connection.rows(EXTRA_TABLE)
     reader.run(["BEGIN", "SELECT id FROM testbed_extra"])
-    dropper.rows(SHORTLY[testbed_backend.name])
+    dropper.rows(SHORT_LOCK_TIMEOUT[trial.backend])
 
-    assert DROP_REFUSED[testbed_backend.name] in refusal(dropper, "DROP TABLE testbed_extra")
+    assert DROP_REFUSED[trial.backend] in error_of(dropper, "DROP TABLE testbed_extra")
     reader.rows("ROLLBACK")
-    assert refusal(dropper, "DROP TABLE testbed_extra") == "", (
-        "the table cannot be dropped though nobody reads it any more"
-    )
+    assert error_of(dropper, "DROP TABLE testbed_extra") == ""
 
 
 @check("transactions.deadlock")
@@ -163,14 +158,14 @@ def test_deadlock(trial: Trial) -> None:
     app = trial.app()
     trial.database.connection.rows("INSERT INTO testbed_item (id, name) VALUES (1, 'a'), (2, 'b')")
     both_have_one = threading.Barrier(2, timeout=WITHIN)
-    told: list[str] = []
+    errors: list[str] = []
     one_is_done = threading.Event()
 
     def sign(name: str, *ids: int) -> None:
         for number in ids:
             statement = update(Item).where(Item.id == number).values(name=Item.name + name)
             trial.session.execute(statement, execution_options={"synchronize_session": False})
-            if not told and number == ids[0]:
+            if not errors and number == ids[0]:
                 both_have_one.wait()
         trial.session.commit()
         one_is_done.set()
@@ -180,76 +175,69 @@ def test_deadlock(trial: Trial) -> None:
             try:
                 sign(name, *ids)
             except DBAPIError as error:
-                told.append(str(error.orig).lower())
+                errors.append(str(error.orig).lower())
                 trial.session.rollback()
-                # Earlier, the two could meet again over what this one has just let go of.
+                # An immediate repetition could deadlock again, before the other thread continues.
                 one_is_done.wait(WITHIN)
                 sign(name, *ids)
 
     at_once(lambda: work("x", 1, 2), lambda: work("y", 2, 1))
 
-    assert len(told) == 1, f"{len(told)} of two requests were told of a deadlock"
-    assert "deadlock" in told[0], "the request was told of something else"
-    assert [sorted(name) for name in trial.names()] == [["a", "x", "y"], ["b", "x", "y"]], (
-        "not all work of both is done, each once"
+    assert len(errors) == 1, f"{len(errors)} of two contexts got an error"
+    assert "deadlock" in errors[0], f"the error does not name a deadlock: {errors[0]}"
+    found = trial.committed()
+    assert [sorted(name) for name in found] == [["a", "x", "y"], ["b", "x", "y"]], (
+        f"each context should have added its letter once to both rows, which are {found}"
     )
 
 
 @check("transactions.error-in-transaction")
-def test_error_in_transaction(connect: Callable[[], Connection], testbed_backend: Backend) -> None:
+def test_error_in_transaction(trial: Trial, connect: Callable[[], Connection]) -> None:
     connection = connect()
     connection.rows("BEGIN")
-    assert refusal(connection, "SELECT nothing FROM testbed_nowhere")
+    assert error_of(connection, "SELECT nothing FROM testbed_nowhere")
 
-    assert_says(refusal(connection, "SELECT 1"), AFTER_AN_ERROR[testbed_backend.name])
+    assert_error(error_of(connection, "SELECT 1"), AFTER_AN_ERROR[trial.backend])
     connection.rows("ROLLBACK")
-    assert refusal(connection, "SELECT 1") == ""
+    assert error_of(connection, "SELECT 1") == ""
 
 
 @check("transactions.stale-snapshot")
-def test_stale_snapshot(trial: Trial, connect: Callable[[], Connection], testbed_backend: Backend) -> None:
+def test_stale_snapshot(trial: Trial, connect: Callable[[], Connection]) -> None:
     reader, writer = connect(), trial.database.connection
-    writer.rows("INSERT INTO testbed_item (id, name) VALUES (1, 'old')")
-    reader.run(BEGIN[testbed_backend.name])
+    writer.rows(OLD_ITEM)
+    reader.run(BEGIN[trial.backend])
     assert reader.rows("SELECT name FROM testbed_item") == [("old",)]
     writer.rows("UPDATE testbed_item SET name = 'new'")
 
-    assert reader.rows("SELECT name FROM testbed_item") == [(READ_AGAIN[testbed_backend.name],)]
+    assert reader.rows("SELECT name FROM testbed_item") == [(READ_AGAIN[trial.backend],)]
     reader.rows("ROLLBACK")
     assert reader.rows("SELECT name FROM testbed_item") == [("new",)]
 
 
 @check("transactions.lost-update")
-def test_lost_update(trial: Trial, connect: Callable[[], Connection], testbed_backend: Backend) -> None:
+def test_lost_update(trial: Trial, connect: Callable[[], Connection]) -> None:
     first, second = connect(), connect()
-    trial.database.connection.rows("INSERT INTO testbed_item (id, name) VALUES (1, 'old')")
+    trial.database.connection.rows(OLD_ITEM)
     for reader in (first, second):
-        reader.run([*BEGIN_REPEATABLE[testbed_backend.name], "SELECT name FROM testbed_item"])
+        reader.run([*BEGIN_REPEATABLE[trial.backend], "SELECT name FROM testbed_item"])
     first.run(["UPDATE testbed_item SET name = 'first'", "COMMIT"])
 
-    said = refusal(second, "UPDATE testbed_item SET name = 'second'")
-    assert_says(said, LOST_UPDATE[testbed_backend.name])
+    assert_error(error_of(second, "UPDATE testbed_item SET name = 'second'"), LOST_UPDATE[trial.backend])
     second.rows("ROLLBACK")
 
 
 @check("transactions.ddl-commits")
-def test_ddl_commits(trial: Trial, connect: Callable[[], Connection], testbed_backend: Backend) -> None:
-    connect().run(
-        [
-            "BEGIN",
-            "INSERT INTO testbed_item (name) VALUES ('before')",
-            "CREATE TABLE testbed_extra (id INTEGER)",
-            "ROLLBACK",
-        ]
-    )
+def test_ddl_commits(trial: Trial, connect: Callable[[], Connection]) -> None:
+    connect().run(["BEGIN", OLD_ITEM, EXTRA_TABLE, "ROLLBACK"])
 
-    assert len(trial.names()) == LEFT_BY_DDL[testbed_backend.name]
+    assert len(trial.committed()) == LEFT_BY_DDL[trial.backend]
 
 
 @check("transactions.ddl-ends-savepoints")
-def test_ddl_ends_savepoints(connect: Callable[[], Connection], testbed_backend: Backend) -> None:
+def test_ddl_ends_savepoints(trial: Trial, connect: Callable[[], Connection]) -> None:
     connection = connect()
-    connection.run(["BEGIN", "SAVEPOINT s", "CREATE TABLE testbed_extra (id INTEGER)"])
+    connection.run(["BEGIN", "SAVEPOINT s", EXTRA_TABLE])
 
-    assert_says(refusal(connection, "RELEASE SAVEPOINT s"), AFTER_DDL[testbed_backend.name])
+    assert_error(error_of(connection, "RELEASE SAVEPOINT s"), AFTER_DDL[trial.backend])
     connection.rows("ROLLBACK")

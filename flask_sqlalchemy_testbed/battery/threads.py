@@ -1,10 +1,10 @@
-"""Work beside the check's own, whose end the check waits for, but not for ever."""
+"""Run work in other threads, and wait for conditions, with time limits."""
 
 from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -14,7 +14,7 @@ WITHIN = 10.0
 
 
 class Task(Generic[T]):
-    """Work in a thread of its own. One that hangs holds up neither the check nor the end of the run."""
+    """A function that runs in a thread of its own. If it hangs, neither the check nor the run waits."""
 
     def __init__(self, work: Callable[[], T]) -> None:
         self.ended = threading.Event()
@@ -25,11 +25,15 @@ class Task(Generic[T]):
         self._thread.start()
 
     def result(self, within: float = WITHIN) -> T:
-        """What the work returned, or raises what it raised; `TimeoutError` if it goes on for longer."""
+        """Return what the function returned, or raise what it raised.
+
+        Raises:
+            TimeoutError: The function did not return within that many seconds.
+        """
         if not self.ended.wait(within):
-            message = f"It has not ended within {within:g} s."
+            message = f"The thread did not end within {within:g} s."
             raise TimeoutError(message)
-        # What belongs to the thread is gone with it, and not a moment later.
+        # The thread's local values go with the thread: the caller may look for them at once.
         self._thread.join(within)
         if self._error is not None:
             raise self._error
@@ -38,20 +42,29 @@ class Task(Generic[T]):
     def _run(self) -> None:
         try:
             self._results.append(self._work())
-        except BaseException as error:  # noqa: BLE001 - the check raises it
+        except BaseException as error:  # noqa: BLE001 - `result` raises it
             self._error = error
         finally:
             self.ended.set()
 
 
 def at_once(*works: Callable[[], T], within: float = WITHIN) -> list[T]:
-    """What each of them returns, each in a thread of its own; raises what the first of them raised."""
+    """Run each function in a thread of its own; return their results, or raise the first error."""
     tasks = [Task(work) for work in works]
     ends = time.monotonic() + within
     try:
         return [task.result(within) for task in tasks]
     finally:
-        # Who goes on after another has failed would be at work on connections that are closed now, and
-        # sqlite3 crashes the process for that.
+        # After an error, the check closes connections that the other threads use: sqlite3 crashes then.
         for task in tasks:
             task.ended.wait(max(0.0, ends - time.monotonic()))
+
+
+def poll(condition: Callable[[], Any], within: float = WITHIN) -> bool:
+    """Return whether the condition is met within that many seconds."""
+    deadline = time.monotonic() + within
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.005)
+    return True

@@ -1,4 +1,4 @@
-"""The subject under a real gunicorn: one process that makes it, four that are forked from it."""
+"""The app under test in gunicorn: one process makes it, and four workers are forked from that process."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ if TYPE_CHECKING:
 SERVED = "flask_sqlalchemy_testbed.battery.served:serve()"
 WORKERS = 4
 AT_ONCE = 8
-# A worker that waits for an answer on another's connection may wait for ever.
+# Two workers on one connection may wait forever for each other's results.
 ANSWER_WITHIN = 5.0
-# The first that answers has had to start first, on a machine that may be busy.
+# The first response includes the start of gunicorn, possibly on a busy machine.
 FIRST_WITHIN = 15.0
 ALL_WITHIN = 20.0
 CONTROL_SOCKET_SINCE = (25, 1)
 
 
 class Workers:
-    """Asks the workers who they are, over TCP."""
+    """Requests to the workers over TCP, each answered with its process and its connection."""
 
     def __init__(self, address: tuple[str, int]) -> None:
         self._address = address
 
     def ask(self, within: float = ANSWER_WITHIN) -> dict[str, Any]:
-        """What one of them answers; `error` when it does not answer well."""
+        """Return the JSON of one response, or its error under the key `error`."""
         connection = HTTPConnection(*self._address, timeout=within)
         with contextlib.closing(connection):
             try:
@@ -53,7 +53,7 @@ class Workers:
         return json.loads(body) if answer.status == 200 else {"error": answer.status}  # noqa: PLR2004
 
     def answers(self, at_least: int) -> list[dict[str, Any]]:
-        """So many answers at least, asked for several at a time, and more until each worker has given one."""
+        """Return at least that many responses, and more until every worker has answered once."""
         deadline = time.monotonic() + ALL_WITHIN
         found = [self.ask(FIRST_WITHIN)]
         with ThreadPoolExecutor(AT_ONCE) as threads:
@@ -66,7 +66,7 @@ class Workers:
 
 @contextlib.contextmanager
 def workers(subject: Subject, uri: str, whoami: str, log: Path) -> Iterator[Workers]:
-    """Start gunicorn and end it with all its workers; what it says is written to `log`."""
+    """Start gunicorn, with its output in `log`; kill it and all its workers at the end."""
     with socket.create_server(("127.0.0.1", 0), backlog=64) as listener, log.open("wb") as output:
         # Who comes before the workers do waits in the socket's queue.
         command = ["gunicorn", "--preload", "--workers", str(WORKERS), *_without_control_socket()]
@@ -83,7 +83,7 @@ def workers(subject: Subject, uri: str, whoami: str, log: Path) -> Iterator[Work
         try:
             yield Workers(address)
         finally:
-            # Its workers too, which may hang; it cannot have ended, or its group might be another's.
+            # The whole group: workers may hang. Its id is still ours, because `wait` comes after.
             os.killpg(process.pid, signal.SIGKILL)
             process.wait(ANSWER_WITHIN)
 

@@ -1,0 +1,143 @@
+"""The app under test in one check, and requests to it."""
+
+from __future__ import annotations
+
+from contextvars import Context
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from sqlalchemy import select
+
+from flask_sqlalchemy_testbed.battery.tables import Item
+from flask_sqlalchemy_testbed.battery.threads import poll
+from flask_sqlalchemy_testbed.databases import DISCONNECT_DELAY
+from flask_sqlalchemy_testbed.leaks.probe import describe
+from flask_sqlalchemy_testbed.plugin import state
+from flask_sqlalchemy_testbed.plugin.app_option import app_maker
+from flask_sqlalchemy_testbed.subject.binding import engine_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from flask import Flask
+    from sqlalchemy.engine import Engine
+
+    from flask_sqlalchemy_testbed.databases import Database
+
+
+class Trial:
+    """The app under test in one check: its instances, its session, and the check's databases."""
+
+    def __init__(self, request: pytest.FixtureRequest, database: Database) -> None:
+        self._request = request
+        self._probe = state.run_of(request.config).probe
+        self._databases = [database]
+        self._apps: list[Flask] = []
+        self._maker = app_maker(request.config)
+        self._maker.start(database.uri)
+        self.subject = self._maker.subject
+        self._probe.look_into("" if self.subject.session_is_callable else self.subject.session_path)
+        self.database = database
+        self.backend = database.backend.name
+
+    @property
+    def other(self) -> Database:
+        """Return a second clean database on the same server, which the leak probe also watches."""
+        if len(self._databases) == 1:
+            self._databases.append(self._request.getfixturevalue("testbed_other_database"))
+        return self._databases[1]
+
+    @property
+    def session(self) -> Any:
+        """Return the session of the app under test, resolved anew at each use."""
+        return self.subject.session
+
+    def app(self, uri: str | None = None, *, keep: bool = True) -> Flask:
+        """Make an app on the check's database, or on the database of `uri`.
+
+        No statement is sent to any other database. The check references the app until the check ends, unless
+        `keep` is false.
+        """
+        app = self._maker.make(uri or self.database.uri)
+        # The checks need responses with status 500, whatever the app's own configuration says.
+        app.testing = app.debug = False
+        app.config["PROPAGATE_EXCEPTIONS"] = False
+        if keep:
+            self._apps.append(app)
+        return app
+
+    def app_with_views(self, uri: str | None = None, *, keep: bool = True) -> Flask:
+        """Make an app that writes at `/testbed/write` and lists the names of items at `/testbed/names`."""
+        app = self.app(uri, keep=keep)
+        add_view(app, "/testbed/write", self.write)
+        add_view(app, "/testbed/names", self.read)
+        return app
+
+    def engine(self, app: Flask) -> Engine:
+        """Return the engine that the session is bound to inside a context of `app`."""
+        return engine_of(self.subject, app)
+
+    def rebind(self, app: Flask, uri: str) -> Engine:
+        """Bind `app` to another engine with the `init_engine` from the session's module."""
+        return self.subject.beside_session("init_engine")(uri, app=app)  # type: ignore[no-any-return]
+
+    def read(self) -> list[str]:
+        """Return the names of all items, read with the session."""
+        return list(self.session.scalars(select(Item.name)))
+
+    def write(self, name: str = "uncommitted") -> str:
+        """Flush an item with the session, without a commit; return "written" as a view's response."""
+        self.session.add(Item(name=name))
+        self.session.flush()
+        return "written"
+
+    def commit(self, name: str, **values: Any) -> Item:
+        """Commit an item with the session."""
+        item = Item(name=name, **values)
+        self.session.add(item)
+        self.session.commit()
+        return item
+
+    def committed(self, database: Database | None = None) -> list[str]:
+        """Return the names of the committed items, read over the harness's own connection."""
+        rows = (database or self.database).connection.rows("SELECT name FROM testbed_item ORDER BY id")
+        return [name for (name,) in rows]
+
+    def assert_nothing_open(self, after: str = "") -> None:
+        """Fail the check if a connection, a session or a transaction is still open."""
+        __tracebackhide__ = True
+        # In an empty context: to look up a session in a context that is still pushed would create one there.
+        if leaks := Context().run(self._probe.leaks, *self._databases):
+            pytest.fail(f"{after}: {describe(leaks)}" if after else describe(leaks))
+
+    def assert_nothing_left(self) -> None:
+        """Fail the check if anything is still open, or if any item was committed."""
+        __tracebackhide__ = True
+        self.assert_nothing_open()
+        if rows := self.committed():
+            pytest.fail(f"the database contains rows that the app never committed: {rows}")
+
+    def assert_sessions(self, most: int, after: str) -> None:
+        """Fail the check if the server still has more than `most` sessions after its usual delay."""
+        __tracebackhide__ = True
+        if not poll(lambda: len(self.database.sessions()) <= most, DISCONNECT_DELAY):
+            pytest.fail(f"{len(self.database.sessions())} sessions are open {after}; at most {most} may be")
+
+    def end(self) -> None:
+        """Dispose of the engines of the apps, and let the apps go."""
+        for app in self._apps:
+            self.engine(app).dispose()
+        self._apps.clear()
+
+
+def add_view(app: Flask, path: str, view: Callable[..., Any]) -> None:
+    """Add a view to `app`, under an endpoint made from its path."""
+    app.add_url_rule(path, path.strip("/").replace("/", "-"), view)
+
+
+def get(app: Flask, path: str) -> Any:
+    """Return the JSON or the text of the response to a GET request; its status line unless that is 200."""
+    response = app.test_client().get(path)
+    if response.status_code != 200:  # noqa: PLR2004
+        return response.status
+    return response.json if response.is_json else response.text
