@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @scenario("nested-context", "Nested context", check="lifecycle.nested-contexts")
 def nested_context(stage: Stage) -> None:
-    """A nested app context has a session of its own, and its end does not affect the outer session."""
+    """Push a nested app context. It has its own session, and its end does not affect the outer session."""
     seen = []
 
     def view() -> str:
@@ -40,7 +40,7 @@ def nested_context(stage: Stage) -> None:
 
 @scenario("async-view", "Async view", check="lifecycle.async-view")
 def async_view(stage: Stage) -> None:
-    """An async view runs in another thread, and uses the session of its request there."""
+    """Call an async view. It runs in another thread, and uses the session of its request there."""
     threads = []
 
     async def view() -> str:
@@ -56,7 +56,7 @@ def async_view(stage: Stage) -> None:
 
 @scenario("background-thread", "Background thread", check="lifecycle.thread")
 def background_thread(stage: Stage) -> None:
-    """A thread that outlives its request leaves nothing open from a context that has ended."""
+    """Run a thread longer than its request. It leaves nothing open from a context that has ended."""
     answered, ended, over = Event(), Event(), Event()
     app = stage.mounted.app
 

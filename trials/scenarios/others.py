@@ -23,7 +23,7 @@ READ_AGAIN = {"sqlite": 0, "postgresql": 1, "mysql": 0}
 
 @scenario("deadlock", "Two requests that deadlock", check="transactions.deadlock", needs=("server",))
 def deadlock(stage: Stage) -> None:
-    """Of two requests that wait for each other, one gets an error, rolls back and repeats its work."""
+    """Let two requests wait for each other. One gets an error, rolls back and repeats its work."""
     stage.change("INSERT INTO trial_entry (name, value) VALUES ('{0}/a', 0), ('{0}/b', 0)")
     both_have_one = Barrier(2, timeout=WITHIN)
     one_is_through = Event()
@@ -64,8 +64,8 @@ def deadlock(stage: Stage) -> None:
 
 @scenario("stale-snapshot", "Stale snapshot", check="transactions.fresh-reads")
 def stale_snapshot(stage: Stage) -> None:
-    """The second read in a transaction sees a new commit on PostgreSQL; on MySQL and SQLite it does not. The
-    next request sees it on all of them.
+    """Read twice in a transaction, before and after another one's commit. The second read sees the commit on
+    PostgreSQL, but not on MySQL and SQLite. The next request sees it on all of them.
     """
     stage.change("INSERT INTO trial_entry (name, value) VALUES ('{}/row', 0)")
     value = select(Entry.value).where(Entry.name == stage.name("row"))

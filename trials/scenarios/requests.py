@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @scenario("commit", "Commit", check="lifecycle.request-ends")
 def commit(stage: Stage) -> None:
-    """After a request, its session is removed and its connection is returned. Committed rows stay."""
+    """Commit a row in a request. Its session is removed, its connection is returned, and the row stays."""
 
     def view() -> str:
         _write(stage, "kept")
@@ -33,7 +33,7 @@ def commit(stage: Stage) -> None:
 
 @scenario("fail-before-commit", "Fail before the commit", check="lifecycle.handled-error")
 def fail_before_commit(stage: Stage) -> None:
-    """Rows that a request wrote before a handled error are rolled back with its session."""
+    """Raise a handled error before the commit. The request's rows are rolled back with its session."""
 
     def view() -> str:
         _write(stage, "written")
@@ -45,7 +45,7 @@ def fail_before_commit(stage: Stage) -> None:
 
 @scenario("abort-404", "Abort with 404", check="lifecycle.failed-request-ends")
 def abort_404(stage: Stage) -> None:
-    """An aborted request leaves nothing open, and none of its rows is committed."""
+    """Abort a request. It leaves nothing open, and none of its rows is committed."""
 
     def view() -> str:
         _write(stage, "written")
@@ -57,7 +57,7 @@ def abort_404(stage: Stage) -> None:
 
 @scenario("unhandled-error", "Unhandled error", check="lifecycle.failed-request-ends")
 def unhandled_error(stage: Stage) -> None:
-    """The session also ends after an unhandled exception; the response is 500."""
+    """Raise an unhandled exception. The response is 500, and the session ends as well."""
 
     def view() -> str:
         _write(stage, "written")
@@ -70,7 +70,7 @@ def unhandled_error(stage: Stage) -> None:
 
 @scenario("duplicate-key", "Duplicate key, then a query", check="lifecycle.failed-flush")
 def duplicate_key(stage: Stage) -> None:
-    """A failed flush, even if its error was swallowed, does not break later requests."""
+    """Swallow the error of a failed flush. It does not break later requests."""
     stage.change("INSERT INTO trial_entry (name, value) VALUES ('{}/taken', 0)")
     errors: list[str] = []
 

@@ -40,7 +40,7 @@ def scenario(
     needs: tuple[str, ...] = (),
     leaks: bool = False,
 ) -> Callable[[Callable[[Stage], None]], Scenario]:
-    """Return a decorator that makes a function a scenario; its docstring is the promise on the page."""
+    """Return a decorator that makes a function a scenario; the page shows its docstring."""
 
     def make(act: Callable[[Stage], None]) -> Scenario:
         promise = " ".join((act.__doc__ or "").split())

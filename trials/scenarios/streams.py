@@ -21,8 +21,8 @@ CHUNKS = 10
 
 @scenario("hang-up", "Stream, and hang up halfway", check="lifecycle.held-stream")
 def hang_up(stage: Stage) -> None:
-    """A streamed body keeps its session until it ends, and does not affect other requests. When the client
-    disconnects, it ends.
+    """Stream a body, whose session stays open until the body ends and affects no other request. Disconnect
+    halfway, which ends both.
     """
     sent: list[int] = []
 
