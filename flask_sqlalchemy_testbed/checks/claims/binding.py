@@ -16,9 +16,7 @@ CHECKS = (
         "Two apps in one process each keep their own database, or the second app is refused.",
         cases=(1,),
         needs=("several-apps",),
-        remedy=(
-            "Keep the engine with its app (app.extensions); find it by current_app when a session is made."
-        ),
+        remedy="Keep the engine in app.extensions; find it by current_app when a session is made.",
     ),
     Check(
         "binding.app-inside-app",
@@ -63,10 +61,7 @@ CHECKS = (
     ),
     Check(
         "binding.second-engine",
-        (
-            "A second engine (of a migration, for example) logs in with the first one's URL; with its "
-            "text it raises."
-        ),
+        "A second engine logs in with the first engine's URL object; with its text, str(url), it raises.",
         cases=(9,),
         needs=("container",),
         remedy="Pass on the URL object: str(url) replaces the password by ***.",

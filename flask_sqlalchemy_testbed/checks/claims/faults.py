@@ -22,25 +22,17 @@ CHECKS = (
     ),
     Check(
         "faults.swallowed-loss",
-        (
-            "A request that loses its connection and swallows the error does not break the next one on "
-            "its thread."
-        ),
+        "A request that swallows the loss of its connection does not break the next one on its thread.",
         cases=(51,),
         needs=("server",),
         remedy="Call session.remove() in a teardown_appcontext callback: it runs whatever the view does.",
     ),
     Check(
         "faults.lost-in-transaction",
-        (
-            "A request that loses its connection in a transaction gets an error, and none of its rows "
-            "is committed."
-        ),
+        "A request that loses its connection in a transaction gets an error and commits none of its rows.",
         cases=(52,),
         needs=("server",),
-        remedy=(
-            "Do not repeat single statements after a lost transaction: repeat the whole transaction, or fail."
-        ),
+        remedy="After a lost transaction, repeat the whole transaction or fail; never one statement alone.",
     ),
     Check(
         "faults.idle-timeout",
@@ -61,10 +53,7 @@ CHECKS = (
         "When the server stops during a query, that request fails and no later one.",
         cases=(58,),
         needs=("container",),
-        remedy=(
-            "Make the engine with pool_pre_ping=True: SQLAlchemy does not know every error as a lost "
-            "connection."
-        ),
+        remedy="Make the engine with pool_pre_ping=True: not every error is known as a lost connection.",
         stops_server=True,
     ),
     Check(
@@ -106,10 +95,7 @@ CHECKS = (
     ),
     Check(
         "faults.file-full",
-        (
-            "With a database file that cannot grow only writing requests fail; when it can grow again, "
-            "they succeed."
-        ),
+        "With a file that cannot grow only writing requests fail; when there is space again, they succeed.",
         cases=(60,),
         needs=("embedded",),
         remedy="Call session.remove() in a teardown_appcontext callback.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask_sqlalchemy_testbed.checks.definition import Check
 
-NOBODY_CAN = "the server generates the keys, and the harness resets them"
+KEYS_ARE_RESET = "the server generates the keys, and the harness resets them"
 REFUSED = "an app on another database is refused before any statement is sent"
 
 CHECKS = (
@@ -12,10 +12,7 @@ CHECKS = (
         "isolation.committed-rows-go",
         "Rows that a view committed are visible in the same test, and gone in the next.",
         cases=(65,),
-        remedy=(
-            "Call session.remove() in a teardown_appcontext callback, so that no test sees objects of "
-            "an earlier one."
-        ),
+        remedy="Call session.remove() in a teardown_appcontext callback: no object outlives its test then.",
     ),
     Check(
         "isolation.objects-of-fixtures",
@@ -25,10 +22,7 @@ CHECKS = (
     ),
     Check(
         "isolation.worker-holds-on",
-        (
-            "A thread that still uses the database does not block the next test, and its app does not "
-            "see its rows."
-        ),
+        "A thread that still uses the database does not block the next test, or show it any rows.",
         cases=(67,),
         needs=("several-apps",),
         remedy="Give each app an engine of its own.",
@@ -44,15 +38,12 @@ CHECKS = (
         "The first row of each test has the same key, whatever ran before.",
         cases=(69,),
         needs=("restarts-identities",),
-        unfailable=dict.fromkeys(("sqlite", "postgresql"), NOBODY_CAN),
+        unfailable=dict.fromkeys(("sqlite", "postgresql"), KEYS_ARE_RESET),
     ),
     Check(
         "isolation.nothing-for-the-collector",
         "After an app's engine is disposed of, no connection waits for the garbage collector.",
         cases=(70, 5),
-        remedy=(
-            "Dispose of every engine, also of one that was made during set-up; do not make one for each "
-            "context."
-        ),
+        remedy="Dispose of every engine, also one made during set-up; do not make one for each context.",
     ),
 )

@@ -15,10 +15,7 @@ CHECKS = (
     ),
     Check(
         "lifecycle.failed-request-ends",
-        (
-            "A request that fails leaves nothing open, whether by abort, 404, a handled or an unhandled "
-            "exception."
-        ),
+        "A request that fails (abort, 404, a handled or unhandled exception) leaves nothing open.",
         cases=(15,),
         remedy=f"{REMOVE} An after_request callback is not called for every failure.",
     ),
@@ -42,15 +39,9 @@ CHECKS = (
     ),
     Check(
         "lifecycle.held-stream",
-        (
-            "While a streamed response stays unclosed, later requests on the same thread still end "
-            "their sessions."
-        ),
+        "While a streamed response stays unclosed, later requests on its thread still end their sessions.",
         cases=(18,),
-        remedy=(
-            "Run each request in a contextvars.copy_context(): a context that a stream keeps pushed "
-            "stays in it."
-        ),
+        remedy="Run each request in a contextvars.copy_context(): a stream's context stays pushed there.",
     ),
     Check(
         "lifecycle.failing-teardown",
@@ -68,10 +59,7 @@ CHECKS = (
         "lifecycle.nested-contexts",
         "The end of an inner app context does not end the session of the outer one.",
         cases=(20,),
-        remedy=(
-            "Scope the session by the context, so that remove() at the end of the inner context ends "
-            "its session."
-        ),
+        remedy="Scope the session by the context: the end of the inner one then ends only its session.",
     ),
     Check(
         "lifecycle.request-inside-context",
@@ -107,10 +95,7 @@ CHECKS = (
         "lifecycle.error-handler",
         "The error handler of a request can use the session after a rollback, in the same context.",
         cases=(26,),
-        remedy=(
-            "Do not wrap requests in session.begin(): after a rollback it refuses all work until its "
-            "block ends."
-        ),
+        remedy="Do not wrap requests in session.begin(): after a rollback it refuses work until its end.",
     ),
     Check(
         "lifecycle.detached",
@@ -122,10 +107,7 @@ CHECKS = (
         "lifecycle.handled-error",
         "Rows that a request wrote before a handled error are not committed.",
         cases=(29,),
-        remedy=(
-            "Commit in the view: a teardown callback does not see handled errors, and its own errors "
-            "come too late."
-        ),
+        remedy="Commit in the view: a teardown callback sees no handled errors, and its own come too late.",
     ),
     Check(
         "lifecycle.own-session",

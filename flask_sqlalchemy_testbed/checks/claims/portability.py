@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flask_sqlalchemy_testbed.checks.definition import Check
 
+UTC = "Set the connection's time zone: options=-c timezone=UTC, init_command=SET time_zone = '+00:00'."
 CHECKS = (
     Check(
         "portability.foreign-keys",
@@ -23,9 +24,7 @@ CHECKS = (
         "portability.writer-waits",
         "A writer waits until another one commits; it is not refused at once.",
         cases=(41,),
-        remedy=(
-            "Allow seconds to wait: the driver's `timeout` on SQLite, the server's lock timeout elsewhere."
-        ),
+        remedy="Allow seconds to wait: `timeout` of SQLite's driver, the server's lock timeout elsewhere.",
     ),
     Check(
         "portability.writer-lets-go",
@@ -53,9 +52,7 @@ CHECKS = (
         "portability.time-zone",
         "The current time of the database is in UTC.",
         cases=(46,),
-        remedy=(
-            "Set the connection's time zone: options=-c timezone=UTC, init_command=SET time_zone = '+00:00'."
-        ),
+        remedy=UTC,
         unfailable={"sqlite": "it knows no time zone but UTC"},
     ),
     Check(
@@ -63,9 +60,7 @@ CHECKS = (
         "The current time of the database is in UTC even if the server has another time zone.",
         cases=(46,),
         needs=("container",),
-        remedy=(
-            "Set the connection's time zone: options=-c timezone=UTC, init_command=SET time_zone = '+00:00'."
-        ),
+        remedy=UTC,
     ),
     Check(
         "portability.any-length",

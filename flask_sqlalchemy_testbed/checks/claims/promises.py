@@ -9,10 +9,7 @@ BY_CONTEXT = "Scope the session by the context object, outside contexts by the t
 CHECKS = (
     Check(
         "promises.outside-contexts",
-        (
-            "While exactly one engine is live, the session works outside contexts, on that engine, "
-            "until removed."
-        ),
+        "While exactly one engine is live, a session outside contexts works on that engine until removed.",
         cases=(23,),
         remedy="Outside contexts, bind the session to the one live engine.",
     ),
@@ -32,10 +29,7 @@ CHECKS = (
         "promises.unbound",
         "Before an engine exists, the session raises an error that says what to call.",
         cases=(12,),
-        remedy=(
-            "Raise your own error where the engine is looked up: SQLAlchemy's error does not name the "
-            "factory."
-        ),
+        remedy="Raise your own error, which names the factory, where the engine is looked up.",
     ),
     Check(
         "promises.rebinding",
@@ -67,10 +61,7 @@ CHECKS = (
         "promises.unwrapped-stream",
         "A generator without stream_with_context has a session on its app's engine until the response ends.",
         cases=(17,),
-        remedy=(
-            "Scope a session that is used after its context by the response, and end it when the "
-            "response closes."
-        ),
+        remedy="Scope a session used after its context by the response; end it when the response closes.",
     ),
     Check(
         "promises.defaults",
@@ -83,9 +74,7 @@ CHECKS = (
         "All threads share one in-memory database, and each session has its own transaction.",
         cases=(10,),
         needs=("embedded",),
-        remedy=(
-            "Open file:/name?vfs=memdb: each connection then has its own transaction on the same database."
-        ),
+        remedy="Open file:/name?vfs=memdb: each connection then has its own transaction on one database.",
     ),
     Check(
         "promises.bare-scheme",

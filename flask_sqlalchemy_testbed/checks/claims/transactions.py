@@ -56,10 +56,7 @@ CHECKS = (
     ),
     Check(
         "transactions.error-in-transaction",
-        (
-            "After an error in a transaction, PostgreSQL refuses every statement but a rollback; the "
-            "others do not."
-        ),
+        "After an error in a transaction, only PostgreSQL refuses every statement but a rollback.",
         cases=(36,),
         records=True,
     ),
@@ -71,10 +68,7 @@ CHECKS = (
     ),
     Check(
         "transactions.lost-update",
-        (
-            "Of two transactions that read a row and then change it, only MySQL lets the second "
-            "overwrite the first."
-        ),
+        "If two transactions read a row and change it, only MySQL lets the second overwrite the first.",
         cases=(38,),
         records=True,
     ),
