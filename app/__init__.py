@@ -32,7 +32,6 @@ def create_app(config: str | os.PathLike[str] | Mapping[str, Any] | None = None)
     Raises:
         ValueError: ``DATABASE_URI`` is missing, or cannot be read.
         OSError: The file cannot be read.
-
     """
     app = Flask(__name__)
     if config is None:
@@ -57,7 +56,6 @@ def bind(app: Flask) -> None:
     Raises:
         ValueError: ``DATABASE_URI`` is missing, or cannot be read.
         OSError: ``DATABASE_PASSWORD_FILE`` cannot be read.
-
     """
     if not app.config.get("DATABASE_URI"):
         message = 'The configuration has no DATABASE_URI. Set one, such as "sqlite:///ledger.db".'

@@ -93,7 +93,6 @@ def fault_of(error: Exception) -> Fault:
 
     Returns:
         The kind; ``OTHER`` for errors that are in no table of this module.
-
     """
     if isinstance(error, PoolTimeoutError):
         return Fault.AWAY

@@ -102,7 +102,6 @@ def transfer(order: Order) -> Transfer:
             target would hold more than ``LARGEST_MONEY``.
         RefusedError: An account is unknown, both accounts are the same, or their currencies
             differ. After either error, the key is still free.
-
     """
     if order.from_account_id == order.to_account_id:
         raise RefusedError(field="to_account_id", reason="Money cannot go to the account that it comes from.")

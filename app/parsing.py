@@ -39,7 +39,6 @@ def read_json(body: bytes) -> Any:
 
     Raises:
         Problem: 400, with the reason, if the body is not valid JSON or repeats a member.
-
     """
     try:
         return json.loads(body.decode(), parse_constant=_NotJson, object_pairs_hook=_object_without_repeats)

@@ -43,7 +43,6 @@ def in_transaction(work: Callable[[], T]) -> T:
             than the work.
         DBAPIError: The error of the last try, after ``TRIES`` tries or ``RETRY_SECONDS``; or at
             once an error that another try would not avoid.
-
     """
     if db_session().in_transaction():
         message = "A transaction is open already. Commit it or roll it back before in_transaction()."
@@ -72,7 +71,6 @@ def pause(attempt: int) -> float:
 
     Args:
         attempt: The number of the attempt, from 1. The longest pause doubles with each.
-
     """
     longest = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2 ** (attempt - 1))
     return random.uniform(0, longest)  # noqa: S311 - not a secret

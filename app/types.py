@@ -103,7 +103,6 @@ def in_units(amount: Decimal) -> int:
 
     Raises:
         ValueError: ``amount`` is no Decimal, too large, or has too many decimal places.
-
     """
     if not isinstance(amount, Decimal):
         message = f"Money is a Decimal, not {type(amount).__name__}."

@@ -27,7 +27,6 @@ def in_turn(
         seconds: A contender that took this long in all is not measured again, so that slow ones have fewer
             samples. Each has at least one.
         progress: Called before each sample.
-
     """
     samples: dict[str, list[float]] = {name: [] for name in contenders}
     spent = dict.fromkeys(contenders, 0.0)

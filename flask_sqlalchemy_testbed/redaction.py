@@ -24,7 +24,6 @@ def tidy(text: str) -> str:
 
     Returns:
         At most `MAX_LENGTH` characters and the mark of what was left out.
-
     """
     text = redact(" ".join(text.split()))
     half = MAX_LENGTH // 2
@@ -40,6 +39,5 @@ def redact(text: str) -> str:
 
     Returns:
         The text, otherwise unchanged.
-
     """
     return _PASSWORDS.sub(lambda found: f"{found[found.lastgroup or 0]}***", text)

@@ -77,7 +77,6 @@ def perform(
 
     Returns:
         The verdict, with the facts that it is based on.
-
     """
     tape = Tape()
     with mounted.outside() as outside:

@@ -29,7 +29,6 @@ def measure(stage: Stage, before: set[str]) -> Iterator[Fact]:
     Args:
         stage: The action.
         before: The transactions that were open on the server before it.
-
     """
     transactions = _transactions_left(stage, before)
     events = list(stage.tape.events)

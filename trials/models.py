@@ -37,7 +37,6 @@ def create_tables_on_first_contact(engine: Engine, *more: MetaData) -> None:
     Args:
         engine: The engine of the app.
         more: Tables besides those of the ledger.
-
     """
     lock = Lock()
     done = False

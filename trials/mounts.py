@@ -90,7 +90,6 @@ def mount(name: str, config: str | PathLike[str] | Mapping[str, Any], *, trials:
 
     Returns:
         The app, which the caller keeps alive.
-
     """
     app = create_app(config)
     with app.app_context():

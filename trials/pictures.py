@@ -21,7 +21,6 @@ def pictures(*actions: Action, width: int) -> list[dict[str, dict[str, Any]]]:
 
     Returns:
         For each action and backend, the values that the templates show.
-
     """
     timelines = [{result.backend: result.events() for result in action.results} for action in actions]
     axis = [events for each in timelines for events in each.values()]

@@ -87,7 +87,6 @@ def judge(facts: list[Fact], left: list[Fact], *, leaks: bool) -> tuple[Verdict,
         facts: The facts that the action stated.
         left: The facts about what is still open.
         leaks: Whether the action leaves a session open on purpose.
-
     """
     if wrong := [fact.text for fact in facts if not fact.holds]:
         return Verdict.BROKEN, f"Not as promised: {wrong[0]}."

@@ -108,7 +108,6 @@ def init_engine(
     Raises:
         ValueError: The URI cannot be read. The message does not contain the URI.
         TypeError: ``create_engine`` or ``Session`` does not accept one of the options.
-
     """
     engine = make_engine(uri, directory=None if app is None else app.instance_path, **options)
     session_options = dict(session_options or {})
@@ -131,7 +130,6 @@ def get_engine() -> Engine:
     Raises:
         UnboundError: ``current_app`` has no engine; or, outside contexts, no engine is live,
             or several are. The message says what to call.
-
     """
     return current_binding().engine  # type: ignore[return-value] # a current binding has an engine
 
@@ -141,7 +139,6 @@ def create_all() -> None:
 
     Raises:
         UnboundError: As ``get_engine()``.
-
     """
     Base.metadata.create_all(get_engine())
 
@@ -153,7 +150,6 @@ def drop_all() -> None:
 
     Raises:
         UnboundError: As ``get_engine()``.
-
     """
     db_session.remove()
     Base.metadata.drop_all(get_engine())
@@ -167,7 +163,6 @@ def live_engines() -> list[Engine]:
 
     Returns:
         The engines, in no particular order. The list keeps them alive, so do not store it.
-
     """
     return [engine for binding in live_bindings() if (engine := binding.engine) is not None]
 
@@ -178,6 +173,5 @@ def live_sessions() -> list[Session]:
     Returns:
         The sessions, in no particular order, for inspection: a session belongs to the thread
         that uses it. The list keeps them alive, so do not store it.
-
     """
     return [*db_session.registry.sessions()]

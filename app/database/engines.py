@@ -77,7 +77,6 @@ def database_url(
         ValueError: The URI cannot be parsed, or is ambiguous. The message does not contain the
             URI, which may hold a password.
         OSError: The password file cannot be read.
-
     """
     try:
         url = make_url(uri)
@@ -114,7 +113,6 @@ def make_engine(uri: str | URL, *, directory: str | PathLike[str] | None = None,
     Raises:
         ValueError: As ``database_url``.
         TypeError: ``create_engine`` does not accept one of the options.
-
     """
     url = database_url(uri, directory=directory)
     backend = url.get_backend_name()
@@ -158,7 +156,6 @@ def limit_waits(engine: Engine, seconds: float) -> None:
         engine: The engine whose connections are limited. With psycopg2 the limit applies to
             every connection of the process.
         seconds: The limit for each answer.
-
     """
     if engine.driver == "psycopg2":
         _limit_psycopg2(seconds)

@@ -149,7 +149,6 @@ def binding_of(scope: object) -> Binding:
 
     Raises:
         UnboundError: There is none, or a thread has several to choose from.
-
     """
     if isinstance(scope, AppContext):
         binding: Binding | None = scope.app.extensions.get("database")

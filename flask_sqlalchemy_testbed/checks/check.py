@@ -25,7 +25,6 @@ def check(which: str | Check) -> Callable[[F], F]:
 
     Raises:
         ValueError: The battery has no check with this id.
-
     """
     # Not for the test runs of other projects, which load this module.
     from flask_sqlalchemy_testbed.checks.claims import CHECKS  # noqa: PLC0415

@@ -21,7 +21,6 @@ class Probe:
 
     Args:
         session: The name of the app's `scoped_session` as `module:attribute.path`; empty if unknown.
-
     """
 
     def __init__(self, session: str = "") -> None:
@@ -62,7 +61,6 @@ class Probe:
         Returns:
             A description of each leak. Its first word is `connection`, `session` or `transaction`; the code
             that opened it follows in further lines.
-
         """
         found: list[str] = []
         for database in databases:

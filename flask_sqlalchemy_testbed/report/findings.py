@@ -34,7 +34,6 @@ class Findings:
 
         Returns:
             The attempt, the same one for each call with these arguments.
-
         """
         self._checks[check.id] = check
         tests = self._attempts.setdefault(check.id, {}).setdefault(backend, {})

@@ -56,7 +56,6 @@ def render(report: Report, *, power: list[dict[str, Any]]) -> str:
 
     Returns:
         The HTML, with its styles and its script.
-
     """
     environment = Environment(
         loader=FileSystemLoader(_HERE),

@@ -90,7 +90,6 @@ def write(path: Path, document: Mapping[str, Any], *, indent: int | None = 1) ->
         path: The file; its directory is created if necessary.
         document: The document.
         indent: As for `json.dumps`.
-
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")

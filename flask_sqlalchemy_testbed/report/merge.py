@@ -20,7 +20,6 @@ def merge(reports: dict[str, Report]) -> Report:
     Returns:
         A new report. A column is named after its backend; also after its version if several columns have the
         same backend; and after its job if several have the same version.
-
     """
     names = _names(reports)
     merged: Report = {"subject": {}, "software": {}, "servers": {}, "checks": [], "evidence": {}}

@@ -20,7 +20,6 @@ def write(directory: Path, report: Report) -> None:
         directory: Where to write; it is created if necessary. If there is a `power.json` beside it, the page
             shows it too.
         report: The report with its evidence.
-
     """
     directory.mkdir(parents=True, exist_ok=True)
     matrix.write(directory / "evidence.json", report, indent=None)

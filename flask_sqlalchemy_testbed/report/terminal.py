@@ -31,7 +31,6 @@ def write(terminal: pytest.TerminalReporter, report: Report) -> None:
     Args:
         terminal: Where to print.
         report: The report; its evidence is not used.
-
     """
     rows = report["checks"]
     columns = columns_of(report)

@@ -62,7 +62,6 @@ def draw(events: list[JsonEvent], on_axis_of: Iterable[list[JsonEvent]] = (), wi
 
     Returns:
         The SVG, or an empty string if there are no events.
-
     """
     drawn = numbered(events[:MAX_EVENTS])
     if not drawn:

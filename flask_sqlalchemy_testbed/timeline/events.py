@@ -114,7 +114,6 @@ def as_json(events: Iterable[Event], since: float) -> list[JsonEvent]:
     Returns:
         One dictionary for each event. Contexts, sessions and connections are numbered from 1, texts contain
         no passwords, and fields without a value are left out.
-
     """
     numbers: dict[str, dict[int, int]] = {"context": {}, "session": {}, "connection": {}}
     found = []

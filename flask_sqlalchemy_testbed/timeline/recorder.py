@@ -36,7 +36,6 @@ class Recorder:
     Args:
         spool: A directory. A process that is forked from this one writes its events to a file there, and so
             does a process that calls `record_in_this_process`. `take` reads and removes the files.
-
     """
 
     def __init__(self, spool: Path | None = None) -> None:

@@ -19,7 +19,6 @@ class Subscription:
         events: The target, name and listener of each event of SQLAlchemy. A class such as `Pool` as the
             target means all instances, existing ones included.
         signals: The signal and receiver of each signal of Flask. The signal holds the receiver weakly.
-
     """
 
     def __init__(
