@@ -1,19 +1,15 @@
 """A small ledger: the application under test, made by a factory."""
 
-from __future__ import annotations
-
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from flask import Flask
 
 from . import api, cli, health, openapi, problems
 from .database import init_engine
 from .database.engines import database_url, limit_waits
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 DEFAULT_CONFIG = Path(__file__).with_name("config") / "sqlite.cfg"
 

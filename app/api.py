@@ -3,14 +3,13 @@
 # flask-smorest has no type hints, so its decorators have none either.
 # mypy: disallow-untyped-decorators=False
 
-from __future__ import annotations
-
 import re
-from typing import TYPE_CHECKING
+from typing import Any
 
-from flask import request, url_for
+from flask import Flask, Response, request, url_for
 
 from . import ledger
+from .models import Account, Transfer
 from .openapi import StrictBlueprint, failures, register
 from .problems import Problem, answer
 from .schemas import (
@@ -24,13 +23,6 @@ from .schemas import (
     TransferSchema,
 )
 from .types import LARGEST_ID
-
-if TYPE_CHECKING:
-    from typing import Any
-
-    from flask import Flask, Response
-
-    from .models import Account, Transfer
 
 blueprint = StrictBlueprint(
     "ledger", __name__, url_prefix="/api", description="Accounts, and transfers between them."

@@ -1,12 +1,11 @@
 """Add the command ``flask init-db``, and names to ``flask shell``."""
 
-from __future__ import annotations
-
 import time
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
+from flask import Flask
 from sqlalchemy import inspect
 from sqlalchemy.exc import DBAPIError
 
@@ -14,9 +13,6 @@ from .database import Base, create_all, db_session, get_engine
 from .faults import Fault, fault_of
 from .models import Account, Transfer
 from .retry import TRIES, pause
-
-if TYPE_CHECKING:
-    from flask import Flask
 
 
 def init_app(app: Flask) -> None:

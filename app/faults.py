@@ -3,8 +3,6 @@
 The codes come from the drivers' exceptions. No driver is imported here.
 """
 
-from __future__ import annotations
-
 import sqlite3
 from enum import Enum, auto
 

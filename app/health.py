@@ -3,18 +3,12 @@
 # flask-smorest has no type hints, so its decorators have none either.
 # mypy: disallow-untyped-decorators=False
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
+from flask import Flask
 from sqlalchemy import select
 
 from .database import db_session
 from .openapi import StrictBlueprint, failures, register
 from .schemas import StateSchema
-
-if TYPE_CHECKING:
-    from flask import Flask
 
 blueprint = StrictBlueprint("health", __name__, description="For probes.")
 

@@ -3,10 +3,10 @@
 This module does not know HTTP. Each operation that writes is a transaction of its own.
 """
 
-from __future__ import annotations
-
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, TypeVar
+from decimal import Decimal
+from typing import Generic, TypeVar
 
 from sqlalchemy import func, select
 
@@ -14,10 +14,6 @@ from .database import Base, db_session
 from .models import Account, Transfer
 from .retry import in_transaction
 from .types import LARGEST_MONEY
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from decimal import Decimal
 
 M = TypeVar("M", bound=Base)
 

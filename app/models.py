@@ -1,10 +1,8 @@
 """Define the tables of the ledger. Rules that must never be broken are constraints."""
 
-from __future__ import annotations
-
 # SQLAlchemy evaluates the annotations of the models at run time.
 from datetime import UTC, datetime
-from decimal import Decimal  # noqa: TC003
+from decimal import Decimal
 
 from sqlalchemy import CheckConstraint, ForeignKey
 from sqlalchemy.orm import Mapped, mapped_column

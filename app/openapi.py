@@ -3,22 +3,17 @@
 # flask-smorest has no type hints.
 # mypy: disallow-subclassing-any=False
 
-from __future__ import annotations
-
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from flask import request
+from flask import Flask, Response, request
 from flask_smorest import Api, Blueprint  # type: ignore[import-untyped]
+from werkzeug.exceptions import HTTPException
 from werkzeug.http import HTTP_STATUS_CODES
 
 from .parsing import BODY_BYTES, StrictParser
 from .problems import MEDIA_TYPE, answer
 from .schemas import ProblemSchema
-
-if TYPE_CHECKING:
-    from flask import Flask, Response
-    from werkzeug.exceptions import HTTPException
 
 PROBLEMS = (400, 404, 409, 413, 415, 422, 500, 503)
 RETRY_AFTER = {

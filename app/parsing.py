@@ -2,21 +2,16 @@
 
 # ruff: noqa: ARG002 - the base classes define the signatures
 
-from __future__ import annotations
-
 import json
-from typing import TYPE_CHECKING, Any, NoReturn
+from collections.abc import Mapping
+from typing import Any, NoReturn
 
 import marshmallow as ma
+from flask import Request
 from webargs.flaskparser import FlaskParser
 from werkzeug.exceptions import UnsupportedMediaType
 
 from .problems import Problem
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from flask import Request
 
 BODY_BYTES = 64 * 1024  # The longest valid transfer has 17 KiB, with every character escaped.
 

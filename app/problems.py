@@ -4,22 +4,15 @@ The member ``errors`` lists what is wrong by field; the field ``body`` means the
 unavailable database is a 503 with ``Retry-After``.
 """
 
-from __future__ import annotations
-
 import json
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
+from typing import Any
 
-from flask import Response, current_app
+from flask import Flask, Response, current_app
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException, ServiceUnavailable
 
 from .faults import Fault, fault_of
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from typing import Any
-
-    from flask import Flask
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = 1

@@ -1,19 +1,15 @@
 """Run a function in one transaction, and again if another transaction was in its way."""
 
-from __future__ import annotations
-
 import random
 import time
+from collections.abc import Callable
 from itertools import count
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from sqlalchemy.exc import DBAPIError
 
 from .database import db_session
 from .faults import Fault, fault_of
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 T = TypeVar("T")
 

@@ -3,8 +3,6 @@
 The JSON Schema of each field describes exactly what the field accepts.
 """
 
-from __future__ import annotations
-
 import re
 from datetime import datetime
 from decimal import Decimal

@@ -6,19 +6,13 @@ would store it as it is, MySQL would round it, PostgreSQL would fail.
 
 # ruff: noqa: ARG002 - the base class defines the signatures
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from sqlalchemy import BigInteger, DateTime, Integer, String
+from sqlalchemy import BigInteger, DateTime, Dialect, Integer, String
 from sqlalchemy.dialects.mysql import DATETIME
-from sqlalchemy.types import TypeDecorator
-
-if TYPE_CHECKING:
-    from sqlalchemy import Dialect
-    from sqlalchemy.types import TypeEngine
+from sqlalchemy.types import TypeDecorator, TypeEngine
 
 # SQLite generates values for an INTEGER key only, not for a BIGINT key.
 Id = BigInteger().with_variant(Integer(), "sqlite")

@@ -3,26 +3,20 @@
 The exit status is 1 if a goal was missed.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import os
 import platform
 import sys
 import traceback
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from pathlib import Path
 
 from bench.bench import ROOT, Bench
 from bench.charts import draw
+from bench.measurements import Row
 from bench.rows import ROWS
 from bench.table import table
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    from bench.measurements import Row
 
 FIGURES = ROOT / "build" / "bench.json"
 CHARTS = ROOT / "docs" / "bench"

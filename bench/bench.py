@@ -1,22 +1,17 @@
 """Give all rows their servers, their number of samples, and a way to report progress."""
 
-from __future__ import annotations
-
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from types import TracebackType
+from typing import Self
 
 from flask_sqlalchemy_testbed.backends import BACKENDS
 from flask_sqlalchemy_testbed.run import Run
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from types import TracebackType
-
-    from flask_sqlalchemy_testbed.servers.network import Server
+from flask_sqlalchemy_testbed.servers.network import Server
 
 ROOT = Path(__file__).parent.parent
 

@@ -1,20 +1,13 @@
 """Draw a row as SVG: the same bytes for the same figures, readable on light and dark pages."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
-from bench.measurements import quantity
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from matplotlib.axes import Axes
-
-    from bench.measurements import Figure, Row
+from bench.measurements import Figure, Row, quantity
 
 mpl.use("svg")
 INK = "#808080"

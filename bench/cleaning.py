@@ -1,25 +1,17 @@
 """Clean a database between tests: as the harness does it, and as others do it."""
 
-from __future__ import annotations
-
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, Engine, func, insert, make_url, select
+from sqlalchemy import Connection, Engine, MetaData, func, insert, make_url, select
 from sqlalchemy.orm import Session
 
 from app.database.engines import make_engine
 from bench.sampling import timed
 from flask_sqlalchemy_testbed.backends import connection as connections
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    from sqlalchemy import MetaData
-
-    from flask_sqlalchemy_testbed.isolation import Isolation
-    from flask_sqlalchemy_testbed.servers.network import Server
+from flask_sqlalchemy_testbed.isolation import Isolation
+from flask_sqlalchemy_testbed.servers.network import Server
 
 HARNESS, RECREATE = "testbed", "drop_all + create_all"
 ROWS = [{"name": "tea"}, {"name": "milk"}, {"name": "sugar"}]

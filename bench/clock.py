@@ -4,18 +4,13 @@ It writes {"ready": s, "tests": s} to the file that `BENCH_CLOCK` names: the tim
 until the last server was ready, and the time of all tests.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import time
+from collections.abc import Generator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
-
-if TYPE_CHECKING:
-    from collections.abc import Generator
 
 # The fixtures that start the servers: the harness's, and that of the stock containers.
 SERVERS = {"testbed_server", "stock_uri"}

@@ -3,21 +3,15 @@
 All use the same kind of engine, so that only the sessions differ.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, cast
+from collections.abc import Callable
+from typing import cast
 
 from flask import Flask
-from sqlalchemy import String
+from sqlalchemy import Engine, String
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from app.database import db_session, init_engine
 from app.database.engines import make_engine
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from sqlalchemy import Engine
 
 NAME = "tea"
 # Each process has a database of its own.

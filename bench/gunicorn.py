@@ -1,7 +1,5 @@
 """Serve the ledger with gunicorn on a Unix socket, and load it with requests."""
 
-from __future__ import annotations
-
 import json
 import os
 import socket
@@ -11,12 +9,10 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from types import TracebackType
+from typing import Self
 
 from bench.load import exchange, post
-
-if TYPE_CHECKING:
-    from types import TracebackType
 
 THREADS = 64
 CREATED = "201"

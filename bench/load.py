@@ -5,8 +5,6 @@ It reads {"socket", "accounts", "clients", "seconds"} from its standard input, a
 it shares nothing with the server but the machine.
 """
 
-from __future__ import annotations
-
 import json
 import random
 import secrets

@@ -3,19 +3,14 @@
 `bench.served` installs this module before it imports the app, so that the same ledger runs on it.
 """
 
-from __future__ import annotations
-
+from collections.abc import Mapping
 from contextvars import ContextVar
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from flask import Flask
+from sqlalchemy import URL, Engine
 from sqlalchemy.orm import DeclarativeBase, Session
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from flask import Flask
-    from sqlalchemy import URL, Engine
 
 # The package that this module replaces: its `engines` is still imported from there.
 __path__ = [str(Path(__file__).parents[1] / "app" / "database")]

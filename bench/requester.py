@@ -5,22 +5,18 @@ contenders that took turns in one process would slow each other down. The proces
 from its standard input, then any number of {"requests", "clock"}, and answers each with {"seconds"}.
 """
 
-from __future__ import annotations
-
 import contextlib
 import gc
 import json
 import subprocess
 import sys
 import time
-from typing import IO, TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import IO, Any
+
+from flask import Flask
 
 from bench.sampling import timed
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from flask import Flask
 
 WARM = 100
 

@@ -1,15 +1,10 @@
 """Measure contenders in turn, so that a disturbance affects all of them."""
 
-from __future__ import annotations
-
 import random
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    Sample = Callable[[], float]
+Sample = Callable[[], float]
 
 
 def in_turn(

@@ -1,7 +1,5 @@
 """Define tables as applications have them: each refers to the one before."""
 
-from __future__ import annotations
-
 from sqlalchemy import Column, ForeignKey, Integer, MetaData, String, Table
 
 

@@ -3,16 +3,12 @@
 `BENCH_SERVED` names a file with the choice and the URI, which has a password.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from flask import Flask
+from flask import Flask
 
 # Two of these need fewer connections than a server allows by default.
 POOL = {"pool_size": 20, "max_overflow": 0}

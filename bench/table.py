@@ -1,15 +1,8 @@
 """Format the figures for the terminal."""
 
-from __future__ import annotations
+from collections.abc import Iterator, Sequence
 
-from typing import TYPE_CHECKING
-
-from bench.measurements import quantity
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from bench.measurements import Figure, Goal, Row
+from bench.measurements import Figure, Goal, Row, quantity
 
 
 def table(rows: Sequence[Row]) -> str:

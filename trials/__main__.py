@@ -3,8 +3,6 @@
 The server and its settings are those of the container, but it listens on the loopback address only.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 from pathlib import Path

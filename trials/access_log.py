@@ -1,22 +1,18 @@
 """Log a line for each request: its id, backend, status, time and number of statements."""
 
-from __future__ import annotations
-
 import logging
 import re
 import secrets
 import time
+from collections.abc import Iterable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any, Self
 from urllib.parse import quote
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 HEADER = "X-Request-ID"
 # An id from a proxy; other values are replaced, so that they appear neither in the log nor in the response.
@@ -93,7 +89,7 @@ class _Body:
         self._before = before
         self._failed = False
 
-    def __iter__(self) -> _Body:
+    def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> bytes:

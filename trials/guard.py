@@ -1,16 +1,10 @@
 """Protect the page: a token in every form, no requests from other sites, no content of other sites."""
 
-from __future__ import annotations
-
 import hmac
 import secrets
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from flask import abort, request, session
-
-if TYPE_CHECKING:
-    from flask import Flask, Response
+from flask import Flask, Response, abort, request, session
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; "

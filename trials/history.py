@@ -1,16 +1,11 @@
 """Keep the last actions in the memory of this process."""
 
-from __future__ import annotations
-
 from collections import OrderedDict
 from itertools import count
 from threading import Lock
-from typing import TYPE_CHECKING
 
+from .tape import Tape
 from .verdicts import Action, Result, Verdict
-
-if TYPE_CHECKING:
-    from .tape import Tape
 
 KEPT = 50
 

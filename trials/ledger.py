@@ -1,18 +1,23 @@
 """Define the forms of the page that use the ledger; each sends one request to the app's API."""
 
-from __future__ import annotations
-
 import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from .stage import Reply
+from .stage import Reply, Stage
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
 
-    from .stage import Stage
+@dataclass(frozen=True)
+class Field:
+    """A field of a form."""
+
+    name: str
+    label: str
+    value: str = ""
+    read: Callable[[str], object] = str
+    attributes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -39,17 +44,6 @@ class Operation:
             stage.replies.append(Reply(answer.status, _formatted(answer.get_json()), good))
 
         return act
-
-
-@dataclass(frozen=True)
-class Field:
-    """A field of a form."""
-
-    name: str
-    label: str
-    value: str = ""
-    read: Callable[[str], object] = str
-    attributes: Mapping[str, str] = field(default_factory=dict)
 
 
 def _formatted(answer: dict[str, Any]) -> str:

@@ -1,20 +1,11 @@
 """Measure whether the sessions of an action ended: by events, in the registry, and on the server."""
 
-from __future__ import annotations
-
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator
 
-from flask_sqlalchemy_testbed.timeline.events import EventKind
+from flask_sqlalchemy_testbed.timeline.events import Event, EventKind
 
-from .stage import Fact
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from flask_sqlalchemy_testbed.timeline.events import Event
-
-    from .stage import Stage
+from .stage import Fact, Stage
 
 # Seconds: a server notices a rollback or a closed connection with a delay.
 NOTICE = 1.0

@@ -1,18 +1,13 @@
 """Format each log record as one line, with the id of its request."""
 
-from __future__ import annotations
-
 import logging
 import time
 import traceback
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from flask_sqlalchemy_testbed.redaction import tidy
 
 from .access_log import current
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 NOT_OURS = ("/lib/python", "<frozen")
 MAX_FRAMES = 8

@@ -1,17 +1,11 @@
 """Define the tables of the trial, and create all tables when the database is first reached."""
 
-from __future__ import annotations
-
 from threading import Lock
-from typing import TYPE_CHECKING
 
-from sqlalchemy import String, event
+from sqlalchemy import Connection, Engine, MetaData, String, event
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from app.database import Base
-
-if TYPE_CHECKING:
-    from sqlalchemy import Connection, Engine, MetaData
 
 
 class TrialBase(DeclarativeBase):

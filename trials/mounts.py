@@ -1,39 +1,49 @@
 """Make the app of each backend, with a connection to its database that the app does not manage."""
 
-from __future__ import annotations
-
 import contextlib
 from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextvars import Context
 from dataclasses import dataclass, field
+from os import PathLike
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from flask import Config, abort, current_app, request
-from sqlalchemy import event
+from flask import Config, Flask, abort, current_app, request
+from flask.ctx import AppContext
+from sqlalchemy import Engine, event
+from sqlalchemy.orm import Session
 
 from app import create_app
 from app.database import get_engine, live_sessions
 from flask_sqlalchemy_testbed.backends import BACKENDS
+from flask_sqlalchemy_testbed.backends.base import Backend
 from flask_sqlalchemy_testbed.backends.connection import Connection
 from flask_sqlalchemy_testbed.databases import Database
 
 from .models import TrialBase, create_tables_on_first_contact
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from os import PathLike
-
-    from flask import Flask
-    from sqlalchemy import Engine
-    from sqlalchemy.orm import Session
-
-    from flask_sqlalchemy_testbed.backends.base import Backend
-
-    from .scenarios.leaks import Leak
+from .tape import Tape
 
 VIEW = "trials.view"
 # Connection arguments that the page does not show.
 NOT_OPTIONS = {"host", "port", "user", "username", "password", "passwd", "database", "dbname", "db"}
+
+
+@dataclass
+class Leak:
+    """An app context that was pushed and not popped, with its session and its connection."""
+
+    context: Context
+    pushed: AppContext
+    tape: Tape
+
+    def let_go(self, tape: Tape) -> None:
+        """Pop the context, which ends its session. Its tape and `tape` record the events."""
+        self.context.run(tape.listen)
+        try:
+            self.context.run(self.pushed.pop)
+        finally:
+            self.tape.events += tape.events
 
 
 @dataclass

@@ -1,15 +1,12 @@
 """Draw the timelines of actions for the page, one for each backend, on one axis."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from markupsafe import Markup
 
 from flask_sqlalchemy_testbed.timeline.drawing import MAX_EVENTS, draw, listed, summary
 
-if TYPE_CHECKING:
-    from .verdicts import Action
+from .verdicts import Action
 
 
 def pictures(*actions: Action, width: int) -> list[dict[str, dict[str, Any]]]:

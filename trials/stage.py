@@ -1,28 +1,20 @@
 """Give a scenario requests to the app of one backend, and collect the facts that it states."""
 
-from __future__ import annotations
-
 import secrets
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from flask import Flask
 from sqlalchemy import text
-from werkzeug.test import Client, EnvironBuilder, run_wsgi_app
+from werkzeug.test import Client, EnvironBuilder, TestResponse, run_wsgi_app
 
-from .mounts import VIEW
+from flask_sqlalchemy_testbed.databases import Database
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
-    from flask import Flask
-    from werkzeug.test import TestResponse
-
-    from flask_sqlalchemy_testbed.databases import Database
-
-    from .mounts import Mounted
-    from .tape import Tape
+from .mounts import VIEW, Mounted
+from .tape import Tape
 
 # Seconds to wait for another request; far more than any needs.
 WITHIN = 20

@@ -1,16 +1,13 @@
 """Poll the status of each backend, at most once a second, however many pages are open."""
 
-from __future__ import annotations
-
 import platform
 import time
 from threading import Condition, Thread
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from flask_sqlalchemy_testbed.redaction import tidy
 
-if TYPE_CHECKING:
-    from .mounts import Mounted
+from .mounts import Mounted
 
 # Seconds for which a status counts as current.
 FRESH_SECONDS = 0.9

@@ -1,21 +1,15 @@
 """Record the events of each action apart, with the recorder of the report."""
 
-from __future__ import annotations
-
 import weakref
+from collections.abc import Callable
 from contextvars import Context, ContextVar
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
+
+from sqlalchemy.orm import Session
 
 from app.database import session_removed
-from flask_sqlalchemy_testbed.timeline.events import EventKind
+from flask_sqlalchemy_testbed.timeline.events import Event, EventKind
 from flask_sqlalchemy_testbed.timeline.recorder import Recorder
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from sqlalchemy.orm import Session
-
-    from flask_sqlalchemy_testbed.timeline.events import Event
 
 T = TypeVar("T")
 

@@ -1,19 +1,14 @@
 """Define the results of an action, and judge them."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import Any
 
 from flask_sqlalchemy_testbed.timeline.events import as_json
 
-if TYPE_CHECKING:
-    from typing import Any
-
-    from .stage import Fact, Reply
-    from .tape import Tape
+from .stage import Fact, Reply
+from .tape import Tape
 
 
 class Verdict(Enum):

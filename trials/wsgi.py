@@ -4,11 +4,11 @@
 at ``/`` tries them.
 """
 
-from __future__ import annotations
-
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+from wsgiref.types import WSGIApplication
 
 from flask import Flask
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
@@ -19,10 +19,6 @@ from . import tape
 from .access_log import RequestLog
 from .mounts import Mounted, mount, settings
 from .page import Page
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from wsgiref.types import WSGIApplication
 
 CONFIGS: Mapping[str, Any] = {path.stem: path for path in sorted(DEFAULT_CONFIG.parent.glob("*.cfg"))}
 TRIAL_CONFIG = Path(__file__).with_name("trial.cfg")

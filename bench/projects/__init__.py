@@ -1,7 +1,5 @@
 """Time whole runs of small projects with tests."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

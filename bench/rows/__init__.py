@@ -1,17 +1,11 @@
 """List the rows of the benchmark by name; each measures one promise."""
 
-from __future__ import annotations
-
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
+from bench.bench import Bench
+from bench.measurements import Row
 from bench.rows import clean, growth, requests, sessions, startup, test_all, transfers
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from bench.bench import Bench
-    from bench.measurements import Row
 
 ROWS: Mapping[str, Callable[[Bench], Row]] = MappingProxyType(
     {

@@ -1,22 +1,17 @@
 """Measure the cleaning of a database after commits."""
 
-from __future__ import annotations
-
+from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from bench.bench import Bench
 from bench.cleaning import ALTERNATIVES, HARNESS, RECREATE, Cleaner, harness
 from bench.measurements import Figure, Goal, Row
 from bench.sampling import in_turn
 from bench.schema import tables
 from flask_sqlalchemy_testbed.backends.connection import Connection
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from bench.bench import Bench
-    from flask_sqlalchemy_testbed.servers.network import Server
+from flask_sqlalchemy_testbed.servers.network import Server
 
 MILLI = 1000
 SIZES = 6, 100

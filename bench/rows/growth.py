@@ -1,18 +1,13 @@
 """Measure the same tests once, twice and four times: the cost of a test, and the fixed cost of a run."""
 
-from __future__ import annotations
-
 from functools import partial
 from statistics import linear_regression
-from typing import TYPE_CHECKING
 
 from bench import projects
+from bench.bench import Bench
 from bench.measurements import Figure, Goal, Row
 from bench.rows.startup import HARNESS
 from bench.sampling import in_turn
-
-if TYPE_CHECKING:
-    from bench.bench import Bench
 
 COPIES = 1, 2, 4
 CASE = "60 tests"

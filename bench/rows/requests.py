@@ -1,11 +1,9 @@
 """Measure a request that reads one row: what the session adds to it."""
 
-from __future__ import annotations
-
 from functools import partial
 from statistics import median
-from typing import TYPE_CHECKING
 
+from bench.bench import Bench
 from bench.contenders import (
     BINDING,
     CONTENDERS,
@@ -18,9 +16,6 @@ from bench.contenders import (
 from bench.measurements import Figure, Goal, Row
 from bench.requester import requesters
 from bench.sampling import in_turn
-
-if TYPE_CHECKING:
-    from bench.bench import Bench
 
 MICRO = 1e6
 # A sample is the mean of this number of requests.

@@ -1,25 +1,19 @@
 """Measure the time and memory of a thousand sessions in threads and in contexts."""
 
-from __future__ import annotations
-
 import gc
 import threading
 import tracemalloc
+from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 from flask import Flask
 from sqlalchemy import text
 
 from app.database import db_session, init_engine, live_sessions
+from bench.bench import Bench
 from bench.measurements import Figure, Goal, Row
 from bench.sampling import timed
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from bench.bench import Bench
 
 SESSIONS = 1000
 MICRO = 1e6

@@ -1,18 +1,13 @@
 """Measure the time until the databases are ready, and the time of a run with one test."""
 
-from __future__ import annotations
-
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 from bench import projects
+from bench.bench import Bench
 from bench.measurements import Figure, Goal, Row
 from bench.sampling import in_turn
 from flask_sqlalchemy_testbed.backends import BACKENDS
 from flask_sqlalchemy_testbed.servers import recipes
-
-if TYPE_CHECKING:
-    from bench.bench import Bench
 
 OURS, STOCK = "testbed", "testcontainers' own"
 HARNESS = "-p", "flask_sqlalchemy_testbed", "--testbed-backend", ",".join(BACKENDS)

@@ -1,19 +1,13 @@
 """Measure `make test-all`, and the tests on each backend alone."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 from functools import partial
-from typing import TYPE_CHECKING
 
-from bench.bench import ROOT
+from bench.bench import ROOT, Bench
 from bench.measurements import Figure, Goal, Row
 from bench.sampling import timed
 from flask_sqlalchemy_testbed.backends import BACKENDS
-
-if TYPE_CHECKING:
-    from bench.bench import Bench
 
 CASE, ALL = "make", "test-all"
 # Seconds; far more than any of them needs.

@@ -1,18 +1,13 @@
 """Measure transfers per second through gunicorn, with the binding and with a session in each view."""
 
-from __future__ import annotations
-
 import random
 from collections import Counter, defaultdict
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
 
+from bench.bench import Bench
 from bench.contenders import BINDING, SESSION_IN_VIEW
 from bench.gunicorn import Served
 from bench.measurements import Figure, Goal, Row
-
-if TYPE_CHECKING:
-    from bench.bench import Bench
 
 CLIENTS = 1, 4, 16, 64
 ACCOUNTS = 200

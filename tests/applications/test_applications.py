@@ -1,7 +1,5 @@
 """The applications are written as their users would write them, and import nothing of this repository."""
 
-from __future__ import annotations
-
 import ast
 from pathlib import Path
 

@@ -1,13 +1,8 @@
-from __future__ import annotations
-
 import socket
 import threading
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from bench.load import NO_RESPONSE, exchange, load, post
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def answering(server: socket.socket, *answers: bytes) -> threading.Thread:

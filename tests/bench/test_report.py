@@ -1,7 +1,5 @@
-from __future__ import annotations
-
 import json
-from typing import TYPE_CHECKING
+from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -9,9 +7,6 @@ import pytest
 from bench.__main__ import main, report
 from bench.charts import draw
 from bench.measurements import Figure, Goal, Row
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 BARS = Row(
     "bars",

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 from itertools import count
 
 from bench.sampling import in_turn

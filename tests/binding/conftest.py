@@ -1,20 +1,14 @@
 """Fixtures of the binding's tests: apps on one database or two, with a table of the tests' own."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
 
 import pytest
+from flask import Flask
+from flask.testing import FlaskClient
 
 from app import create_app, database
 
 from .marker import Base, engine_of
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from flask import Flask
-    from flask.testing import FlaskClient
 
 
 @pytest.fixture(autouse=True)

@@ -1,17 +1,10 @@
 """The table of the binding's tests, and questions that they ask an app."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
-from sqlalchemy import String
+from flask import Flask
+from sqlalchemy import Engine, String
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from app import database
-
-if TYPE_CHECKING:
-    from flask import Flask
-    from sqlalchemy import Engine
 
 
 class Base(DeclarativeBase):

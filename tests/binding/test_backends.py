@@ -1,26 +1,31 @@
 """Promise 10: each backend gets the settings that it needs, seen on a live connection."""
 
-from __future__ import annotations
-
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
-from sqlalchemy import Column, ForeignKey, Integer, MetaData, Table, func, insert, select, text, update
+from sqlalchemy import (
+    Column,
+    Engine,
+    ForeignKey,
+    Integer,
+    MetaData,
+    Table,
+    func,
+    insert,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.exc import DatabaseError, IntegrityError
 
 from app.database.engines import make_engine
+from flask_sqlalchemy_testbed.backends import Backend
+from flask_sqlalchemy_testbed.databases import Database
 
 from .marker import Base, Marker
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from sqlalchemy import Engine
-
-    from flask_sqlalchemy_testbed.backends import Backend
-    from flask_sqlalchemy_testbed.databases import Database
 
 # Questions to a connection, and the expected answers.
 SETTINGS: dict[str, dict[str, object]] = {

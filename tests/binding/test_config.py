@@ -1,20 +1,15 @@
 """Promise 3: the configuration selects the database."""
 
-from __future__ import annotations
-
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
+from flask import Flask
 from sqlalchemy import make_url
 
 import app as ledger
 from app import create_app
 
 from .marker import engine_of
-
-if TYPE_CHECKING:
-    from flask import Flask
 
 
 def database_of(app: Flask) -> str | None:

@@ -1,25 +1,18 @@
 """Promise 6: in a context, the session belongs to that context object."""
 
-from __future__ import annotations
-
 import gc
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
 
-from flask import copy_current_request_context, current_app
+from flask import Flask, copy_current_request_context, current_app
+from flask.testing import FlaskClient
 from sqlalchemy import create_engine, select, text
 
 from app.database import db_session, live_sessions
 from app.database.sessions import Binding, BoundScopedSession, BoundSession, BoundSessionmaker
 
 from .marker import Marker, checked_out, engine_of
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from flask import Flask
-    from flask.testing import FlaskClient
 
 
 def test_a_context_has_one_session(app: Flask) -> None:

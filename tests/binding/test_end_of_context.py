@@ -1,10 +1,9 @@
 """Promise 7: when a context ends, its session is rolled back and its connection returned."""
 
-from __future__ import annotations
-
 import re
+from collections.abc import Callable
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 import pytest
@@ -14,9 +13,6 @@ from sqlalchemy import event, select, text
 from app.database import db_session, live_sessions
 
 from .marker import Marker, checked_out, engine_of
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 FLASK = tuple(int(part) for part in version("flask").split(".")[:2])
 

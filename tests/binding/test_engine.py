@@ -1,10 +1,9 @@
 """Promises 2 and 4: the engine connects on first use and belongs to its app."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from flask import Flask, current_app
@@ -14,10 +13,6 @@ from app import create_app
 from app.database import Base, UnboundError, create_all, db_session, drop_all, get_engine, init_engine
 
 from .marker import Marker, engine_of
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
 
 
 def test_init_engine_returns_the_engine_of_the_app_with_the_given_options(database_uri: str) -> None:

@@ -1,22 +1,16 @@
 """Promise 10: a forked worker never uses its parent's connections."""
 
-from __future__ import annotations
-
 import os
 import traceback
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import pytest
+from flask import Flask
 from sqlalchemy import func, select, text
 
 from app.database import StaleSessionError, db_session, forks, get_engine
 
 from .marker import Marker, engine_of
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from flask import Flask
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork"),

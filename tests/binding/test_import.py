@@ -1,18 +1,13 @@
 """Promise 1: importing opens nothing and needs no configuration."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import pytest
 from sqlalchemy import text
 
 from app.database import UnboundError, create_all, db_session, drop_all, get_engine
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 WATCHED = """
 import os, sys

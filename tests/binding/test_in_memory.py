@@ -1,23 +1,16 @@
 """Promise 10: a database in memory is shared by all connections, each with its own transaction."""
 
-from __future__ import annotations
-
 import gc
 import weakref
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
 
 import pytest
-from sqlalchemy import insert, inspect, select
+from sqlalchemy import Engine, insert, inspect, select
 
 from app.database.engines import make_engine
 
 from .marker import Base, Marker
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from sqlalchemy import Engine
 
 
 @pytest.fixture(params=["sqlite://", "sqlite:///:memory:"])

@@ -1,23 +1,18 @@
 """The binding can be observed: its live engines, its sessions, and the end of each session."""
 
-from __future__ import annotations
-
 import gc
 import threading
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
+from flask import Flask
 from sqlalchemy import text
+from sqlalchemy.orm import Session
 
 from app.database import db_session, init_engine, live_engines, live_sessions, session_removed
 
 from .marker import checked_out, engine_of
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from flask import Flask
-    from sqlalchemy.orm import Session
 
 
 @pytest.fixture

@@ -1,13 +1,12 @@
 """Promise 5: outside contexts ``db_session`` belongs to the thread; replacing an engine ends its use."""
 
-from __future__ import annotations
-
 import gc
 import sqlite3
 import threading
 import weakref
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import pytest
 from flask import Flask
@@ -16,9 +15,6 @@ from sqlalchemy import Connection, event, select, text
 from app.database import StaleSessionError, UnboundError, db_session, get_engine, init_engine
 
 from .marker import Marker, checked_out, engine_of
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 def test_outside_contexts_db_session_uses_the_one_live_engine(app: Flask) -> None:

@@ -1,20 +1,14 @@
 """Promises 8 and 9: the session's options and its events."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
 
 import pytest
+from flask import Flask
 from sqlalchemy import event, inspect, text
 
 from app.database import db_session, init_engine
 
 from .marker import Marker, engine_of
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from flask import Flask
 
 COUNT = text("SELECT count(*) FROM marker")
 

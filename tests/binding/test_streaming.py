@@ -1,9 +1,7 @@
 """Promise 7, for a streamed body: its session ends with the response."""
 
-from __future__ import annotations
-
 import gc
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
 
 import pytest
 from flask import Flask, Response, stream_with_context
@@ -13,9 +11,6 @@ from werkzeug.test import EnvironBuilder
 from app.database import db_session, get_engine, init_engine, live_sessions
 
 from .marker import checked_out, engine_of
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 
 @pytest.fixture

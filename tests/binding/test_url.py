@@ -1,17 +1,12 @@
 """Promise 10: a URI is completed with a driver, a directory and a password."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from sqlalchemy import URL, make_url
 
 from app.database import engines
 from app.database.engines import database_url, make_engine
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.mark.parametrize(

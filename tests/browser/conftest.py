@@ -1,22 +1,13 @@
 """Share one site and one browser; each test opens the page anew and fails on console errors."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Browser, expect
 
 from tests.browser.chromium import chromium
 from tests.browser.opened import MILLISECONDS, Opened
-from tests.browser.site import ALL, served
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from playwright.sync_api import Browser
-
-    from tests.browser.site import Site
+from tests.browser.site import ALL, Site, served
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -1,16 +1,11 @@
 """Use the page in a browser, and collect its errors."""
 
-from __future__ import annotations
-
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from playwright.sync_api import expect
+from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request, expect
 
-if TYPE_CHECKING:
-    from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request
-
-    from tests.browser.site import Site
+from tests.browser.site import Site
 
 # Longer than any scenario, and than the start of a database.
 MILLISECONDS = 40_000

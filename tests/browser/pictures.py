@@ -1,20 +1,13 @@
 """`python -m tests.browser.pictures` takes the pictures for the documentation, from the composed stack."""
 
-from __future__ import annotations
-
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from playwright.sync_api import expect
+from playwright.sync_api import Browser, expect
 
 from tests.browser.chromium import chromium
 from tests.browser.opened import Opened
-from tests.browser.site import served
-
-if TYPE_CHECKING:
-    from playwright.sync_api import Browser
-
-    from tests.browser.site import Site
+from tests.browser.site import Site, served
 
 DOCS = Path(__file__).parents[2] / "docs"
 DESKTOP = {"viewport": {"width": 1440, "height": 1160}}

@@ -1,22 +1,17 @@
 """Serve the trial for the tests of its page: by the composed stack, or by a process with SQLite."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.error import URLError
 from urllib.request import urlopen
 
 from tests.stack.stack import ROOT, Stack, composed, eventually, free_ports
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 ALL = ("sqlite", "postgresql", "mysql")
 

@@ -1,18 +1,11 @@
 """Accessibility of the page: keyboard, phone, screen reader, contrast in light and dark."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from playwright.sync_api import Page
-
-    from tests.browser.opened import Opened
+from tests.browser.opened import Opened
 
 PHONE = {"viewport": {"width": 360, "height": 780}, "has_touch": True, "is_mobile": True}
 PAGES = ("/", "/timelines/{0}", "/timelines/compare?n={0}&n={1}", "/checks/lifecycle.held-stream", "/nowhere")

@@ -1,14 +1,11 @@
 """The forms of the ledger show the responses of all backends."""
 
-from __future__ import annotations
-
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from playwright.sync_api import expect
 
-if TYPE_CHECKING:
-    from tests.browser.opened import Opened
+from tests.browser.opened import Opened
 
 
 def send(opened: Opened, operation: str, to: str = "", **fields: str) -> dict[str, Any]:

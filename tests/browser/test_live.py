@@ -1,17 +1,12 @@
 """The page updates its status without a reload."""
 
-from __future__ import annotations
-
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import expect
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tests.browser.opened import Opened
+from tests.browser.opened import Opened
 
 # The places of all elements beside and below the status.
 PLACES = """() => [...document.querySelectorAll("[data-backend], [data-backend] > *, .doing, .doing > *")]

@@ -1,20 +1,14 @@
 """Every scenario on every backend, started with its button."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import expect
 
 from flask_sqlalchemy_testbed.backends import BACKENDS
 from flask_sqlalchemy_testbed.checks.claims import CHECKS
+from tests.browser.opened import Opened
 from trials.scenarios import ALL
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tests.browser.opened import Opened
 
 ENDING = [name for name, scenario in ALL.items() if not scenario.leaks]
 # The events of every scenario with a session.

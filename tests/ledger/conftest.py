@@ -1,26 +1,21 @@
 """Fixtures of the ledger's tests: an app on the test's database, and a client that checks each answer."""
 
-from __future__ import annotations
-
 import re
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from threading import Barrier
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 from openapi_schema_validator import OAS31Validator
 from sqlalchemy import create_engine
+from werkzeug.test import TestResponse
 
 from app import create_app
 from app.database import Base, get_engine
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
-    from flask import Flask
-    from werkzeug.test import TestResponse
 
 SECONDS = 60
 

@@ -1,16 +1,10 @@
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import pytest
+from flask import Flask
+from flask.testing import FlaskClient
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from flask import Flask
-    from flask.testing import FlaskClient
-
-    OpenAccount = Callable[..., int]
+OpenAccount = Callable[..., int]
 
 ADA = {"owner": "Ada", "currency": "EUR", "balance": "12.50"}
 

@@ -1,21 +1,15 @@
-from __future__ import annotations
-
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from threading import Barrier
-from typing import TYPE_CHECKING
 
 import pytest
+from flask import Flask
 from sqlalchemy import inspect, make_url
 
 from app import create_app
 from app.database import db_session, drop_all, get_engine, live_sessions
 from app.models import Account, Transfer
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from flask import Flask
 
 
 @pytest.fixture

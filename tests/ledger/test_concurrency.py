@@ -1,27 +1,22 @@
-from __future__ import annotations
-
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from threading import Event
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
 from sqlalchemy import event, insert
+from werkzeug.test import TestResponse
 
 from app.database import get_engine
 from app.models import Transfer
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    import pytest
-    from flask import Flask
-    from flask.testing import FlaskClient
-    from werkzeug.test import TestResponse
-
-    OpenAccount = Callable[..., int]
-    Order = Callable[..., dict[str, Any]]
-    Balance = Callable[[int], str]
-    PostAtOnce = Callable[[Sequence[dict[str, Any]]], list[TestResponse]]
+OpenAccount = Callable[..., int]
+Order = Callable[..., dict[str, Any]]
+Balance = Callable[[int], str]
+PostAtOnce = Callable[[Sequence[dict[str, Any]]], list[TestResponse]]
 
 
 def test_opposite_transfers_at_once_all_succeed_and_keep_the_total(

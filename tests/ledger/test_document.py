@@ -1,17 +1,13 @@
 """Check /openapi.json itself. In the other tests, the client checks each answer against it."""
 
-from __future__ import annotations
-
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
+from flask import Flask
 from openapi_spec_validator import validate
 
 from app import create_app
-
-if TYPE_CHECKING:
-    from flask import Flask
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,5 @@
 """Errors are classified by the codes of every driver, installed or not."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 

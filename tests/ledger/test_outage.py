@@ -1,27 +1,21 @@
 """While its database is away, the app starts and answers 503; afterwards it recovers by itself."""
 
-from __future__ import annotations
-
 import contextlib
 import socket
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import pytest
+from flask.testing import FlaskClient
 from sqlalchemy import make_url
 
 from app import create_app
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from flask.testing import FlaskClient
-
-    from flask_sqlalchemy_testbed.backends import Backend
-    from flask_sqlalchemy_testbed.databases import Database
+from flask_sqlalchemy_testbed.backends import Backend
+from flask_sqlalchemy_testbed.databases import Database
 
 
 class Route(Protocol):

@@ -1,16 +1,11 @@
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import pytest
+from flask.testing import FlaskClient
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from flask.testing import FlaskClient
-
-    OpenAccount = Callable[..., int]
-    Order = Callable[..., dict[str, Any]]
+OpenAccount = Callable[..., int]
+Order = Callable[..., dict[str, Any]]
 
 
 def ids(client: FlaskClient, path: str) -> list[int]:

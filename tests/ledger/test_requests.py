@@ -3,17 +3,12 @@
 The app of these tests has no database: an answer that needed it would be a 503.
 """
 
-from __future__ import annotations
-
 import json
-from typing import TYPE_CHECKING
 
 import pytest
+from flask.testing import FlaskClient
 
 from app import create_app
-
-if TYPE_CHECKING:
-    from flask.testing import FlaskClient
 
 ADA = {"owner": "Ada", "currency": "EUR", "balance": "12.50"}
 ORDER = {"from_account_id": 1, "to_account_id": 2, "amount": "1", "note": "", "idempotency_key": "key"}

@@ -1,12 +1,11 @@
-from __future__ import annotations
-
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from decimal import Decimal
 from threading import Barrier, BrokenBarrierError
-from typing import TYPE_CHECKING
 
 import pytest
+from flask import Flask
 from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 
@@ -14,13 +13,8 @@ from app.database import db_session
 from app.models import Account
 from app.retry import in_transaction
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from flask import Flask
-
-    OpenAccount = Callable[..., int]
-    Balance = Callable[[int], str]
+OpenAccount = Callable[..., int]
+Balance = Callable[[int], str]
 
 
 def draw(account_id: int, amount: Decimal) -> None:

@@ -1,18 +1,13 @@
-from __future__ import annotations
-
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
+from flask.testing import FlaskClient
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from flask.testing import FlaskClient
-
-    OpenAccount = Callable[..., int]
-    Order = Callable[..., dict[str, Any]]
-    Balance = Callable[[int], str]
+OpenAccount = Callable[..., int]
+Order = Callable[..., dict[str, Any]]
+Balance = Callable[[int], str]
 
 
 def test_a_transfer_moves_the_money(

@@ -1,28 +1,23 @@
 """An unavailable database is a 503 with Retry-After; an unexpected error is a 500 without details."""
 
-from __future__ import annotations
-
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
+from flask import Flask
+from flask.testing import FlaskClient
 from sqlalchemy import event, make_url, text
+from werkzeug.test import TestResponse
 
 from app import create_app
 from app.database import db_session, drop_all, get_engine
 from app.models import Account
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from flask import Flask
-    from flask.testing import FlaskClient
-    from werkzeug.test import TestResponse
-
-    Order = Callable[..., dict[str, Any]]
-    Balance = Callable[[int], str]
+Order = Callable[..., dict[str, Any]]
+Balance = Callable[[int], str]
 
 ADA = {"owner": "Ada", "currency": "EUR", "balance": "12.50"}
 ORDER = {"from_account_id": 1, "to_account_id": 2, "amount": "1", "note": "", "idempotency_key": "key"}

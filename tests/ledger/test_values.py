@@ -1,24 +1,19 @@
 """Values are read as they were written, and compared exactly, on every backend."""
 
-from __future__ import annotations
-
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
+from flask import Flask
 from sqlalchemy import func, insert, select
 from sqlalchemy.exc import DatabaseError, IntegrityError, StatementError
 
 from app.database import db_session
 from app.models import Account, Transfer
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from flask import Flask
-
-    OpenAccount = Callable[..., int]
+OpenAccount = Callable[..., int]
 
 TIME = datetime(2026, 11, 22, 12, 30, 59, 619951, tzinfo=UTC)
 TEXTS = [

@@ -1,18 +1,11 @@
 """Share one composed stack; each test leaves it up and healthy."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Generator, Iterator
 
 import pytest
 
 from tests.stack.killer import killer
-from tests.stack.stack import composed
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
-
-    from tests.stack.stack import Stack
+from tests.stack.stack import Stack, composed
 
 LINES = 300
 FIGURES = pytest.StashKey[list[str]]()

@@ -1,16 +1,11 @@
 """Send SIGKILL to processes in containers, from outside."""
 
-from __future__ import annotations
-
 import subprocess
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Lock
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from tests.stack.stack import Stack
+from tests.stack.stack import Stack
 
 # A main process ignores SIGKILL from its own container; after `docker kill` the engine does not restart it.
 OUTSIDE = ["--pid", "host", "--user", "0", "--cap-drop", "ALL", "--cap-add", "KILL", "--network", "none"]

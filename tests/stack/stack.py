@@ -1,25 +1,19 @@
 """Start a composed stack with a name and ports of its own."""
 
-from __future__ import annotations
-
 import json
 import os
 import secrets
 import socket
 import subprocess
 import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException, HTTPMessage
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from sqlalchemy import URL, NullPool, create_engine
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-
-    from sqlalchemy import Engine
+from sqlalchemy import URL, Engine, NullPool, create_engine
 
 ROOT = Path(__file__).parents[2]
 

@@ -1,23 +1,16 @@
 """Make transfers with several clients, and compare their responses with the database."""
 
-from __future__ import annotations
-
 import secrets
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import count
 from random import Random
 from threading import Event, Thread
-from typing import TYPE_CHECKING
 
-from tests.stack.stack import SECONDS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.stack.stack import Stack
+from tests.stack.stack import SECONDS, Stack
 
 CLIENTS = 8
 ACCOUNTS = 10

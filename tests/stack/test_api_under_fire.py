@@ -1,21 +1,15 @@
 """Generated requests, valid and invalid: no response is a 5xx, and all match the OpenAPI document."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.stack.stack import BACKENDS
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tests.stack.stack import Stack
+from tests.stack.stack import BACKENDS, Stack
 
 EXAMPLES = 50
 SEED = 20100227

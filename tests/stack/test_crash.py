@@ -1,24 +1,18 @@
 """Acknowledged transfers are stored once, whatever was killed. Figures are printed at the end of the run."""
 
-from __future__ import annotations
-
 import json
 import shlex
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from statistics import median
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import pytest
 
-from tests.stack.stack import BACKENDS, SERVERS, eventually
+from tests.stack.stack import BACKENDS, SERVERS, Stack, eventually
 from tests.stack.teller import CLIENTS, Teller
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tests.stack.stack import Stack
 
 KILLS = 10
 

@@ -1,15 +1,9 @@
-from __future__ import annotations
-
 import json
-from typing import TYPE_CHECKING
 
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from tests.stack.stack import SERVERS
-
-if TYPE_CHECKING:
-    from tests.stack.stack import Stack
+from tests.stack.stack import SERVERS, Stack
 
 RUNNING = ["app", *SERVERS]
 

@@ -1,14 +1,10 @@
-from __future__ import annotations
-
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from tests.stack.stack import BACKENDS, SERVERS, Stack, composed
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 UP_SECONDS = 15
 DOWN_SECONDS = 3

@@ -1,18 +1,11 @@
-from __future__ import annotations
-
 import re
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import pytest
 from sqlalchemy import text
 
-from tests.stack.stack import BACKENDS, SERVERS, eventually
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.stack.stack import Answer, Stack
+from tests.stack.stack import BACKENDS, SERVERS, Answer, Stack, eventually
 
 EVENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (INFO|WARNING|ERROR|CRITICAL) [\w.]+ \S.*")
 

@@ -1,16 +1,9 @@
-from __future__ import annotations
-
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.stack.stack import BACKENDS, SERVERS, eventually
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tests.stack.stack import Stack
+from tests.stack.stack import BACKENDS, SERVERS, Stack, eventually
 
 
 @pytest.mark.parametrize("away", SERVERS)

@@ -1,17 +1,10 @@
 """`docker compose run --rm tests`, for users who have Docker but no Python."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from subprocess import CompletedProcess
 
 import pytest
 
-from tests.stack.stack import BUILD_SECONDS
-
-if TYPE_CHECKING:
-    from subprocess import CompletedProcess
-
-    from tests.stack.stack import Stack
+from tests.stack.stack import BUILD_SECONDS, Stack
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -1,19 +1,11 @@
-from __future__ import annotations
-
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from threading import Barrier, Event
-from typing import TYPE_CHECKING
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Engine, text
 
-from tests.stack.stack import BACKENDS, SERVERS
-
-if TYPE_CHECKING:
-    from sqlalchemy import Engine
-
-    from tests.stack.stack import Answer, Stack
+from tests.stack.stack import BACKENDS, SERVERS, Answer, Stack
 
 AT_ONCE = 200
 

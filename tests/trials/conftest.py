@@ -1,27 +1,20 @@
 """Serve the trial on the database of the test, and use its page as a visitor does."""
 
-from __future__ import annotations
-
 import re
 import threading
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from sqlalchemy import create_engine
-from werkzeug.test import Client
+from werkzeug.test import Client, TestResponse
 
 from app.database import Base
+from flask_sqlalchemy_testbed.backends.base import Backend
 from trials import tape
 from trials.models import TrialBase
 from trials.mounts import Mounted, mount
 from trials.wsgi import serve
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from werkzeug.test import TestResponse
-
-    from flask_sqlalchemy_testbed.backends.base import Backend
 
 ORIGIN = "http://localhost"
 WITHIN = 10

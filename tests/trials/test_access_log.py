@@ -1,18 +1,12 @@
-from __future__ import annotations
-
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 import pytest
 from flask import Flask, Response
 from sqlalchemy import create_engine, text
+from werkzeug.test import TestResponse
 
 from trials.access_log import RequestLog, current
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from werkzeug.test import TestResponse
 
 STATEMENTS = create_engine("sqlite://")
 

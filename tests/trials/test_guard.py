@@ -1,17 +1,11 @@
 """The protection of the page: tokens, origins and security headers."""
 
-from __future__ import annotations
-
 import re
-from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.trials.conftest import Reader
-
-if TYPE_CHECKING:
-    from flask_sqlalchemy_testbed.backends.base import Backend
-    from tests.trials.conftest import Visitor
+from flask_sqlalchemy_testbed.backends.base import Backend
+from tests.trials.conftest import Reader, Visitor
 
 
 @pytest.mark.parametrize("path", ["/", "/state.json", "/timelines/1", "/healthz", "/static/trial.css"])

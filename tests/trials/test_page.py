@@ -1,20 +1,15 @@
 """The page without a browser: its content, and its forms without scripts."""
 
-from __future__ import annotations
-
 import json
 import re
 from html import unescape
-from typing import TYPE_CHECKING
 
+from flask_sqlalchemy_testbed.backends.base import Backend
 from flask_sqlalchemy_testbed.checks.claims import CHECKS
+from tests.trials.conftest import Visitor
 from trials.history import KEPT
+from trials.mounts import Mounted
 from trials.scenarios import ALL
-
-if TYPE_CHECKING:
-    from flask_sqlalchemy_testbed.backends.base import Backend
-    from tests.trials.conftest import Visitor
-    from trials.mounts import Mounted
 
 
 def test_the_page_shows_the_status_of_the_backend(visitor: Visitor, mounted: Mounted) -> None:

@@ -1,31 +1,22 @@
 """Each scenario's verdict, on a binding that keeps its promises and on some that do not."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 import pytest
 from sqlalchemy import insert, make_url
 
 from app.database import db_session, live_sessions
 from app.database.sessions import ScopeRegistry
+from flask_sqlalchemy_testbed.backends.base import Backend
 from flask_sqlalchemy_testbed.checks.claims import CHECKS
+from flask_sqlalchemy_testbed.databases import Database
 from trials.actions import let_go, run
 from trials.models import Entry
-from trials.mounts import mount
+from trials.mounts import Mounted, mount
 from trials.scenarios import ALL
 from trials.scenarios.scenario import scenario
+from trials.stage import Stage
 from trials.verdicts import Result, Verdict
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from sqlalchemy.orm import Session
-
-    from flask_sqlalchemy_testbed.backends.base import Backend
-    from flask_sqlalchemy_testbed.databases import Database
-    from trials.mounts import Mounted
-    from trials.stage import Stage
 
 ENDING = [name for name, scenario in ALL.items() if not scenario.leaks]
 # Their verdict depends only on the ends of their sessions.
@@ -103,9 +94,9 @@ def test_the_number_of_leaks_is_limited(mounted: Mounted) -> None:
 
 @pytest.fixture
 def never_ends(mounted: Mounted, monkeypatch: pytest.MonkeyPatch) -> Iterator[Mounted]:
-    left: set[Session] = set()
+    left = []
     with monkeypatch.context() as wrong:
-        wrong.setattr(ScopeRegistry, "end", lambda *_: left.update(live_sessions()))
+        wrong.setattr(ScopeRegistry, "end", lambda *_: left.extend(live_sessions()))
         yield mounted
     for session in left:
         session.close()

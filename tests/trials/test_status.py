@@ -1,23 +1,16 @@
 """The status of a backend: polled seldom, and shown in time even if the server does not answer."""
 
-from __future__ import annotations
-
 import time
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from threading import Event
-from typing import TYPE_CHECKING
 
+import pytest
+
+from flask_sqlalchemy_testbed.databases import Database
 from trials import status
+from trials.mounts import Mounted
 from trials.status import StatusPoller
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from contextlib import AbstractContextManager
-
-    import pytest
-
-    from flask_sqlalchemy_testbed.databases import Database
-    from trials.mounts import Mounted
 
 SECONDS = 60
 

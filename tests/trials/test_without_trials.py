@@ -1,21 +1,15 @@
 """When the trial is off, what does damage does not exist, and nothing is recorded."""
 
-from __future__ import annotations
-
 import re
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from app.database import session_removed
+from flask_sqlalchemy_testbed.backends.base import Backend
+from tests.trials.conftest import Visitor
 from trials import tape
 from trials.wsgi import create_trial
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from flask_sqlalchemy_testbed.backends.base import Backend
-    from tests.trials.conftest import Visitor
 
 
 def test_a_trial_that_is_off_has_no_scenarios(

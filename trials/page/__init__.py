@@ -1,12 +1,11 @@
 """The page: the status of each backend, the scenarios, and their results."""
 
-from __future__ import annotations
-
 import secrets
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from flask import Flask, abort, jsonify, redirect, render_template, request, send_file, url_for
+from flask.typing import ResponseReturnValue
 from jinja2 import StrictUndefined
 from werkzeug.exceptions import HTTPException
 
@@ -17,15 +16,11 @@ from trials import guard
 from trials.actions import everywhere, let_go, perform, reply, run
 from trials.history import KEPT, History
 from trials.ledger import OPERATIONS
+from trials.mounts import Mounted
 from trials.pictures import pictures
 from trials.scenarios import ALL
 from trials.status import StatusPoller
-
-if TYPE_CHECKING:
-    from flask.typing import ResponseReturnValue
-
-    from trials.mounts import Mounted
-    from trials.verdicts import Action
+from trials.verdicts import Action
 
 ALL_BACKENDS = "all"
 # Widths of a timeline in pixels: beside the scenarios, alone on a page, beside another one.

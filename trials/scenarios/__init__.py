@@ -1,9 +1,7 @@
 """List the scenarios of the page; each makes requests to a mounted app and measures their effects."""
 
-from __future__ import annotations
-
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 from .contexts import async_view, background_thread, nested_context
 from .leaks import leak
@@ -12,9 +10,6 @@ from .others import deadlock, stale_snapshot
 from .requests import abort_404, commit, duplicate_key, fail_before_commit, unhandled_error
 from .scenario import Scenario
 from .streams import hang_up
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 __all__ = ["ALL", "Scenario"]
 

@@ -1,9 +1,6 @@
 """Scenarios with nested contexts, other threads and coroutines."""
 
-from __future__ import annotations
-
 from threading import Event, Thread, get_ident
-from typing import TYPE_CHECKING
 
 from flask import current_app
 from sqlalchemy import func, select
@@ -11,10 +8,7 @@ from sqlalchemy import func, select
 from app.database import db_session
 from trials.models import Entry
 from trials.scenarios.scenario import scenario
-from trials.stage import WITHIN, one
-
-if TYPE_CHECKING:
-    from trials.stage import Stage
+from trials.stage import WITHIN, Stage, one
 
 
 @scenario("nested-context", "Nested context", check="lifecycle.nested-contexts")

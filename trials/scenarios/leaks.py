@@ -1,45 +1,19 @@
 """A scenario that leaves a session open until the user ends it."""
 
-from __future__ import annotations
-
-from contextvars import Context, copy_context
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from contextvars import copy_context
 
 from flask import current_app
+from flask.ctx import AppContext
 from sqlalchemy import func, select
 
 from app.database import db_session
 from trials.models import Entry
+from trials.mounts import Leak
 from trials.scenarios.scenario import scenario
-
-if TYPE_CHECKING:
-    from flask.ctx import AppContext
-
-    from trials.stage import Stage
-    from trials.tape import Tape
+from trials.stage import Stage
 
 # More leaks would empty the pool.
 MAX_LEAKS = 3
-
-
-@dataclass
-class Leak:
-    """An app context that was pushed and not popped, with its session and its connection."""
-
-    context: Context
-    pushed: AppContext
-    tape: Tape
-    since: datetime = field(default_factory=lambda: datetime.now(UTC))
-
-    def let_go(self, tape: Tape) -> None:
-        """Pop the context, which ends its session. Its tape and `tape` record the events."""
-        self.context.run(tape.listen)
-        try:
-            self.context.run(self.pushed.pop)
-        finally:
-            self.tape.events += tape.events
 
 
 @scenario("leak", "Leak a session on purpose", check="lifecycle.context-ends", leaks=True)

@@ -1,22 +1,16 @@
 """Scenarios in which a request gets no connection, or loses it."""
 
-from __future__ import annotations
-
 import time
+from collections.abc import Iterator
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from flask import Response, stream_with_context
 
 from app.database import db_session
 from trials.models import Entry
 from trials.scenarios.scenario import scenario
-from trials.stage import one
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from trials.stage import Held, Stage
+from trials.stage import Held, Stage, one
 
 # Seconds until the pool refuses a connection in this scenario; its default is 30 s.
 POOL_TIMEOUT = 2.0

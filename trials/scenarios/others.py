@@ -1,9 +1,6 @@
 """Scenarios with two requests that affect each other."""
 
-from __future__ import annotations
-
 from threading import Barrier, Event
-from typing import TYPE_CHECKING
 
 from sqlalchemy import select, update
 from sqlalchemy.exc import DBAPIError
@@ -12,10 +9,7 @@ from app.database import db_session
 from app.faults import Fault, fault_of
 from trials.models import Entry
 from trials.scenarios.scenario import scenario
-from trials.stage import WITHIN
-
-if TYPE_CHECKING:
-    from trials.stage import Stage
+from trials.stage import WITHIN, Stage
 
 # The second read in a transaction, after another transaction changed 0 to 1 and committed.
 READ_AGAIN = {"sqlite": 0, "postgresql": 1, "mysql": 0}

@@ -1,9 +1,6 @@
 """Scenarios for the ways in which a request can end."""
 
-from __future__ import annotations
-
 from http import HTTPStatus
-from typing import TYPE_CHECKING
 
 from flask import abort
 from sqlalchemy import func, select
@@ -13,9 +10,7 @@ from app.database import db_session
 from app.problems import Problem
 from trials.models import Entry
 from trials.scenarios.scenario import scenario
-
-if TYPE_CHECKING:
-    from trials.stage import Stage
+from trials.stage import Stage
 
 
 @scenario("commit", "Commit", check="lifecycle.request-ends")

@@ -1,15 +1,10 @@
 """Define what a scenario is: a promise, the check of the battery for it, and a function that tries it."""
 
-from __future__ import annotations
-
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from flask_sqlalchemy_testbed.backends.base import Backend
-    from trials.stage import Stage
+from flask_sqlalchemy_testbed.backends.base import Backend
+from trials.stage import Stage
 
 
 @dataclass(frozen=True)

@@ -1,20 +1,13 @@
 """A scenario with a response that is sent after its view returned."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from flask import Response, stream_with_context
 from sqlalchemy import literal, select
 
 from app.database import db_session
 from trials.scenarios.scenario import scenario
-from trials.stage import one
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from trials.stage import Stage
+from trials.stage import Stage, one
 
 CHUNKS = 10
 

@@ -1,7 +1,5 @@
 """The same tests, as many times as `BENCH_COPIES` says."""
 
-from __future__ import annotations
-
 import os
 
 import pytest

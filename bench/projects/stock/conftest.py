@@ -1,24 +1,17 @@
 """Start containers with testcontainers for the whole run, as projects without a harness do."""
 
-from __future__ import annotations
-
 import os
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 import pytest
 from testcontainers.mysql import MySqlContainer
 from testcontainers.postgres import PostgresContainer
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
 
 @pytest.fixture(scope="session")
 def sqlite(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Return the URI of a file."""
-    directory: Path = tmp_path_factory.mktemp("sqlite")
-    return f"sqlite:///{directory / 'test.db'}"
+    return f"sqlite:///{tmp_path_factory.mktemp('sqlite')}/test.db"
 
 
 @pytest.fixture(scope="session")

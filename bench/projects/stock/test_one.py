@@ -1,7 +1,5 @@
 """One test on containers of testcontainers."""
 
-from __future__ import annotations
-
 from sqlalchemy import create_engine, text
 
 

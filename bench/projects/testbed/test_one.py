@@ -1,7 +1,5 @@
 """One test on the servers of the harness."""
 
-from __future__ import annotations
-
 from sqlalchemy import create_engine, text
 
 

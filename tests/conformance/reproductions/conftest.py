@@ -6,23 +6,18 @@
         python -m pytest -p no:flask_sqlalchemy_testbed tests/conformance/reproductions
 """
 
-from __future__ import annotations
-
 import inspect
 import itertools
 import os
 import select
 import signal
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from sqlalchemy import NullPool, create_engine, make_url
 
 import plain
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
 
 SECONDS = 25.0
 NUMBERS = itertools.count(1)

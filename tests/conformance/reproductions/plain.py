@@ -4,17 +4,13 @@ The module `peer` has `make(uri)`, which makes an app as the peer's documentatio
 returns the session of the current context.
 """
 
-from __future__ import annotations
-
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import peer
+from flask import Flask
 from sqlalchemy import ForeignKey, NullPool, String, create_engine, select, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
-
-if TYPE_CHECKING:
-    from flask import Flask
 
 
 class Base(DeclarativeBase):

@@ -1,7 +1,5 @@
 """Proxies between an app and its database that fail as networks and servers do."""
 
-from __future__ import annotations
-
 import contextlib
 import ctypes
 import socket

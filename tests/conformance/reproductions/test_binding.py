@@ -1,20 +1,15 @@
 """Which database a session uses."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import pytest
 from sqlalchemy import event, make_url
 from sqlalchemy.orm import object_session
 from sqlalchemy.pool import Pool
 
 from plain import Item, add, make, names, seen, session
 from proxies import ClosedProxy
-
-if TYPE_CHECKING:
-    import pytest
 
 
 def test_two_apps(uri: str, other_uri: str) -> None:

@@ -1,22 +1,17 @@
 """When the database fails."""
 
-from __future__ import annotations
-
 import contextlib
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
+from flask import Flask
 from sqlalchemy import event, make_url, select, text
 from sqlalchemy.exc import DBAPIError
 
 from plain import Item, make, outside, pool_of, seen, session
 from proxies import Proxy
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from flask import Flask
 
 SESSIONS = {
     "postgresql": "SELECT pid FROM pg_stat_activity"

@@ -1,7 +1,5 @@
 """What a test finds of the test before it."""
 
-from __future__ import annotations
-
 import gc
 from pathlib import Path
 

@@ -1,11 +1,10 @@
 """When a session begins and ends."""
 
-from __future__ import annotations
-
 import contextlib
 import gc
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from flask import stream_with_context
 from sqlalchemy import inspect, select, text
@@ -14,9 +13,6 @@ from sqlalchemy.orm import object_session
 from werkzeug.test import EnvironBuilder
 
 from plain import Item, make, names, outside, pool_of, seen, session, write
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 def assert_nothing_checked_out(pool: Any, since: str) -> None:

@@ -1,7 +1,5 @@
 """What the databases leave to the settings of a connection."""
 
-from __future__ import annotations
-
 import contextlib
 from datetime import UTC, datetime, timedelta
 

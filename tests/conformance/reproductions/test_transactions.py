@@ -1,7 +1,5 @@
 """Which writes and reads belong to a transaction."""
 
-from __future__ import annotations
-
 from sqlalchemy import create_engine, make_url, select, text
 from sqlalchemy.exc import DBAPIError
 
