@@ -28,12 +28,7 @@ blueprint = StrictBlueprint(
     "ledger", __name__, url_prefix="/api", description="Accounts, and transfers between them."
 )
 
-ACCOUNT_ID = {
-    "name": "account_id",
-    "in": "path",
-    "required": True,
-    "schema": ID_SCHEMA,
-}
+ACCOUNT_ID = {"name": "account_id", "in": "path", "required": True, "schema": ID_SCHEMA}
 LOCATION = {
     "Location": {
         "description": "the URL of the account",

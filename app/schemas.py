@@ -102,12 +102,7 @@ class CountField(fields.Field[int]):
 
     def __init__(self, largest: int, *, default: int, description: str) -> None:
         self._largest = largest
-        metadata = {
-            "type": "integer",
-            "minimum": 1,
-            "maximum": largest,
-            "description": description,
-        }
+        metadata = {"type": "integer", "minimum": 1, "maximum": largest, "description": description}
         super().__init__(load_default=default, metadata=metadata)
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> int:
@@ -135,11 +130,7 @@ class NewAccountSchema(ma.Schema):
     """An account to open."""
 
     owner = TextField(models.OWNER_LENGTH, shortest=1, required=True)
-    currency = fields.String(
-        required=True,
-        validate=_three_letters,
-        metadata={"pattern": "^[A-Z]{3}$"},
-    )
+    currency = fields.String(required=True, validate=_three_letters, metadata={"pattern": "^[A-Z]{3}$"})
     balance = MoneyField(description="zero or more", required=True)
 
 

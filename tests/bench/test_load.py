@@ -41,8 +41,4 @@ def test_every_response_is_counted_and_so_is_a_closed_connection(tmp_path: Path)
         loaded = load(path, [1, 2], clients=1, seconds=5)
         thread.join()
 
-    assert loaded["statuses"] == {
-        "201": 1,
-        "503": 1,
-        NO_RESPONSE: 1,
-    }
+    assert loaded["statuses"] == {"201": 1, "503": 1, NO_RESPONSE: 1}

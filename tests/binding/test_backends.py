@@ -29,16 +29,8 @@ from .marker import Base, Marker
 
 # Questions to a connection, and the expected answers.
 SETTINGS: dict[str, dict[str, object]] = {
-    "sqlite": {
-        "PRAGMA foreign_keys": 1,
-        "PRAGMA journal_mode": "wal",
-        "PRAGMA busy_timeout": 5000,
-    },
-    "postgresql": {
-        "SHOW timezone": "UTC",
-        "SHOW statement_timeout": "30s",
-        "SHOW client_encoding": "UTF8",
-    },
+    "sqlite": {"PRAGMA foreign_keys": 1, "PRAGMA journal_mode": "wal", "PRAGMA busy_timeout": 5000},
+    "postgresql": {"SHOW timezone": "UTC", "SHOW statement_timeout": "30s", "SHOW client_encoding": "UTF8"},
     "mysql": {
         "SELECT @@time_zone": "+00:00",
         "SELECT @@character_set_connection": "utf8mb4",

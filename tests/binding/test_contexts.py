@@ -59,9 +59,7 @@ def test_a_thread_in_a_copied_context_has_a_session_of_its_own(app: Flask) -> No
             assert thread.submit(other).result() is False
 
 
-def test_an_async_view_gets_the_session_of_its_context(
-    make_app: Callable[..., Flask],
-) -> None:
+def test_an_async_view_gets_the_session_of_its_context(make_app: Callable[..., Flask]) -> None:
     app = make_app(DATABASE_ENGINE_OPTIONS={"pool_size": 1, "max_overflow": 0, "pool_timeout": 2})
     threads = set()
 

@@ -25,8 +25,7 @@ class OddError(Exception):
 def app(make_app: Callable[..., Flask]) -> Flask:
     """Return an app with a pool of one connection: it fails at once if a request keeps it."""
     app = make_app(
-        TESTING=True,
-        DATABASE_ENGINE_OPTIONS={"pool_size": 1, "max_overflow": 0, "pool_timeout": 1},
+        TESTING=True, DATABASE_ENGINE_OPTIONS={"pool_size": 1, "max_overflow": 0, "pool_timeout": 1}
     )
 
     @app.before_request

@@ -19,10 +19,7 @@ SESSIONS = {
     "mysql": "SELECT id FROM information_schema.processlist WHERE db = DATABASE() AND id <> CONNECTION_ID()",
 }
 END = {"postgresql": "SELECT pg_terminate_backend({})", "mysql": "KILL {}"}
-IDLE = {
-    "postgresql": "SET idle_session_timeout = '100ms'",
-    "mysql": "SET SESSION wait_timeout = 1",
-}
+IDLE = {"postgresql": "SET idle_session_timeout = '100ms'", "mysql": "SET SESSION wait_timeout = 1"}
 HELD = {**IDLE, "postgresql": "SET idle_in_transaction_session_timeout = '100ms'"}
 # Upper bounds for the limits that the peer has set.
 LIMITS = {

@@ -10,10 +10,7 @@ from guestbook.models import Model, db
 
 def create_app(test_config=None):
     app = Flask(__name__, instance_relative_config=True)
-    app.config.from_mapping(
-        SECRET_KEY="dev",
-        SQLALCHEMY_ENGINES={"default": "sqlite:///guestbook.sqlite"},
-    )
+    app.config.from_mapping(SECRET_KEY="dev", SQLALCHEMY_ENGINES={"default": "sqlite:///guestbook.sqlite"})
     if test_config is None:
         app.config.from_pyfile("config.py", silent=True)
     else:

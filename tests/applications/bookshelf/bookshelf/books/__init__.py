@@ -7,11 +7,7 @@ blueprint = Blueprint("books", __name__)
 
 
 def as_json(book):
-    return {
-        "id": book.id,
-        "title": book.title,
-        "borrower": book.borrower.name if book.borrower else None,
-    }
+    return {"id": book.id, "title": book.title, "borrower": book.borrower.name if book.borrower else None}
 
 
 @blueprint.get("/")
