@@ -65,11 +65,12 @@ def test_work_that_fails_leaves_nothing_behind(
     assert balance(ada) == "100.00"
 
 
-def test_a_unique_value_that_stays_taken_is_raised_after_the_last_try(
-    app: Flask, open_account: OpenAccount, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("limit", "made"), [(("TRIES", 3), 3), (("RETRY_SECONDS", 0), 1)])
+def test_a_unique_value_that_stays_taken_is_raised_after_the_last_try_or_when_the_time_is_over(
+    app: Flask, open_account: OpenAccount, monkeypatch: pytest.MonkeyPatch, limit: tuple[str, int], made: int
 ) -> None:
     ada = open_account()
-    monkeypatch.setattr("app.retry.TRIES", 3)
+    monkeypatch.setattr(f"app.retry.{limit[0]}", limit[1])
     tries = []
 
     def work() -> None:
@@ -80,25 +81,7 @@ def test_a_unique_value_that_stays_taken_is_raised_after_the_last_try(
     with app.app_context(), pytest.raises(IntegrityError):
         in_transaction(work)
 
-    assert len(tries) == 3
-
-
-def test_no_try_begins_when_the_time_is_over(
-    app: Flask, open_account: OpenAccount, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ada = open_account()
-    monkeypatch.setattr("app.retry.RETRY_SECONDS", 0)
-    tries = []
-
-    def work() -> None:
-        tries.append(1)
-        db_session.add(Account(id=ada, owner="Bob", currency="EUR", balance=Decimal(1)))
-        db_session.flush()
-
-    with app.app_context(), pytest.raises(IntegrityError):
-        in_transaction(work)
-
-    assert len(tries) == 1
+    assert len(tries) == made
 
 
 def test_an_error_that_another_try_would_not_avoid_is_raised_at_once(

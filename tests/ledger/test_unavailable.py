@@ -55,9 +55,14 @@ def away(database_uri: str, tmp_path: Path, client_class: type[FlaskClient]) -> 
     return app.test_client()
 
 
-def test_requests_that_need_a_database_that_is_away_are_unavailable(away: FlaskClient) -> None:
+def test_requests_that_need_a_database_that_is_away_are_unavailable(
+    away: FlaskClient, database_uri: str
+) -> None:
     for method, path, body in REQUESTS:
-        assert_unavailable(away.open(path, method=method, json=body))
+        answer = away.open(path, method=method, json=body)
+
+        assert_unavailable(answer)
+        assert f":{make_url(database_uri).password}@" not in answer.text
 
 
 def test_the_process_is_healthy_while_its_database_is_away(away: FlaskClient) -> None:
