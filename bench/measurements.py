@@ -1,7 +1,7 @@
 """Hold measurements, and compare them with the goals."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from statistics import median
 from typing import Any
 
@@ -74,28 +74,8 @@ class Row:
         return {
             "name": self.name,
             "title": self.title,
-            "figures": [
-                {
-                    "case": figure.case,
-                    "contender": figure.contender,
-                    "at": figure.at,
-                    "unit": figure.unit,
-                    "median": figure.median,
-                    "samples": list(figure.samples),
-                }
-                for figure in self.figures
-            ],
-            "goals": [
-                {
-                    "claim": goal.claim,
-                    "measured": goal.measured,
-                    "limit": goal.limit,
-                    "at_least": goal.at_least,
-                    "unit": goal.unit,
-                    "reached": goal.reached,
-                }
-                for goal in self.goals
-            ],
+            "figures": [{**asdict(figure), "median": figure.median} for figure in self.figures],
+            "goals": [{**asdict(goal), "reached": goal.reached} for goal in self.goals],
             "notes": self.notes,
         }
 

@@ -16,7 +16,7 @@ LIFE = ("context pushed", "session begun", "connection checked out", "statement 
 
 
 @pytest.mark.parametrize("name", ENDING)
-def test_a_scenario_has_its_verdict_on_every_backend(opened: Opened, name: str) -> None:
+def test_a_scenario_has_its_verdict_picture_and_events_on_every_backend(opened: Opened, name: str) -> None:
     scenario = ALL[name]
     opened.run(scenario.title)
 
@@ -25,20 +25,10 @@ def test_a_scenario_has_its_verdict_on_every_backend(opened: Opened, name: str) 
         if reason := scenario.lacking(BACKENDS[backend]):
             expect(opened.verdict(backend)).to_contain_text("n/a")
             expect(opened.verdict(backend)).to_contain_text(f"Not applicable: {reason}.")
-        else:
-            expect(opened.verdict(backend)).to_contain_text("kept")
-            expect(opened.verdict(backend)).to_contain_text("The session ended as promised.")
-
-
-@pytest.mark.parametrize("name", ENDING)
-def test_a_scenario_has_a_picture_and_a_list_of_events(opened: Opened, name: str) -> None:
-    scenario = ALL[name]
-    opened.run(scenario.title)
-
-    for backend in opened.site.backends:
-        if scenario.lacking(BACKENDS[backend]):
             expect(opened.timeline(backend)).to_have_count(0)
             continue
+        expect(opened.verdict(backend)).to_contain_text("kept")
+        expect(opened.verdict(backend)).to_contain_text("The session ended as promised.")
         for kind in ("context", "session", "connection", "statement"):
             expect(opened.timeline(backend).locator(f"rect.{kind}").first).to_be_visible()
         expect(opened.timeline(backend).locator(".open")).to_have_count(0)

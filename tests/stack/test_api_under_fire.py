@@ -72,7 +72,7 @@ def fire(stack: Stack, backend: str, folder: Path) -> dict[str, Any]:
         "--workers": 1,
         "--request-timeout": 20,
         "--generation-database": "none",
-        "--testbed-report": "json",
+        "--report": "json",
         "--report-json-path": report,
     }
     words = [str(word) for option in options.items() for word in option]
