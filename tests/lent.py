@@ -4,24 +4,18 @@ Unlike a server that is given by its URI, a lent server is known to be a throwaw
 that need one apply. `written` writes the file that `$TESTS_LENT` names.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import pytest
 
 from flask_sqlalchemy_testbed.plugin import state
 from flask_sqlalchemy_testbed.run import Run
+from flask_sqlalchemy_testbed.servers.network import Server
 from flask_sqlalchemy_testbed.servers.sharing import LentContainer, Loan, lend
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    import pytest
-
-    from flask_sqlalchemy_testbed.servers.network import Server
 
 VARIABLE = "TESTS_LENT"
 

@@ -1,23 +1,17 @@
 """Run the battery on a specimen: its checks must fail on the wrong binding and pass on the corrected one."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from tests.specimens.bindings import Specimen
 from tests.specimens.catalogue import SPECIMENS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from tests.specimens.bindings import Specimen
 
 ROOT = Path(__file__).parents[1]
 SUBJECT = "tests.specimens.subject"

@@ -4,8 +4,6 @@
 listed mutant did not.
 """
 
-from __future__ import annotations
-
 import re
 import subprocess
 import sys

@@ -4,8 +4,6 @@
 all checks. It prints each result at once and writes them all to `build/power.json`.
 """
 
-from __future__ import annotations
-
 import argparse
 import importlib
 import json
@@ -14,20 +12,17 @@ import pkgutil
 import sys
 import tempfile
 import time
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from flask_sqlalchemy_testbed.backends import choose
+from flask_sqlalchemy_testbed.checks.definition import Check
 from flask_sqlalchemy_testbed.run import Run
 from tests.lent import written
 from tests.meeting import ROOT, Meeting, find, lean, meet
 from tests.specimens.bindings import ALL
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from flask_sqlalchemy_testbed.checks.definition import Check
 
 OUTPUT = ROOT / "build" / "power.json"
 # More than there are processors: the runs wait more than they work.

@@ -1,12 +1,8 @@
 """A pytest plugin: `--shuffle SEED` runs the tests in a random order, one backend after the other."""
 
-from __future__ import annotations
-
 import random
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import pytest
+import pytest
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

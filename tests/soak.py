@@ -3,8 +3,6 @@
 `python -m tests.soak --runs 20` prints the seed of the run that failed; `--seed` repeats its order.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import random
@@ -12,12 +10,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 from tests.meeting import ROOT, lean
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 AT_MOST_SECONDS = 900
 

@@ -1,7 +1,5 @@
 """`make test` needs no package that only other commands install."""
 
-from __future__ import annotations
-
 import os
 import re
 import subprocess

@@ -1,25 +1,19 @@
 """The documentation is true: its code runs, its links resolve, its commands and settings exist."""
 
-from __future__ import annotations
-
 import os
 import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from flask_sqlalchemy_testbed.backends import BACKENDS
+from flask_sqlalchemy_testbed.backends.base import Backend
 from flask_sqlalchemy_testbed.options import OPTIONS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from flask_sqlalchemy_testbed.backends.base import Backend
-    from flask_sqlalchemy_testbed.servers.network import Server
+from flask_sqlalchemy_testbed.servers.network import Server
 
 ROOT = Path(__file__).parents[1]
 # `make conformance` writes this page.

@@ -1,7 +1,5 @@
 """The list of mutants that no test can kill is compared with the mutants that survived."""
 
-from __future__ import annotations
-
 from tests.mutants import differences
 
 LIST = """

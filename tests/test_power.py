@@ -1,22 +1,17 @@
 """The proof of power fails for a missed specimen, a false alarm, and a check that catches nothing."""
 
-from __future__ import annotations
-
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from flask_sqlalchemy_testbed.backends import BACKENDS
+from flask_sqlalchemy_testbed.backends.base import Backend
 from flask_sqlalchemy_testbed.servers.given import variable
 from flask_sqlalchemy_testbed.servers.network import expected_capabilities
 from tests.meeting import Meeting, find
 from tests.power import blameless, checks, idle
 from tests.specimens.bindings import ALL, PLAIN, Specimen
 from tests.specimens.catalogue import SPECIMENS, TABLES
-
-if TYPE_CHECKING:
-    from flask_sqlalchemy_testbed.backends.base import Backend
 
 CHECK = "lifecycle.request-ends"
 # Cases without a check yet.

@@ -1,25 +1,19 @@
 """Run the battery on every peer and application, and compare the outcomes with the expected ones."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 import tempfile
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from flask_sqlalchemy_testbed.backends import choose
 from flask_sqlalchemy_testbed.run import Run
 
 from . import battery, judge, page, reproduce
 from .environments import ROOT, InstallationError, wheel
-from .subjects import found
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from .subjects import Subject
+from .subjects import Subject, found
 
 BACKENDS = "sqlite,postgresql,mysql"
 # They wait more than they work.

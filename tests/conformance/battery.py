@@ -1,19 +1,14 @@
 """Run the battery on one subject as a user does: by the command, in the subject's own environment."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .environments import run as run_command
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from .subjects import Subject
+from .subjects import Subject
 
 # For the whole battery on all backends; each check has its own time limit.
 SECONDS = 900

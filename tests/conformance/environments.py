@@ -1,17 +1,12 @@
 """A virtual environment for each subject: its pinned packages, and the wheel of the testbed."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENTS = ROOT / "build" / "environments"

@@ -1,17 +1,12 @@
 """Compare the measured outcomes with the expected ones; an improvement is a difference too."""
 
-from __future__ import annotations
-
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from .battery import Table
 from .reproduce import HOLDS
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from .battery import Table
 
 EXPECTED = Path(__file__).with_name("expected.json")
 # The beginning of the message of a reproduction that could not come to an answer.

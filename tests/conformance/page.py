@@ -1,17 +1,13 @@
 """Write `docs/conformance.md`: where the peers differ, in a table and check by check."""
 
-from __future__ import annotations
-
 import tomllib
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .environments import ROOT
 from .judge import applicable, unusual
 from .reproduce import HOLDS, REPRODUCTIONS, tests
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
 
 PAGE = ROOT / "docs" / "conformance.md"
 WORDS = tomllib.loads(Path(__file__).with_name("words.toml").read_text(encoding="utf-8"))

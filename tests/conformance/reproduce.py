@@ -1,22 +1,15 @@
 """Reproduce failures without the testbed: by plain tests that use Flask, SQLAlchemy and the peer alone."""
 
-from __future__ import annotations
-
 import re
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
-from .battery import BatteryError
+from .battery import BatteryError, Table
 from .environments import run as run_command
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from .battery import Table
-    from .subjects import Subject
+from .subjects import Subject
 
 REPRODUCTIONS = Path(__file__).parent / "reproductions"
 SECONDS = 600

@@ -1,7 +1,5 @@
 """The subjects: the peers, which are ways to bind, and the applications."""
 
-from __future__ import annotations
-
 import shutil
 import tomllib
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """A difference between measured and expected outcomes is reported, for better or worse."""
 
-from __future__ import annotations
-
 import pytest
 
 from . import battery, judge, page, reproduce, subjects

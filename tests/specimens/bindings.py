@@ -4,24 +4,19 @@ The functions here return a `Build`. Only a process that tries the specimen call
 `tests.specimens.subject`: importing the tables has no effect.
 """
 
-from __future__ import annotations
-
 import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from flask import Flask
-from sqlalchemy import make_url
+from sqlalchemy import Engine, make_url
+from sqlalchemy.orm import Session
 
 import app as ledger_app
 from app import database
 from tests.specimens.plain import context, make_app, new_session, scoped
-
-if TYPE_CHECKING:
-    from sqlalchemy import Engine
-    from sqlalchemy.orm import Session
 
 ALL = ("sqlite", "postgresql", "mysql")
 SERVERS = ("postgresql", "mysql")

@@ -1,7 +1,5 @@
 """All specimens, by name."""
 
-from __future__ import annotations
-
 from tests.specimens import connections, ends, engines, faults, published, scopes
 
 TABLES = (connections, ends, engines, faults, published, scopes)

@@ -1,15 +1,11 @@
 """The pattern as Donald Curtis rewrote it in 2013: `remove()`, then configure a real `sessionmaker` anew."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 import sqlalchemy as sa
 import sqlalchemy.orm
 from flask import Flask
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 engine: Any = None
 sessionmaker = sa.orm.sessionmaker()

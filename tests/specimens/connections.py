@@ -3,19 +3,12 @@
 The twin of most is the plain binding, which has the settings of `make_engine(uri)`.
 """
 
-from __future__ import annotations
+import sqlite3
 
-from typing import TYPE_CHECKING
-
-from sqlalchemy import create_engine, event, text
+from sqlalchemy import Engine, create_engine, event, text
 
 from tests.specimens.bindings import SERVERS, Specimen, binding, ledger, options_of
 from tests.specimens.plain import make_engine
-
-if TYPE_CHECKING:
-    import sqlite3
-
-    from sqlalchemy import Engine
 
 NO_FOREIGN_KEYS = {"mysql": {"connect_args": {"init_command": "SET foreign_key_checks = 0"}}}
 LATIN1 = {"postgresql": {"client_encoding": "latin1"}, "mysql": {"charset": "latin1"}}

@@ -1,20 +1,15 @@
 """Mistakes in how a session ends."""
 
-from __future__ import annotations
-
+from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from flask import Flask, g
+from sqlalchemy.orm import Session
 from werkzeug.local import LocalProxy
 
 from tests.specimens.bindings import Specimen, binding
 from tests.specimens.plain import new_session
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from sqlalchemy.orm import Session
 
 unexpired = partial(new_session, expire_on_commit=False)
 

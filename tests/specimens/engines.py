@@ -3,26 +3,20 @@
 The twin of most is the plain binding, whose engine is `make_engine(uri, directory=app.instance_path)`.
 """
 
-from __future__ import annotations
-
 import os
+from collections.abc import Callable, MutableMapping
 from functools import cache, partial
 from threading import get_ident, local
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 from weakref import WeakKeyDictionary
 
 from flask import Flask, current_app
-from sqlalchemy import Column, Integer, MetaData, StaticPool, Table, create_engine, make_url, text
+from sqlalchemy import Column, Engine, Integer, MetaData, StaticPool, Table, create_engine, make_url, text
 from sqlalchemy.orm import Session
 
 from tests.specimens.bindings import SERVERS, Build, Specimen, binding
 from tests.specimens.plain import context, engine, make_engine, scoped
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, MutableMapping
-
-    from sqlalchemy import Engine
 
 metadata = MetaData()
 Table("specimen_eager", metadata, Column("id", Integer, primary_key=True))

@@ -1,21 +1,17 @@
 """Mistakes that show when something fails: lost connections, waits, time limits, deadlocks."""
 
-from __future__ import annotations
-
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from flask import Flask
 from sqlalchemy import create_engine, event
+from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session
 
 from tests.specimens.bindings import Specimen, binding, ledger, remove
 from tests.specimens.ends import leave
 from tests.specimens.plain import engine, make_engine
-
-if TYPE_CHECKING:
-    from flask import Flask
-    from sqlalchemy.engine import ExceptionContext
 
 one_connection = partial(make_engine, pool_size=1, max_overflow=0, pool_timeout=1)
 

@@ -1,17 +1,11 @@
 """The pattern as Dan Jacob published it in 2010: a global engine, and a lambda that makes the session."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from flask import Flask
-from sqlalchemy import create_engine
+from sqlalchemy import Engine, create_engine
 from sqlalchemy.orm import create_session, scoped_session
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from sqlalchemy import Engine
 
 engine: Engine | None = None
 db_session = scoped_session(lambda: create_session(bind=engine))  # type: ignore[arg-type, var-annotated]

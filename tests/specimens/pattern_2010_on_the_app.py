@@ -1,17 +1,11 @@
 """The pattern with its author's later comment: the app keeps the engine, and `current_app` finds it."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Mapping
+from typing import Any, cast
 
 from flask import Flask, current_app
-from sqlalchemy import create_engine
+from sqlalchemy import Engine, create_engine
 from sqlalchemy.orm import create_session, scoped_session
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from sqlalchemy import Engine
 
 
 def get_engine() -> Engine:

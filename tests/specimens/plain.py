@@ -1,19 +1,14 @@
 """The parts of a plain binding without a mistake. A specimen replaces one of them."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Callable, Mapping
+from typing import Any, cast
 
 from flask import Flask, current_app
 from flask.globals import app_ctx
+from sqlalchemy import Engine
 from sqlalchemy.orm import Session, scoped_session
 
 from app.database.engines import make_engine
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from sqlalchemy import Engine
 
 __all__ = ["context", "engine", "make_app", "make_engine", "new_session", "scoped"]
 

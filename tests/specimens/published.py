@@ -1,7 +1,5 @@
 """The published patterns that the binding of this repository comes from."""
 
-from __future__ import annotations
-
 from tests.specimens.bindings import Specimen, published, today
 
 SPECIMENS = {

@@ -1,24 +1,18 @@
 """Mistakes in who shares a session, or a listener on sessions."""
 
-from __future__ import annotations
-
+from collections.abc import Callable
 from contextvars import copy_context
 from functools import partial
 from threading import get_ident
-from typing import TYPE_CHECKING, Any
+from typing import Any, Self
 from weakref import WeakKeyDictionary
 
-from flask import has_app_context
+from flask import Flask, has_app_context
 from sqlalchemy import event
 from sqlalchemy.orm import Session, sessionmaker
 
 from tests.specimens.bindings import Build, Specimen, binding
 from tests.specimens.plain import context, engine, scoped
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from flask import Flask
 
 maker = sessionmaker()
 
@@ -26,9 +20,7 @@ maker = sessionmaker()
 def one_engine(scope: Callable[[], object] | None) -> Build:
     """Build a binding as the documentation of `scoped_session` shows it, with one engine for the process."""
     return binding(
-        new_session=maker,
-        scope=scope,
-        prepare=lambda app, _: maker.configure(bind=app.extensions["engine"]),
+        new_session=maker, scope=scope, prepare=lambda app, _: maker.configure(bind=app.extensions["engine"])
     )
 
 
@@ -50,7 +42,7 @@ class Body:
         self._chunks = self._context.run(wsgi_app, *request)
         self._iterator = self._context.run(iter, self._chunks)
 
-    def __iter__(self) -> Body:
+    def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> bytes:

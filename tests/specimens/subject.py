@@ -3,8 +3,6 @@
 With `SPECIMEN_CORRECTED` in the environment they are those of its corrected twin.
 """
 
-from __future__ import annotations
-
 import os
 
 from tests.specimens.catalogue import SPECIMENS
