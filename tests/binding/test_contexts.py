@@ -129,9 +129,13 @@ def test_the_session_factory_makes_a_session_of_the_current_app(
             assert session.get_bind() is engine_of(expected)
 
 
-def test_the_session_factory_accepts_another_binding(app: Flask, other_database_uri: str) -> None:
+def test_the_session_factory_accepts_another_binding_until_it_is_bound_to_none(
+    app: Flask, other_database_uri: str
+) -> None:
     binding = Binding()
     binding.bind(engine := create_engine(other_database_uri))
     with app.app_context(), db_session.session_factory(binding=binding) as session:
         assert session.get_bind() is engine
     binding.bind(None)
+
+    assert db_session.get_bind() is engine_of(app)
