@@ -19,9 +19,9 @@ from flask_sqlalchemy_testbed.databases import Database
 
 
 def test_the_app_starts_while_its_database_is_away_and_recovers_without_a_restart(
-    testbed_database: Database, testbed_backend: Backend, tmp_path: Path
+    testbed_database: Database, tmp_path: Path
 ) -> None:
-    with gate_to(testbed_database, testbed_backend, tmp_path) as gate:
+    with gate_to(testbed_database, tmp_path) as gate:
         client = create_app({"DATABASE_URI": gate.uri}).test_client()
         assert client.get("/readyz").status_code == 503
         gate.open()
