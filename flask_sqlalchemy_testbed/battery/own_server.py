@@ -7,6 +7,7 @@ import os
 import secrets
 import socket
 import time
+from functools import cache
 from typing import TYPE_CHECKING
 
 import pytest
@@ -24,7 +25,7 @@ from flask_sqlalchemy_testbed.servers.readiness import wait_until_ready
 from flask_sqlalchemy_testbed.servers.reaper import RUN_LABEL
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from docker.models.containers import Container as DockerContainer
     from docker.models.networks import Network
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from flask_sqlalchemy_testbed.backends.base import Backend
     from flask_sqlalchemy_testbed.databases import Database
     from flask_sqlalchemy_testbed.run import Run
+
+    OwnServers = Callable[..., "OwnServer"]
 
 WITHIN = 30.0
 # Like a remote server: in another time zone than its clients, and with few connections.
@@ -145,28 +148,6 @@ class OwnServer:
         return container
 
 
-class OwnServers:
-    """The servers of one backend: each kind is started at its first use, and then shared by the checks."""
-
-    def __init__(self, run: Run, backend: Backend) -> None:
-        self._run = run
-        self._backend = backend
-        self._started: dict[tuple[tuple[str, ...], int | None], OwnServer] = {}
-
-    def get(self, *, flags: tuple[str, ...] | None = None, size: int | None = None) -> OwnServer:
-        """Return the server with these flags, by default `FLAGS`, and with `size` bytes for its data."""
-        flags = FLAGS[self._backend.name] if flags is None else flags
-        if (flags, size) not in self._started:
-            self._started[flags, size] = OwnServer(self._run, self._backend, flags=flags, size=size)
-        return self._started[flags, size]
-
-    def close(self) -> None:
-        """Remove all servers."""
-        for server in self._started.values():
-            server.close()
-        self._started.clear()
-
-
 @contextlib.contextmanager
 def lent(request: pytest.FixtureRequest, own: OwnServer) -> Iterator[OwnServer]:
     """Give the server to one check, running and clean; repair it afterwards and fail the check for leaks."""
@@ -186,16 +167,27 @@ def lent(request: pytest.FixtureRequest, own: OwnServer) -> Iterator[OwnServer]:
 
 @pytest.fixture(scope="session")
 def own_servers(testbed_backend: Backend, pytestconfig: pytest.Config) -> Iterator[OwnServers]:
-    """Return the servers for the checks on this backend; they are removed after its last check."""
-    servers = OwnServers(state.run_of(pytestconfig), testbed_backend)
-    yield servers
-    servers.close()
+    """Return a function from flags and a size to the server that the checks share; all end with the backend.
+
+    The size is that of the server's data in bytes; without one there is no limit.
+    """
+    with contextlib.ExitStack() as servers:
+
+        @cache
+        def start(flags: tuple[str, ...], size: int | None = None) -> OwnServer:
+            server = OwnServer(state.run_of(pytestconfig), testbed_backend, flags=flags, size=size)
+            servers.callback(server.close)
+            return server
+
+        yield start
 
 
 @pytest.fixture
-def own_server(request: pytest.FixtureRequest, own_servers: OwnServers) -> Iterator[OwnServer]:
+def own_server(
+    request: pytest.FixtureRequest, own_servers: OwnServers, testbed_backend: Backend
+) -> Iterator[OwnServer]:
     """Return a server that only this check uses; the next check gets the same one, repaired."""
-    with lent(request, own_servers.get()) as own:
+    with lent(request, own_servers(FLAGS[testbed_backend.name])) as own:
         yield own
 
 

@@ -25,6 +25,9 @@ class Item(Base):
     parts: Mapped[list[Part]] = relationship(back_populates="item")
 
 
+OLD_ITEM = "INSERT INTO testbed_item (id, name) VALUES (1, 'old')"
+
+
 class Part(Base):
     """A row that refers to an item."""
 

@@ -14,7 +14,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from flask_sqlalchemy_testbed.battery.own_server import lent
 from flask_sqlalchemy_testbed.battery.tables import Item
-from flask_sqlalchemy_testbed.battery.threads import WITHIN, Task, at_once, poll
+from flask_sqlalchemy_testbed.battery.threads import WITHIN, Task, poll
 from flask_sqlalchemy_testbed.battery.trial import Trial
 from flask_sqlalchemy_testbed.checks.check import check
 
@@ -35,10 +35,7 @@ MEGABYTE = 1 << 20
 BOUND = 8.0
 
 # The server terminates the session soon after it becomes idle, or idle in a transaction.
-END_WHEN_IDLE = {
-    "postgresql": "SET idle_session_timeout = '100ms'",
-    "mysql": "SET SESSION wait_timeout = 1",
-}
+END_WHEN_IDLE = {"postgresql": "SET idle_session_timeout = '100ms'", "mysql": "SET SESSION wait_timeout = 1"}
 END_IDLE_TRANSACTION = {
     "postgresql": "SET idle_in_transaction_session_timeout = '100ms'",
     "mysql": "SET SESSION wait_timeout = 1",
@@ -99,18 +96,6 @@ def status(app: Flask, path: str = "/testbed/names") -> int:
         return ERROR
 
 
-def use_connections(trial: Trial, app: Flask, number: int) -> None:
-    """Execute a query in that many app contexts, which all hold their connections at the same time."""
-    together = threading.Barrier(number, timeout=WITHIN)
-
-    def work() -> None:
-        with app.app_context():
-            trial.session.execute(select(Item.id))
-            together.wait()
-
-    at_once(*[work] * number)
-
-
 def assert_answers(app: Flask, times: int = 1) -> None:
     statuses = [status(app) for _ in range(times)]
     assert statuses == [200] * times, f"later requests were answered with {statuses}"
@@ -144,17 +129,17 @@ def shorten_limits(trial: Trial, app: Flask) -> None:
 
 @check("faults.lost-between-requests")
 def test_lost_between_requests(trial: Trial, app: Flask) -> None:
-    use_connections(trial, app, CONNECTIONS)
+    trial.use_connections(app, CONNECTIONS)
     end_sessions(trial.database)
 
     assert_answers(app, CONNECTIONS + 1)
-    use_connections(trial, app, CONNECTIONS)
+    trial.use_connections(app, CONNECTIONS)
 
 
 @check("faults.restart")
 def test_restart(own_trial: Trial, own_server: OwnServer) -> None:
     app = own_trial.app_with_views()
-    use_connections(own_trial, app, CONNECTIONS)
+    own_trial.use_connections(app, CONNECTIONS)
     own_server.kill()
     own_server.start()
 
@@ -255,30 +240,30 @@ def test_stopped_mid_query(own_trial: Trial, own_server: OwnServer, testbed_back
 # --- Servers that do not answer ---------------------------------------------------------------
 
 
+def fail_in_time(
+    trial: Trial, server: OwnServer, silence: Callable[[], None], uri: str | None = None
+) -> Flask:
+    """Make a request while the server does not answer, and fail the check unless it fails in bounded time."""
+    app = trial.app_with_views(uri)
+    shorten_limits(trial, app)
+    assert_answers(app)
+    silence()
+    try:
+        found = Task(lambda: status(app)).result(BOUND)
+    finally:
+        server.mend()
+    assert found >= ERROR, f"while the server did not answer, a request was answered with {found}"
+    return app
+
+
 @check("faults.half-open")
 def test_half_open(own_trial: Trial, own_server: OwnServer) -> None:
-    app = own_trial.app_with_views(own_server.direct_uri)
-    shorten_limits(own_trial, app)
-    assert_answers(app)
-    own_server.cut()
-    try:
-        assert Task(lambda: status(app)).result(BOUND) >= ERROR
-    finally:
-        own_server.mend()
+    fail_in_time(own_trial, own_server, own_server.cut, own_server.direct_uri)
 
 
 @check("faults.paused")
 def test_paused(own_trial: Trial, own_server: OwnServer) -> None:
-    app = own_trial.app_with_views()
-    shorten_limits(own_trial, app)
-    assert_answers(app)
-    own_server.pause()
-    try:
-        assert Task(lambda: status(app)).result(BOUND) >= ERROR
-    finally:
-        own_server.mend()
-
-    assert_answers(app)
+    assert_answers(fail_in_time(own_trial, own_server, own_server.pause))
 
 
 @check("faults.statement-timeout")
@@ -291,9 +276,7 @@ def test_statement_timeout(trial: Trial, app: Flask) -> None:
         trial.session.rollback()
 
         assert trial.session.scalar(text("SELECT 1")) == 1
-    assert not error.value.connection_invalidated, (
-        "SQLAlchemy discarded a working connection: the error of a statement was marked as a disconnect"
-    )
+    assert not error.value.connection_invalidated, "after the timeout, a working connection was discarded"
 
 
 # --- Resources that are used up ---------------------------------------------------------------
@@ -330,7 +313,7 @@ def test_pool_exhausted(trial: Trial, app: Flask) -> None:
         done.set()
     assert {holder.result() for holder in holders} == {200}
     trial.assert_nothing_open()
-    use_connections(trial, app, most)
+    trial.use_connections(app, most)
 
 
 def fill(trial: Trial, app: Flask, size: int, prepare: str = "SELECT 1") -> None:
@@ -368,7 +351,7 @@ def small_trial(
 ) -> Iterator[Trial]:
     """Return the app under test on a server with little space, which only this check uses."""
     flags, size = SMALL[testbed_backend.name], ROOM[testbed_backend.name]
-    with lent(request, own_servers.get(flags=flags, size=size)) as own:
+    with lent(request, own_servers(flags, size)) as own:
         trial = Trial(request, own.database)
         yield trial
         trial.end()

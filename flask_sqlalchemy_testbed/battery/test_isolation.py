@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from sqlalchemy import select, text, update
+from sqlalchemy import text, update
 
 from flask_sqlalchemy_testbed.battery.tables import Item
-from flask_sqlalchemy_testbed.battery.threads import WITHIN, Task, at_once, poll
+from flask_sqlalchemy_testbed.battery.threads import WITHIN, Task, poll
 from flask_sqlalchemy_testbed.battery.trial import get
 from flask_sqlalchemy_testbed.checks.check import check
 from flask_sqlalchemy_testbed.plugin import state
@@ -87,13 +87,7 @@ def test_objects_of_fixtures(trial: Trial) -> None:
 def test_worker_holds_on(trial: Trial, next_test: Callable[[], None]) -> None:
     app, connection = trial.app(), trial.database.connection
     holds, over = threading.Event(), threading.Event()
-    together = threading.Barrier(CONNECTIONS, timeout=WITHIN)
     connection.rows("INSERT INTO testbed_item (name) VALUES ('old')")
-
-    def connect() -> None:
-        with app.app_context():
-            trial.session.execute(select(Item))
-            together.wait()
 
     def work() -> None:
         with app.app_context():
@@ -102,7 +96,7 @@ def test_worker_holds_on(trial: Trial, next_test: Callable[[], None]) -> None:
             over.wait(WITHIN)
             trial.session.rollback()
 
-    at_once(*[connect] * CONNECTIONS)
+    trial.use_connections(app, CONNECTIONS)
     # A changed table makes the harness replace the database, which ends the sessions in the old one.
     connection.rows("ALTER TABLE testbed_part ADD COLUMN made INTEGER")
     worker = Task(work)

@@ -186,9 +186,8 @@ def test_defaults(trial: Trial) -> None:
         seen = trial.session.scalar(text("SELECT count(*) FROM testbed_item"))
         return [seen, session.autoflush, session.expire_on_commit]
 
-    assert get(app, "/testbed/options") == [1, True, True], (
-        "one row that raw SQL reads, autoflush and expire_on_commit are not [1, True, True]"
-    )
+    found = get(app, "/testbed/options")
+    assert found == [1, True, True], f"[rows of raw SQL, autoflush, expire_on_commit] is {found}"
 
 
 @check("promises.in-memory")
@@ -220,6 +219,5 @@ def test_bare_scheme(trial: Trial) -> None:
     for scheme in trial.database.backend.schemes:
         app = trial.app(url.set(drivername=scheme).render_as_string(hide_password=False))
 
-        assert trial.engine(app).driver == url.get_driver_name(), (
-            f"{scheme}:// means {trial.engine(app).driver}, which is not the installed driver"
-        )
+        driver = trial.engine(app).driver
+        assert driver == url.get_driver_name(), f"{scheme}:// means {driver}, which is not installed"

@@ -9,9 +9,9 @@ import pytest
 from sqlalchemy import text, update
 from sqlalchemy.exc import DBAPIError
 
-from flask_sqlalchemy_testbed.battery.tables import Item
+from flask_sqlalchemy_testbed.battery.tables import OLD_ITEM, Item
 from flask_sqlalchemy_testbed.battery.threads import WITHIN, at_once
-from flask_sqlalchemy_testbed.battery.trial import add_view, get
+from flask_sqlalchemy_testbed.battery.trial import add_view, get, read_twice
 from flask_sqlalchemy_testbed.checks.check import check
 
 if TYPE_CHECKING:
@@ -43,7 +43,6 @@ LEFT_BY_DDL = {"sqlite": 0, "postgresql": 0, "mysql": 1}
 # Part of the error when a savepoint is released after a CREATE TABLE.
 AFTER_DDL = {"sqlite": "", "postgresql": "", "mysql": "SAVEPOINT s does not exist"}
 
-OLD_ITEM = "INSERT INTO testbed_item (id, name) VALUES (1, 'old')"
 EXTRA_TABLE = "CREATE TABLE testbed_extra (id INTEGER)"
 
 
@@ -110,20 +109,9 @@ def test_raw_connection_is_reset(trial: Trial) -> None:
 
 @check("transactions.fresh-reads")
 def test_fresh_reads(trial: Trial) -> None:
-    app = trial.app()
-    cached = []
+    found = read_twice(trial, lambda: trial.session.get(Item, 1))
 
-    @app.get("/testbed/name")
-    def name() -> str:
-        cached.append(trial.session.get(Item, 1))
-        return str(cached[-1].name)
-
-    trial.database.connection.rows(OLD_ITEM)
-    assert get(app, "/testbed/name") == "old"
-    trial.database.connection.rows("UPDATE testbed_item SET name = 'new'")
-
-    found = get(app, "/testbed/name")
-    assert found == "new", f"'new' was committed before the request, which read {found!r}"
+    assert found == ["old", "new"], f"'new' was committed between two requests, which read {found}"
 
 
 @check("transactions.reader-lets-go")

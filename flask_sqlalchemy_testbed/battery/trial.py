@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from sqlalchemy import select
 
-from flask_sqlalchemy_testbed.battery.tables import Item
-from flask_sqlalchemy_testbed.battery.threads import poll
+from flask_sqlalchemy_testbed.battery.tables import OLD_ITEM, Item
+from flask_sqlalchemy_testbed.battery.threads import WITHIN, at_once, poll
 from flask_sqlalchemy_testbed.databases import DISCONNECT_DELAY
 from flask_sqlalchemy_testbed.leaks.probe import describe
 from flask_sqlalchemy_testbed.plugin import state
@@ -103,6 +104,17 @@ class Trial:
         rows = (database or self.database).connection.rows("SELECT name FROM testbed_item ORDER BY id")
         return [name for (name,) in rows]
 
+    def use_connections(self, app: Flask, number: int) -> None:
+        """Execute a query in that many contexts of `app`, all of which hold their connections at once."""
+        together = threading.Barrier(number, timeout=WITHIN)
+
+        def work() -> None:
+            with app.app_context():
+                self.session.execute(select(Item.id))
+                together.wait()
+
+        at_once(*[work] * number)
+
     def assert_nothing_open(self, after: str = "") -> None:
         """Fail the check if a connection, a session or a transaction is still open."""
         __tracebackhide__ = True
@@ -141,3 +153,19 @@ def get(app: Flask, path: str) -> Any:
     if response.status_code != 200:  # noqa: PLR2004
         return response.status
     return response.json if response.is_json else response.text
+
+
+def read_twice(trial: Trial, lookup: Callable[[], Item]) -> list[str]:
+    """Return an item's name as two requests read it, before and after another connection changes it."""
+    app, kept = trial.app(), []
+
+    def view() -> str:
+        # A session that outlives its request would find the object in its identity map.
+        kept.append(lookup())
+        return kept[-1].name
+
+    add_view(app, "/testbed/item", view)
+    trial.database.connection.rows(OLD_ITEM)
+    before = get(app, "/testbed/item")
+    trial.database.connection.rows("UPDATE testbed_item SET name = 'new'")
+    return [before, get(app, "/testbed/item")]

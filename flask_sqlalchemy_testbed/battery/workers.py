@@ -68,7 +68,7 @@ class Workers:
 def workers(subject: Subject, uri: str, whoami: str, log: Path) -> Iterator[Workers]:
     """Start gunicorn, with its output in `log`; kill it and all its workers at the end."""
     with socket.create_server(("127.0.0.1", 0), backlog=64) as listener, log.open("wb") as output:
-        # Who comes before the workers do waits in the socket's queue.
+        # Requests that come before the workers wait in the socket's backlog.
         command = ["gunicorn", "--preload", "--workers", str(WORKERS), *_without_control_socket()]
         process = subprocess.Popen(
             [sys.executable, "-m", *command, "--bind", f"fd://{listener.fileno()}", SERVED],
@@ -83,7 +83,7 @@ def workers(subject: Subject, uri: str, whoami: str, log: Path) -> Iterator[Work
         try:
             yield Workers(address)
         finally:
-            # The whole group: workers may hang. Its id is still ours, because `wait` comes after.
+            # Workers may hang. The group's id cannot be another's: gunicorn has not been waited for yet.
             os.killpg(process.pid, signal.SIGKILL)
             process.wait(ANSWER_WITHIN)
 

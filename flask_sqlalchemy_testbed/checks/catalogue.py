@@ -31,15 +31,13 @@ def reported(cases: Iterable[int]) -> list[Case]:
 
 
 FSA, SA = "pallets-eco/flask-sqlalchemy", "sqlalchemy/sqlalchemy"
+LOOKUP, PYTEST_FSA = "vulnerability-lookup/vulnerability-lookup", "jeancochrane/pytest-flask-sqlalchemy"
 CASES = {
     1: Case("One app silently reads another app's database.", "level12/keg#96"),
     2: Case("After a rebind, sessions in use continue with the old engine.", "Pylons/webtest#5"),
     3: Case("A URI that worked means another driver after an upgrade.", "jupyterhub/jupyterhub#5275"),
     4: Case("The server runs out of connections: too many clients already.", "apache/airflow#65941"),
-    5: Case(
-        "Connections survive dispose() and belong to no pool.",
-        "vulnerability-lookup/vulnerability-lookup#588",
-    ),
+    5: Case("Connections survive dispose() and belong to no pool.", f"{LOOKUP}#588"),
     6: Case("Forked workers share one connection and read each other's results.", "nautobot/nautobot#127"),
     7: Case("A test suite runs against the development database.", f"{FSA}#1172"),
     8: Case("A password that contains @ or / leads to another host.", f"{SA}#11027"),
@@ -54,8 +52,7 @@ CASES = {
         "vantage6/vantage6#2656",
     ),
     17: Case(
-        "A streamed body opens a new session after its request, and nothing ends that session.",
-        "openculinary/backend#65",
+        "A streamed body opens a session that nothing ends, after its request.", "openculinary/backend#65"
     ),
     18: Case("While a stream is held open, later requests are not torn down.", "pallets/flask#6123"),
     19: Case("A teardown callback that raises prevents the removal of the session.", "pallets/flask#1767"),
@@ -64,14 +61,9 @@ CASES = {
     22: Case("A context is torn down twice, or an object is detached too early.", "pallets/flask#2949"),
     23: Case("A background thread stays idle in transaction.", "morpheus65535/bazarr#3556"),
     24: Case("A command ends, but its session does not.", f"{FSA}#531"),
-    25: Case(
-        "After one failed flush every query raises PendingRollbackError.", "jfinkels/flask-restless#449"
-    ),
+    25: Case("After a failed flush every query raises PendingRollbackError.", "jfinkels/flask-restless#449"),
     26: Case("A second error in the error handler hides the first.", "psycopg/psycopg2#1779"),
-    27: Case(
-        "Objects are detached, or continue to use a session that has ended.",
-        "jeancochrane/pytest-flask-sqlalchemy#27",
-    ),
+    27: Case("Objects are detached, or continue to use a session that has ended.", f"{PYTEST_FSA}#27"),
     28: Case(
         "Sessions flush and expire at other times than their users expect.",
         "https://docs.sqlalchemy.org/en/21/changelog/migration_21.html",
@@ -95,13 +87,8 @@ CASES = {
     44: Case("Emoji are stored as question marks.", "movim/movim#1042"),
     45: Case("Fractions of seconds are lost.", "dropbox/merou#446"),
     46: Case("Times are returned with an offset of hours.", "MemMachine/MemMachine#1558"),
-    47: Case(
-        "The generated key is read from an attribute that is not set on this database.",
-        "DIRACGrid/diracx#378",
-    ),
-    48: Case(
-        "NULLs are sorted first on one database and last on another.", "litestar-org/advanced-alchemy#783"
-    ),
+    47: Case("Code reads the generated key from an attribute that is not set.", "DIRACGrid/diracx#378"),
+    48: Case("NULLs are first on one database and last on another.", "litestar-org/advanced-alchemy#783"),
     49: Case("Values are returned changed, or do not fit.", "keylime/keylime#532"),
     50: Case("After a restart of the database, the next requests fail.", f"{FSA}#1177"),
     51: Case('"Can\'t reconnect until invalid transaction is rolled back", permanently.', f"{FSA}#1238"),
@@ -113,17 +100,10 @@ CASES = {
     57: Case("After a failover, the pool stays connected to the old server.", f"{SA}#7839"),
     58: Case("The server is shut down during a query, and the dead connection is kept."),
     59: Case("A timeout of the server ends more than the statement.", "level12/pals#28"),
-    60: Case(
-        "The disk is full, and the app does not recover when there is space again.", "chroma-core/chroma#1693"
-    ),
+    60: Case("The app does not recover after the disk was full.", "chroma-core/chroma#1693"),
     65: Case("The rows of a test are visible in the next test.", "pytest-dev/pytest-flask#70"),
-    66: Case(
-        "Objects of a fixture are detached by the first request.", "jeancochrane/pytest-flask-sqlalchemy#18"
-    ),
-    67: Case(
-        "A worker that continues to query blocks the end of the tests.",
-        "vulnerability-lookup/vulnerability-lookup#592",
-    ),
+    66: Case("Objects of a fixture are detached by the first request.", f"{PYTEST_FSA}#18"),
+    67: Case("A worker that continues to query blocks the end of the tests.", f"{LOOKUP}#592"),
     68: Case("Tests that run in parallel share a database.", "dbfixtures/pytest-postgresql#470"),
     69: Case("Tests pass once, and fail later because generated keys continue.", "mferretti/SeedStream#217"),
     70: Case("The garbage collector finds unclosed connections and warns.", f"{FSA}#1419"),

@@ -62,12 +62,7 @@ CHECKS = (
         needs=("container",),
         remedy=UTC,
     ),
-    Check(
-        "portability.any-length",
-        "Only MySQL has no VARCHAR without a length.",
-        cases=(42,),
-        records=True,
-    ),
+    Check("portability.any-length", "Only MySQL has no VARCHAR without a length.", cases=(42,), records=True),
     Check(
         "portability.case",
         "Only MySQL ignores case and accents, in comparisons and in unique keys.",
