@@ -6,7 +6,7 @@ import contextlib
 import socket
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -14,21 +14,12 @@ if TYPE_CHECKING:
     from flask_sqlalchemy_testbed.databases import Database
 
 
-class Gate(Protocol):
-    """A way to a database, at first closed; connections to `uri` go through it."""
-
-    uri: str
-
-    def open(self) -> None:
-        """Let connections through."""
-
-    def shut(self) -> None:
-        """Refuse new connections, and end those that a server has."""
-
-
 @contextlib.contextmanager
-def gate_to(database: Database, folder: Path) -> Iterator[Gate]:
-    """Yield a gate to the database, and shut it at the end; a file is reached by a link in `folder`."""
+def gate_to(database: Database, folder: Path) -> Iterator[Link | Port]:
+    """Yield a gate to the database, at first closed; connections to its `uri` go through it.
+
+    For a database that is a file, the gate is a link in `folder`.
+    """
     gate = Port(database) if "server" in database.backend.capabilities else Link(database, folder)
     try:
         yield gate

@@ -76,7 +76,7 @@ class OwnServer:
         if self._network is None:
             labels = {RUN_LABEL: self._run.name, PROCESS_LABEL: str(ProcessId.of(os.getpid()))}
             self._network = self._client.networks.create(self.name, labels=labels)
-            self._network.connect(self.id)
+            self._network.connect(self._container.id)
         host = self._docker().attrs["NetworkSettings"]["Networks"][self.name]["IPAddress"]
         _, port = self._container.address
         return self.database.url.set(host=host, port=port).render_as_string(hide_password=False)
@@ -108,7 +108,7 @@ class OwnServer:
     def cut(self) -> None:
         """Disconnect the network of `direct_uri`: packets are lost, and neither side gets an error."""
         if self._network is not None:
-            self._network.disconnect(self.id)
+            self._network.disconnect(self._container.id)
 
     def mend(self) -> None:
         """Undo `pause`, `cut`, `stop` and `kill`."""
@@ -117,7 +117,7 @@ class OwnServer:
             docker.unpause()
             docker.reload()
         if self._network is not None and self.name not in docker.attrs["NetworkSettings"]["Networks"]:
-            self._network.connect(self.id)
+            self._network.connect(self._container.id)
         if docker.status != "running":
             self.start()
 
@@ -127,11 +127,6 @@ class OwnServer:
         self.server.close()
         if self._network is not None:
             self._network.remove()
-
-    @property
-    def id(self) -> str:
-        """Return the id of the container."""
-        return self._container.id
 
     def _create_database(self) -> Isolation:
         self.server.create(self.name)
@@ -144,7 +139,7 @@ class OwnServer:
         )
 
     def _docker(self) -> DockerContainer:
-        container: DockerContainer = self._client.containers.get(self.id)
+        container: DockerContainer = self._client.containers.get(self._container.id)
         return container
 
 

@@ -15,7 +15,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from flask_sqlalchemy_testbed.battery.own_server import lent
 from flask_sqlalchemy_testbed.battery.tables import Item
 from flask_sqlalchemy_testbed.battery.threads import WITHIN, Task, poll
-from flask_sqlalchemy_testbed.battery.trial import Trial
+from flask_sqlalchemy_testbed.battery.trial import CONNECTIONS, Trial
 from flask_sqlalchemy_testbed.checks.check import check
 
 if TYPE_CHECKING:
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from flask_sqlalchemy_testbed.battery.own_server import OwnServer, OwnServers
     from flask_sqlalchemy_testbed.databases import Database
 
-# Every pool has room for so many connections by default.
-CONNECTIONS = 3
 ERROR = 500
 MEGABYTE = 1 << 20
 # Seconds within which a request to a silent server must fail; the limits below are a second or two.
@@ -124,22 +122,19 @@ def shorten_limits(trial: Trial, app: Flask) -> None:
     event.listen(trial.engine(app), "do_connect", connect)
 
 
-# --- Connections that are lost ----------------------------------------------------------------
-
-
 @check("faults.lost-between-requests")
 def test_lost_between_requests(trial: Trial, app: Flask) -> None:
-    trial.use_connections(app, CONNECTIONS)
+    trial.use_connections(app)
     end_sessions(trial.database)
 
     assert_answers(app, CONNECTIONS + 1)
-    trial.use_connections(app, CONNECTIONS)
+    trial.use_connections(app)
 
 
 @check("faults.restart")
 def test_restart(own_trial: Trial, own_server: OwnServer) -> None:
     app = own_trial.app_with_views()
-    own_trial.use_connections(app, CONNECTIONS)
+    own_trial.use_connections(app)
     own_server.kill()
     own_server.start()
 
@@ -237,9 +232,6 @@ def test_stopped_mid_query(own_trial: Trial, own_server: OwnServer, testbed_back
     assert second == 200, f"the server is running again, and the next request was answered with {second}"
 
 
-# --- Servers that do not answer ---------------------------------------------------------------
-
-
 def fail_in_time(
     trial: Trial, server: OwnServer, silence: Callable[[], None], uri: str | None = None
 ) -> Flask:
@@ -277,9 +269,6 @@ def test_statement_timeout(trial: Trial, app: Flask) -> None:
 
         assert trial.session.scalar(text("SELECT 1")) == 1
     assert not error.value.connection_invalidated, "after the timeout, a working connection was discarded"
-
-
-# --- Resources that are used up ---------------------------------------------------------------
 
 
 @check("faults.pool-exhausted")

@@ -9,22 +9,20 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pytest
 from sqlalchemy import text, update
 
 from flask_sqlalchemy_testbed.battery.tables import Item
 from flask_sqlalchemy_testbed.battery.threads import WITHIN, Task, poll
-from flask_sqlalchemy_testbed.battery.trial import get
+from flask_sqlalchemy_testbed.battery.trial import CONNECTIONS, get
 from flask_sqlalchemy_testbed.checks.check import check
 from flask_sqlalchemy_testbed.plugin import state
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    import pytest
 
     from flask_sqlalchemy_testbed.backends.base import Backend
     from flask_sqlalchemy_testbed.battery.trial import Trial
     from flask_sqlalchemy_testbed.databases import Database
-    from flask_sqlalchemy_testbed.servers.network import Server
 
 # Shorten the harness's wait for locks to what each server can do; MySQL's unit is a second.
 SHORT_LOCK_TIMEOUT = {
@@ -32,20 +30,10 @@ SHORT_LOCK_TIMEOUT = {
     "postgresql": "SET lock_timeout = '100ms'",
     "mysql": "SET lock_wait_timeout = 1, innodb_lock_wait_timeout = 1",
 }
-CONNECTIONS = 3
-
-
-@pytest.fixture
-def next_test(
-    pytestconfig: pytest.Config, testbed_server: Server, testbed_schema: Callable[[str], None]
-) -> Callable[[], None]:
-    """Return a function that cleans the database as the harness does between two tests."""
-    isolation = state.run_of(pytestconfig).isolation(testbed_server)
-    return lambda: isolation.clean(testbed_schema)
 
 
 @check("isolation.committed-rows-go")
-def test_committed_rows_go(trial: Trial, next_test: Callable[[], None]) -> None:
+def test_committed_rows_go(trial: Trial) -> None:
     app = trial.app()
     read = []
 
@@ -66,7 +54,7 @@ def test_committed_rows_go(trial: Trial, next_test: Callable[[], None]) -> None:
     assert found == "committed", f"the next request did not read the committed row: it returned {found!r}"
     assert trial.committed() == ["committed"], "the database does not contain exactly the committed row"
 
-    next_test()
+    trial.next_test()
     assert trial.committed() == [], "committed rows are still there in the next test"
     found = get(app, "/testbed/item")
     assert found == "", f"in the next test, the session still has an object of this test: {found!r}"
@@ -84,7 +72,7 @@ def test_objects_of_fixtures(trial: Trial) -> None:
 
 
 @check("isolation.worker-holds-on")
-def test_worker_holds_on(trial: Trial, next_test: Callable[[], None]) -> None:
+def test_worker_holds_on(trial: Trial) -> None:
     app, connection = trial.app(), trial.database.connection
     holds, over = threading.Event(), threading.Event()
     connection.rows("INSERT INTO testbed_item (name) VALUES ('old')")
@@ -96,7 +84,7 @@ def test_worker_holds_on(trial: Trial, next_test: Callable[[], None]) -> None:
             over.wait(WITHIN)
             trial.session.rollback()
 
-    trial.use_connections(app, CONNECTIONS)
+    trial.use_connections(app)
     # A changed table makes the harness replace the database, which ends the sessions in the old one.
     connection.rows("ALTER TABLE testbed_part ADD COLUMN made INTEGER")
     worker = Task(work)
@@ -104,7 +92,7 @@ def test_worker_holds_on(trial: Trial, next_test: Callable[[], None]) -> None:
     connection.rows(SHORT_LOCK_TIMEOUT[trial.backend])
     began = time.monotonic()
     try:
-        next_test()
+        trial.next_test()
         took = time.monotonic() - began
         assert took < WITHIN, f"the thread delayed the next test by {took:.1f} s"
         assert trial.committed() == [], "rows are still there in the next test"
@@ -126,12 +114,12 @@ def test_database_of_its_own(trial: Trial, testbed_backend: Backend, pytestconfi
 
 
 @check("isolation.keys-start-again")
-def test_keys_start_again(trial: Trial, next_test: Callable[[], None]) -> None:
+def test_keys_start_again(trial: Trial) -> None:
     keys = []
     for _ in range(2):
         with trial.app().app_context():
             keys.append(trial.commit("first").id)
-        next_test()
+        trial.next_test()
 
     assert keys == [1, 1], f"the first rows of two tests have the keys {keys}"
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlalchemy import select
 
-from flask_sqlalchemy_testbed.battery.tables import OLD_ITEM, Item
+from flask_sqlalchemy_testbed.battery.tables import OLD_ITEM, Item, create_all
 from flask_sqlalchemy_testbed.battery.threads import WITHIN, at_once, poll
 from flask_sqlalchemy_testbed.databases import DISCONNECT_DELAY
 from flask_sqlalchemy_testbed.leaks.probe import describe
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
 
     from flask_sqlalchemy_testbed.databases import Database
+
+# Every pool has room for so many connections by default.
+CONNECTIONS = 3
 
 
 class Trial:
@@ -104,7 +107,7 @@ class Trial:
         rows = (database or self.database).connection.rows("SELECT name FROM testbed_item ORDER BY id")
         return [name for (name,) in rows]
 
-    def use_connections(self, app: Flask, number: int) -> None:
+    def use_connections(self, app: Flask, number: int = CONNECTIONS) -> None:
         """Execute a query in that many contexts of `app`, all of which hold their connections at once."""
         together = threading.Barrier(number, timeout=WITHIN)
 
@@ -134,6 +137,11 @@ class Trial:
         __tracebackhide__ = True
         if not poll(lambda: len(self.database.sessions()) <= most, DISCONNECT_DELAY):
             pytest.fail(f"{len(self.database.sessions())} sessions are open {after}; at most {most} may be")
+
+    def next_test(self) -> None:
+        """Clean the database as the harness does between two tests."""
+        server = self._request.getfixturevalue("testbed_server")
+        state.run_of(self._request.config).isolation(server).clean(create_all)
 
     def end(self) -> None:
         """Dispose of the engines of the apps, and let the apps go."""
