@@ -1,22 +1,15 @@
 """The fixtures of the checks."""
 
-from __future__ import annotations
-
 import gc
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from flask_sqlalchemy_testbed.backends.connection import Connection
 from flask_sqlalchemy_testbed.battery import tables
-from flask_sqlalchemy_testbed.battery.own_server import own_server, own_servers
+from flask_sqlalchemy_testbed.battery.own_server import OwnServer, own_server, own_servers
 from flask_sqlalchemy_testbed.battery.trial import Trial
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from flask_sqlalchemy_testbed.battery.own_server import OwnServer
-    from flask_sqlalchemy_testbed.databases import Database
+from flask_sqlalchemy_testbed.databases import Database
 
 __all__ = ["connect", "own_server", "own_servers", "own_trial", "testbed_schema", "trial"]
 

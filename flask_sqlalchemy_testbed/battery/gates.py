@@ -1,30 +1,12 @@
 """Ways to a database that can be closed while the database itself continues."""
 
-from __future__ import annotations
-
 import contextlib
 import socket
 import threading
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from flask_sqlalchemy_testbed.databases import Database
-
-
-@contextlib.contextmanager
-def gate_to(database: Database, folder: Path) -> Iterator[Link | Port]:
-    """Yield a gate to the database, at first closed; connections to its `uri` go through it.
-
-    For a database that is a file, the gate is a link in `folder`.
-    """
-    gate = Port(database) if "server" in database.backend.capabilities else Link(database, folder)
-    try:
-        yield gate
-    finally:
-        gate.shut()
+from flask_sqlalchemy_testbed.databases import Database
 
 
 class Link:
@@ -78,6 +60,19 @@ class Port:
                 self._ends += [client, server]
                 for pair in ((client, server), (server, client)):
                     threading.Thread(target=_forward, args=pair, daemon=True).start()
+
+
+@contextlib.contextmanager
+def gate_to(database: Database, folder: Path) -> Iterator[Link | Port]:
+    """Yield a gate to the database, at first closed; connections to its `uri` go through it.
+
+    For a database that is a file, the gate is a link in `folder`.
+    """
+    gate = Port(database) if "server" in database.backend.capabilities else Link(database, folder)
+    try:
+        yield gate
+    finally:
+        gate.shut()
 
 
 def _forward(source: socket.socket, target: socket.socket) -> None:

@@ -7,6 +7,7 @@ import os
 import secrets
 import socket
 import time
+from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,7 @@ from flask_sqlalchemy_testbed.servers.readiness import wait_until_ready
 from flask_sqlalchemy_testbed.servers.reaper import RUN_LABEL
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from docker.models.containers import Container as DockerContainer
     from docker.models.networks import Network
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
     from flask_sqlalchemy_testbed.backends.base import Backend
     from flask_sqlalchemy_testbed.databases import Database
     from flask_sqlalchemy_testbed.run import Run
-
-    OwnServers = Callable[..., "OwnServer"]
 
 WITHIN = 30.0
 # Like a remote server: in another time zone than its clients, and with few connections.
@@ -141,6 +140,9 @@ class OwnServer:
     def _docker(self) -> DockerContainer:
         container: DockerContainer = self._client.containers.get(self._container.id)
         return container
+
+
+OwnServers = Callable[..., OwnServer]
 
 
 @contextlib.contextmanager

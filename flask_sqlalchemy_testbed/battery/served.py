@@ -3,24 +3,18 @@
 `environment` passes the settings to `serve` in environment variables.
 """
 
-from __future__ import annotations
-
 import json
 import os
-from typing import TYPE_CHECKING
 
 from flask import Flask, jsonify
+from flask.typing import ResponseReturnValue
 from sqlalchemy import event, text
-from sqlalchemy.pool import Pool
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.pool import ConnectionPoolEntry, Pool
 
 from flask_sqlalchemy_testbed.subject.app import AppMaker
 from flask_sqlalchemy_testbed.subject.subject import Subject
 from flask_sqlalchemy_testbed.timeline.recorder import record_in_this_process
-
-if TYPE_CHECKING:
-    from flask.typing import ResponseReturnValue
-    from sqlalchemy.engine.interfaces import DBAPIConnection
-    from sqlalchemy.pool import ConnectionPoolEntry
 
 PREFIX = "TESTBED_SERVED_"
 

@@ -1,14 +1,13 @@
 """Which database a session uses."""
 
-from __future__ import annotations
-
 import contextlib
 import gc
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
+from flask import Flask
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import object_session
@@ -16,15 +15,10 @@ from sqlalchemy.orm import object_session
 from flask_sqlalchemy_testbed.battery.gates import gate_to
 from flask_sqlalchemy_testbed.battery.tables import Item
 from flask_sqlalchemy_testbed.battery.threads import WITHIN, Task
-from flask_sqlalchemy_testbed.battery.trial import get
+from flask_sqlalchemy_testbed.battery.trial import Trial, get
 from flask_sqlalchemy_testbed.battery.workers import WORKERS, workers
 from flask_sqlalchemy_testbed.checks.check import check
 from flask_sqlalchemy_testbed.subject.errors import FactoryError, SubjectError
-
-if TYPE_CHECKING:
-    from flask import Flask
-
-    from flask_sqlalchemy_testbed.battery.trial import Trial
 
 # The id of the server's session that a connection belongs to.
 WHOAMI = {

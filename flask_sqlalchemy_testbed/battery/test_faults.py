@@ -1,31 +1,24 @@
 """When the database fails: which requests get an error, and whether later requests succeed again."""
 
-from __future__ import annotations
-
 import os
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
+from flask import Flask
 from sqlalchemy import event, insert, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from flask_sqlalchemy_testbed.battery.own_server import lent
+from flask_sqlalchemy_testbed.backends.base import Backend
+from flask_sqlalchemy_testbed.battery.own_server import OwnServer, OwnServers, lent
 from flask_sqlalchemy_testbed.battery.tables import Item
 from flask_sqlalchemy_testbed.battery.threads import WITHIN, Task, poll
 from flask_sqlalchemy_testbed.battery.trial import CONNECTIONS, Trial
 from flask_sqlalchemy_testbed.checks.check import check
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from flask import Flask
-
-    from flask_sqlalchemy_testbed.backends.base import Backend
-    from flask_sqlalchemy_testbed.battery.own_server import OwnServer, OwnServers
-    from flask_sqlalchemy_testbed.databases import Database
+from flask_sqlalchemy_testbed.databases import Database
 
 ERROR = 500
 MEGABYTE = 1 << 20

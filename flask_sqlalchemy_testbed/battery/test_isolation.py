@@ -1,28 +1,21 @@
 """What the harness guarantees each test of any app: a clean database of its own, without delay."""
 
-from __future__ import annotations
-
 import gc
 import threading
 import time
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import pytest
 from sqlalchemy import text, update
 
+from flask_sqlalchemy_testbed.backends.base import Backend
 from flask_sqlalchemy_testbed.battery.tables import Item
 from flask_sqlalchemy_testbed.battery.threads import WITHIN, Task, poll
-from flask_sqlalchemy_testbed.battery.trial import CONNECTIONS, get
+from flask_sqlalchemy_testbed.battery.trial import CONNECTIONS, Trial, get
 from flask_sqlalchemy_testbed.checks.check import check
+from flask_sqlalchemy_testbed.databases import Database
 from flask_sqlalchemy_testbed.plugin import state
-
-if TYPE_CHECKING:
-    import pytest
-
-    from flask_sqlalchemy_testbed.backends.base import Backend
-    from flask_sqlalchemy_testbed.battery.trial import Trial
-    from flask_sqlalchemy_testbed.databases import Database
 
 # Shorten the harness's wait for locks to what each server can do; MySQL's unit is a second.
 SHORT_LOCK_TIMEOUT = {

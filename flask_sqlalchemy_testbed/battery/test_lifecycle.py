@@ -1,34 +1,24 @@
 """When a session begins and ends."""
 
-from __future__ import annotations
-
 import contextlib
 import gc
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
 
 import click
 import pytest
-from flask import abort, stream_with_context
+from flask import Flask, abort, stream_with_context
 from sqlalchemy import inspect, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
-from sqlalchemy.orm import object_session
+from sqlalchemy.orm import Session, object_session
 from sqlalchemy.orm.exc import DetachedInstanceError
 from werkzeug.test import EnvironBuilder
 
 from flask_sqlalchemy_testbed.battery.tables import Item
 from flask_sqlalchemy_testbed.battery.threads import WITHIN, Task, at_once
-from flask_sqlalchemy_testbed.battery.trial import add_view, get, read_twice
+from flask_sqlalchemy_testbed.battery.trial import Trial, add_view, get, read_twice
 from flask_sqlalchemy_testbed.checks.check import check
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from flask import Flask
-    from sqlalchemy.orm import Session
-
-    from flask_sqlalchemy_testbed.battery.trial import Trial
 
 FAILURES = {"abort": 404, "nowhere": 404, "error": 500, "handled": 418}
 

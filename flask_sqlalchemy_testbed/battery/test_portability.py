@@ -1,29 +1,33 @@
 """Differences between databases: those that a binding must handle, and those that no binding changes."""
 
-from __future__ import annotations
-
 import contextlib
 import threading
 import uuid
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
-from sqlalchemy import NullPool, String, create_engine, delete, func, insert, null, select, text, update
+from sqlalchemy import (
+    Engine,
+    NullPool,
+    String,
+    create_engine,
+    delete,
+    func,
+    insert,
+    null,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.exc import CompileError, DBAPIError, IntegrityError
 
 from flask_sqlalchemy_testbed.battery.tables import OLD_ITEM, Item, Part, Value
 from flask_sqlalchemy_testbed.battery.threads import WITHIN, Task, at_once
-from flask_sqlalchemy_testbed.battery.trial import CONNECTIONS, add_view, get
+from flask_sqlalchemy_testbed.battery.trial import CONNECTIONS, Trial, add_view, get
 from flask_sqlalchemy_testbed.checks.check import check
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from sqlalchemy import Engine
-
-    from flask_sqlalchemy_testbed.battery.trial import Trial
 
 # Some collations treat these two as equal.
 SUSHI, BEER = "\N{SUSHI}", "\N{BEER MUG}"

@@ -3,28 +3,19 @@
 The module of such an app's session also has `init_engine(uri, *, app)`, which binds an app again.
 """
 
-from __future__ import annotations
-
 import gc
 import threading
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 import pytest
-from sqlalchemy import event, make_url, text
+from sqlalchemy import Engine, event, make_url, text
 from sqlalchemy.orm import object_session
 
 from flask_sqlalchemy_testbed.battery import tables
 from flask_sqlalchemy_testbed.battery.tables import Item
 from flask_sqlalchemy_testbed.battery.threads import WITHIN, Task
-from flask_sqlalchemy_testbed.battery.trial import add_view, get
+from flask_sqlalchemy_testbed.battery.trial import Trial, add_view, get
 from flask_sqlalchemy_testbed.checks.check import check
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from sqlalchemy import Engine
-
-    from flask_sqlalchemy_testbed.battery.trial import Trial
 
 
 @pytest.fixture(autouse=True)

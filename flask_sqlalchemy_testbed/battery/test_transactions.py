@@ -1,24 +1,17 @@
 """Transactions: savepoints, errors, locks and snapshots."""
 
-from __future__ import annotations
-
 import threading
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import pytest
 from sqlalchemy import text, update
 from sqlalchemy.exc import DBAPIError
 
+from flask_sqlalchemy_testbed.backends.connection import Connection
 from flask_sqlalchemy_testbed.battery.tables import OLD_ITEM, Item
 from flask_sqlalchemy_testbed.battery.threads import WITHIN, at_once
-from flask_sqlalchemy_testbed.battery.trial import add_view, get, read_twice
+from flask_sqlalchemy_testbed.battery.trial import Trial, add_view, get, read_twice
 from flask_sqlalchemy_testbed.checks.check import check
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from flask_sqlalchemy_testbed.backends.connection import Connection
-    from flask_sqlalchemy_testbed.battery.trial import Trial
 
 # The statements that begin a transaction, by default and with a snapshot for all its reads.
 BEGIN = {

@@ -1,29 +1,22 @@
 """The app under test in one check, and requests to it."""
 
-from __future__ import annotations
-
 import threading
+from collections.abc import Callable
 from contextvars import Context
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
+from flask import Flask
 from sqlalchemy import select
+from sqlalchemy.engine import Engine
 
 from flask_sqlalchemy_testbed.battery.tables import OLD_ITEM, Item, create_all
 from flask_sqlalchemy_testbed.battery.threads import WITHIN, at_once, poll
-from flask_sqlalchemy_testbed.databases import DISCONNECT_DELAY
+from flask_sqlalchemy_testbed.databases import DISCONNECT_DELAY, Database
 from flask_sqlalchemy_testbed.leaks.probe import describe
 from flask_sqlalchemy_testbed.plugin import state
 from flask_sqlalchemy_testbed.plugin.app_option import app_maker
 from flask_sqlalchemy_testbed.subject.binding import engine_of
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from flask import Flask
-    from sqlalchemy.engine import Engine
-
-    from flask_sqlalchemy_testbed.databases import Database
 
 # Every pool has room for so many connections by default.
 CONNECTIONS = 3

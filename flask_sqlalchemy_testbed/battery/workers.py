@@ -1,7 +1,5 @@
 """The app under test in gunicorn: one process makes it, and four workers are forked from that process."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os
@@ -10,18 +8,15 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection, HTTPException
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from flask_sqlalchemy_testbed.battery import served
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from flask_sqlalchemy_testbed.subject.subject import Subject
+from flask_sqlalchemy_testbed.subject.subject import Subject
 
 SERVED = "flask_sqlalchemy_testbed.battery.served:serve()"
 WORKERS = 4

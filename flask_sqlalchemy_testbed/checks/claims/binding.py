@@ -1,7 +1,5 @@
 """Claims about binding engines to apps."""
 
-from __future__ import annotations
-
 from flask_sqlalchemy_testbed.checks.definition import Check
 
 CHECKS = (

@@ -1,7 +1,5 @@
 """Claims about tests that do not affect each other."""
 
-from __future__ import annotations
-
 from flask_sqlalchemy_testbed.checks.definition import Check
 
 KEYS_ARE_RESET = "the server generates the keys, and the harness resets them"

@@ -1,7 +1,5 @@
 """Claims about the life of sessions."""
 
-from __future__ import annotations
-
 from flask_sqlalchemy_testbed.checks.definition import Check
 
 REMOVE = "Call session.remove() in a teardown_appcontext callback."

@@ -1,7 +1,5 @@
 """Claims about values and types on each database."""
 
-from __future__ import annotations
-
 from flask_sqlalchemy_testbed.checks.definition import Check
 
 UTC = "Set the connection's time zone: options=-c timezone=UTC, init_command=SET time_zone = '+00:00'."

@@ -1,7 +1,5 @@
 """Claims that hold only for bindings that promise them, such as `app.database`."""
 
-from __future__ import annotations
-
 from flask_sqlalchemy_testbed.checks.definition import Check
 
 BY_CONTEXT = "Scope the session by the context object, outside contexts by the thread; remove both kinds."

@@ -1,7 +1,5 @@
 """Claims about transactions and locks."""
 
-from __future__ import annotations
-
 from flask_sqlalchemy_testbed.checks.definition import Check
 
 CHECKS = (
