@@ -7,33 +7,23 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from flask_sqlalchemy_testbed.report.matrix import Attempt, CheckRow, Report
 
+# Each with the names of the things that it is about.
+_EVENTS: list[tuple[float, str, tuple[str, ...], dict[str, object]]] = [
+    (0.0, "context pushed", ("context",), {"text": "app"}),
+    (0.001, "request started", ("context",), {"text": "GET /<script>"}),
+    (0.002, "session begun", ("context", "session"), {}),
+    (0.003, "connection opened", ("context", "connection"), {}),
+    (0.004, "connection checked out", ("context", "connection"), {}),
+    (0.005, "statement", ("context", "connection"), {"text": "SELECT '<b>'", "seconds": 0.0012}),
+    (0.008, "transaction rolled back", ("connection",), {}),
+    (0.009, "connection returned", ("connection",), {}),
+    (0.01, "session closed", ("session",), {}),
+    (0.011, "statement of the check", (), {"connection": 2, "text": "SELECT 2", "seconds": 0.001}),
+    (0.013, "context popped", ("context",), {"text": "app"}),
+]
 EVENTS = [
-    {"at": 0.0, "kind": "context pushed", "thread": "MainThread", "context": 1, "text": "app"},
-    {"at": 0.001, "kind": "request started", "thread": "MainThread", "context": 1, "text": "GET /<script>"},
-    {"at": 0.002, "kind": "session begun", "thread": "MainThread", "context": 1, "session": 1},
-    {"at": 0.003, "kind": "connection opened", "thread": "MainThread", "context": 1, "connection": 1},
-    {"at": 0.004, "kind": "connection checked out", "thread": "MainThread", "context": 1, "connection": 1},
-    {
-        "at": 0.005,
-        "kind": "statement",
-        "thread": "MainThread",
-        "context": 1,
-        "connection": 1,
-        "text": "SELECT '<b>'",
-        "seconds": 0.0012,
-    },
-    {"at": 0.008, "kind": "transaction rolled back", "thread": "MainThread", "connection": 1},
-    {"at": 0.009, "kind": "connection returned", "thread": "MainThread", "connection": 1},
-    {"at": 0.01, "kind": "session closed", "thread": "MainThread", "session": 1},
-    {
-        "at": 0.011,
-        "kind": "statement of the check",
-        "thread": "MainThread",
-        "connection": 2,
-        "text": "SELECT 2",
-        "seconds": 0.001,
-    },
-    {"at": 0.013, "kind": "context popped", "thread": "MainThread", "context": 1, "text": "app"},
+    {"at": at, "kind": kind, "thread": "MainThread", **dict.fromkeys(things, 1), **more}
+    for at, kind, things, more in _EVENTS
 ]
 
 
@@ -65,17 +55,12 @@ def row(name: str, claim: str, results: dict[str, str], reasons: dict[str, str])
 
 def report(backend: str = "postgresql", version: str = "18.1") -> Report:
     lacks = f"{backend} lacks glass"
+    failure = {"reason": "assert 1 == 2", "failure": "E assert 1 == 2"}
+    source = {"version": version, "source": f"{backend}, a container", "settings": {"fsync": "off"}}
     return {
         "subject": {"app": "shop:create_app"},
         "software": {"Python": "3.14.0", "Flask": "3.1.3"},
-        "servers": {
-            backend: {
-                "backend": backend,
-                "version": version,
-                "source": f"{backend}, a container",
-                "settings": {"fsync": "off"},
-            }
-        },
+        "servers": {backend: {"backend": backend, **source}},  # type: ignore[typeddict-item] # the rest of a row
         "checks": [
             row("binding.holds", "It holds.", {backend: "passed"}, {}),
             row("lifecycle.breaks", "It breaks.", {backend: "failed"}, {backend: "assert 1 == 2"}),
@@ -83,13 +68,7 @@ def report(backend: str = "postgresql", version: str = "18.1") -> Report:
         ],
         "evidence": {
             "binding.holds": {backend: [attempt(f"test_holds[{backend}]", "passed")]},
-            "lifecycle.breaks": {
-                backend: [
-                    attempt(
-                        f"test_breaks[{backend}]", "failed", reason="assert 1 == 2", failure="E assert 1 == 2"
-                    )
-                ]
-            },
+            "lifecycle.breaks": {backend: [attempt(f"test_breaks[{backend}]", "failed", **failure)]},
             "faults.elsewhere": {
                 backend: [attempt(f"test_elsewhere[{backend}]", "not applicable", reason=lacks)]
             },

@@ -205,12 +205,11 @@ def test_a_transaction_outside_sqlalchemy_is_found_on_the_server(
     connection.cursor().execute(statement)
 
     assert kinds(probe.leaks(testbed_database)) == ["transaction"]
-    if end == "close":
-        connection.close()
-    else:
+    if end == "repair":
         probe.repair(testbed_database)
-    assert probe.leaks(testbed_database) == []
+        assert probe.leaks(testbed_database) == []
     connection.close()
+    assert probe.leaks(testbed_database) == []
 
 
 def test_closed_connections_and_sessions_are_no_leaks(
