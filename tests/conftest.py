@@ -1,12 +1,8 @@
 """Some folders of tests need more than the others do, and are collected only when they are asked for."""
 
-from __future__ import annotations
-
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import pytest
+import pytest
 
 HERE = Path(__file__).parent
 # A browser, a composed stack, charts, environments of their own; some import what only they have installed.

@@ -3,19 +3,14 @@
 `make test-coexistence` runs it: it installs packages from the package index into environments of its own.
 """
 
-from __future__ import annotations
-
 import textwrap
 import tomllib
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from tests.conformance.environments import ROOT, environment, run, wheel
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
 
 SECONDS = 120
 PLUGINS = (

@@ -1,8 +1,6 @@
 """Projects with their own tests, which run on the servers of this run or on others."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -10,9 +8,6 @@ from flask_sqlalchemy_testbed.plugin import state
 from flask_sqlalchemy_testbed.servers.given import variable
 from flask_sqlalchemy_testbed.servers.network import expected_capabilities
 from tests.harness.projects import Project
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 """Run pytest in a process of its own, on a project that a test has written."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import signal
@@ -9,12 +7,10 @@ import subprocess
 import sys
 import textwrap
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
+from pathlib import Path
+from typing import TypeVar
 
 T = TypeVar("T")
 # Seconds, far more than any of these runs needs.

@@ -1,11 +1,6 @@
 """A report for tests: one check that passed, one that failed, one that is not applicable."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from flask_sqlalchemy_testbed.report.matrix import Attempt, CheckRow, Report
+from flask_sqlalchemy_testbed.report.matrix import Attempt, CheckRow, Report
 
 # Each with the names of the things that it is about.
 _EVENTS: list[tuple[float, str, tuple[str, ...], dict[str, object]]] = [

@@ -1,7 +1,5 @@
 """Sources of small apps for projects; each binding is correct unless its name says otherwise."""
 
-from __future__ import annotations
-
 BINDING = """
 from flask import Flask, current_app
 from sqlalchemy import create_engine

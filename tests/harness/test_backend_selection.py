@@ -1,13 +1,7 @@
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import pytest
 
 from flask_sqlalchemy_testbed.backends import BACKENDS, UnknownBackendError, choose
-
-if TYPE_CHECKING:
-    from tests.harness.projects import Project
+from tests.harness.projects import Project
 
 EVERY = ",".join(BACKENDS)
 ONE_TEST = """

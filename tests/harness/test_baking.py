@@ -1,26 +1,18 @@
-from __future__ import annotations
-
 import contextlib
 import io
 import shutil
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
 
+import docker
 import pytest
 
 from flask_sqlalchemy_testbed.backends import BACKENDS
 from flask_sqlalchemy_testbed.backends.base import Backend, Recipe, new_name
 from flask_sqlalchemy_testbed.servers import images, recipes
 from flask_sqlalchemy_testbed.servers.readiness import ServerError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    import docker
-
-    from tests.harness.projects import Project
-
+from tests.harness.projects import Project
 
 RECIPES = [backend.recipe for backend in BACKENDS.values() if backend.recipe]
 

@@ -1,7 +1,5 @@
 """The commands run the battery for people who do not use pytest."""
 
-from __future__ import annotations
-
 import os
 import re
 import shlex

@@ -1,7 +1,5 @@
 """The harness's own connection works alike with every driver."""
 
-from __future__ import annotations
-
 from contextlib import closing
 
 from flask_sqlalchemy_testbed.databases import Database

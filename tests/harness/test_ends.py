@@ -1,7 +1,5 @@
 """However a run ends, it leaves no container, no directory and no process."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import re
@@ -9,18 +7,13 @@ import shutil
 import signal
 import subprocess
 import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from flask_sqlalchemy_testbed.backends import BACKENDS
-from tests.harness.projects import eventually
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from tests.harness.projects import Project
+from tests.harness.projects import Project, eventually
 
 WITHIN = 30.0
 # On the last backend the test waits, after it has written the URI and the id of a forked process to files.

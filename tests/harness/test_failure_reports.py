@@ -1,11 +1,9 @@
-from __future__ import annotations
-
 import contextlib
 import re
 import shlex
 import sqlite3
 import subprocess
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 import pytest
 
@@ -13,13 +11,7 @@ from flask_sqlalchemy_testbed.backends import BACKENDS
 from flask_sqlalchemy_testbed.plugin import state
 from flask_sqlalchemy_testbed.servers import containers, files, images
 from flask_sqlalchemy_testbed.servers.network import expected_capabilities
-from tests.harness.projects import Project
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.harness.projects import Outcome
-
+from tests.harness.projects import Outcome, Project
 
 FAILING = """
     import pytest

@@ -1,13 +1,7 @@
 """The check with forked workers, which starts gunicorn."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
+from tests.harness.projects import Project
 from tests.harness.shops import BINDING
-
-if TYPE_CHECKING:
-    from tests.harness.projects import Project
 
 FORK = (
     "--pyargs",

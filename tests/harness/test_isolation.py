@@ -1,18 +1,19 @@
 """Each test finds the database as its schema left it, whatever earlier tests have committed."""
 
-from __future__ import annotations
-
 import contextlib
 import random
 import secrets
 import threading
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from sqlalchemy import (
     Column,
+    Connection,
+    Engine,
     Enum,
     ForeignKey,
     Integer,
@@ -26,14 +27,8 @@ from sqlalchemy import (
 )
 
 from flask_sqlalchemy_testbed.isolation import Isolation
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from sqlalchemy import Connection, Engine
-
-    from flask_sqlalchemy_testbed.servers.network import Server
-    from tests.harness.projects import Project
+from flask_sqlalchemy_testbed.servers.network import Server
+from tests.harness.projects import Project
 
 SEEDS = range(2)
 ROUNDS = 6

@@ -1,21 +1,15 @@
 """With --testbed-keep-servers a server outlives its run, the next run uses it, and a command removes it."""
 
-from __future__ import annotations
-
 import secrets
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
 
 import pytest
 
+from flask_sqlalchemy_testbed.backends.base import Backend
 from flask_sqlalchemy_testbed.run import Run
 from flask_sqlalchemy_testbed.servers import containers, images
 from flask_sqlalchemy_testbed.servers.__main__ import main
 from flask_sqlalchemy_testbed.servers.network import NetworkServer
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from flask_sqlalchemy_testbed.backends.base import Backend
 
 pytestmark = pytest.mark.testbed_needs("container")
 

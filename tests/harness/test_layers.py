@@ -1,7 +1,5 @@
 """The package's modules import each other in one direction; docs/architecture.md has the picture."""
 
-from __future__ import annotations
-
 import ast
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path

@@ -1,26 +1,17 @@
-from __future__ import annotations
-
 import contextlib
 import gc
 import threading
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
 
 import pytest
-from sqlalchemy import Integer, NullPool, StaticPool, create_engine, text
+from sqlalchemy import Engine, Integer, NullPool, StaticPool, create_engine, text
+from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, scoped_session, sessionmaker
 
 from flask_sqlalchemy_testbed.databases import Database
 from flask_sqlalchemy_testbed.leaks.checkouts import Checkouts
 from flask_sqlalchemy_testbed.leaks.probe import Probe
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from sqlalchemy import Engine
-    from sqlalchemy.engine.interfaces import DBAPIConnection
-
-    from tests.harness.projects import Project
-
+from tests.harness.projects import Project
 
 registry = scoped_session(sessionmaker())
 current = {"scope": "a"}

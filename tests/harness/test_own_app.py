@@ -1,20 +1,15 @@
 """The battery on a user's app, run from the user's directory."""
 
-from __future__ import annotations
-
 import json
 import re
 import sys
-from typing import TYPE_CHECKING
 
 import pytest
 
+from flask_sqlalchemy_testbed.backends.base import Backend
 from flask_sqlalchemy_testbed.subject.subject import URI_KEYS
+from tests.harness.projects import Outcome, Project
 from tests.harness.shops import BINDING, FACTORY, ONE_APP, WITHOUT_REMOVE
-
-if TYPE_CHECKING:
-    from flask_sqlalchemy_testbed.backends.base import Backend
-    from tests.harness.projects import Outcome, Project
 
 BATTERY = ("--pyargs", "flask_sqlalchemy_testbed.battery")
 SHOP = ("--testbed-app", "shop")

@@ -1,14 +1,9 @@
 """Leaks on a check's own server are reported like those on the shared server."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import pytest
 
-if TYPE_CHECKING:
-    from flask_sqlalchemy_testbed.backends.base import Backend
-    from tests.harness.projects import Project
+from flask_sqlalchemy_testbed.backends.base import Backend
+from tests.harness.projects import Project
 
 LEAVES_OPEN = """
     import pytest

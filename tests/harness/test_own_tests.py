@@ -1,16 +1,11 @@
 """The fixtures in a project's own tests, with the project's own tables."""
 
-from __future__ import annotations
-
 import sys
-from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.harness.projects import Project
 from tests.harness.shops import FACTORY, MODELS
-
-if TYPE_CHECKING:
-    from tests.harness.projects import Project
 
 TESTS = """
     import pytest

@@ -1,7 +1,5 @@
 """What the package offers to import, and what importing it costs where it is not used."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 

@@ -1,27 +1,22 @@
 """The workers of pytest-xdist share servers, have their own databases, and report what one process would."""
 
-from __future__ import annotations
-
 import json
 import os
 import re
 import shlex
 import signal
 import subprocess
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from flask_sqlalchemy_testbed.backends.connection import Connection
 from flask_sqlalchemy_testbed.plugin import state
 from flask_sqlalchemy_testbed.servers.given import variable
-from tests.harness.projects import Project, eventually
+from flask_sqlalchemy_testbed.servers.network import Server
+from tests.harness.projects import Outcome, Project, eventually
 from tests.harness.test_ends import left_of, run_in
 from tests.harness.test_report import BATTERY
-
-if TYPE_CHECKING:
-    from flask_sqlalchemy_testbed.servers.network import Server
-    from tests.harness.projects import Outcome
 
 TWO = ("-n", "2")
 WITHIN = 60.0

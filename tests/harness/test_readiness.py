@@ -1,23 +1,18 @@
 """A server is ready when the application's user can log in to the application's database over TCP."""
 
-from __future__ import annotations
-
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from typing import TYPE_CHECKING
 
 import pytest
 from sqlalchemy import make_url
 
+from flask_sqlalchemy_testbed.backends.base import Backend
 from flask_sqlalchemy_testbed.backends.connection import Connection
 from flask_sqlalchemy_testbed.battery.gates import Port
 from flask_sqlalchemy_testbed.battery.threads import Task
+from flask_sqlalchemy_testbed.databases import Database
 from flask_sqlalchemy_testbed.plugin import state
 from flask_sqlalchemy_testbed.servers.readiness import wait_until_ready
-
-if TYPE_CHECKING:
-    from flask_sqlalchemy_testbed.backends.base import Backend
-    from flask_sqlalchemy_testbed.databases import Database
 
 
 @pytest.mark.testbed_needs("server")

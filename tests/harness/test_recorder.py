@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import gc
 import json
 import os
@@ -7,8 +5,10 @@ import subprocess
 import sys
 import threading
 import weakref
+from collections.abc import Iterator
+from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from flask import Flask, g
@@ -19,10 +19,6 @@ from sqlalchemy.orm import Session
 from flask_sqlalchemy_testbed.redaction import MAX_LENGTH
 from flask_sqlalchemy_testbed.timeline.events import EventKind, as_json
 from flask_sqlalchemy_testbed.timeline.recorder import MAX_EVENTS, SPOOL, Recorder
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 Events = list[dict[str, Any]]
 

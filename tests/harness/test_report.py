@@ -1,9 +1,7 @@
-from __future__ import annotations
-
 import json
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jsonschema
 import pytest
@@ -11,10 +9,7 @@ import pytest
 from flask_sqlalchemy_testbed.plugin import state
 from flask_sqlalchemy_testbed.report.matrix import SCHEMA
 from tests.harness.conftest import with_servers_of_this_run
-from tests.harness.projects import Project
-
-if TYPE_CHECKING:
-    from tests.harness.projects import Outcome
+from tests.harness.projects import Outcome, Project
 
 BATTERY = """
     from sqlalchemy import create_engine, text

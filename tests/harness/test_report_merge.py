@@ -1,17 +1,12 @@
-from __future__ import annotations
-
 import json
-from typing import TYPE_CHECKING
+from pathlib import Path
+
+import pytest
 
 from flask_sqlalchemy_testbed.report import markdown
 from flask_sqlalchemy_testbed.report.__main__ import main
 from flask_sqlalchemy_testbed.report.merge import merge
 from tests.harness.reports import report
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    import pytest
 
 
 def test_the_columns_of_all_jobs_are_merged() -> None:

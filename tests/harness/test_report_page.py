@@ -1,19 +1,15 @@
 """The HTML page of the report, without a browser."""
 
-from __future__ import annotations
-
 import json
 from html.parser import HTMLParser
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from flask_sqlalchemy_testbed.report import html, pages
 from flask_sqlalchemy_testbed.timeline.drawing import MAX_EVENTS, MAX_ROWS, draw
 from tests.harness.reports import EVENTS, POWER, report
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 # The attributes that make a browser load a file.
 FETCHES = {"src", "srcset", "data", "poster", "background", "action", "formaction", "ping", "manifest"}

@@ -1,25 +1,17 @@
 """On a given server, a run drops its own databases and those of killed runs, and no others."""
 
-from __future__ import annotations
-
 import contextlib
 import secrets
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
 
 import pytest
 
+from flask_sqlalchemy_testbed.backends.base import Backend
 from flask_sqlalchemy_testbed.backends.connection import Connection
 from flask_sqlalchemy_testbed.servers.given import variable
 from flask_sqlalchemy_testbed.servers.network import NetworkServer
-from tests.harness.projects import eventually
+from tests.harness.projects import Project, eventually
 from tests.harness.test_ends import read
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from flask_sqlalchemy_testbed.backends.base import Backend
-    from tests.harness.projects import Project
-
 
 pytestmark = pytest.mark.testbed_needs("server")
 

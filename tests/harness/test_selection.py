@@ -1,13 +1,8 @@
 """`--testbed-check` selects checks by their ids."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import pytest
 
-if TYPE_CHECKING:
-    from tests.harness.projects import Project
+from tests.harness.projects import Project
 
 TWO_CHECKS = """
     from flask_sqlalchemy_testbed.checks.check import check

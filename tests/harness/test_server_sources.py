@@ -1,32 +1,25 @@
 """A server comes from a URI in the environment or from a throwaway container; errors name the remedy."""
 
-from __future__ import annotations
-
 import socket
 import time
 from dataclasses import replace
+from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from sqlalchemy.engine import URL
 
 from flask_sqlalchemy_testbed.backends import BACKENDS
+from flask_sqlalchemy_testbed.backends.base import Backend
 from flask_sqlalchemy_testbed.backends.drivers import Driver, MissingDriverError
 from flask_sqlalchemy_testbed.plugin import state
 from flask_sqlalchemy_testbed.run import Run
 from flask_sqlalchemy_testbed.servers.given import given_url, variable
-from flask_sqlalchemy_testbed.servers.network import server_in
+from flask_sqlalchemy_testbed.servers.network import NetworkServer, Server, server_in
 from flask_sqlalchemy_testbed.servers.readiness import ServerError, wait_until_ready
 from flask_sqlalchemy_testbed.servers.sharing import lend
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from flask_sqlalchemy_testbed.backends.base import Backend
-    from flask_sqlalchemy_testbed.servers.network import NetworkServer, Server
-    from tests.harness.projects import Project
-
+from tests.harness.projects import Project
 
 SERVERS = [backend for backend in BACKENDS.values() if "server" in backend.capabilities]
 ON_EACH = pytest.mark.parametrize("kind", SERVERS, ids=lambda kind: kind.name)

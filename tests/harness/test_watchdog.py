@@ -1,16 +1,11 @@
 """A test that hangs fails in time, its report shows which thread and session waits, and the run goes on."""
 
-from __future__ import annotations
-
 import re
-from typing import TYPE_CHECKING
 
 import pytest
 
 from flask_sqlalchemy_testbed.plugin import state
-
-if TYPE_CHECKING:
-    from tests.harness.projects import Project
+from tests.harness.projects import Project
 
 WAITS_FOR_A_LOCK = """
     import pytest

@@ -1,21 +1,15 @@
 """Projects that are imported into this process, and removed from it again."""
 
-from __future__ import annotations
-
 import importlib
 import sys
 import textwrap
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from flask_sqlalchemy_testbed.subject.subject import URI_VARIABLES
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from tests.harness.subject.resolving import Write
+from tests.harness.subject.resolving import Write
 
 
 @pytest.fixture

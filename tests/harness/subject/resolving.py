@@ -1,7 +1,5 @@
 """Resolve the app of a project and use the result, as a run does."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 from collections.abc import Callable

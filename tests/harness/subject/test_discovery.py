@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import pytest
 
 from flask_sqlalchemy_testbed.subject.errors import SubjectError

@@ -1,15 +1,10 @@
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from flask_sqlalchemy_testbed.subject.errors import SubjectError
 from tests.harness.shops import BINDING, FACTORY
 from tests.harness.subject.resolving import Write, resolved, works_on
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 OTHER = "sqlite:///testbed_other.db"
 

@@ -1,8 +1,7 @@
-from __future__ import annotations
-
 import sqlite3
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import psycopg2
 import pymysql
@@ -10,10 +9,6 @@ import pytest
 from sqlalchemy import URL, create_engine
 
 from flask_sqlalchemy_testbed.subject.guard import ForbiddenDatabaseError, only_databases_of_the_run
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
 
 OURS = "testbed_0123456789ab"
 # Nothing listens there: the driver of a connection that is allowed reports it.

@@ -1,7 +1,5 @@
 """Apps whose modules read the URI, or make the app, when they are imported."""
 
-from __future__ import annotations
-
 import os
 import sys
 from pathlib import Path
