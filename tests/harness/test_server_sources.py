@@ -2,6 +2,7 @@
 
 import socket
 import time
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from threading import Event
@@ -18,7 +19,7 @@ from flask_sqlalchemy_testbed.run import Run
 from flask_sqlalchemy_testbed.servers.given import given_url, variable
 from flask_sqlalchemy_testbed.servers.network import NetworkServer, Server, server_in
 from flask_sqlalchemy_testbed.servers.readiness import ServerError, wait_until_ready
-from flask_sqlalchemy_testbed.servers.sharing import lend
+from flask_sqlalchemy_testbed.servers.sharing import borrow, lend
 from tests.harness.projects import Project
 
 SERVERS = [backend for backend in BACKENDS.values() if "server" in backend.capabilities]
@@ -218,5 +219,10 @@ def test_the_log_of_a_container_can_be_read_from_any_time_on(testbed_server: Net
     assert testbed_server.log(time.time() + 3600) == ""
 
 
-def test_the_description_of_a_server_for_another_process_hides_the_password(testbed_server: Server) -> None:
-    assert "uri=" not in repr(lend(testbed_server))
+def test_a_server_for_another_process_has_its_capabilities_and_hides_its_password(
+    testbed_server: Server,
+) -> None:
+    loan = lend(testbed_server)
+    with closing(borrow(loan)) as borrowed:
+        assert borrowed.capabilities == testbed_server.capabilities
+    assert "uri=" not in repr(loan)
