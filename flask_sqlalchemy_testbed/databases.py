@@ -37,7 +37,7 @@ class Database:
         return self.url.database or ""
 
     def is_named_in(self, text: str) -> bool:
-        """Return whether a connection string names this database, not one whose name begins alike."""
+        """Return whether a connection string names this database, not one whose name begins the same."""
         return re.search(rf"{re.escape(self.name)}(?![\w/])", text) is not None
 
     def open_transactions(self, within: float = DISCONNECT_DELAY) -> list[OpenTransaction]:

@@ -50,7 +50,7 @@ class Isolation:
         self._is_new = True
 
     def clean(self, schema: Schema | None = None, *, restart_identities: bool = False) -> None:
-        """Undo what earlier tests have left, and terminate sessions that prevent it.
+        """Undo the changes of earlier tests, and terminate sessions that prevent this.
 
         Args:
             schema: Creates the schema in an empty database, given its URI; None for an empty database.

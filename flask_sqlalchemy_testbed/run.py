@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 # A server that is running already should answer at once; it may just be restarting.
 RUNNING_SERVER_TIMEOUT = 5.0
-# How long the end of a run waits for the removal of what killed runs have left.
+# How long the end of a run waits for the removal of the remains of killed runs.
 SWEEP_TIMEOUT = 5.0
 
 
@@ -130,7 +130,7 @@ class Run:
         return self.servers[backend.name]
 
     def isolation(self, server: Server, which: str = "") -> Isolation:
-        """Return a database of the run on this server, with what cleans it.
+        """Return the isolation of a database of the run on this server.
 
         Args:
             server: A server of the run.
@@ -163,7 +163,7 @@ class Run:
         return self.servers[backend].keep(database)
 
     def close(self) -> None:
-        """Remove everything. More calls do no harm, nor does a call in a forked process."""
+        """Remove everything. Further calls do nothing, and neither does a call in a forked process."""
         if os.getpid() != self._pid:
             return
         self._cancelled.set()
@@ -273,7 +273,7 @@ class Run:
             self._imported.set()
 
     def _start_sweeper(self) -> None:
-        """Remove what killed runs have left, while the tests run."""
+        """Remove the databases and containers of killed runs, while the tests run."""
         if self._loan_of is not None or self._sweeper is not None:
             return
         self._sweeper = threading.Thread(target=_sweep, args=[self._backend_in_docker], daemon=True)

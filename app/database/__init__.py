@@ -102,7 +102,7 @@ def init_engine(
         options: Arguments for ``create_engine``. They replace the defaults in ``engines.py``.
 
     Returns:
-        The engine, also to be had from ``get_engine()`` and, for the app's own code, from
+        The engine, also available from ``get_engine()`` and, for the app's own code, from
         ``current_app.extensions["database"].engine``. Its owner disposes of it, see ``app``.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Find the engine and the session that are meant here: bindings, scopes, and the registry of sessions."""
+"""Find the current engine and session: bindings, scopes, and the registry of sessions."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ session_removed = Namespace().signal(
 
 
 class UnboundError(RuntimeError):
-    """No engine, or more than one, could be meant. The message says what to call."""
+    """No engine is bound, or several are and none is current. The message says what to call."""
 
 
 class StaleSessionError(RuntimeError):
@@ -44,7 +44,7 @@ class StaleSessionError(RuntimeError):
 
 
 class Binding:
-    """Say which engine one app has, or the code without an app. The engine may be replaced.
+    """Hold the engine of one app, or of code without an app. The engine may be replaced.
 
     A binding does not refer to its app, and no global refers to the engine of an app, whose
     listeners may refer to the app: either would keep the app from being garbage collected.
@@ -70,7 +70,7 @@ class Binding:
             replaced.dispose()
 
     def be_live(self) -> None:
-        """Count for code outside contexts."""
+        """Register this binding as live, for code outside contexts."""
         _live[id(self)] = self
 
     def _disposed(self, engine: Engine) -> None:

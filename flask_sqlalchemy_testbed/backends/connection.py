@@ -59,7 +59,7 @@ class Connection:
         self._options = {**(self._batch_driver.options if self._batch_driver else {}), **(options or {})}
         self._dbapi: DBAPIConnection | None = None
         self.times_connected = 0
-        """The number of connections so far: what a server remembers of a session is gone with the session."""
+        """The number of connections so far: a server forgets the state of a session when the session ends."""
         self.statement_count = 0
         """The number of statements executed so far."""
         self.row_counts: list[int] = []
@@ -69,7 +69,7 @@ class Connection:
         """Execute the statement and return its rows, if any.
 
         Raises:
-            Exception: Whatever the driver raises.
+            Exception: The driver's own exception.
         """
         if self._dbapi is not None:
             try:

@@ -17,7 +17,7 @@ class Driver:
     name: str
     """The name of its module, which is also SQLAlchemy's name for it."""
     package: str
-    """What pip installs."""
+    """The package that pip installs."""
 
     @property
     def is_installed(self) -> bool:

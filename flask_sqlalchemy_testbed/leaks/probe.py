@@ -29,7 +29,7 @@ class Probe:
         self._registry = NamedRegistry(session) if session else None
 
     def look_into(self, session: str) -> None:
-        """Look into the `scoped_session` of this name from now on, unless one was named before."""
+        """Check the `scoped_session` of this name from now on, unless one was named before."""
         if session and self._registry is None:
             self._registry = NamedRegistry(session)
 

@@ -1,4 +1,4 @@
-"""Read which app the battery tries, and find out how it is made before any check."""
+"""Read which app the battery tests, and find out how to make the app before any check."""
 
 from __future__ import annotations
 
@@ -46,20 +46,20 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Refuse an app that cannot be tried before servers start, where the battery is certain to run."""
+    """Refuse an app that cannot be tested, before servers start, if the battery is certain to run."""
     if _runs_the_battery(session.config):
         _find(session.config, servers=False)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_setupnodes(config: pytest.Config) -> None:
-    """Resolve an app that starts on a server only before the workers start, each of which would do so."""
+    """Resolve an app that starts on a server only before the workers start: each would repeat it."""
     if _runs_the_battery(config):
         _find(config, servers=True)
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
-    """Show the app, and what was found out about it."""
+    """Show the app and the findings about it."""
     if APP_MAKER not in config.stash:
         return []
     subject = config.stash[APP_MAKER].subject
@@ -70,7 +70,7 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Refuse an app that cannot be tried once, before any check."""
+    """Refuse an app that cannot be tested: once, before any check."""
     if any(
         "trial" in getattr(item, "fixturenames", ()) and item.get_closest_marker("testbed_check")
         for item in items
@@ -84,7 +84,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """Send a worker of pytest-xdist what was found out: it need not try again."""
+    """Send the findings to a worker of pytest-xdist, which need not repeat the calls."""
     if APP_MAKER in node.config.stash:
         node.workerinput[WORKERINPUT] = node.config.stash[APP_MAKER].subject.as_dict()
 
@@ -106,7 +106,7 @@ def drivers_of(config: pytest.Config) -> dict[str, str]:
 
 
 def promises(config: pytest.Config) -> bool:
-    """Return whether the checks of this project's own binding are wanted."""
+    """Return whether the checks of this project's own binding are selected."""
     return bool(settings.setting(config, "promises"))
 
 
@@ -117,7 +117,7 @@ def subject_options(config: pytest.Config) -> list[str]:
 
 
 def facts(config: pytest.Config) -> dict[str, str]:
-    """Return which app is tried, as the user named it or as it was found, for a report."""
+    """Return the facts about the app for a report: its name, and how it was found."""
     if APP_MAKER not in config.stash:
         return {name.replace("-", "_"): settings.setting(config, name) for name in OPTIONS_OF_APP}
     subject = config.stash[APP_MAKER].subject
@@ -150,7 +150,7 @@ def _runs_the_battery(config: pytest.Config) -> bool:
 
 
 def _find(config: pytest.Config, *, servers: bool) -> AppMaker | None:
-    """Return None for an app that starts on a server only, as long as none may be started."""
+    """Return None for an app that starts on a server only, as long as no server may be started."""
     from flask_sqlalchemy_testbed.subject.app import AppMaker  # noqa: PLC0415 - slow; not for every pytest run
     from flask_sqlalchemy_testbed.subject.errors import SubjectError  # noqa: PLC0415 - the same
 
@@ -176,7 +176,7 @@ def _from_controller(config: pytest.Config) -> Subject | None:
 
 
 def _resolve_on_a_file(config: pytest.Config) -> Subject | None:
-    """Try an empty SQLite database, which shows most mistakes at once; None where a server may do better."""
+    """Try an empty SQLite database, which shows most mistakes at once; None if a server may work."""
     import secrets  # noqa: PLC0415 - on use
     import tempfile  # noqa: PLC0415 - on use
 

@@ -26,11 +26,11 @@ def resolve_app(config: pytest.Config, options: AppOptions, uri: str) -> Subject
 
     Args:
         config: names the limit.
-        options: what the user said about the app.
+        options: the user's options about the app.
         uri: an empty database of the run.
 
     Raises:
-        SubjectError: the app cannot be tried; the message ends with what its code wrote.
+        SubjectError: the app cannot be tried; the message ends with the output of its code.
     """
     from flask_sqlalchemy_testbed.subject.errors import SubjectError  # noqa: PLC0415 - slow to import
     from flask_sqlalchemy_testbed.subject.resolve import resolve  # noqa: PLC0415 - the same
@@ -39,7 +39,7 @@ def resolve_app(config: pytest.Config, options: AppOptions, uri: str) -> Subject
     seconds = settings.seconds(config, "start-timeout")
     output: list[str] = []
     too_long = (
-        f"{options} was not made within {seconds:g} s. If it needs more, raise the limit with"
+        f"{options} was not made within {seconds:g} s. If it needs more time, raise the limit with"
         f" {flag('start-timeout')} SECONDS. It was in:\n"
     )
 
@@ -59,7 +59,7 @@ def resolve_app(config: pytest.Config, options: AppOptions, uri: str) -> Subject
 
 @contextlib.contextmanager
 def _captured(config: pytest.Config, output: list[str]) -> Iterator[None]:
-    """Capture what the app writes as pytest captures what tests write; with -s it is shown at once."""
+    """Capture the app's output as pytest captures that of tests; with -s, show it at once."""
     manager: Any = config.pluginmanager.getplugin("capturemanager")
     manager.resume_global_capture()
     try:

@@ -1,7 +1,7 @@
 """`--testbed-baseline FILE`: fail the run only for failures that the file does not list.
 
 The first run writes the file. The matrix shows a listed failure as known. An entry whose check passes is
-reported: it can go.
+reported: delete it.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 class Baseline:
-    """Holds the failures that are known: none yet (None) in the run that writes the file."""
+    """Holds the known failures; `known` is None in the run that writes the file."""
 
     def __init__(self, path: Path, known: Mapping[str, Iterable[str]] | None, config: pytest.Config) -> None:
         self._path = path
@@ -62,12 +62,12 @@ class Baseline:
         self._passed: set[tuple[str, str]] = set()
         self._lines: list[str] = []
 
-    # Inside the reporter's wrapper, which has to see the outcome that this one sets.
+    # Inside the reporter's wrapper, which must see the outcome that this hook sets.
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
         self, item: pytest.Item
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Have pytest count a known failure as expected."""
+        """Report a known failure to pytest as an expected one."""
         report = yield
         if (check := check_of(item)) is None:
             return report
@@ -108,7 +108,7 @@ class Baseline:
             self._lines = [f"{self._path.name} written: {len(self._failed)} known failures."]
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Say which entries can go, or what was written."""
+        """Print which entries can be deleted, or how many were written."""
         if self._lines:
             terminalreporter.section("baseline")
             for line in self._lines:

@@ -1,4 +1,4 @@
-"""What the controller of a parallel run passes to its workers, in plain values.
+"""The values that the controller of a parallel run passes to its workers.
 
 The controller starts every server. Its description is in `workerinput` when the command line names the
 backend. A backend that only the configuration file names is started when collection has shown that a test
@@ -6,7 +6,7 @@ needs it, before the first test runs; its description is then in a file in pytes
 pytest-xdist recommends for data that workers share. No password of a given server is passed: a worker reads
 the same environment variables as its controller.
 
-Workers send what they find as attributes of their reports (`reporting`, `failures`), so that a crash loses
+Workers send their findings as attributes of their reports (`reporting`, `failures`), so that a crash loses
 nothing that was found before it.
 """
 
@@ -29,7 +29,7 @@ LATE_SERVERS = "testbed-servers.json"
 
 
 class Worker:
-    """What the controller has passed to this worker: above all, the servers to borrow."""
+    """The values that the controller has passed to this worker, such as the servers to borrow."""
 
     def __init__(self, run: str, directory: str, servers: dict[str, dict[str, Any]]) -> None:
         self.run = run
@@ -61,7 +61,7 @@ class Worker:
 
 
 def description(server: Server) -> dict[str, Any]:
-    """Return what `Worker` needs to know of a server of this process."""
+    """Return the description of a server of this process, for `Worker`."""
     from flask_sqlalchemy_testbed.servers.given import variable  # noqa: PLC0415 - on use
     from flask_sqlalchemy_testbed.servers.sharing import lend  # noqa: PLC0415 - on use
 

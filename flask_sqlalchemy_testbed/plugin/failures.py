@@ -1,4 +1,4 @@
-"""What explains a failed test: the server's log during the test, and the command that repeats the failure."""
+"""Add the server's log and the command that repeats the failure to the report of a failed test."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] 
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Say how to look into the server that was kept."""
+    """Print how to connect to the server that was kept."""
     if lines := config.stash.get(state.KEPT, []):
         terminalreporter.section("kept")
         for line in lines:
@@ -79,7 +79,7 @@ def fail_for_leaks(item: pytest.Item, leaks: list[str]) -> None:
 
     Args:
         item: the test, whose fixtures are being torn down.
-        leaks: what it left open, at least one.
+        leaks: the connections, sessions and transactions that it left open, at least one.
     """
     from flask_sqlalchemy_testbed.leaks.probe import describe  # noqa: PLC0415 - imports SQLAlchemy
 
@@ -135,8 +135,8 @@ def _keep_first(item: pytest.Item, backend: str, report: pytest.TestReport) -> N
 def _keep(config: pytest.Config, test: str, backend: str, database: str) -> None:
     if state.KEPT not in config.stash:
         lines = state.run_of(config).keep(backend, database)
-        config.stash[state.KEPT] = [f"{test} failed; its {backend} is as it left it", *lines]
+        config.stash[state.KEPT] = [f"{test} failed; its {backend} database was kept", *lines]
 
 
 def _stop(item: pytest.Item) -> None:
-    item.session.shouldfail = f"kept what the first failure left ({flag('keep-failed')})"
+    item.session.shouldfail = f"kept the database of the first failure ({flag('keep-failed')})"

@@ -40,7 +40,7 @@ def testbed_schema(pytestconfig: pytest.Config) -> Callable[[str], None] | None:
 def testbed_database(
     request: pytest.FixtureRequest, testbed_server: Server, testbed_schema: Callable[[str], None] | None
 ) -> Iterator[Database]:
-    """Yield a clean database. The test fails if it has left a connection or transaction open at its end."""
+    """Yield a clean database. The test fails if it leaves a connection or transaction open."""
     item: pytest.Item = request.node
     run = state.run_of(request.config)
     item.stash[state.BEGAN] = time.time(), testbed_server

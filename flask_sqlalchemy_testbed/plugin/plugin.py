@@ -28,7 +28,7 @@ pytest_plugins = [
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Read which backends are wanted; start nothing."""
+    """Read which backends are selected; start nothing."""
     for name in BACKENDS:
         config.addinivalue_line("markers", f"{name}: the run of a test on {name}")
     config.addinivalue_line("markers", "testbed_check(check): a check of the battery")
@@ -72,7 +72,7 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 
 
 def _fixtures_of(backends: list[Backend]) -> ModuleType:
-    """Return a module with the fixture whose parameters are known only when the options are."""
+    """Return a module with the fixture whose parameters depend on the options."""
     params = [
         pytest.param(backend, id=backend.name, marks=getattr(pytest.mark, backend.name))
         for backend in backends
@@ -80,7 +80,7 @@ def _fixtures_of(backends: list[Backend]) -> ModuleType:
 
     @pytest.fixture(scope="session", params=params)
     def testbed_backend(request: pytest.FixtureRequest) -> Backend:
-        """Return the backend that this test runs on; the test runs once for each that is wanted."""
+        """Return the backend that this test runs on; the test runs once for each selected backend."""
         return request.param  # type: ignore[no-any-return]
 
     module = ModuleType("flask_sqlalchemy_testbed.plugin.backend_fixture")

@@ -27,7 +27,7 @@ FINDINGS = "testbed_findings"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the reporter; it does next to nothing while no check runs."""
+    """Register the reporter, which is almost inactive while no check runs."""
     config.pluginmanager.register(Reporter(config), "flask-sqlalchemy-testbed-reporter")
 
 
@@ -86,7 +86,7 @@ class Reporter:
     def pytest_runtest_makereport(
         self, item: pytest.Item
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Take the outcome from the report, with all that other plugins have added to it."""
+        """Take the outcome from the report, after other plugins have changed the report."""
         report = yield
         attempts = self._attempts(item)
         for attempt in attempts:
@@ -112,12 +112,12 @@ class Reporter:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
-        """Take the findings of a worker that had no report to send them with; one that crashed had some."""
+        """Take the findings that a worker could not attach to a report; a crashed worker sends none."""
         self._findings.update(_unpacked(getattr(node, "workeroutput", {}).get(FINDINGS, "[]")))
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self) -> None:
-        """Write what the user wants, also after an interrupted run; the servers still run."""
+        """Write the selected files, also after an interrupted run; the servers still run."""
         self._read_late_logs()
         if self._is_worker:
             self._config.workeroutput[FINDINGS] = self._packed()  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""Create the tables that tests find in their database: those of a metadata, or those that a command makes."""
+"""Create the tables that tests find in their database: from a metadata or with a command."""
 
 from __future__ import annotations
 
@@ -30,10 +30,12 @@ class SchemaError(RuntimeError):
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Refuse both options at once, and values that can be no name or command."""
+    """Refuse both options at once, and values that cannot be a name or a command."""
     metadata, command = settings.setting(config, "metadata"), settings.setting(config, "schema-command")
     if metadata and command:
-        message = f"Either {flag('metadata')} or {flag('schema-command')} makes the tables, not both."
+        message = (
+            f"Either {flag('metadata')} or {flag('schema-command')} makes the tables, not both. Remove one."
+        )
         raise pytest.UsageError(message)
     if metadata and not all(metadata.partition(":")):
         message = (
@@ -99,7 +101,7 @@ def _metadata(name: str) -> MetaData:
 
     found = find(name, flag("metadata"))
     if not isinstance(found, MetaData):
-        message = f"{flag('metadata')} {name!r} is no MetaData but a {type(found).__name__}."
+        message = f"{flag('metadata')} {name!r} is a {type(found).__name__}, not a MetaData. Name a MetaData."
         raise SchemaError(message)
     return found
 

@@ -77,7 +77,7 @@ def _counts(config: pytest.Config) -> dict[str, int]:
 def _leave_out_other_checks(config: pytest.Config, items: list[pytest.Item], wanted: set[str]) -> None:
     ids = {item: check.id for item in items if (check := check_of(item)) is not None}
     if unknown := wanted - set(ids.values()):
-        # Nothing is reported of tests that were not run because of a wrong option.
+        # A wrong option runs no tests, so reports must list none.
         items.clear()
         message = _unknown(sorted(unknown), sorted(set(ids.values())))
         raise pytest.UsageError(message)

@@ -21,9 +21,9 @@ RUN: pytest.StashKey[Run] = pytest.StashKey()
 RUN_NAME: pytest.StashKey[str] = pytest.StashKey()
 """Set in a parallel run: the names of its workers' databases begin alike."""
 KEPT: pytest.StashKey[list[str]] = pytest.StashKey()
-"""Lines on how to look into the server that --testbed-keep-failed has left."""
+"""Lines on how to connect to the server that --testbed-keep-failed has left."""
 WORKER: pytest.StashKey[Worker] = pytest.StashKey()
-"""Set in a worker of pytest-xdist: what its controller passed to it."""
+"""Set in a worker of pytest-xdist: the values that its controller passed."""
 
 # Of a test: its item.
 BEGAN: pytest.StashKey[tuple[float, Server]] = pytest.StashKey()
@@ -31,7 +31,7 @@ BEGAN: pytest.StashKey[tuple[float, Server]] = pytest.StashKey()
 DATABASES: pytest.StashKey[list[Database]] = pytest.StashKey()
 FAILURES: pytest.StashKey[list[pytest.TestReport]] = pytest.StashKey()
 LEAK: pytest.StashKey[str] = pytest.StashKey()
-"""What the test left open."""
+"""The connections, sessions and transactions that the test left open."""
 NOT_APPLICABLE: pytest.StashKey[str] = pytest.StashKey()
 """Why the test was deselected: the capability that is missing."""
 
@@ -43,7 +43,7 @@ def run_of(config: pytest.Config) -> Run:
         config: pytest's configuration.
     """
     if RUN not in config.stash:
-        # It imports SQLAlchemy, which other projects' tests must not pay for.
+        # It imports SQLAlchemy, which would slow the tests of other projects.
         from flask_sqlalchemy_testbed.run import Run  # noqa: PLC0415
 
         def notify(line: str) -> None:

@@ -1,4 +1,4 @@
-"""Fail a check that takes too long, say in its report which thread and which session waits, and go on."""
+"""Fail a check that takes too long, report which thread and session wait, and continue the run."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _STATUS: pytest.StashKey[int] = pytest.StashKey()
 
 
 class HungError(Exception):
-    """Raised in the main thread, wherever it waits."""
+    """Raised in the main thread at the place where it waits."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -103,7 +103,7 @@ def _limited(item: pytest.Item, phase: str) -> Generator[None, object, object]:
     except Exception as error:
         if not watchdog.has_expired:
             raise
-        # Whatever exception the interruption has led to.
+        # The interrupted code may have replaced the exception.
         _fail(item, phase, watchdog.message, pytrace=isinstance(error, HungError))
     else:
         if watchdog.has_expired:
@@ -121,7 +121,7 @@ def _fail(item: pytest.Item, phase: str, message: str, *, pytrace: bool) -> None
 
 
 class Watchdog:
-    """Limits the time inside its `with` block. Then it reports who waits, and interrupts the wait."""
+    """Limits the time of its `with` block; then reports the waiting threads and interrupts the block."""
 
     def __init__(self, item: pytest.Item, phase: str, seconds: float) -> None:
         self.has_expired = False
@@ -208,7 +208,7 @@ def _end_sessions(database: Database) -> None:
 
 
 def _in_time(database: Database, ask: Callable[[Database], Any]) -> Any:
-    """Return the answer, or a text that says why there is none."""
+    """Return the answer, or a text that says why the server gave none."""
     answers: list[Any] = []
 
     def run() -> None:

@@ -1,4 +1,4 @@
-"""Share the servers of one run with the workers of pytest-xdist; `channel` says how."""
+"""Share the servers of one run with the workers of pytest-xdist, as `channel` describes."""
 
 from __future__ import annotations
 

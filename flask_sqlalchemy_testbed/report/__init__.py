@@ -1,1 +1,1 @@
-"""Report what the battery found: as a page, as Markdown, in the terminal, and as JSON."""
+"""Report the results of the battery: as a page, as Markdown, in the terminal, and as JSON."""

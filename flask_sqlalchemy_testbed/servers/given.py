@@ -64,9 +64,9 @@ def _with_password_file(url: URL, name: str) -> URL:
     try:
         password = Path(path).read_text(encoding="utf-8").rstrip("\r\n")
     except OSError as error:
-        message = f"{file_variable} cannot be read: {error.strerror}: {path}"
+        message = f"{file_variable} cannot be read: {error.strerror}: {path}. Name a readable file."
         raise ServerError(message) from None
     if not password:
-        message = f"{file_variable} names an empty file: {path}"
+        message = f"{file_variable} names an empty file: {path}. Write the password in its first line."
         raise ServerError(message)
     return url.set(password=password)

@@ -26,7 +26,7 @@ class Server(Protocol):
     capabilities: frozenset[str]
     version: str
     source: str
-    """Where the server came from, for people."""
+    """Where the server came from, for messages."""
 
     @property
     def url(self) -> URL | None:
@@ -48,7 +48,7 @@ class Server(Protocol):
         """Return what the server has written since this `time.time()`; empty if its log cannot be read."""
 
     def close(self) -> None:
-        """Remove what the run has made."""
+        """Remove the run's databases, and its container if it owns one."""
 
 
 class ServerContainer(Protocol):

@@ -65,7 +65,7 @@ def wait_until_ready(  # noqa: PLR0913 - each is a reason to stop waiting
         if fatal := [line for line in errors if re.search(backend.fatal_login_error, line)]:
             problem = f"refuses the log-in of {url.username or 'nobody'}: {fatal[0]}"
         elif cancelled is not None and cancelled.is_set():
-            problem = "is not needed any more: startup was cancelled."
+            problem = "is no longer needed: startup was cancelled."
         elif container is not None and time.monotonic() >= next_check and container.has_ended():
             problem = "ended before it was ready."
         elif time.monotonic() >= deadline:

@@ -1,4 +1,4 @@
-"""A process that outlives the run and then removes what the run has left, however the run ended.
+"""Remove the containers and files of a run from a process that outlives the run.
 
 testcontainers has a reaper in a container, but its image cannot be pulled everywhere. This file runs as a
 script and does not import the package: the run may have had another import path.
@@ -29,7 +29,7 @@ BACKEND_LABEL = "testbed.backend"
 
 
 class Reaper:
-    """The run's handle of the process: it reports over a pipe what the run has made.
+    """The run's handle of the process: it reports the run's containers and files over a pipe.
 
     The reaper begins when the pipe or the run's process ends.
     """
@@ -89,7 +89,7 @@ class Reaper:
 
 @dataclass
 class _Inventory:
-    """What the run has reported."""
+    """The containers and files that the run has reported."""
 
     directories: dict[str, str] = field(default_factory=dict)
     kept: set[str] = field(default_factory=set)
@@ -114,7 +114,7 @@ class _Inventory:
 
 
 def main(run: str, pid: int) -> None:
-    """Wait until the run ends, then remove what it has left.
+    """Wait until the run ends, then remove the rest of its containers and files.
 
     Args:
         run: The name of the run, which is the label of its containers.

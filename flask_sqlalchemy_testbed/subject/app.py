@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 
 class AppMaker:
-    """Makes apps of a subject, and owns all that this changes in the process.
+    """Makes apps of a subject, and undoes the changes that this makes in the process.
 
-    That is the environment variables, the imported modules, and the one app of a subject that is no
-    factory. `start` begins with another database, as a new process would; `close` ends it all.
+    These are the environment variables, the imported modules, and the one app of a subject that is no
+    factory. `start` begins with another database, as a new process would; `close` restores the variables.
     """
 
     def __init__(self, subject: Subject, modules: ProjectModules | None = None) -> None:
@@ -41,9 +41,9 @@ class AppMaker:
             sys.path.insert(0, subject.folder)
 
     def start(self, uri: str) -> None:
-        """Begin as a process does whose environment holds `uri`, where the app reads it there.
+        """Begin as a new process with `uri` in its environment, if the app reads the URI there.
 
-        The app's modules are imported anew for that: they may have read the variable when imported.
+        The app's modules are imported again: they may have read the variable during the import.
         """
         self._only_app = None
         if self.subject.by_environment:
@@ -103,5 +103,5 @@ class AppMaker:
         return app
 
     def close(self) -> None:
-        """Give the process back its environment variables."""
+        """Restore the environment variables of the process."""
         self._environment.restore()

@@ -1,4 +1,4 @@
-"""Which database an app's session is bound to; no statement is sent to find out."""
+"""Find out which database an app's session is bound to, without sending a statement."""
 
 from __future__ import annotations
 

@@ -128,7 +128,7 @@ def locate(app: str) -> Place:
 
 
 def find(path: str, option: str) -> Any:
-    """Return the object that `module:attribute.path` names, looked up anew.
+    """Return the object that `module:attribute.path` names, looked up at each call.
 
     Args:
         path: the module may also be in the working directory.

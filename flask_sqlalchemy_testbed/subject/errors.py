@@ -16,7 +16,7 @@ class BoundElsewhereError(SubjectError):
 
 
 class StartedElsewhereError(SubjectError):
-    """The app tried to connect to a database of somebody else while it started; nothing was sent."""
+    """While it started, the app tried to connect to a database outside the run; nothing was sent."""
 
 
 class NoSessionError(SubjectError):

@@ -34,7 +34,7 @@ _OF_MAPPING = re.compile(r"(Mapping|[Dd]ict)\[(?:[^\[\]]|\[[^\[\]]*\])*\]")
 
 @dataclass(frozen=True, slots=True)
 class FactoryCall:
-    """One way to call a factory."""
+    """A call of a factory, with its arguments."""
 
     name: str
     """Unique among the calls of a factory."""
@@ -51,7 +51,7 @@ class FactoryCall:
 def factory_calls(
     found: Any, arguments: tuple[Any, ...] | None, *, environment: bool
 ) -> Iterator[FactoryCall]:
-    """Yield the calls that are worth a try, the most telling first; nothing is called yet.
+    """Yield the calls to try, the most informative first; nothing is called yet.
 
     Args:
         found: a factory, or an app that was made when its module was imported.
@@ -187,7 +187,7 @@ def _accepted_kinds(parameter: inspect.Parameter) -> set[str]:
         return set(KINDS)
     note = parameter.annotation
     name = getattr(note, "__name__", "") if inspect.isclass(note) else repr(note)
-    # The types of a mapping's keys and values say nothing of the parameter.
+    # The types of a mapping's keys and values do not describe the parameter.
     text = _OF_MAPPING.sub(r"\1", note if isinstance(note, str) else name)
     return {kind for kind, pattern in KINDS.items() if re.search(pattern, text)} or set(KINDS)
 

@@ -22,7 +22,7 @@ from flask_sqlalchemy_testbed.subject.errors import StartedElsewhereError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-# The databases of runs are called so, and nobody else's.
+# Only databases of runs have such a name.
 DATABASE_OF_A_RUN = re.compile(r"testbed_[0-9a-f]{12}(?![0-9a-f])")
 # A file of the run may be reached by a link with a longer name.
 FILE_OF_A_RUN = "testbed_"
@@ -41,7 +41,7 @@ def only_databases_of_the_run() -> Iterator[list[str]]:
     """Refuse connections of all threads to any other database, with `ForbiddenDatabaseError`.
 
     Yields:
-        The databases that have been refused so far, in words; it grows.
+        The databases that have been refused so far, in words; more are added during the block.
     """
     _install()
     refused: list[str] = []
@@ -62,7 +62,7 @@ def guarded_start(app: str) -> Iterator[None]:
         app: the app in words, for the message.
 
     Raises:
-        StartedElsewhereError: it tried to connect to another database, whatever it made of the refusal.
+        StartedElsewhereError: the app tried to connect to another database, even if it caught the refusal.
     """
     error: Exception | None = None
     with only_databases_of_the_run() as refused:
@@ -130,7 +130,7 @@ def _parsed(dsn: object) -> dict[str, str]:
 
 
 def _install() -> None:
-    """Install the hooks once; they stay, since an audit hook cannot be removed, and do nothing unasked."""
+    """Install the hooks once. They stay, and do nothing outside the block: audit hooks cannot be removed."""
     global _installed  # noqa: PLW0603 - there is one per process
     with _lock:
         if _installed:

@@ -1,4 +1,4 @@
-"""What an app changes in this process: environment variables and imported modules."""
+"""Undo the changes of an app in this process: environment variables and imported modules."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Environment:
 
 
 class ProjectModules:
-    """The imported modules of the app's project, which can be removed and imported anew.
+    """The imported modules of the app's project, which can be removed and imported again.
 
     Modules that this process had imported before, and that are not below a root, stay.
     """
@@ -48,7 +48,7 @@ class ProjectModules:
     def __init__(
         self, roots: Iterable[str], known: Iterable[str] = (), *, import_twice: bool | None = None
     ) -> None:
-        """Begin before the app is imported, or with what an earlier process found out.
+        """Begin before the app is imported, or with the findings of an earlier process.
 
         Args:
             roots: the modules of the factory and of the session, by name; empty names are ignored.
@@ -67,14 +67,14 @@ class ProjectModules:
             self.roots.append(module)
 
     def names(self) -> set[str]:
-        """Return the names of those that are imported now."""
+        """Return the names of the project's modules that are imported now."""
         below = {
             name for name in sys.modules if any(f"{name}.".startswith(f"{root}.") for root in self.roots)
         }
         return below | (self._known & sys.modules.keys()) | (_modules_of(self.roots) - self._before)
 
     def remove(self) -> None:
-        """Have them imported anew when they are next needed, unless they can be imported only once."""
+        """Remove the modules, so that the next use imports them again, if they can be imported twice."""
         if self.import_twice is not False:
             self._removed |= {name: sys.modules.pop(name) for name in self.names()}
 
@@ -98,7 +98,7 @@ class ProjectModules:
                 self.import_twice = True
                 self._removed.clear()
             return found
-        # Some libraries keep what a module registers when it is imported, and refuse a second registration.
+        # Some libraries keep the objects that a module registers on import, and refuse a second registration.
         self.import_twice = False
         for name in self.names():
             del sys.modules[name]

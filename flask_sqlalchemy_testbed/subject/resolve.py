@@ -34,7 +34,7 @@ DATABASE_LIBRARIES = {"sqlalchemy", "sqlite3", "alembic"}
 
 @dataclass(frozen=True, slots=True)
 class AppOptions:
-    """What the user said about the app; each value may be empty."""
+    """The user's options about the app; each value may be empty."""
 
     app: str = ""
     session: str = ""
@@ -50,10 +50,10 @@ def resolve(options: AppOptions, uri: str) -> Subject:
     """Return the subject, once a call of its factory has made an app on the given database.
 
     Each call that the factory's signature allows is tried once. The app's modules stay imported; the
-    environment variables are afterwards what they were.
+    environment variables are restored.
 
     Args:
-        options: what the user said.
+        options: the user's options.
         uri: an empty database of the run.
 
     Raises:
@@ -85,7 +85,7 @@ def resolve(options: AppOptions, uri: str) -> Subject:
 def _import(
     options: AppOptions, place: Place, modules: ProjectModules, environment: Environment, uri: str
 ) -> Subject:
-    """Import the app's module; have the URI in the environment where the import needs it there."""
+    """Import the app's module; set the URI in the environment if the import needs it."""
     subject = Subject(
         str(place),
         folder=place.folder,
@@ -119,7 +119,7 @@ def _import_guarded(subject: Subject, place: Place) -> None:
 
 
 def _missing_variable(error: SubjectError) -> str:
-    """Return which usual variable of the URI an import missed; empty where it missed none."""
+    """Return which usual variable of the URI an import missed; empty if it missed none."""
     missing = error.__cause__.args[0] if isinstance(error.__cause__, KeyError) else ""
     return missing if missing in URI_VARIABLES else ""
 
@@ -141,12 +141,12 @@ def _inspect(subject: Subject, place: Place, modules: ProjectModules) -> tuple[S
 
 
 def _module_of(found: Any) -> str:
-    """Return the module in which a factory is defined; empty for objects, whose type says nothing of them."""
+    """Return the module in which a factory is defined; empty for other objects."""
     return found.__module__ or "" if inspect.isroutine(found) or inspect.isclass(found) else ""
 
 
 def _failure(subject: Subject, errors: Mapping[str, SubjectError]) -> SubjectError:
-    """Return an error that lists what became of each call."""
+    """Return an error that lists the result of each call."""
     advice = (
         f"Name the place where the app reads the URI: {flag('uri-key')} KEY, or {flag('uri-env')} VARIABLE."
     )
@@ -166,13 +166,13 @@ def _failure(subject: Subject, errors: Mapping[str, SubjectError]) -> SubjectErr
         reasons.setdefault(first_sentence.replace(f" when called {call}", ""), []).append(call)
     lines = "".join(f"\n  {', '.join(calls)}: {reason}" for reason, calls in reasons.items())
     return kind(
-        f"{subject} was called in {len(errors)} ways, and none put it on the database that it was given:"
+        f"{subject} was called with {len(errors)} kinds of arguments, and no call used the run's database:"
         f"{lines}\n{advice}"
     )
 
 
 def _is_of_a_database(error: BaseException | None) -> bool:
-    """Return whether a database's library raised it, which another kind of database may not do."""
+    """Return whether a database library raised the error: another kind of database may work."""
     while error is not None:
         frames = traceback.walk_tb(error.__traceback__)
         modules = (frame.f_globals.get("__name__", "").partition(".")[0] for frame, _ in frames)

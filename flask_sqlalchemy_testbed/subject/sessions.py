@@ -70,7 +70,7 @@ def is_callable_for_session(path: str) -> bool:
     """Return whether a path names a callable that returns the session, rather than the session itself.
 
     Raises:
-        SubjectError: it can name neither.
+        SubjectError: the path names neither.
     """
     found = find(path, flag("session"))
     try:
@@ -92,7 +92,7 @@ def check_returned_session(path: str) -> None:
     """Check that a callable returns one session in one context; call it in a context of the app.
 
     Raises:
-        NoSessionError: it raises, returns another object, or another session at each call.
+        NoSessionError: the callable raises, returns no session, or returns another session at each call.
     """
     call = find(path, flag("session"))
     try:

@@ -17,7 +17,7 @@ from flask_sqlalchemy_testbed.subject.sessions import extension_session
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# Where apps look for the URI: each of them is given where the user names none.
+# Where apps look for the URI. If the user names no place, each of these gets it.
 URI_KEYS = ("DATABASE_URI", "DATABASE_URL", "SQLALCHEMY_DATABASE_URI", "SQLALCHEMY_ENGINES.default")
 URI_VARIABLES = (
     *("DATABASE_URL", "DATABASE_URI", "SQLALCHEMY_DATABASE_URI"),
@@ -55,7 +55,7 @@ class Subject:
     imports_once: bool = False
     """The modules cannot be imported a second time."""
     notes: tuple[str, ...] = ()
-    """What was found rather than named by the user, in words."""
+    """The findings that the user did not name, in words."""
 
     def __str__(self) -> str:
         return f"{flag('app')} {self.app_path!r}"
@@ -74,15 +74,15 @@ class Subject:
 
     @property
     def makes_several_apps(self) -> bool:
-        """Whether it is a factory, rather than one app that is made when its module is imported."""
+        """Whether the subject is a factory, rather than one app that is made when its module is imported."""
         return self.factory_call not in {ON_IMPORT, AFTER_IMPORT}
 
     @property
     def session(self) -> Any:
-        """The session as the app's own code sees it, looked up anew at each use.
+        """The session as the app's own code sees it, looked up at each use.
 
         Raises:
-            SubjectError: it is not there (any more).
+            SubjectError: the session does not exist, or no longer exists.
         """
         if self.session_path:
             found = find(self.session_path, flag("session"))
@@ -100,7 +100,7 @@ class Subject:
         """Return an object of that name in the session's own module.
 
         Raises:
-            SubjectError: there is none.
+            SubjectError: the module has no such object.
         """
         return find(f"{self.session_path.partition(':')[0]}:{name}", flag("session"))
 

@@ -1,4 +1,4 @@
-"""Limit the time of the app's start-up code, and say where it was when the time was over."""
+"""Limit the time of the app's start-up code, and show its stack when the time is over."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ class Event:
 
 
 class EventSink(Protocol):
-    """Receives what `Listeners` hear; `Recorder` is one."""
+    """Receives the events of `Listeners`; `Recorder` is one."""
 
     def record(  # noqa: PLR0913 - the objects that an event can be about
         self,

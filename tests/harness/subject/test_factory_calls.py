@@ -118,7 +118,7 @@ def test_the_message_lists_all_calls(write: Write, uri: str) -> None:
         resolved(uri, "shop")
 
     first, second, third, advice = str(raised.value).splitlines()
-    assert "was called in 5 ways, and none put it on the database that it was given:" in first
+    assert "was called with 5 kinds of arguments, and no call used the run's database:" in first
     configured = "with a mapping, with a config class, with the name of a config class, with the name of a"
     assert second.startswith(f"  {configured} config file: is bound to {OTHER}, not to")
     assert third.startswith(f"  with nothing but the environment: is bound to {OTHER}, not to")
