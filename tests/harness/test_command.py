@@ -25,10 +25,10 @@ OF_THE_PROJECT = "raise RuntimeError('this conftest.py belongs to the project')\
 
 
 def run(directory: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    cleared = {
-        name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "FLASK_"))
-    }
-    env = {**cleared, **environment}
+    # Where CI is set, --baseline writes no file.
+    kept = {name: os.environ[name] for name in os.environ.keys() - {"CI"}}
+    env = {name: value for name, value in kept.items() if not name.startswith(("PYTEST_", "FLASK_"))}
+    env |= environment
     return subprocess.run(
         words, cwd=directory, env=env, capture_output=True, text=True, timeout=60, check=False
     )
