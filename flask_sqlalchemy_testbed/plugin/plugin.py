@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -13,18 +14,26 @@ from flask_sqlalchemy_testbed.plugin import settings, state
 if TYPE_CHECKING:
     from flask_sqlalchemy_testbed.backends.base import Backend
 
-pytest_plugins = [
-    "flask_sqlalchemy_testbed.plugin.settings",
-    "flask_sqlalchemy_testbed.plugin.xdist",
-    "flask_sqlalchemy_testbed.plugin.fixtures",
-    "flask_sqlalchemy_testbed.plugin.app_option",
-    "flask_sqlalchemy_testbed.plugin.schema",
-    "flask_sqlalchemy_testbed.plugin.baseline",
-    "flask_sqlalchemy_testbed.plugin.failures",
-    "flask_sqlalchemy_testbed.plugin.selection",
-    "flask_sqlalchemy_testbed.plugin.reporting",
-    "flask_sqlalchemy_testbed.plugin.watchdog",
-]
+# The other modules with hooks and fixtures, in the order of their registration.
+MODULES = (
+    "settings",
+    "xdist",
+    "fixtures",
+    "app_option",
+    "schema",
+    "baseline",
+    "failures",
+    "selection",
+    "reporting",
+    "watchdog",
+)
+
+
+def pytest_addoption(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Register the other modules: for each of `pytest_plugins`, pytest reads the metadata of all packages."""
+    for module in MODULES:
+        name = f"{__package__}.{module}"
+        pluginmanager.register(import_module(name), name)
 
 
 def pytest_configure(config: pytest.Config) -> None:

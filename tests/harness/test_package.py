@@ -38,8 +38,8 @@ import pytest
 
 before = set(sys.modules)
 plugin = importlib.import_module("flask_sqlalchemy_testbed.plugin.plugin")
-for name in plugin.pytest_plugins:
-    importlib.import_module(name)
+for name in plugin.MODULES:
+    importlib.import_module(f"flask_sqlalchemy_testbed.plugin.{name}")
 print(*set(sys.modules) - before)
 """
 
