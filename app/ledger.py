@@ -140,7 +140,7 @@ def _known(accounts: dict[int, Account | None], field: str, account_id: int) -> 
 
 
 def _kept(row: M) -> M:
-    """Write ``row`` and detach it while it is loaded, so that the answer needs no other transaction."""
+    """Write ``row`` and detach it loaded, so that the answer needs no other transaction."""
     db_session.add(row)
     db_session.flush()
     db_session.expunge(row)

@@ -47,7 +47,7 @@ class ProblemApi(Api):
 
 
 def failures(*statuses: int) -> dict[int, str]:
-    """Return the responses for these problem statuses, and for 500 and 503, which are always possible."""
+    """Return the responses for these statuses, and for 500 and 503, which can always occur."""
     return {status: f"Problem{status}" for status in (*statuses, 500, 503)}
 
 

@@ -19,7 +19,7 @@ RETRY_AFTER_SECONDS = 1
 
 
 class Problem(HTTPException):
-    """An error that is answered with ``status`` and a list of what is wrong, by field."""
+    """An error that is answered with ``status`` and a list of errors for each field."""
 
     def __init__(self, status: int, detail: str, errors: Mapping[str, Iterable[str]]) -> None:
         super().__init__(detail)

@@ -1,4 +1,4 @@
-"""Run a function in one transaction, and again if another transaction was in its way."""
+"""Run a function in one transaction, and again after a conflict with another transaction."""
 
 import random
 import time
@@ -63,7 +63,7 @@ def in_transaction(work: Callable[[], T]) -> T:
 
 
 def pause(attempt: int) -> float:
-    """Return the seconds to wait after this attempt, at random, so that two rivals do not meet again.
+    """Return random seconds to wait after an attempt, so that two rivals do not meet again.
 
     Args:
         attempt: The number of the attempt, from 1. The longest pause doubles with each.

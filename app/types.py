@@ -18,7 +18,7 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 Id = BigInteger().with_variant(Integer(), "sqlite")
 LARGEST_ID = 2**63 - 1
 
-# They compare byte by byte, trailing spaces included.
+# These collations compare byte by byte, trailing spaces included.
 COLLATIONS = {
     "sqlite": "BINARY",
     "postgresql": "C",

@@ -16,7 +16,7 @@ inherited: list[tuple[list[BoundSession], list[Pool]]] = []
 """Keeps the parent's sessions and pools: their finalizers would close shared connections."""
 
 
-def start_anew() -> None:
+def reset_after_fork() -> None:
     """Give each live engine an empty pool, and each scope no session."""
     bindings, sessions = live_bindings(), db_session.registry.sessions()
     pools = []
@@ -32,4 +32,4 @@ def start_anew() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=start_anew)
+    os.register_at_fork(after_in_child=reset_after_fork)

@@ -68,7 +68,7 @@ WRITES = """
     FROM performance_schema.table_io_waits_summary_by_table
     WHERE object_type = 'TABLE' AND object_schema = DATABASE()
 """
-# The busy sessions come first: the counts include whatever the idle ones have written by then.
+# The busy sessions come first: the counts include all earlier writes of the idle sessions.
 COUNTED = "GROUP_CONCAT(CONCAT(object_name, ' ', count_write) SEPARATOR '\\n')"
 SNAPSHOT = (
     f"SET @testbed_busy = {BUSY}, @testbed_objects = ({OBJECTS})",
@@ -93,7 +93,10 @@ class MysqlTracker:
         self._now: dict[str, int] = {}
 
     def snapshot(self) -> Snapshot:
-        """Compare the counts. Rows deleted by ON DELETE CASCADE are not counted, but their parents' rows are."""
+        """Compare the counts.
+
+        The server does not count rows that ON DELETE CASCADE deletes, but it counts their parents' rows.
+        """
         ((busy, objects, counted),) = self._connection.batch(SNAPSHOT)
         if objects != self._objects:  # TRUNCATE changes a definition and counts no writes.
             self._clean.clear()
@@ -106,7 +109,7 @@ class MysqlTracker:
         return Snapshot((busy or "").split(), objects, written, ())
 
     def empty(self, tables: Sequence[str], restart: Sequence[str]) -> None:
-        """Expect one write for each deleted row: a higher count at the next snapshot is another session's write."""
+        """Delete the rows and expect one counted write for each; more are another session's."""
         self._connection.batch([*(f"DELETE FROM {table}" for table in tables), *restart])  # noqa: S608
         for name, count in zip(map(_plain, tables), self._connection.row_counts, strict=False):
             # Other engines may delete all rows at once and count none.

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def delete_all_at_once(tables: Sequence[str]) -> Sequence[str]:
-    """Delete in one statement: foreign keys are checked at its end, so circles of them do no harm."""
+    """Delete in one statement: foreign keys are checked at its end, so cycles are allowed."""
     deletes = ", ".join(f"_{number} AS (DELETE FROM {table})" for number, table in enumerate(tables))  # noqa: S608
     return [f"WITH {deletes} SELECT 1"]
 
@@ -50,7 +50,7 @@ OBJECTS = ", ".join(
     f"(SELECT count(*) || ' ' || coalesce(sum(xmin::text::bigint), 0) FROM {catalogue} WHERE {number} >= 16384)"  # noqa: S608
     for catalogue, number in CATALOGUES.items()
 )
-# In a statement of its own, before the others: these see whatever the idle sessions have committed by then.
+# This is a separate statement and runs first: later statements see all that the idle sessions have committed.
 BUSY = """
     SELECT set_config('testbed.busy', (SELECT coalesce(string_agg(pid::text, ' '), '') FROM pg_stat_activity
         WHERE datname = current_database() AND pid <> pg_backend_pid() AND xact_start IS NOT NULL
@@ -62,7 +62,7 @@ DELETES_BEFORE_VACUUM = 200
 
 
 class PostgresqlTracker:
-    """Queries with prepared statements: planning a query of a hundred tables takes longer than the query."""
+    """Use prepared statements: planning a large query takes longer than running it."""
 
     def __init__(self, connection: Connection, built: BuiltContents) -> None:
         self._connection = connection
@@ -109,7 +109,7 @@ class PostgresqlTracker:
 
 
 def _same_rows(connection: Connection, table: str) -> str:
-    """Return a query that returns a row until a row of the table is written; see the comment on xmin."""
+    """Return a query that finds a row only while the table is unchanged; see CATALOGUES."""
     ((count, newest),) = connection.rows(f"SELECT count(*), sum(xmin::text::bigint) FROM {table}")  # noqa: S608
     return f"SELECT FROM {table} HAVING count(*) = {count} AND sum(xmin::text::bigint) = {newest}"
 

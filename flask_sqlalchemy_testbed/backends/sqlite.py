@@ -1,4 +1,4 @@
-"""SQLite: a file, which the process of the tests opens."""
+"""SQLite: the test process opens the database file."""
 
 from __future__ import annotations
 

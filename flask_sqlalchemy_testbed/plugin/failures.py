@@ -28,7 +28,7 @@ KEEP_MARK = "testbed_keep"
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> bool | None:
-    """Run no test after the first failure that is kept, in whichever worker it was."""
+    """Run no test after the first kept failure in any worker."""
     worker = item.config.stash.get(state.WORKER, None)
     if worker is None or not worker.kept.exists():
         return None

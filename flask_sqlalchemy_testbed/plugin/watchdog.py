@@ -26,7 +26,7 @@ SIGNAL: signal.Signals | None = getattr(signal, "SIGUSR1", None)
 RETRY_EVERY = 2.0
 # Seconds for a server to describe its sessions.
 ANSWER_WITHIN = 5.0
-# Functions that end a wait which no signal ends. They are called without arguments, in another thread.
+# Functions that end a wait that a signal cannot interrupt; called without arguments, in another thread.
 RESCUES: pytest.StashKey[list[Callable[[], None]]] = pytest.StashKey()
 
 _HUNG: pytest.StashKey[bool] = pytest.StashKey()
@@ -114,7 +114,7 @@ def _limited(item: pytest.Item, phase: str) -> Generator[None, object, object]:
 def _fail(item: pytest.Item, phase: str, message: str, *, pytrace: bool) -> None:
     failures = item.stash.get(state.FAILURES, [])
     if phase == "teardown" and failures:
-        # Count the test once: its teardown may hang for the reason that its call has failed.
+        # Count the test once: its teardown may hang for the reason that made its call fail.
         failures[0].sections.append(("hung in its teardown", message))
         return
     pytest.fail(message, pytrace=pytrace)
@@ -184,7 +184,7 @@ class Watchdog:
 
 
 def stacks() -> str:
-    """Return the stacks of all threads but the caller's, the innermost call last."""
+    """Return the stacks of all other threads, the innermost call last."""
     import traceback  # noqa: PLC0415 - on use
 
     names = {thread.ident: thread.name for thread in threading.enumerate()}

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 PROCESS_LABEL = "testbed.process"
 REUSE_LABEL = "testbed.reuse"
 REMOVE = "python -m flask_sqlalchemy_testbed.servers remove"
-# Docker cannot change the labels of a container, but its name.
+# Docker can change the name of a container, but not its labels.
 KEPT_PREFIX = "testbed-kept-"
 LOOPBACK = frozenset({"localhost", "127.0.0.1"})
 
@@ -46,7 +46,7 @@ class Container:
     ) -> None:
         self.source = source
         self.is_reusable = reusable
-        """Whether it outlives the run: other runs use it too."""
+        """Whether the container outlives the run: other runs use it too."""
         self._backend = backend
         self._recipe = recipe
         self._container = container
@@ -160,7 +160,7 @@ class Container:
         return wrapped.status not in {"created", "running", "restarting"}
 
     def log(self, since: float) -> str:
-        """Return what the server has written since this `time.time()`, or why that is unknown."""
+        """Return the server's log since this `time.time()`, or why it cannot be read."""
         return _log(self._container.get_wrapped_container(), since)
 
     def keep(self, database: str) -> list[str]:
@@ -217,7 +217,7 @@ def _reusable_source(base: str, short: str) -> str:
 
 
 def log_of(backend: Backend, container: str, since: float) -> str:
-    """Return what the server in a container has written, or why that is unknown.
+    """Return the log of the server in a container, or why it cannot be read.
 
     Args:
         backend: The kind of server.

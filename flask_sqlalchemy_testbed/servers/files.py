@@ -1,4 +1,4 @@
-"""The server of a database that is a file: a directory of the run's own, in memory if possible."""
+"""Keep database files in a private directory of the run, in memory if possible."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 PROCESS_FILE = "owner"
 KEPT_FILE = "kept"
-# A run writes the process file far sooner after it has made the directory.
+# A run writes the process file much sooner than this after it has made the directory.
 SECONDS_WITHOUT_PROCESS_FILE = 60
 
 

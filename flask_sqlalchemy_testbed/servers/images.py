@@ -58,7 +58,7 @@ def bake(
     Args:
         client: The engine.
         backend: The backend; its name is part of the tag.
-        recipe: What to build.
+        recipe: The recipe of the image.
         notify: Called with a line of text before anything slow.
 
     Returns:

@@ -33,7 +33,7 @@ class StartingContainer(Protocol):
         """Whether the server has stopped running."""
 
     def log(self, since: float) -> str:
-        """Return what the server has written since this `time.time()`."""
+        """Return the server's log since this `time.time()`."""
 
 
 def wait_until_ready(  # noqa: PLR0913 - each is a reason to stop waiting

@@ -1,4 +1,4 @@
-"""Find the app as `flask` finds it, and import what a `module:attribute` names."""
+"""Find the app as `flask` finds it, and import the object that `module:attribute` names."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FILES = ("wsgi.py", "app.py", "app/__init__.py")
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where an app is."""
+    """The location of an app."""
 
     module: str
     attribute: str = ""
@@ -52,8 +52,8 @@ class Place:
         """Read `myapp`, `myapp:create_app`, `myapp:create_app('testing')` or `path/app.py:app`.
 
         Args:
-            app: what the user wrote.
-            option: where the user wrote it, for messages.
+            app: the value that the user wrote.
+            option: the option that holds the value, for messages.
 
         Raises:
             SubjectError: it has another form, or there is no such file.
@@ -107,7 +107,7 @@ def locate(app: str) -> Place:
     """Return the place of an app; its module is not imported yet.
 
     Args:
-        app: what the user wrote; empty for the app that `flask` would find in the working directory.
+        app: the value that the user wrote; empty for the app that `flask` finds in the working directory.
 
     Raises:
         SubjectError: there is no app.
@@ -132,7 +132,7 @@ def find(path: str, option: str) -> Any:
 
     Args:
         path: the module may also be in the working directory.
-        option: where the user wrote the path, for messages.
+        option: the option that holds the path, for messages.
 
     Raises:
         SubjectError: the module cannot be imported, or it has no such attribute.

@@ -180,7 +180,7 @@ def _signs(events: list[JsonEvent], bars: list[Bar], x: Scale) -> Iterable[str]:
 
 
 def _row_at(bars: list[Bar], lane: Lane, event: JsonEvent) -> int | None:
-    """Return the row of the bar in which the event happened; else of the first bar of its object."""
+    """Return the row of the event's bar, or else of the first bar of its object."""
     own = [bar for bar in bars if (bar.lane, bar.number) == (lane, event.get(lane, 0))]
     around = [bar for bar in own if bar.start <= event["at"] and (bar.end is None or event["at"] <= bar.end)]
     return next((bar.row for bar in around + own), None)

@@ -100,7 +100,7 @@ def test_a_child_first_leaves_the_open_connections_of_its_parent_alone(
     engine.connect().close()
     (parents,) = engine.pool._pool.queue  # type: ignore[attr-defined] # noqa: SLF001
     held = db_session()
-    forks.start_anew()
+    forks.reset_after_fork()
 
     assert engine.pool.checkedin() == 0  # type: ignore[attr-defined]
     assert inherited == [([held], [pool])]
