@@ -22,7 +22,7 @@ STOPPED_WITHIN = 30
 
 @dataclass(frozen=True)
 class Loaded:
-    """How many responses of each status came in how many seconds."""
+    """The number of responses of each status, and the seconds of the measurement."""
 
     seconds: float
     statuses: dict[str, int]

@@ -23,7 +23,7 @@ class Promise:
 
     milliseconds: float
     times: int | None = None
-    """How many times as fast as creating all tables anew."""
+    """The speed of a clean-up, in multiples of the speed of creating all tables again."""
     round_trips: int | None = None
     """If no table was written to; None for a file, which needs no round trip."""
 

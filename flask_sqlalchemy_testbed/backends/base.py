@@ -79,7 +79,7 @@ class OpenTransaction:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How to make a throwaway server: a folder with a Dockerfile, and the base image's variable in `.env`."""
+    """The parts of a throwaway server: a folder with a Dockerfile, and the base image's variable in `.env`."""
 
     folder: str
     variable: str
@@ -102,7 +102,7 @@ class Backend:
     Empty if SQLAlchemy's default driver is part of Python.
     """
     schemes: frozenset[str]
-    """What a URI may begin with, up to `+` or `:`."""
+    """The schemes of its URIs: the part before `+` or `:`."""
     capabilities: frozenset[str]
     """`server`: the database runs in its own process, whose sessions can be listed and terminated.
     `embedded`: the database is a file, or memory, of the process that uses it.

@@ -1,4 +1,4 @@
-"""What the harness guarantees each test of any app: a clean database of its own, without delay."""
+"""Checks that the harness gives each test a clean database of its own, without delay."""
 
 import gc
 import threading

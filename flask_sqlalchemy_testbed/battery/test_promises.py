@@ -1,4 +1,4 @@
-"""What only bindings like `app.database` promise; an app opts in with --testbed-promises.
+"""Checks of promises that only bindings like `app.database` make; --testbed-promises runs them.
 
 The module of such an app's session also has `init_engine(uri, *, app)`, which binds an app again.
 """

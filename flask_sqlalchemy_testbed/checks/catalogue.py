@@ -9,7 +9,7 @@ class Case:
     """A way in which a binding or a session fails."""
 
     failure: str
-    """What users saw, in one sentence."""
+    """The symptom that users saw, in one sentence."""
     thread: str = ""
     """The public report as `owner/repository#number`, or the URL of a page; empty if there is none."""
 

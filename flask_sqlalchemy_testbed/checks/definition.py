@@ -18,7 +18,7 @@ class Check:
     id: str
     """`group.name`; it never changes."""
     claim: str
-    """What must be true, in one sentence."""
+    """The condition that must be true, in one sentence."""
     cases: tuple[int, ...] = field(default=(), kw_only=True)
     """The numbers of the reported failures in `catalogue.py` that it covers."""
     remedy: str = field(default="", kw_only=True)

@@ -18,7 +18,7 @@ Finding = tuple["Check", str, "Attempt"]
 
 
 class Findings:
-    """What the tests of the checks found so far."""
+    """The findings of the tests of the checks so far."""
 
     def __init__(self) -> None:
         self._checks: dict[str, Check] = {}

@@ -15,7 +15,7 @@ class Outcome(StrEnum):
     PASSED = "passed"
     FAILED = "failed"
     KNOWN_FAILURE = "known failure"
-    """It failed, and the baseline lists the failure."""
+    """The check failed, and the baseline lists the failure."""
     NOT_RUN = "not run"
     """The run ended before, or the test was skipped."""
     NOT_APPLICABLE = "not applicable"

@@ -26,7 +26,7 @@ class Server(Protocol):
     capabilities: frozenset[str]
     version: str
     source: str
-    """Where the server came from, for messages."""
+    """The origin of the server, for messages."""
 
     @property
     def url(self) -> URL | None:
@@ -52,7 +52,7 @@ class Server(Protocol):
 
 
 class ServerContainer(Protocol):
-    """What a `NetworkServer` needs of its container, which may belong to another process."""
+    """The interface of a `NetworkServer`'s container, which may belong to another process."""
 
     @property
     def id(self) -> str:

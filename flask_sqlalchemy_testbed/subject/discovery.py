@@ -34,7 +34,7 @@ class Place:
     arguments: tuple[Any, ...] | None = None
     """The arguments of a call that the user wrote out; None where none is written."""
     found: str = ""
-    """How it was found, in words; empty where the user named it."""
+    """A description of the search that found the app; empty if the user named it."""
     folder: str = ""
     """The folder to import the module from, where it was named by a path."""
 

@@ -131,7 +131,7 @@ class Subject:
 
     @property
     def where_the_uri_is(self) -> str:
-        """Where the app was given the URI, in words."""
+        """Describe the place in which the app was given the URI."""
         return f"in {one_of(self.variables)}" if self.by_environment else f"under {one_of(self.keys)}"
 
 

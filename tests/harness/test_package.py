@@ -1,4 +1,4 @@
-"""What the package offers to import, and what importing it costs where it is not used."""
+"""The public names of the package, and the cost of importing the plugin in runs that do not use it."""
 
 import subprocess
 import sys

@@ -125,7 +125,7 @@ class Specimen:
     """A mistake that a binding can make."""
 
     mistake: str
-    """What is wrong, and what happens then: one sentence."""
+    """The mistake and its consequence, in one sentence."""
     met: str
     """Where people met it."""
     caught_by: tuple[str, ...]

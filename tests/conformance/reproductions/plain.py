@@ -1,4 +1,4 @@
-"""What the reproductions share: two tables, the peer, and connections that do not go through the peer.
+"""The shared parts of the reproductions: two tables, the peer, and connections that bypass the peer.
 
 The module `peer` has `make(uri)`, which makes an app as the peer's documentation does, and `session()`, which
 returns the session of the current context.

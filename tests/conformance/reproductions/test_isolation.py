@@ -1,4 +1,4 @@
-"""What a test finds of the test before it."""
+"""Rows and sessions of one test must not reach the next test."""
 
 import gc
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the databases leave to the settings of a connection."""
+"""Behaviour of the databases that depends on the settings of a connection."""
 
 import contextlib
 from datetime import UTC, datetime, timedelta
