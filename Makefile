@@ -48,8 +48,9 @@ test-lowest: $(VENV)-lowest/.ready have-engine ## Run the harness's tests, and t
 	cd tests/applications/polls && $(CURDIR)/$(VENV)-lowest/bin/flask-sqlalchemy-testbed $(TRY_POLLS) $(BACKENDS)
 
 .PHONY: test-psycopg3
-test-psycopg3: $(VENV)-psycopg3/.ready have-engine ## Run the tests of the binding and the ledger with psycopg 3 alone
-	$(VENV)-psycopg3/bin/python -m pytest -n $(WORKERS) --testbed-backend postgresql tests/binding tests/ledger
+test-psycopg3: $(VENV)-psycopg3/.ready have-engine ## Test the binding, the ledger and the battery with psycopg 3 alone
+	$(VENV)-psycopg3/bin/python -m pytest -n $(WORKERS) --testbed-backend postgresql tests/binding tests/ledger \
+	  flask_sqlalchemy_testbed/battery
 
 .PHONY: test-development
 test-development: $(VENV)-development/.ready ## Run the tests on SQLite with unreleased versions of Flask and SQLAlchemy

@@ -255,7 +255,8 @@ def test_generated_key(engine: Engine) -> None:
         assert key[0] == connection.scalar(select(Item.id))
         cursor = connection.exec_driver_sql("INSERT INTO testbed_item (name) VALUES ('newer')")
         second = connection.scalar(select(func.max(Item.id)))
-    assert (cursor.lastrowid == second) == has(engine, "lastrowid")
+    # The cursors of psycopg 3 have no such attribute; SQLAlchemy passes the AttributeError on.
+    assert (getattr(cursor, "lastrowid", None) == second) == has(engine, "lastrowid")
 
 
 @check("portability.null-order")
