@@ -10,7 +10,7 @@ BACKENDS ?= $(ALL)
 COMPOSE := docker compose
 # The tests wait more than they compute: two workers for each processor.
 WORKERS ?= $(shell expr 2 \* $$(nproc 2>/dev/null || echo 2))
-INSTALL := -m pip install --quiet --disable-pip-version-check
+INSTALL := -m pip install --disable-pip-version-check
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
   --no-emit-index-url --no-emit-find-links --no-annotate --no-header --upgrade
 # The versions of `make test-development`; any argument of pip install will do.
@@ -64,7 +64,7 @@ test-podman: ## Run the tests on PostgreSQL and MySQL with Podman in place of Do
 .PHONY: test-wheel
 test-wheel: dist ## Install the wheel into an empty environment and run the battery on one app
 	$(PYTHON) -m venv --clear build/wheel
-	build/wheel/bin/python $(INSTALL) "$$(ls dist/*.whl)[all]"
+	build/wheel/bin/python $(INSTALL) --quiet "$$(ls dist/*.whl)[all]"
 	cd tests/applications/polls && $(CURDIR)/build/wheel/bin/flask-sqlalchemy-testbed $(TRY_POLLS) sqlite
 
 .PHONY: test-stack
@@ -124,7 +124,8 @@ run: $(READY) ## Serve the trial on SQLite at http://localhost:8000; needs no Do
 	TRIAL_BACKENDS=sqlite exec $(BIN)/python -m trials
 
 .PHONY: up
-up: have-engine ## Serve the trial on all three backends at http://localhost:8000
+up: ## Serve the trial on all three backends at http://localhost:8000
+	@docker/preflight stack
 	$(COMPOSE) up --build --wait
 
 .PHONY: down
@@ -141,8 +142,7 @@ engine: ## Install and start a Docker engine and build the images, without a reg
 
 .PHONY: have-engine
 have-engine:
-	@test -n "$(TESTBED_POSTGRESQL_URI)" -a -n "$(TESTBED_MYSQL_URI)" || docker info >/dev/null 2>&1 || \
-	  { echo "No Docker engine answers: running make engine (ENGINE=no prevents that)."; $(MAKE) engine; }
+	@test -n "$(TESTBED_POSTGRESQL_URI)" -a -n "$(TESTBED_MYSQL_URI)" || docker/preflight engine
 
 .PHONY: lint
 lint: $(READY) $(VENV)/.bench $(VENV)/.stack ## Check style, types, Dockerfiles, shell scripts, workflows and compose.yaml
@@ -174,33 +174,56 @@ lock: $(READY) ## Choose the versions in requirements*.txt anew
 	$(LOCK) -c requirements-dev.txt --group bench -o requirements-bench.txt
 	$(LOCK) -c requirements-dev.txt --group stack -o requirements-stack.txt
 
-# Each environment is made again after a change of its requirements. A lock is complete, so pip resolves nothing.
+# Each environment is made again after a change of its requirements, and if it does not run any more.
+# A lock is complete, so pip resolves nothing.
 define environment
-$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed. Name one: make PYTHON=python3.12 ...")'
+@$(PYTHON) -c 'import ssl, sys; sys.exit(sys.version_info < (3, 11))' || \
+  { echo "$(PYTHON) is missing, older than 3.11, or has no ssl. Name another Python: make PYTHON=python3.12 ..."; exit 1; }
+@test -e $(@D)/.made-by-make -o -e $(@D)/.ready -o ! -e $(@D) || \
+  { echo "Make did not create $(@D), so it does not change it. Name another folder: make VENV=.venv-testbed ..."; exit 1; }
+@echo "Installing the packages of $< into $(@D). This takes about a minute."
+$(if $(filter FORCE,$^),rm -rf $(@D))
+@mkdir -p $(@D) && touch $(@D)/.made-by-make
 $(PYTHON) -m venv $(@D)
-$(@D)/bin/python $(INSTALL) --no-deps --require-hashes -r $<
-$(@D)/bin/python $(INSTALL) --no-deps --no-build-isolation $(1) .
+$(call install,$(@D)/bin/python,$<)
+$(@D)/bin/python $(INSTALL) --quiet --no-deps --no-build-isolation $(1) .
 endef
 
-$(READY): $(REQUIREMENTS) pyproject.toml
+# FORCE if the environment $(1) exists and does not run, or is not of the PYTHON that the caller names.
+VERSION_OF := -c 'import ssl, sys; print(sys.version, sys.base_prefix)'
+NAMED := $(if $(filter command environment,$(firstword $(origin PYTHON))),$(PYTHON))
+stale = $(shell test ! -e $(1)/.ready || { found=$$($(1)/bin/python $(VERSION_OF) 2>/dev/null) && \
+  { test -z "$(NAMED)" || test "$$found" = "$$($(NAMED) $(VERSION_OF))"; }; } || echo FORCE)
+
+# Install the requirements $(2) with the Python $(1), and show how far pip is.
+define install
+@{ $(1) -u $(INSTALL) --no-deps --require-hashes -r $(2) || echo "status $$?"; } | awk -v all="$$(grep -c == $(2))" \
+  '/^status /{status = $$2} /^(Collecting|Processing) /&&!(++n % 20){print "  " n " of about " all " packages"; fflush()} \
+  /^Installing /{print "  unpacking them"; fflush()} END{exit status}'
+endef
+
+.PHONY: FORCE
+FORCE:
+
+$(READY): $(REQUIREMENTS) pyproject.toml $(call stale,$(VENV))
 	$(call environment,--editable)
 	@touch $@
 
 # This one has the wheel, as users have it.
-$(VENV)-lowest/.ready: requirements-lowest.txt pyproject.toml
+$(VENV)-lowest/.ready: requirements-lowest.txt pyproject.toml $(call stale,$(VENV)-lowest)
 	$(call environment)
 	@touch $@
 
-$(VENV)-psycopg3/.ready: requirements-psycopg3.txt pyproject.toml
+$(VENV)-psycopg3/.ready: requirements-psycopg3.txt pyproject.toml $(call stale,$(VENV)-psycopg3)
 	$(call environment,--editable)
 	@touch $@
 
-$(VENV)-development/.ready: $(REQUIREMENTS) pyproject.toml
+$(VENV)-development/.ready: $(REQUIREMENTS) pyproject.toml $(call stale,$(VENV)-development)
 	$(call environment,--editable)
-	$(@D)/bin/python $(INSTALL) --upgrade --pre $(DEVELOPMENT)
+	$(@D)/bin/python $(INSTALL) --quiet --upgrade --pre $(DEVELOPMENT)
 	@touch $@
 
 # Packages that only some commands need, in the same environment.
 $(VENV)/.%: requirements-%.txt $(READY)
-	$(BIN)/python $(INSTALL) --no-deps --require-hashes -r $<
+	$(call install,$(BIN)/python,$<)
 	@touch $@

@@ -28,6 +28,16 @@ def test_data_survives_down_and_up(stack: Stack, report_figure: Callable[[str], 
     assert up <= UP_SECONDS
 
 
+@pytest.mark.bad_day
+def test_a_stack_starts_empty_after_its_volumes_were_removed(stack: Stack) -> None:
+    stack.open_account("postgresql", "5")
+
+    stack.compose("down", "--volumes")
+    stack.up()
+
+    assert [stack.items(backend, "accounts") for backend in BACKENDS] == [[], [], []]
+
+
 def test_all_services_stop_on_request(stack: Stack) -> None:
     stack.compose("stop")
     codes = {service: container["State"]["ExitCode"] for service, container in stack.containers().items()}
