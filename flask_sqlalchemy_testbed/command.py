@@ -129,12 +129,15 @@ def has_server(backend: Backend) -> bool:
 
 
 def _known_backends(_ctx: click.Context, _option: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
-    from flask_sqlalchemy_testbed.backends import UnknownBackendError, choose  # noqa: PLC0415
+    from flask_sqlalchemy_testbed.backends import BACKENDS, UnknownBackendError, choose  # noqa: PLC0415
 
     try:
         chosen = choose(part.strip() for name in value for part in name.split(",") if part.strip())
     except UnknownBackendError as error:
         raise click.UsageError(str(error)) from None
+    if value and not chosen:
+        message = f"--backend is empty. Choose from: {', '.join(BACKENDS)}."
+        raise click.UsageError(message)
     return tuple(backend.name for backend in chosen)
 
 

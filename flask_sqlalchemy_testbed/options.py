@@ -78,6 +78,13 @@ _ALL = (
     Option("start-timeout", "fail when making the app takes longer (default: 30)", "SECONDS", default="30"),
     Option("check", "run only this check of the battery; repeatable", "ID", repeatable=True),
     Option("check-timeout", "fail a check that takes longer (default: 30)", "SECONDS", default="30"),
+    Option(
+        "timeout",
+        "fail a test of your own that takes longer (default: no limit)",
+        "SECONDS",
+        default="0",
+        own_tests=True,
+    ),
     Option("promises", "also check the promises of this project's own binding", default=False),
     Option(
         "baseline",

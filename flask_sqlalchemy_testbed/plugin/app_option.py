@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from flask_sqlalchemy_testbed.options import words
 from flask_sqlalchemy_testbed.plugin import settings, state
 from flask_sqlalchemy_testbed.plugin.app_start import resolve_app
 
@@ -33,7 +32,6 @@ BATTERY = ("flask_sqlalchemy_testbed.battery", "flask_sqlalchemy_testbed/battery
 
 def pytest_configure(config: pytest.Config) -> None:
     """Refuse values that are wrong whatever the app is."""
-    settings.seconds(config, "start-timeout")
     config.stash[DRIVERS] = {}
     if chosen := settings.setting(config, "driver"):
         from flask_sqlalchemy_testbed.subject.drivers import UnknownDriverError, drivers  # noqa: PLC0415 - on use
@@ -108,12 +106,6 @@ def drivers_of(config: pytest.Config) -> dict[str, str]:
 def promises(config: pytest.Config) -> bool:
     """Return whether the checks of this project's own binding are selected."""
     return bool(settings.setting(config, "promises"))
-
-
-def subject_options(config: pytest.Config) -> list[str]:
-    """Return the options of the command line that concern the app, to repeat them in a command."""
-    names = (*OPTIONS_OF_APP, "driver", "promises")
-    return words({name: settings.given(config, name) for name in names})
 
 
 def facts(config: pytest.Config) -> dict[str, str]:

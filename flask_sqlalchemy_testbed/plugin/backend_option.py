@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from flask_sqlalchemy_testbed.backends import BACKENDS, UnknownBackendError, choose
+from flask_sqlalchemy_testbed.options import OPTIONS, flag
 from flask_sqlalchemy_testbed.plugin import settings, state
 
 if TYPE_CHECKING:
@@ -33,6 +34,11 @@ def pytest_configure(config: pytest.Config) -> None:
         )
     except UnknownBackendError as error:
         raise pytest.UsageError(str(error)) from None
+    if not backends:
+        # A variable of CI that is not set must not make a run that tests nothing.
+        name = flag("backend") if settings.given(config, "backend") else OPTIONS["backend"].key
+        message = f"{name} is empty. Choose from: {', '.join(BACKENDS)}."
+        raise pytest.UsageError(message)
     config.stash[state.BACKENDS] = backends
     config.pluginmanager.register(_fixtures_of(backends), "flask-sqlalchemy-testbed-backend")
 

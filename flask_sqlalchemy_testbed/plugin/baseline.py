@@ -14,9 +14,9 @@ import pytest
 
 from flask_sqlalchemy_testbed.checks.check import check_of
 from flask_sqlalchemy_testbed.options import flag
-from flask_sqlalchemy_testbed.plugin import settings
+from flask_sqlalchemy_testbed.plugin import outputs, settings
 from flask_sqlalchemy_testbed.plugin.failures import LEAK_MARK
-from flask_sqlalchemy_testbed.plugin.selection import backends_of
+from flask_sqlalchemy_testbed.plugin.selection import backends_of, unknown_checks
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Mapping
@@ -33,22 +33,19 @@ FINISHED = {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED}
 
 def pytest_configure(config: pytest.Config) -> None:
     """Read the file before any test runs."""
-    if name := settings.given(config, "baseline"):
-        path = config.invocation_params.dir / name
-    elif name := settings.setting(config, "baseline"):
-        path = config.rootpath / name
-    else:
+    path = outputs.path_of(config, "baseline")
+    if path is None:
         return
-    if not path.parent.is_dir():
-        message = f"{flag('baseline')} {name!r}: there is no directory {str(path.parent)!r}."
-        raise pytest.UsageError(message)
+    name = settings.setting(config, "baseline")
     if os.environ.get("CI") and not path.exists():
         message = (
             f"{flag('baseline')} {name!r}: there is no such file, and none is written when $CI is set: with a"
             " mistyped name every failure would pass. Write the file on another machine and commit it."
         )
         raise pytest.UsageError(message)
-    config.pluginmanager.register(Baseline(path, read(path), config), "flask-sqlalchemy-testbed-baseline")
+    known = read(path)
+    _refuse_unknown(path, known or {})
+    config.pluginmanager.register(Baseline(path, known, config), "flask-sqlalchemy-testbed-baseline")
 
 
 class Baseline:
@@ -89,7 +86,7 @@ class Baseline:
             self._passed |= cells
 
     @pytest.hookimpl(trylast=True)
-    def pytest_sessionfinish(self, exitstatus: int) -> None:
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         """Write the first file, or find the entries that no longer fail."""
         if hasattr(self._config, "workerinput"):
             return
@@ -103,8 +100,7 @@ class Baseline:
             self._lines = [f"{self._path.name} was not written: the run was interrupted."]
         elif not self._failed | self._passed:
             self._lines = [f"{self._path.name} was not written: no check was run."]
-        else:
-            write(self._path, self._failed)
+        elif outputs.write(session, "baseline", lambda: write(self._path, self._failed)):
             self._lines = [f"{self._path.name} written: {len(self._failed)} known failures."]
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
@@ -116,6 +112,20 @@ class Baseline:
 
     def _is_known(self, check: str, backend: str) -> bool:
         return self._known is None or backend in self._known.get(check, ())
+
+
+def _refuse_unknown(path: Path, known: Mapping[str, Iterable[str]]) -> None:
+    from flask_sqlalchemy_testbed.backends import UnknownBackendError, choose  # noqa: PLC0415 - on use
+    from flask_sqlalchemy_testbed.checks.claims import CHECKS  # noqa: PLC0415 - on use
+
+    if unknown := sorted(known.keys() - CHECKS.keys()):
+        message = f"{flag('baseline')} {path.name!r}: {unknown_checks(unknown, sorted(CHECKS))}"
+        raise pytest.UsageError(message)
+    try:
+        choose(backend for backends in known.values() for backend in backends)
+    except UnknownBackendError as error:
+        message = f"{flag('baseline')} {path.name!r}: {error}"
+        raise pytest.UsageError(message) from None
 
 
 def read(path: Path) -> dict[str, list[str]] | None:

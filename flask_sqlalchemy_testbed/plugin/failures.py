@@ -6,15 +6,14 @@ import os
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from flask_sqlalchemy_testbed.backends import BACKENDS
 from flask_sqlalchemy_testbed.checks.check import check_of
-from flask_sqlalchemy_testbed.options import flag, in_command, words
+from flask_sqlalchemy_testbed.options import OPTIONS, flag, in_command, words
 from flask_sqlalchemy_testbed.plugin import settings, state
-from flask_sqlalchemy_testbed.plugin.app_option import subject_options
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -22,6 +21,8 @@ if TYPE_CHECKING:
     from flask_sqlalchemy_testbed.backends.base import Backend
 
 # Attributes of a report, which pytest-xdist passes on to the controller.
+# Options that a repeated test sets itself, or that concern the outcome of the whole run.
+NOT_REPEATED = {"backend", "check", "baseline", "matrix", "report", "keep-failed", "keep-servers"}
 LEAK_MARK = "testbed_leak"
 KEEP_MARK = "testbed_keep"
 
@@ -84,6 +85,9 @@ def fail_for_leaks(item: pytest.Item, leaks: list[str]) -> None:
     from flask_sqlalchemy_testbed.leaks.probe import describe  # noqa: PLC0415 - imports SQLAlchemy
 
     description = describe(leaks)
+    # It is OK while tests run, and tells afterwards that Ctrl-C or pytest.exit() has ended the run.
+    if item.session.exitstatus != pytest.ExitCode.OK:
+        return  # The test had no chance to close anything.
     if failures := item.stash.get(state.FAILURES, []):
         # The failure explains more: the leak may be a consequence of it.
         failures[0].sections.append(("left open", description))
@@ -105,15 +109,29 @@ def rerun_command(item: pytest.Item, backend: Backend) -> str:
     environment = [f"{name}={shlex.quote(os.environ[name])}" for name in images if os.environ.get(name)]
     python = Path(sys.executable)
     program = str(python.relative_to(directory)) if python.is_relative_to(directory) else str(python)
-    options = [*words({"backend": backend.name}), *subject_options(item.config), flag("keep-failed")]
+    options = words({"backend": backend.name, **_repeated(item.config), "keep-failed": True})
     if in_command() and (check := check_of(item)) is not None:
         # flask reads .env, which the app may need. The report of this run stays as it is.
         by_flask = os.environ.get("FLASK_RUN_FROM_CLI") == "true"
         module = ["flask", "testbed"] if by_flask else ["flask_sqlalchemy_testbed"]
         arguments = [*module, *options, *words({"check": check.id, "report": "testbed-rerun"})]
     else:
-        arguments = ["pytest", *options, test]
+        arguments = ["pytest", *_options_of_pytest(item.config), *options, test]
     return " ".join([*environment, shlex.join([program, "-m", *arguments])])
+
+
+def _repeated(config: pytest.Config) -> dict[str, Any]:
+    return {name: settings.given(config, name) for name in OPTIONS if name not in NOT_REPEATED}
+
+
+def _options_of_pytest(config: pytest.Config) -> list[str]:
+    """Return the options that choose the configuration and the plugins of pytest."""
+    option = config.option
+    found = ["-c", option.inifilename] if option.inifilename else []
+    found += ["--rootdir", option.rootdir] if option.rootdir else []
+    for word, values in (("-o", option.override_ini), ("-p", option.plugins)):
+        found += [part for value in values or () for part in (word, value)]
+    return found
 
 
 def _keep_first(item: pytest.Item, backend: str, report: pytest.TestReport) -> None:

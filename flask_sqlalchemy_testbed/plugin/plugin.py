@@ -16,6 +16,7 @@ MODULES = (
     "fixtures",
     "app_option",
     "schema",
+    "outputs",
     "baseline",
     "failures",
     "selection",

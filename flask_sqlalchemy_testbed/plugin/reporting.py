@@ -8,7 +8,7 @@ import pytest
 
 from flask_sqlalchemy_testbed.checks.check import check_of
 from flask_sqlalchemy_testbed.checks.definition import Check
-from flask_sqlalchemy_testbed.plugin import settings, state
+from flask_sqlalchemy_testbed.plugin import outputs, state
 from flask_sqlalchemy_testbed.plugin.baseline import KNOWN_MARK
 from flask_sqlalchemy_testbed.plugin.selection import backends_of
 from flask_sqlalchemy_testbed.report.findings import Findings
@@ -16,7 +16,6 @@ from flask_sqlalchemy_testbed.report.outcome import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
-    from pathlib import Path
 
     from flask_sqlalchemy_testbed.plugin.evidence import Gatherer
     from flask_sqlalchemy_testbed.report.findings import Finding
@@ -37,8 +36,8 @@ class Reporter:
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
         self._findings = Findings()
-        self._matrix = _path(config, "matrix")
-        self._directory = _path(config, "report")
+        self._matrix = outputs.path_of(config, "matrix")
+        self._directory = outputs.path_of(config, "report")
         self._gatherer: Gatherer | None = None
         self._is_worker = state.WORKER in config.stash
         self._unsent: list[Finding] = []
@@ -116,7 +115,7 @@ class Reporter:
         self._findings.update(_unpacked(getattr(node, "workeroutput", {}).get(FINDINGS, "[]")))
 
     @pytest.hookimpl(trylast=True)
-    def pytest_sessionfinish(self) -> None:
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Write the selected files, also after an interrupted run; the servers still run."""
         self._read_late_logs()
         if self._is_worker:
@@ -131,10 +130,12 @@ class Reporter:
         from flask_sqlalchemy_testbed.report.matrix import matrix_of, write  # noqa: PLC0415 - on use
 
         report = self._report(ask=True)
-        if self._matrix is not None:
-            write(self._matrix, matrix_of(report))
-        if self._directory is not None:
-            pages.write(self._directory, report)
+        if (matrix := self._matrix) is not None:
+            outputs.write(session, "matrix", lambda: write(matrix, matrix_of(report)))
+        if (directory := self._directory) is not None and not outputs.write(
+            session, "report", lambda: pages.write(directory, report)
+        ):
+            self._directory = None
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Write a row for each check with a column for each backend, then the failures."""
@@ -235,8 +236,3 @@ def _redact(text: str) -> str:
     from flask_sqlalchemy_testbed.redaction import redact  # noqa: PLC0415 - compiles a long pattern
 
     return redact(text)
-
-
-def _path(config: pytest.Config, option: str) -> Path | None:
-    path = settings.given(config, option)
-    return config.invocation_params.dir / path if path else None

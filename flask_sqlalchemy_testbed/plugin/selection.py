@@ -79,13 +79,19 @@ def _leave_out_other_checks(config: pytest.Config, items: list[pytest.Item], wan
     if unknown := wanted - set(ids.values()):
         # A wrong option runs no tests, so reports must list none.
         items.clear()
-        message = _unknown(sorted(unknown), sorted(set(ids.values())))
+        message = unknown_checks(sorted(unknown), sorted(set(ids.values())))
         raise pytest.UsageError(message)
     config.hook.pytest_deselected(items=[item for item in items if ids.get(item) not in wanted])
     items[:] = [item for item in items if ids.get(item) in wanted]
 
 
-def _unknown(names: list[str], known: list[str]) -> str:
+def unknown_checks(names: list[str], known: list[str]) -> str:
+    """Return the message on ids that are no checks.
+
+    Args:
+        names: The unknown ids.
+        known: All ids.
+    """
     from difflib import get_close_matches  # noqa: PLC0415 - on use
 
     near = [match for name in names for match in get_close_matches(name, known)]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
 
-from flask_sqlalchemy_testbed.options import OPTIONS, Option
+from flask_sqlalchemy_testbed.options import OPTIONS, Option, flag
 
 SERVER_TIMEOUT = "testbed_server_timeout"
 
@@ -25,6 +26,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addini(SERVER_TIMEOUT, "seconds for a server to get ready", default="60")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse a time limit that is no number before any test runs."""
+    for name, option in OPTIONS.items():
+        if option.metavar == "SECONDS":
+            seconds(config, name)
+    server_timeout(config)
+
+
 def given(config: pytest.Config, name: str) -> Any:
     """Return the value of an option on the command line; None or False where it was not given."""
     return config.getoption(OPTIONS[name].key)
@@ -41,18 +50,18 @@ def seconds(config: pytest.Config, name: str) -> float:
     """Return the value of an option that is a number of seconds.
 
     Raises:
-        pytest.UsageError: it is no number.
+        pytest.UsageError: it is no such number.
     """
-    return _number(OPTIONS[name].key, setting(config, name))
+    return _seconds(flag(name) if given(config, name) else OPTIONS[name].key, setting(config, name))
 
 
 def server_timeout(config: pytest.Config) -> float:
     """Return the seconds that a server may take to get ready.
 
     Raises:
-        pytest.UsageError: the key holds no number.
+        pytest.UsageError: the key holds no such number.
     """
-    return _number(SERVER_TIMEOUT, config.getini(SERVER_TIMEOUT))
+    return _seconds(SERVER_TIMEOUT, config.getini(SERVER_TIMEOUT))
 
 
 def _add(group: pytest.OptionGroup, option: Option) -> None:
@@ -63,9 +72,12 @@ def _add(group: pytest.OptionGroup, option: Option) -> None:
         group.addoption(option.flag, action=action, metavar=option.metavar, help=option.help)
 
 
-def _number(key: str, text: Any) -> float:
+def _seconds(name: str, text: str) -> float:
     try:
-        return float(text)
+        number = float(text)
     except ValueError:
-        message = f"{key} is a number of seconds, not {text!r}."
-        raise pytest.UsageError(message) from None
+        number = math.nan
+    if number >= 0:  # It is false for nan.
+        return number
+    message = f"{name} is {text!r}. Give a number of seconds, such as 30."
+    raise pytest.UsageError(message)

@@ -1,4 +1,4 @@
-"""Fail a check that takes too long, report which thread and session wait, and continue the run."""
+"""Fail a check or a test that takes too long, report which thread and session wait, and continue the run."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import pytest
 
 from flask_sqlalchemy_testbed.checks.check import check_of
 from flask_sqlalchemy_testbed.plugin import settings, state
+from flask_sqlalchemy_testbed.plugin.selection import backend_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -56,6 +57,8 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None, object, obj
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
     """Limit the setup of the fixtures; each phase has the whole time."""
+    if seconds_of(item):
+        _start_server(item)
     return (yield from _limited(item, "setup"))
 
 
@@ -72,12 +75,24 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object
 
 
 def seconds_of(item: pytest.Item) -> float:
-    """Return the time limit of a test in seconds; 0 disables it (tests outside the battery)."""
+    """Return the time limit of a test in seconds; 0 disables it."""
     if mark := item.get_closest_marker("testbed_within"):
         return float(mark.args[0])
-    if check_of(item) is None:
-        return 0
-    return settings.seconds(item.config, "check-timeout")
+    return settings.seconds(item.config, "timeout" if check_of(item) is None else "check-timeout")
+
+
+def _start_server(item: pytest.Item) -> None:
+    """Start the server before the time of its first test begins: the server has its own limit."""
+    backend = backend_of(item)
+    if backend is None or "testbed_server" not in getattr(item, "fixturenames", ()):
+        return
+    run = state.run_of(item.config)
+    if backend.name not in run.servers:
+        from flask_sqlalchemy_testbed.servers.readiness import ServerError  # noqa: PLC0415 - on use
+
+        # The fixture reports the error.
+        with contextlib.suppress(ServerError):
+            run.start([backend])
 
 
 def _end_with(status: int | None) -> None:

@@ -1,0 +1,97 @@
+"""Files that a run writes at its end: refuse a path that cannot be written before the first test.
+
+A write that fails nevertheless, such as on a full disk, is reported after the verdicts. The exit status then
+is not 0.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from typing import TYPE_CHECKING
+
+import pytest
+
+from flask_sqlalchemy_testbed.options import OPTIONS, flag
+from flask_sqlalchemy_testbed.plugin import settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+_LOST: pytest.StashKey[list[str]] = pytest.StashKey()
+
+
+def path_of(config: pytest.Config, name: str) -> Path | None:
+    """Return the path that an option names, or None.
+
+    A relative path on the command line begins in the current folder, one in the configuration file in the
+    folder of that file.
+
+    Args:
+        config: Pytest's configuration.
+        name: The option.
+
+    Raises:
+        pytest.UsageError: The path cannot be written.
+    """
+    path: Path
+    if value := settings.given(config, name):
+        path = config.invocation_params.dir / value
+    elif OPTIONS[name].default is not None and (value := settings.setting(config, name)):
+        path = config.rootpath / value
+    else:
+        return None
+    if not hasattr(config, "workerinput"):
+        try:
+            _try_to_write(path, is_folder=OPTIONS[name].metavar == "DIR")
+        except OSError as error:
+            message = f"{flag(name)} {value!r} cannot be written: {error.strerror}. Name another place."
+            raise pytest.UsageError(message) from None
+    return path
+
+
+def write(session: pytest.Session, name: str, action: Callable[[], None]) -> bool:
+    """Call `action`, which writes the output of an option; note an error for `pytest_terminal_summary`.
+
+    Args:
+        session: Pytest's session, whose exit status tells of an error.
+        name: The option.
+        action: The function that writes.
+
+    Returns:
+        Whether the output was written.
+    """
+    try:
+        action()
+    except OSError as error:
+        value = settings.setting(session.config, name)
+        line = f"{flag(name)} {value!r} was not written: {error.strerror}. Name another place, and run again."
+        session.config.stash.setdefault(_LOST, []).append(line)
+        if session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.USAGE_ERROR
+        return False
+    return True
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Print which files were not written."""
+    for line in config.stash.get(_LOST, []):
+        terminalreporter.write_line(line, red=True)
+
+
+def _try_to_write(path: Path, *, is_folder: bool) -> None:
+    """Write for real, and leave no trace: permissions alone do not tell, and root has them all."""
+    folder = path if is_folder else path.parent
+    missing = [parent for parent in (folder, *folder.parents) if not parent.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+        if not is_folder and path.exists():
+            path.open("ab").close()
+    finally:
+        for parent in missing:
+            with contextlib.suppress(OSError):
+                parent.rmdir()

@@ -1,0 +1,259 @@
+"""A mistake of the user or the machine is one sentence, said at once, and no verdict is lost."""
+
+import json
+import re
+import shlex
+import subprocess
+
+import pytest
+
+from tests.harness.projects import Outcome, Project
+from tests.harness.shops import WITHOUT_REMOVE
+
+pytestmark = pytest.mark.bad_day
+
+CHECK = ("--pyargs", "flask_sqlalchemy_testbed.battery", "--testbed-app", "shop")
+ONE = (*CHECK, "--testbed-check", "lifecycle.request-ends")
+
+
+@pytest.fixture
+def shop(project: Project) -> Project:
+    """Return a project whose app never removes its session; the battery runs on SQLite."""
+    project.write(WITHOUT_REMOVE, "shop.py")
+    return project
+
+
+def assert_usage_error(outcome: Outcome, sentence: str) -> None:
+    assert sentence in outcome.text
+    assert "Traceback" not in outcome.text
+    assert " passed" not in outcome.text
+    assert " failed" not in outcome.text
+    assert outcome.code == pytest.ExitCode.USAGE_ERROR
+
+
+@pytest.mark.parametrize("value", ["", ",", " "])
+def test_an_empty_backend_is_a_usage_error(project: Project, value: str) -> None:
+    project.write("def test_it(database_uri): pass")
+
+    assert_usage_error(
+        project.run("--testbed-backend", value),
+        "--testbed-backend is empty. Choose from: sqlite, postgresql, mysql.",
+    )
+
+
+def test_an_empty_backend_in_the_configuration_is_a_usage_error(project: Project) -> None:
+    project.write("[pytest]\ntestbed_backend =\n", "pytest.ini")
+    project.write("def test_it(database_uri): pass")
+
+    assert_usage_error(project.run(), "testbed_backend is empty. Choose from: sqlite, postgresql, mysql.")
+
+
+@pytest.mark.parametrize("option", ["report", "matrix", "baseline"])
+@pytest.mark.parametrize("place", ["shop.py/there", "/proc/there"])
+def test_a_file_that_cannot_be_written_is_refused_before_the_first_check(
+    shop: Project, option: str, place: str
+) -> None:
+    outcome = shop.run(*ONE, f"--testbed-{option}", place, CI="")
+
+    assert_usage_error(outcome, f"--testbed-{option} '{place}'")
+    assert "Name another place." in outcome.text
+
+
+@pytest.mark.parametrize("option", ["report", "matrix", "baseline"])
+def test_the_test_for_writing_changes_no_file(shop: Project, option: str) -> None:
+    shop.run(*ONE, f"--testbed-{option}", "there", "--testbed-session", "nowhere:session", CI="")
+
+    assert [path.name for path in shop.path.iterdir() if path.name == "there"] == []
+
+
+@pytest.mark.parametrize("option", ["report", "matrix", "baseline"])
+def test_a_file_that_can_no_longer_be_written_loses_no_verdict(shop: Project, option: str) -> None:
+    # The disk may fill up during a run. Here a directory takes the place of the file, or the reverse.
+    shop.write(
+        f"""
+        import pathlib
+
+        import pytest
+
+        @pytest.hookimpl(trylast=True)
+        def pytest_runtest_teardown():
+            place = pathlib.Path("there")
+            if {option == "report"}:
+                if place.is_dir(): place.rmdir()
+                place.touch()
+            else:
+                place.unlink(missing_ok=True)
+                place.mkdir(exist_ok=True)
+        """,
+        "spoil.py",
+    )
+
+    outcome = shop.run("-p", "spoil", *ONE, f"--testbed-{option}", "there", CI="")
+
+    assert f"--testbed-{option} 'there' was not written" in outcome.text
+    assert "Traceback" not in outcome.text
+    # The first run with a baseline takes each failure for a known one.
+    known = option == "baseline"
+    assert re.search("request-ends +" + ("known" if known else "FAILED"), outcome.text, re.IGNORECASE)
+    assert outcome.code == (pytest.ExitCode.USAGE_ERROR if known else pytest.ExitCode.TESTS_FAILED)
+
+
+def test_a_run_that_passes_and_cannot_write_its_matrix_fails(project: Project) -> None:
+    project.write(
+        """
+        import pathlib
+
+        def pytest_runtest_teardown():
+            pathlib.Path("there").unlink(missing_ok=True)
+            pathlib.Path("there").mkdir()
+        """,
+        "spoil.py",
+    )
+    project.write(WITHOUT_REMOVE, "shop.py")
+    words = ("--testbed-check", "portability.generated-key", "--testbed-matrix", "there")
+
+    outcome = project.run("-p", "spoil", *CHECK, *words)
+
+    assert "1 passed" in outcome.text
+    assert outcome.code == pytest.ExitCode.USAGE_ERROR
+
+
+@pytest.mark.parametrize(
+    ("known", "sentence"),
+    [
+        ({"lifecycle.request-end": ["sqlite"]}, "Unknown check lifecycle.request-end. Did you mean"),
+        ({"lifecycle.request-ends": ["sqlit"]}, "Unknown backend 'sqlit'. Choose from"),
+    ],
+)
+def test_an_unknown_entry_of_a_baseline_is_a_usage_error(
+    shop: Project, known: dict[str, list[str]], sentence: str
+) -> None:
+    shop.write(json.dumps({"known": known}), "known.json")
+
+    outcome = shop.run(*ONE, "--testbed-baseline", "known.json")
+
+    assert_usage_error(outcome, sentence)
+    assert "known.json" in outcome.text
+
+
+INTERRUPTED = """
+    import os, signal
+    from sqlalchemy import create_engine, text
+
+    def test_earlier():
+        assert 1 == 2
+
+    def test_it(database_uri):
+        global connection
+        connection = create_engine(database_uri).connect()
+        connection.execute(text("SELECT 1"))
+        os.kill(os.getpid(), signal.SIGINT)
+        signal.pause()
+"""
+
+
+def test_ctrl_c_while_a_test_holds_a_connection_shows_the_failures_so_far(project_here: Project) -> None:
+    project_here.write(INTERRUPTED)
+
+    for backend in project_here.backends:
+        outcome = project_here.run("--testbed-backend", backend, "--tb=short")
+
+        assert "1 failed" in outcome.text
+        assert "KeyboardInterrupt" in outcome.text
+        assert "left open" not in outcome.text
+        assert "Traceback" not in outcome.text
+        assert outcome.code == pytest.ExitCode.INTERRUPTED
+
+
+RERUN = """
+    import pytest
+    from sqlalchemy import create_engine, inspect
+
+    def test_it(database_uri, request):
+        engine = create_engine(database_uri)
+        tables = inspect(engine).get_table_names()
+        engine.dispose()
+        assert tables == [], f"found {tables} in {request.config.getini('junit_suite_name')}"
+"""
+MODELS = """
+    from sqlalchemy import Column, Integer, MetaData, Table
+
+    metadata = MetaData()
+    table = Table("thing", metadata, Column("id", Integer, primary_key=True))
+"""
+CREATE = """
+    import os
+    import sys
+
+    from sqlalchemy import create_engine
+
+    sys.path.insert(0, os.getcwd())
+    import models
+
+    engine = create_engine(os.environ["SHOP_DB"])
+    models.metadata.create_all(engine)
+    engine.dispose()
+"""
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--testbed-metadata", "models:metadata"),
+        ("--testbed-schema-command", "python create.py", "--testbed-uri-env", "SHOP_DB"),
+    ],
+)
+def test_the_printed_command_fails_in_the_same_way(project: Project, options: tuple[str, ...]) -> None:
+    project.write(RERUN)
+    project.write(MODELS, "models.py")
+    project.write(CREATE, "create.py")
+    project.write("[pytest]\npythonpath = .\n", "other.ini")
+
+    outcome = project.run(*options, "-c", "other.ini", "-o", "junit_suite_name=mine")
+    (command,) = [line for line in outcome.text.splitlines() if "--testbed-keep-failed" in line]
+    again = subprocess.run(
+        shlex.split(command),
+        cwd=project.path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    failure = "AssertionError: found ['thing'] in mine"
+    assert failure in outcome.text
+    assert failure in again.stdout
+
+
+HANGS = """
+    import threading
+
+    def test_it(database_uri):
+        threading.Event().wait(60)
+
+    def test_after():
+        pass
+"""
+
+
+@pytest.mark.parametrize("by", ["option", "key"])
+def test_a_test_of_the_user_that_hangs_fails_after_the_timeout(project: Project, by: str) -> None:
+    project.write(HANGS)
+    if by == "key":
+        project.write("[pytest]\ntestbed_timeout = 3\n", "pytest.ini")
+
+    outcome = project.run(*(("--testbed-timeout", "3") if by == "option" else ()))
+
+    assert "It hung: its call did not end within 3 s." in outcome.text
+    assert "1 failed, 1 passed" in outcome.text
+
+
+@pytest.mark.parametrize("option", ["timeout", "check-timeout", "start-timeout"])
+@pytest.mark.parametrize("value", ["-1", "nan", "soon"])
+def test_a_time_limit_that_is_none_is_a_usage_error(project: Project, option: str, value: str) -> None:
+    project.write("def test_it(): pass")
+
+    assert_usage_error(
+        project.run(f"--testbed-{option}={value}"),
+        f"--testbed-{option} is '{value}'. Give a number of seconds, such as 30.",
+    )
