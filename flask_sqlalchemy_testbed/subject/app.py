@@ -11,7 +11,7 @@ from flask import Flask
 from flask_sqlalchemy_testbed.options import flag
 from flask_sqlalchemy_testbed.subject.binding import check_binding
 from flask_sqlalchemy_testbed.subject.discovery import Place
-from flask_sqlalchemy_testbed.subject.errors import FactoryError, SubjectError
+from flask_sqlalchemy_testbed.subject.errors import FactoryError, SubjectError, remedy_of
 from flask_sqlalchemy_testbed.subject.factories import factory_calls
 from flask_sqlalchemy_testbed.subject.guard import guarded_start
 from flask_sqlalchemy_testbed.subject.process_state import Environment, ProjectModules
@@ -89,7 +89,8 @@ class AppMaker:
             except (Exception, SystemExit) as error:
                 holds = f" that holds {one_of(subject.keys)}" if call.name == "mapping" else ""
                 message = (
-                    f"{subject} raised {type(error).__name__} when called {call.description}{holds}: {error}"
+                    f"{subject} raised {type(error).__name__} when called {call.description}{holds}:"
+                    f" {error}{remedy_of(error)}"
                 )
                 raise FactoryError(message) from error
         if not isinstance(app, Flask):

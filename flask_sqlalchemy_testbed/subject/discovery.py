@@ -16,7 +16,7 @@ from flask import Flask
 from flask.cli import prepare_import
 
 from flask_sqlalchemy_testbed.options import flag
-from flask_sqlalchemy_testbed.subject.errors import SubjectError
+from flask_sqlalchemy_testbed.subject.errors import SubjectError, remedy_of
 
 FACTORY_NAMES = ("create_app", "make_app")
 APP_NAMES = ("app", "application")
@@ -165,7 +165,7 @@ def import_module(module: str, option: str) -> Any:
     try:
         return importlib.import_module(module)
     except (Exception, SystemExit) as error:
-        message = f"{option}: importing {module!r} raised {type(error).__name__}: {error}"
+        message = f"{option}: importing {module!r} raised {type(error).__name__}: {error}{remedy_of(error)}"
         raise SubjectError(message) from error
 
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import traceback
+
+from flask_sqlalchemy_testbed.options import flag
+
 
 class SubjectError(Exception):
     """The app cannot be tried; the message says why and what to do."""
@@ -25,3 +29,18 @@ class NoSessionError(SubjectError):
 
 class NoWorkingFactoryCallError(SubjectError):
     """A database library raised in every promising call; on another kind of database one may work."""
+
+
+def remedy_of(error: BaseException) -> str:
+    """Return a sentence on an environment variable that the app misses; empty for other errors.
+
+    Args:
+        error: The error that the app raised when it was imported or made.
+    """
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    # `os` raises a KeyError for a missing environment variable alone.
+    if not isinstance(error, KeyError) or not frames or frames[-1].f_globals.get("__name__") != "os":
+        return ""
+    name = error.args[0]
+    option = f"{flag('uri-env')} {name}"
+    return f". Set the environment variable {name}, or, if it holds the database URI, add {option}."
