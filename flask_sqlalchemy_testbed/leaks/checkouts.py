@@ -1,4 +1,7 @@
-"""Track the connections that are checked out, by the events of all pools: some pools cannot list them."""
+"""Track the connections that are checked out, by the events of all pools.
+
+Some pools cannot list their connections.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Track the sessions that are in use, and look into a `scoped_session` that is known by its name."""
+"""Track the sessions that are in use, and inspect a `scoped_session` that is named."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fail a check that takes too long, report which thread and session wait, and continue the run."""
+"""Fail a check that takes too long, report the waiting thread and session, and continue."""
 
 from __future__ import annotations
 
@@ -121,7 +121,10 @@ def _fail(item: pytest.Item, phase: str, message: str, *, pytrace: bool) -> None
 
 
 class Watchdog:
-    """Limits the time of its `with` block; then reports the waiting threads and interrupts the block."""
+    """Limits the time of its `with` block.
+
+    When the time is over, it reports the waiting threads and interrupts the block.
+    """
 
     def __init__(self, item: pytest.Item, phase: str, seconds: float) -> None:
         self.has_expired = False

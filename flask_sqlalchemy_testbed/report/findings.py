@@ -58,7 +58,11 @@ class Findings:
         ]
 
     def of(self, test: str) -> list[Finding]:
-        """Return the findings of one test, given by its node id."""
+        """Return the findings of one test.
+
+        Args:
+            test: The node id.
+        """
         return [finding for finding in self.all() if finding[2]["test"] == test]
 
     def rows(self) -> list[CheckRow]:

@@ -19,7 +19,11 @@ class ProcessId:
 
     @classmethod
     def of(cls, pid: int) -> ProcessId:
-        """Return the identity of the process that has this number now."""
+        """Return the identity of the process that has this number now.
+
+        Args:
+            pid: The number.
+        """
         return cls(pid, _start_time(pid), _namespace())
 
     @classmethod
@@ -33,11 +37,17 @@ class ProcessId:
         return f"{self.pid} {self.started} {self.namespace}"
 
     def is_local(self) -> bool:
-        """Whether this process can see it: not after a reboot, not from another container or machine."""
+        """Return whether this process can see the other one.
+
+        It cannot after a reboot, from another container or from another machine.
+        """
         return self.namespace == _namespace()
 
     def has_ended(self) -> bool:
-        """Whether the process is known to have ended; False if this process cannot see it."""
+        """Return whether the process is known to have ended.
+
+        The result is False if this process cannot see it.
+        """
         return self.is_local() and not (_exists(self.pid) and _start_time(self.pid) == self.started)
 
 

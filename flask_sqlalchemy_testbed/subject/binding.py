@@ -37,6 +37,13 @@ def engine_of(subject: Subject, app: Flask) -> Engine:
 
     A session that is made to find out is removed again, even where the app itself would leave it.
 
+    Args:
+        subject: The app and its session, by name.
+        app: An app of the subject.
+
+    Returns:
+        The engine of the session.
+
     Raises:
         SubjectError: the session has no engine there.
     """

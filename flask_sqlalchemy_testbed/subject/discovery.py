@@ -170,7 +170,7 @@ def import_module(module: str, option: str) -> Any:
 
 
 def _flask_app_in_dotenv() -> str:
-    """Read FLASK_APP from .env and .flaskenv as `flask` does; their other variables are not read."""
+    """Read FLASK_APP from .env and .flaskenv as `flask` does; ignore other variables."""
     try:
         from dotenv import dotenv_values  # noqa: PLC0415 - it need not be installed
     except ImportError:
