@@ -195,7 +195,7 @@ class ProblemSchema(ma.Schema):
     errors = fields.Dict(
         keys=fields.String(),
         values=fields.List(fields.String()),
-        metadata={"description": "What is wrong, by field; the field 'body' means the whole body."},
+        metadata={"description": "The errors by field; the field 'body' means the whole body."},
     )
 
 
