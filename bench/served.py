@@ -1,4 +1,6 @@
-"""Create the app that gunicorn serves: the ledger, with its binding or with `with Session(engine)` in views.
+"""Create the app that gunicorn serves: the ledger, with its binding or without it.
+
+Without it, the views use `with Session(engine)`.
 
 `BENCH_SERVED` names a file with the choice and the URI, which has a password.
 """

@@ -109,7 +109,10 @@ def let_go(mounted: Mounted) -> Result:
 
 
 def _open_if_there(stage: Stage) -> set[str] | None:
-    """Return the transactions that are open before the action, or None if the database cannot be reached."""
+    """Return the transactions that are open before the action.
+
+    The result is None if the database cannot be reached.
+    """
     try:
         before = open_before(stage)
     except Exception:  # noqa: BLE001 - `_away` shows the response of the app instead

@@ -1,5 +1,5 @@
 # ruff: noqa: INP001 - settings, not a module
-"""How the trial is served, in its container and by ``python -m trials``."""
+"""Configure gunicorn for the trial, in its container and in ``python -m trials``."""
 
 from __future__ import annotations
 
