@@ -1,4 +1,4 @@
-"""Some folders of tests need more than the others do, and are collected only when they are asked for."""
+"""Collect some folders only on request: their tests need more than the others do."""
 
 from pathlib import Path
 

@@ -36,7 +36,7 @@ def run(directory: Path, *words: str, **environment: str) -> subprocess.Complete
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A project with two apps; its own configuration of pytest would stop any run."""
+    """Return a project with two apps; its own configuration of pytest would stop any run."""
     (tmp_path / "app.py").write_text(FACTORY)
     (tmp_path / "leaky.py").write_text(WITHOUT_REMOVE)
     (tmp_path / "conftest.py").write_text(OF_THE_PROJECT)

@@ -39,7 +39,10 @@ LOGGED = {"sqlite": "", "postgresql": 'relation "later" does not exist', "mysql"
 def kept(
     tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
 ) -> Iterator[dict[str, Outcome]]:
-    """Run a failing test on each backend; remove the kept servers with the commands that the run shows."""
+    """Run a failing test on each backend; at the end remove the kept servers.
+
+    The run shows the commands for that.
+    """
     outcomes = {}
     for backend in pytestconfig.stash[state.BACKENDS]:
         if "throwaway" in expected_capabilities(backend):
