@@ -1,7 +1,4 @@
-"""Run the battery on a specimen: on the wrong binding and on the corrected one.
-
-Its checks must fail on the wrong binding and pass on the corrected one.
-"""
+"""Run the battery on a specimen: its checks must fail on the wrong binding and pass on the corrected one."""
 
 import json
 import os
@@ -76,9 +73,7 @@ def find(names: Iterable[str]) -> list[Meeting]:
 
 
 def lean(environment: Mapping[str, str], directory: str) -> dict[str, str]:
-    """Return an environment in which pytest starts fast.
-
-    A proof of power starts pytest over a hundred times.
+    """Return an environment in which pytest starts fast: a proof of power starts it over a hundred times.
 
     Args:
         environment: The variables to start from.
