@@ -13,7 +13,7 @@ WORKERS ?= $(shell expr 2 \* $$(nproc 2>/dev/null || echo 2))
 INSTALL := -m pip install --quiet --disable-pip-version-check
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
   --no-emit-index-url --no-emit-find-links --no-annotate --no-header --upgrade
-# The versions of `make test-development`; any argument of pip install will do.
+# The versions of `make test-development`, as arguments of pip install.
 DEVELOPMENT ?= https://github.com/pallets/flask/archive/refs/heads/main.tar.gz \
   https://github.com/sqlalchemy/sqlalchemy/archive/refs/heads/main.tar.gz
 # `--baseline` makes a command fail only on checks that this app is not known to fail.
@@ -88,7 +88,7 @@ power: $(READY) have-engine ## Run the battery on every wrong binding: a check m
 	$(BIN)/python -m tests.power
 
 .PHONY: power-full
-power-full: $(READY) have-engine ## The same, with the checks that stop servers
+power-full: $(READY) have-engine ## Run `make power` with the checks that stop servers too
 	$(BIN)/python -m tests.power --full
 
 .PHONY: soak
@@ -97,7 +97,7 @@ soak: $(READY) have-engine ## Run the battery 20 times in random order: no check
 
 .PHONY: mutants
 mutants: $(READY) ## Change the binding in every small way: a test must notice each change
-	rm -rf mutants && mkdir -p build # results of an earlier run say nothing about changed tests
+	rm -rf mutants && mkdir -p build # an earlier run tested other tests
 	$(BIN)/python -m mutmut run >build/mutants.log 2>&1 || { tail -20 build/mutants.log; exit 1; }
 	$(BIN)/python -m tests.mutants
 
@@ -127,7 +127,7 @@ up: have-engine ## Serve the trial on all three backends at http://localhost:800
 	$(COMPOSE) up --build --wait
 
 .PHONY: down
-down: ## Stop what `make up` started; the data stays
+down: ## Stop the services of `make up`; the data stays
 	$(COMPOSE) down
 
 .PHONY: remove-servers
@@ -165,7 +165,7 @@ check-version: ## Check that VERSION is the version of pyproject.toml and has a 
 	grep -qx 'version = "$(VERSION)"' pyproject.toml && grep -q '^## $(VERSION)' CHANGES.md
 
 .PHONY: lock
-lock: $(READY) ## Choose the versions in requirements*.txt anew
+lock: $(READY) ## Update the versions in requirements*.txt
 	$(LOCK) --group app -o requirements.txt
 	$(LOCK) --group lint -o requirements-dev.txt
 	$(LOCK) --resolution lowest-direct --extra all --group lowest pyproject.toml -o requirements-lowest.txt
@@ -173,7 +173,7 @@ lock: $(READY) ## Choose the versions in requirements*.txt anew
 	$(LOCK) -c requirements-dev.txt --group bench -o requirements-bench.txt
 	$(LOCK) -c requirements-dev.txt --group stack -o requirements-stack.txt
 
-# Each environment is made again after a change of its requirements. A lock is complete, so pip resolves nothing.
+# An environment is made again after a change of its requirements. A lock is complete: pip need not resolve versions.
 define environment
 $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed. Name one: make PYTHON=python3.12 ...")'
 $(PYTHON) -m venv $(@D)
@@ -185,7 +185,7 @@ $(READY): $(REQUIREMENTS) pyproject.toml
 	$(call environment,--editable)
 	@touch $@
 
-# This one has the wheel, as users have it.
+# The package is installed as a wheel, as users install it.
 $(VENV)-lowest/.ready: requirements-lowest.txt pyproject.toml
 	$(call environment)
 	@touch $@
