@@ -81,7 +81,10 @@ def seconds_of(item: pytest.Item) -> float:
 
 
 def _end_with(status: int | None) -> None:
-    """End the process if a thread that still hangs would keep it alive; everything is reported by now."""
+    """End the process if a thread that still hangs would keep it alive.
+
+    Everything is reported by now.
+    """
     main = threading.main_thread()
     left = [thread for thread in threading.enumerate() if not thread.daemon and thread is not main]
     for thread in left if status is not None else ():

@@ -41,7 +41,11 @@ class Findings:
         return tests.setdefault(test, new)
 
     def update(self, findings: Iterable[Finding]) -> None:
-        """Take over the findings of another process, except tests that have not run there."""
+        """Take over the findings of another process, except tests that have not run there.
+
+        Args:
+            findings: The result of `all` in the other process.
+        """
         for check, backend, attempt in findings:
             known = self.attempt(check, backend, attempt["test"])
             if attempt["outcome"] != Outcome.NOT_RUN or attempt["seconds"]:

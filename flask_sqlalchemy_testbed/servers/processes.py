@@ -28,7 +28,11 @@ class ProcessId:
 
     @classmethod
     def parse(cls, text: str) -> ProcessId | None:
-        """Return the identity that `str()` wrote; None for any other text."""
+        """Return the identity that `str()` wrote; None for any other text.
+
+        Args:
+            text: Any text.
+        """
         pid, _, rest = text.partition(" ")
         started, _, namespace = rest.partition(" ")
         return cls(int(pid), started, namespace) if pid.isdecimal() else None

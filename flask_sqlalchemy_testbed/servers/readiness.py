@@ -33,7 +33,7 @@ class StartingContainer(Protocol):
     """The container of a server that is starting."""
 
     def has_ended(self) -> bool:
-        """Whether the server has stopped running."""
+        """Return whether the server has stopped running."""
 
     def log(self, since: float) -> str:
         """Return the server's log since this `time.time()`."""

@@ -44,7 +44,7 @@ class Place:
 
     @property
     def path(self) -> str:
-        """The app or the factory as `module:attribute`."""
+        """Return the app or the factory as `module:attribute`."""
         return f"{self.module}:{self.attribute}"
 
     @classmethod
@@ -81,7 +81,9 @@ class Place:
         return cls(module, call[1], arguments, folder=folder)
 
     def with_attribute(self) -> Place:
-        """Import the module and return the place of the best app in it: a factory can make several apps.
+        """Import the module and return the place of the best app in it.
+
+        A factory is better than an app, because it can make several apps.
 
         Raises:
             SubjectError: there is no app in the module, or there are several.

@@ -152,7 +152,7 @@ class Subject:
 
     @property
     def where_the_uri_is(self) -> str:
-        """Describe the place in which the app was given the URI."""
+        """Return the place in which the app was given the URI, for messages."""
         return f"in {one_of(self.variables)}" if self.by_environment else f"under {one_of(self.keys)}"
 
 

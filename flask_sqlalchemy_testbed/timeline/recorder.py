@@ -140,11 +140,19 @@ class Recorder:
         event.at, event.seconds = begun, event.at - begun
 
     def connection_opened(self, connection: DBAPIConnection) -> None:
-        """Give a new connection a number: it may have the `id` of one that is gone."""
+        """Give a new connection a number: it may have the `id` of one that is gone.
+
+        Args:
+            connection: The new connection.
+        """
         self._connections[id(connection)] = next(self._numbers)
 
     def connection_closed(self, connection: DBAPIConnection) -> None:
-        """Forget the number of a connection, after its last event."""
+        """Forget the number of a connection, after its last event.
+
+        Args:
+            connection: The connection, which is closed.
+        """
         self._connections.pop(id(connection), None)
 
     def current_context(self) -> int | None:
