@@ -18,7 +18,7 @@ PLUGINS = (
     *("pytest-metadata", "pytest-playwright", "pytest-randomly", "pytest-selenium", "pytest-timeout"),
     "pytest-xdist",
 )
-# Options that a project may well have, all of which this plugin had without its prefix once.
+# Options that a project may have; an earlier version of this plugin had them without its prefix.
 OPTIONS = ("--backend", "--app", "--metadata", "--driver", "--check", "--report")
 TESTS = """
     from flask_sqlalchemy_testbed import Database

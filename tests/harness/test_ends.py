@@ -1,4 +1,4 @@
-"""However a run ends, it leaves no container, no directory and no process."""
+"""A run leaves no container, no directory and no process, in whatever way it ends."""
 
 import contextlib
 import os
