@@ -13,7 +13,7 @@ WORKERS ?= $(shell expr 2 \* $$(nproc 2>/dev/null || echo 2))
 INSTALL := -m pip install --quiet --disable-pip-version-check
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
   --no-emit-index-url --no-emit-find-links --no-annotate --no-header --upgrade
-# The versions of `make test-development`, as arguments of pip install.
+# The versions of `make test-development`; any argument of pip install will do.
 DEVELOPMENT ?= https://github.com/pallets/flask/archive/refs/heads/main.tar.gz \
   https://github.com/sqlalchemy/sqlalchemy/archive/refs/heads/main.tar.gz
 # `--baseline` makes a command fail only on checks that this app is not known to fail.
@@ -173,7 +173,7 @@ lock: $(READY) ## Update the versions in requirements*.txt
 	$(LOCK) -c requirements-dev.txt --group bench -o requirements-bench.txt
 	$(LOCK) -c requirements-dev.txt --group stack -o requirements-stack.txt
 
-# An environment is made again after a change of its requirements. A lock is complete: pip need not resolve versions.
+# Each environment is made again after a change of its requirements. A lock is complete, so pip resolves nothing.
 define environment
 $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed. Name one: make PYTHON=python3.12 ...")'
 $(PYTHON) -m venv $(@D)
@@ -185,7 +185,7 @@ $(READY): $(REQUIREMENTS) pyproject.toml
 	$(call environment,--editable)
 	@touch $@
 
-# The package is installed as a wheel, as users install it.
+# This one has the wheel, as users have it.
 $(VENV)-lowest/.ready: requirements-lowest.txt pyproject.toml
 	$(call environment)
 	@touch $@

@@ -1,4 +1,4 @@
-"""Fail a check that takes too long, report the waiting thread and session, and continue."""
+"""Fail a check that takes too long, report which thread and session wait, and continue the run."""
 
 from __future__ import annotations
 
@@ -81,10 +81,7 @@ def seconds_of(item: pytest.Item) -> float:
 
 
 def _end_with(status: int | None) -> None:
-    """End the process if a thread that still hangs would keep it alive.
-
-    Everything is reported by now.
-    """
+    """End the process if a thread that still hangs would keep it alive; everything is reported by now."""
     main = threading.main_thread()
     left = [thread for thread in threading.enumerate() if not thread.daemon and thread is not main]
     for thread in left if status is not None else ():
@@ -124,10 +121,7 @@ def _fail(item: pytest.Item, phase: str, message: str, *, pytrace: bool) -> None
 
 
 class Watchdog:
-    """Limits the time of its `with` block.
-
-    When the time is over, it reports the waiting threads and interrupts the block.
-    """
+    """Limits the time of its `with` block; then reports the waiting threads and interrupts the block."""
 
     def __init__(self, item: pytest.Item, phase: str, seconds: float) -> None:
         self.has_expired = False

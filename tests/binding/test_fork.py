@@ -92,7 +92,7 @@ def test_a_child_forked_inside_a_context_has_a_session_of_its_own(app: Flask) ->
 def test_a_child_first_leaves_the_open_connections_of_its_parent_alone(
     app: Flask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Call the first function of a child in this process, where its effects can be seen."""
+    """Call the function that a child calls first, in this process, where its effects can be seen."""
     inherited: list[object] = []
     monkeypatch.setattr(forks, "inherited", inherited)
     engine = engine_of(app)

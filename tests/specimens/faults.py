@@ -43,7 +43,7 @@ def roll_back_on_error(app: Flask, _session: Any) -> None:
     event.listen(app.extensions["engine"], "handle_error", roll_back)
 
 
-def mark_as_lost(app: Flask, _session: Any) -> None:
+def take_for_lost(app: Flask, _session: Any) -> None:
     def is_lost(context: ExceptionContext) -> None:
         context.is_disconnect = isinstance(context.sqlalchemy_exception, OperationalError)
 
@@ -119,7 +119,7 @@ SPECIMENS = {
         "A listener takes each operational error for a lost connection: the whole pool is replaced.",
         met="level12/pals#28, zalando-zmon/zmon-worker#325",
         caught_by=("faults.statement-timeout",),
-        wrong=binding(prepare=mark_as_lost),
+        wrong=binding(prepare=take_for_lost),
         not_on={"sqlite": "SQLite has no time limit for a statement."},
     ),
 }
