@@ -1,6 +1,6 @@
 """Define the JSON of requests and answers, for validation and for the OpenAPI document.
 
-The JSON Schema of each field describes exactly what the field accepts.
+The JSON Schema of each field accepts exactly the values that the field accepts.
 """
 
 import re

@@ -23,7 +23,7 @@ def create() -> Flask:
         import bench.plain  # noqa: PLC0415 - only this process uses it
 
         sys.modules["app.database"] = bench.plain
-    from app import create_app  # noqa: PLC0415 - the lines above choose what it imports
+    from app import create_app  # noqa: PLC0415 - the lines above choose the binding that it imports
     from app.database import create_all  # noqa: PLC0415
 
     app = create_app({"DATABASE_URI": settings["uri"], "DATABASE_ENGINE_OPTIONS": POOL})

@@ -39,7 +39,7 @@ SWEEP_TIMEOUT = 5.0
 class Run:
     """Owns the servers and databases of a run; `close` removes them.
 
-    If the process ends without `close`, the reaper removes what it can.
+    If the process ends without `close`, the reaper removes the containers and directories.
 
     Args:
         name: The name of the run and of its first database; unique by default.
@@ -287,7 +287,7 @@ class Run:
         return server
 
     def _import_sqlalchemy(self) -> None:
-        """Import what is slow to import while the Docker engine starts the containers.
+        """Import slow modules while the Docker engine starts the containers.
 
         Only in this thread: concurrent first imports may find a half-initialised module.
         """
@@ -322,6 +322,6 @@ def _sweep(backend_in_docker: Backend | None) -> None:
 def _close(server: Server) -> bool:
     try:
         server.close()
-    except Exception:  # noqa: BLE001 - the reaper removes what is left
+    except Exception:  # noqa: BLE001 - the reaper removes the remains
         return False
     return True

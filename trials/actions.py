@@ -39,7 +39,7 @@ def everywhere(backends: Sequence[Mounted], work: Callable[[Mounted], Result]) -
 
 
 def run(scenario: Scenario, mounted: Mounted) -> Result:
-    """Run a scenario on a backend, and measure what it leaves open."""
+    """Run a scenario on a backend, and count the sessions and connections that it leaves open."""
     if reason := scenario.lacking(mounted.backend):
         return Result(mounted.name, Verdict.NOT_APPLICABLE, f"Not applicable: {reason}.")
     result = perform(mounted, scenario.id, scenario.act, leaks=scenario.leaks, sweeps=True)

@@ -83,7 +83,7 @@ def judge(facts: list[Fact], left: list[Fact], *, leaks: bool) -> tuple[Verdict,
 
     Args:
         facts: The facts that the action stated.
-        left: The facts about what is still open.
+        left: The facts about open sessions, connections and transactions.
         leaks: Whether the action leaves a session open on purpose.
     """
     if wrong := [fact.text for fact in facts if not fact.holds]:

@@ -76,7 +76,7 @@ class Checkouts(Subscription):
             ]
 
     def close(self, checkout: Checkout) -> None:
-        """Close the connection and free its place in the pool, whatever its user did with it."""
+        """Close the connection, also a detached one, and free its place in the pool."""
         connection = checkout.connection()
         if connection is not None:
             detached = connection.dbapi_connection if checkout.detached else None

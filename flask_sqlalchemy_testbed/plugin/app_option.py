@@ -32,7 +32,7 @@ BATTERY = ("flask_sqlalchemy_testbed.battery", "flask_sqlalchemy_testbed/battery
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Refuse values that are wrong whatever the app is."""
+    """Refuse values that are wrong for every app."""
     settings.seconds(config, "start-timeout")
     config.stash[DRIVERS] = {}
     if chosen := settings.setting(config, "driver"):

@@ -1,6 +1,6 @@
 """Define the contents of `matrix.json` and `evidence.json`, and write such files.
 
-`matrix.json` has the outcome of each check on each backend; `evidence.json` also has what the tests recorded.
+`matrix.json` has the outcome of each check on each backend; `evidence.json` also has the records of tests.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ SCHEMA = Path(__file__).with_name("matrix.schema.json")
 
 
 class Attempt(TypedDict):
-    """One test of a check on one backend, with what was recorded."""
+    """One test of a check on one backend, with its records."""
 
     test: str
     outcome: str

@@ -93,7 +93,7 @@ class ServerContainer(Protocol):
         """Return whether the container outlives the run: other runs use it too."""
 
     def log(self, since: float) -> str:
-        """Return what the server has written since this `time.time()`."""
+        """Return the log of the server since this `time.time()`."""
 
     def keep(self, database: str) -> list[str]:
         """Leave the container after the run; return how to inspect the database and remove both."""

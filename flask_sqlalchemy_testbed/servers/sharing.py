@@ -111,7 +111,7 @@ class LentContainer:
         self._backend = backend
 
     def log(self, since: float) -> str:
-        """Return what the server has written since this `time.time()`."""
+        """Return the log of the server since this `time.time()`."""
         # Docker's client takes 0.3 s to import, and most workers do not need it.
         from flask_sqlalchemy_testbed.servers.containers import log_of  # noqa: PLC0415
 

@@ -79,7 +79,7 @@ def check_binding(subject: Subject, app: Flask, uri: str) -> Engine:
 
 
 def is_same_database(given: URL, bound: URL) -> bool:
-    """Return whether both URLs mean one database, whatever drivers and options they name."""
+    """Return whether both URLs mean one database; drivers and options may differ."""
     if given.get_backend_name() != "sqlite":
         return (given.host, given.port, given.database) == (bound.host, bound.port, bound.database)
     if bound.get_backend_name() != "sqlite" or _is_in_memory(given) != _is_in_memory(bound):

@@ -31,7 +31,7 @@ FAILING = """
     def test_after(database_uri):
         pass
 """
-# What the server logs when a statement fails.
+# The server's log when a statement fails.
 LOGGED = {"sqlite": "", "postgresql": 'relation "later" does not exist', "mysql": ""}
 
 
