@@ -32,7 +32,7 @@ BATTERY = ("flask_sqlalchemy_testbed.battery", "flask_sqlalchemy_testbed/battery
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Refuse values that are wrong for every app."""
+    """Refuse values that are wrong whatever the app is."""
     settings.seconds(config, "start-timeout")
     config.stash[DRIVERS] = {}
     if chosen := settings.setting(config, "driver"):
@@ -46,20 +46,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Refuse an app that cannot be tested, before servers start.
-
-    This happens only if the battery is certain to run.
-    """
+    """Refuse an app that cannot be tested, before servers start, if the battery is certain to run."""
     if _runs_the_battery(session.config):
         _find(session.config, servers=False)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_setupnodes(config: pytest.Config) -> None:
-    """Resolve an app that starts on a server only, before the workers start.
-
-    Otherwise each worker would repeat this.
-    """
+    """Resolve an app that starts on a server only before the workers start: each would repeat it."""
     if _runs_the_battery(config):
         _find(config, servers=True)
 
@@ -97,9 +91,6 @@ def pytest_configure_node(node: Any) -> None:
 
 def app_maker(config: pytest.Config) -> AppMaker:
     """Return the object that makes the apps of this process; the run closes it.
-
-    Args:
-        config: The configuration of pytest.
 
     Raises:
         pytest.UsageError: there is no app, or it cannot be tried.
@@ -185,10 +176,7 @@ def _from_controller(config: pytest.Config) -> Subject | None:
 
 
 def _resolve_on_a_file(config: pytest.Config) -> Subject | None:
-    """Try an empty SQLite database; return None if a server may work.
-
-    SQLite shows most mistakes at once.
-    """
+    """Try an empty SQLite database, which shows most mistakes at once; None if a server may work."""
     import secrets  # noqa: PLC0415 - on use
     import tempfile  # noqa: PLC0415 - on use
 

@@ -16,21 +16,12 @@ class BoundElsewhereError(SubjectError):
 
 
 class StartedElsewhereError(SubjectError):
-    """At its start, the app tried to connect to a database outside the run.
-
-    No data was sent.
-    """
+    """While it started, the app tried to connect to a database outside the run; nothing was sent."""
 
 
 class NoSessionError(SubjectError):
-    """The app was made, but its session was not found.
-
-    Another call of the factory would not help.
-    """
+    """The app was made, but its session was not found; another call of the factory would not help."""
 
 
 class NoWorkingFactoryCallError(SubjectError):
-    """A database library raised in every promising call of the factory.
-
-    A call may work on another kind of database.
-    """
+    """A database library raised in every promising call; on another kind of database one may work."""
