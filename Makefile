@@ -89,7 +89,7 @@ power: $(READY) have-engine ## Run the battery on every wrong binding: a check m
 	$(BIN)/python -m tests.power
 
 .PHONY: power-full
-power-full: $(READY) have-engine ## The same, with the checks that stop servers
+power-full: $(READY) have-engine ## Run `make power` with the checks that stop servers too
 	$(BIN)/python -m tests.power --full
 
 .PHONY: soak
@@ -98,7 +98,7 @@ soak: $(READY) have-engine ## Run the battery 20 times in random order: no check
 
 .PHONY: mutants
 mutants: $(READY) ## Change the binding in every small way: a test must notice each change
-	rm -rf mutants && mkdir -p build # results of an earlier run say nothing about changed tests
+	rm -rf mutants && mkdir -p build # an earlier run tested other tests
 	$(BIN)/python -m mutmut run >build/mutants.log 2>&1 || { tail -20 build/mutants.log; exit 1; }
 	$(BIN)/python -m tests.mutants
 
@@ -129,7 +129,7 @@ up: ## Serve the trial on all three backends at http://localhost:8000
 	$(COMPOSE) up --build --wait
 
 .PHONY: down
-down: ## Stop what `make up` started; the data stays
+down: ## Stop the services of `make up`; the data stays
 	$(COMPOSE) down
 
 .PHONY: remove-servers
@@ -166,7 +166,7 @@ check-version: ## Check that VERSION is the version of pyproject.toml and has a 
 	grep -qx 'version = "$(VERSION)"' pyproject.toml && grep -q '^## $(VERSION)' CHANGES.md
 
 .PHONY: lock
-lock: $(READY) ## Choose the versions in requirements*.txt anew
+lock: $(READY) ## Update the versions in requirements*.txt
 	$(LOCK) --group app -o requirements.txt
 	$(LOCK) --group lint -o requirements-dev.txt
 	$(LOCK) --resolution lowest-direct --extra all --group lowest pyproject.toml -o requirements-lowest.txt

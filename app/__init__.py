@@ -33,7 +33,7 @@ def create_app(config: str | os.PathLike[str] | Mapping[str, Any] | None = None)
     if config is None:
         config = os.environ.get("APP_CONFIG") or DEFAULT_CONFIG
     if isinstance(config, (str, os.PathLike)):
-        # from_pyfile begins relative paths at the app; users expect the working directory.
+        # from_pyfile resolves relative paths in the app's folder; users expect the working directory.
         app.config.from_pyfile(str(Path(config).absolute()))
     else:
         app.config.from_mapping(config)

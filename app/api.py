@@ -77,7 +77,7 @@ def list_accounts(query: dict[str, int]) -> ledger.Page[Account]:
 @blueprint.response(200, AccountSchema)
 def get_account(account_id: str) -> Account:
     """Read an account."""
-    # A converter of the URL map would answer without naming the field: an impossible id is an unknown id.
+    # A URL converter would answer without naming the field. An impossible id is an unknown id.
     if not re.fullmatch("[1-9][0-9]{0,18}", account_id) or int(account_id) > LARGEST_ID:
         raise ledger.UnknownError(field="account_id", reason="No such account.")
     return ledger.get_account(int(account_id))

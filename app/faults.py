@@ -1,4 +1,4 @@
-"""Classify database errors by what the caller can do about them.
+"""Classify database errors by the possible reactions of the caller.
 
 The codes come from the drivers' exceptions. No driver is imported here.
 """

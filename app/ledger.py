@@ -1,6 +1,6 @@
 """Open and read accounts, and move money between them.
 
-This module does not know HTTP. Each operation that writes is a transaction of its own.
+This module does not depend on HTTP. Each operation that writes is a transaction of its own.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Parse requests strictly: refuse whatever two parsers could understand differently."""
+"""Parse requests strictly: refuse input that two parsers could understand differently."""
 
 # ruff: noqa: ARG002 - the base classes define the signatures
 

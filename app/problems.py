@@ -1,6 +1,6 @@
 """Answer every error as ``application/problem+json`` (RFC 9457), never with a traceback.
 
-The member ``errors`` lists what is wrong by field; the field ``body`` means the whole body. An
+The member ``errors`` lists the errors by field; the field ``body`` means the whole body. An
 unavailable database is a 503 with ``Retry-After``.
 """
 

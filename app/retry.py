@@ -46,7 +46,7 @@ def in_transaction(work: Callable[[], T]) -> T:
     deadline = time.monotonic() + RETRY_SECONDS
     for attempt in count(1):
         try:
-            # SQLite waits for the lock of the writer now: a transaction that begins to write
+            # SQLite takes the write lock now and waits for it: a transaction that begins to write
             # after a read could be refused at once. Other databases ignore this option.
             db_session.connection(execution_options={"sqlite_begin": "IMMEDIATE"})
             result = work()
@@ -63,7 +63,7 @@ def in_transaction(work: Callable[[], T]) -> T:
 
 
 def pause(attempt: int) -> float:
-    """Return random seconds to wait after an attempt, so that two rivals do not meet again.
+    """Return a random pause after an attempt, in seconds, so that rivals do not collide again.
 
     Args:
         attempt: The number of the attempt, from 1. The longest pause doubles with each.

@@ -1,6 +1,6 @@
 """Define the JSON of requests and answers, for validation and for the OpenAPI document.
 
-The JSON Schema of each field describes exactly what the field accepts.
+The JSON Schema of each field accepts exactly the values that the field accepts.
 """
 
 import re
@@ -195,7 +195,7 @@ class ProblemSchema(ma.Schema):
     errors = fields.Dict(
         keys=fields.String(),
         values=fields.List(fields.String()),
-        metadata={"description": "What is wrong, by field; the field 'body' means the whole body."},
+        metadata={"description": "The errors by field; the field 'body' means the whole body."},
     )
 
 

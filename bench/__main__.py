@@ -1,4 +1,4 @@
-"""`python -m bench`: run the benchmark, print and store the figures, and compare them with the goals.
+"""Run the benchmark and compare the figures with the goals: `python -m bench`.
 
 The exit status is 1 if a goal was missed.
 """

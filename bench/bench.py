@@ -45,12 +45,12 @@ class Bench:
 
     @cached_property
     def run(self) -> Run:
-        """The servers of all backends."""
+        """Return the servers of all backends."""
         return self._started()
 
     @cached_property
     def rivals(self) -> Run:
-        """Other servers, for alternatives that would slow down the first ones."""
+        """Return other servers, for alternatives that would slow down the first ones."""
         return self._started()
 
     def _started(self) -> Run:

@@ -29,12 +29,12 @@ class Loaded:
 
     @property
     def rate(self) -> float:
-        """Transfers per second."""
+        """Return the transfers per second."""
         return self.statuses.get(CREATED, 0) / self.seconds
 
     @property
     def failed(self) -> dict[str, int]:
-        """The responses that are not a transfer, by status."""
+        """Return the responses that are not a transfer, by status."""
         return {status: count for status, count in self.statuses.items() if status != CREATED}
 
 

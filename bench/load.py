@@ -20,7 +20,10 @@ NO_RESPONSE = "none"
 
 
 def load(path: str, accounts: list[int], clients: int, seconds: float) -> dict[str, object]:
-    """Return the number of responses by status, and the seconds; the last requests are waited for."""
+    """Return the number of responses by status, and the seconds of the measurement.
+
+    The seconds include the wait for the last responses.
+    """
     statuses: Counter[str] = Counter()
     lock = threading.Lock()
     start = threading.Barrier(clients + 1)

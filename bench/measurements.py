@@ -18,7 +18,7 @@ class Figure:
 
     @property
     def median(self) -> float:
-        """The median, on which single slow samples have no effect."""
+        """Return the median, on which single slow samples have no effect."""
         return median(self.samples)
 
 
@@ -34,17 +34,17 @@ class Goal:
 
     @property
     def reached(self) -> bool:
-        """Whether the goal is reached; NaN never is."""
+        """Return whether the goal is reached; NaN never is."""
         return self.measured >= self.limit if self.at_least else self.measured <= self.limit
 
     @property
     def bound(self) -> str:
-        """The limit as text."""
+        """Return the limit as text."""
         return f"{'≥' if self.at_least else '≤'} {quantity(self.limit, self.unit)}"
 
     @property
     def missed_by(self) -> str:
-        """The distance from the limit as text."""
+        """Return the distance from the limit as text."""
         return quantity(abs(self.measured - self.limit), self.unit)
 
 

@@ -1,4 +1,6 @@
-"""Create the app that gunicorn serves: the ledger, with its binding or with `with Session(engine)` in views.
+"""Create the app that gunicorn serves: the ledger, with its binding or without it.
+
+Without it, the views use `with Session(engine)`.
 
 `BENCH_SERVED` names a file with the choice and the URI, which has a password.
 """
@@ -21,7 +23,7 @@ def create() -> Flask:
         import bench.plain  # noqa: PLC0415 - only this process uses it
 
         sys.modules["app.database"] = bench.plain
-    from app import create_app  # noqa: PLC0415 - the lines above choose what it imports
+    from app import create_app  # noqa: PLC0415 - the lines above choose the binding that it imports
     from app.database import create_all  # noqa: PLC0415
 
     app = create_app({"DATABASE_URI": settings["uri"], "DATABASE_ENGINE_OPTIONS": POOL})

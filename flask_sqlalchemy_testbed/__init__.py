@@ -1,4 +1,4 @@
-"""Tests of database code on real databases: servers, clean databases and leak checks, as a pytest plugin.
+"""Test database code on real databases: servers, clean databases and leak checks.
 
 The types of the fixtures can be imported from here: `Backend`, `Database` and `Server`. Everything else in
 this package is private: it may change in any release.

@@ -1,4 +1,4 @@
-"""The command: `flask testbed`, `flask-sqlalchemy-testbed` and `python -m flask_sqlalchemy_testbed`.
+"""Define the command `flask testbed`, also `flask-sqlalchemy-testbed` and `python -m`.
 
 Every `flask` command imports this module, so it imports click and the table of options alone.
 """
@@ -80,7 +80,10 @@ def _app_of_flask(ctx: click.Context) -> str | None:
 
 
 def _plugin() -> str:
-    """Return the name to load the plugin by, whether pytest loads installed plugins itself or not."""
+    """Return the name by which the plugin is loaded.
+
+    It works whether pytest loads installed plugins itself or not.
+    """
     from importlib.metadata import entry_points  # noqa: PLC0415
 
     return PLUGIN if entry_points(group="pytest11", name=PLUGIN) else f"{PLUGIN}.plugin.plugin"

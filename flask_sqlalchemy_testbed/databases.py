@@ -28,22 +28,34 @@ class Database:
 
     @property
     def uri(self) -> str:
-        """The URI, with its password, for the app under test."""
+        """Return the URI of the database for the app under test, with the password."""
         return self.url.render_as_string(hide_password=False)
 
     @property
     def name(self) -> str:
-        """The name of the database, or the path of its file; no other database has it."""
+        """Return the name of the database, or the path of its file.
+
+        No other database has this name.
+        """
         return self.url.database or ""
 
     def is_named_in(self, text: str) -> bool:
-        """Return whether a connection string names this database, not one whose name begins the same."""
+        """Return whether a connection string names this database.
+
+        The name of another database that only begins the same does not count.
+
+        Args:
+            text: The connection string, as a URL or in the format of a driver.
+        """
         return re.search(rf"{re.escape(self.name)}(?![\w/])", text) is not None
 
     def open_transactions(self, within: float = DISCONNECT_DELAY) -> list[OpenTransaction]:
         """Return the transactions that are still open on the server after `within` seconds.
 
         It returns at once if there is none.
+
+        Args:
+            within: The time in seconds that the server has to notice the end of a transaction.
         """
         deadline = time.monotonic() + within
         while (found := self.backend.transactions(self.connection)) and time.monotonic() < deadline:
@@ -56,7 +68,11 @@ class Database:
         return [str(session) for (session,) in self.connection.rows(query)]
 
     def terminate(self, sessions: list[str]) -> None:
-        """Terminate these sessions on the server, which rolls back their transactions; ignore ended ones."""
+        """Terminate sessions on the server, which rolls back their transactions.
+
+        Args:
+            sessions: The server's ids of the sessions; ended sessions are ignored.
+        """
         for session in sessions:
             with contextlib.suppress(Exception):
                 self.connection.rows(self.backend.terminate.replace("{session}", session))

@@ -126,7 +126,9 @@ _prefix = _PYTEST
 
 
 def flag(name: str) -> str:
-    """Return an option as the user writes it, for messages: with the prefix in pytest, short in the commands.
+    """Return an option as the user writes it, for messages.
+
+    That is the name with the prefix in pytest, and the short name in the commands.
 
     Args:
         name: a key of `OPTIONS`.
@@ -146,7 +148,9 @@ def in_command() -> bool:
 
 
 def words(values: Mapping[str, Any]) -> list[str]:
-    """Return options as words of the command line: of a command's while one is running, else of pytest's.
+    """Return options as words of the command line.
+
+    They have short names while a command is running, else pytest's names.
 
     Args:
         values: by the names of options; an empty value is left out.

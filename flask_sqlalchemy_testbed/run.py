@@ -39,7 +39,7 @@ SWEEP_TIMEOUT = 5.0
 class Run:
     """Owns the servers and databases of a run; `close` removes them.
 
-    If the process ends without `close`, the reaper removes what it can.
+    If the process ends without `close`, the reaper removes the containers and directories.
 
     Args:
         name: The name of the run and of its first database; unique by default.
@@ -83,13 +83,16 @@ class Run:
 
     @cached_property
     def probe(self) -> Probe:
-        """The probe that finds leaks; it records from `install_probe` on."""
+        """Return the probe that finds leaks; it records from `install_probe` on."""
         from flask_sqlalchemy_testbed.leaks.probe import Probe  # noqa: PLC0415 - imported by `start`
 
         return Probe(self._session)
 
     def start(self, backends: Iterable[Backend]) -> None:
         """Make the servers of these backends ready, all at the same time.
+
+        Args:
+            backends: The kinds of servers; servers that are ready stay as they are.
 
         Raises:
             ServerError: Servers cannot be used; the message has a line for each.
@@ -123,6 +126,9 @@ class Run:
     def server(self, backend: Backend) -> Server:
         """Return the server of this backend; make it ready now if it is not.
 
+        Args:
+            backend: The kind of server.
+
         Raises:
             ServerError: It cannot be used.
         """
@@ -154,6 +160,10 @@ class Run:
 
     def keep(self, backend: str, database: str) -> list[str]:
         """Leave a database and its server after the run.
+
+        Args:
+            backend: The name of the backend.
+            database: The name of the database.
 
         Returns:
             Lines of text: how to inspect and how to remove them.
@@ -196,7 +206,21 @@ class Run:
         port: int | None = None,
         reusable: bool = False,
     ) -> Container:
-        """Start a container that the reaper removes, unless it is reusable; see `Container.start`."""
+        """Start a container that the reaper removes, unless it is reusable.
+
+        Args:
+            backend: The kind of server.
+            flags: More arguments for the server.
+            size: The limit of the data in bytes.
+            port: The port of this machine; None means any.
+            reusable: Use the container of an earlier run, or start one that outlives this run.
+
+        Returns:
+            The container; its server may not be ready yet.
+
+        Raises:
+            ServerError: The image cannot be built, or the container does not start.
+        """
         # Docker's client takes 0.3 s to import, and most runs do not need it.
         from flask_sqlalchemy_testbed.servers import images  # noqa: PLC0415
         from flask_sqlalchemy_testbed.servers.containers import Container  # noqa: PLC0415
@@ -263,7 +287,7 @@ class Run:
         return server
 
     def _import_sqlalchemy(self) -> None:
-        """Import what is slow to import while the Docker engine starts the containers.
+        """Import slow modules while the Docker engine starts the containers.
 
         Only in this thread: concurrent first imports may find a half-initialised module.
         """
@@ -298,6 +322,6 @@ def _sweep(backend_in_docker: Backend | None) -> None:
 def _close(server: Server) -> bool:
     try:
         server.close()
-    except Exception:  # noqa: BLE001 - the reaper removes what is left
+    except Exception:  # noqa: BLE001 - the reaper removes the remains
         return False
     return True

@@ -1,16 +1,16 @@
-"""Some folders of tests need more than the others do, and are collected only when they are asked for."""
+"""Collect some folders only on request: their tests need more than the others do."""
 
 from pathlib import Path
 
 import pytest
 
 HERE = Path(__file__).parent
-# A browser, a composed stack, charts, environments of their own; some import what only they have installed.
+# They need a browser, a composed stack, charts or environments; some import packages of their own.
 ON_REQUEST = {"bench", "browser", "coexistence", "stack"}
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leave these to `pytest tests/stack` and the like."""
+    """Ignore these folders unless the command names them, as `pytest tests/stack` does."""
     if collection_path.parent != HERE or collection_path.name not in ON_REQUEST:
         return None
     asked = [(config.invocation_params.dir / arg.split("::")[0]).resolve() for arg in config.args]

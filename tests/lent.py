@@ -1,4 +1,4 @@
-"""A pytest plugin that runs the tests on the servers of another process, in databases of their own.
+"""Run tests on the servers of another process, in databases of their own: a plugin.
 
 Unlike a server that is given by its URI, a lent server is known to be a throwaway container: the checks
 that need one apply. `written` writes the file that `$TESTS_LENT` names.

@@ -1,4 +1,4 @@
-"""Compare the mutants that survived with those that tests/mutants.md explains to be equivalent.
+"""Compare the surviving mutants with those that tests/mutants.md explains.
 
 `python -m tests.mutants`, after `mutmut run`, exits with 1 if another mutant survived, or if a
 listed mutant did not.

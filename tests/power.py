@@ -30,7 +30,9 @@ WORKERS = 6
 
 
 def idle(meetings: list[Meeting], blameless: Mapping[str, set[str]]) -> list[str]:
-    """Return a line for each check that caught, on some backend where it ran, no specimen that names it.
+    """Return a line for each check that caught no specimen that names it.
+
+    A check has a line if that is so on any backend where it ran.
 
     Args:
         meetings: The results of all specimens.
@@ -116,7 +118,10 @@ def meet_all(meetings: list[Meeting], backends: str, everywhere: list[str], *, w
 
 
 def main() -> int:
-    """Run the command and return its exit status: 1 if a specimen was missed or a check caught nothing."""
+    """Run the command and return its exit status.
+
+    It is 1 if a specimen was missed or if a check caught nothing.
+    """
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

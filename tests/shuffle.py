@@ -1,4 +1,7 @@
-"""A pytest plugin: `--shuffle SEED` runs the tests in a random order, one backend after the other."""
+"""Run the tests in a random order, one backend after the other: `--shuffle SEED`.
+
+This is a pytest plugin.
+"""
 
 import random
 

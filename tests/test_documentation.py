@@ -1,4 +1,4 @@
-"""The documentation is true: its code runs, its links resolve, its commands and settings exist."""
+"""The documentation is true: its code runs, and its links, commands and settings exist."""
 
 import os
 import re
@@ -101,7 +101,7 @@ def test_its_code_runs(
 
 
 def test_the_failure_in_readme_is_real(tmp_path: Path) -> None:
-    """The app is that of the page about your own app."""
+    """Run the app of the page about your own app."""
     (shop,) = blocks("python", PAGES["docs/your-app.md"])
     (failure,) = re.findall(r"^```\n(lifecycle.*?)^```$", PAGES["README.md"], re.MULTILINE | re.DOTALL)
     (tmp_path / "shop.py").write_text(shop)

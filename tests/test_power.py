@@ -1,4 +1,4 @@
-"""The proof of power fails for a missed specimen, a false alarm, and a check that catches nothing."""
+"""The proof fails for a missed specimen, a false alarm, and a check that catches nothing."""
 
 from pathlib import Path
 

@@ -1,1 +1,1 @@
-"""The manual trial: one process serves the same ledger on each backend, and a page to try them."""
+"""Serve the same ledger on each backend in one process, with a page to try them."""

@@ -1,4 +1,6 @@
-"""``python -m trials`` serves the trial at http://localhost:8000, or at the port ``APP_PORT``.
+"""Serve the trial at http://localhost:8000, or at the port ``APP_PORT``.
+
+The command is ``python -m trials``.
 
 The server and its settings are those of the container, but it listens on the loopback address only.
 """

@@ -39,7 +39,7 @@ def everywhere(backends: Sequence[Mounted], work: Callable[[Mounted], Result]) -
 
 
 def run(scenario: Scenario, mounted: Mounted) -> Result:
-    """Run a scenario on a backend, and measure what it leaves open."""
+    """Run a scenario on a backend, and count the sessions and connections that it leaves open."""
     if reason := scenario.lacking(mounted.backend):
         return Result(mounted.name, Verdict.NOT_APPLICABLE, f"Not applicable: {reason}.")
     result = perform(mounted, scenario.id, scenario.act, leaks=scenario.leaks, sweeps=True)
@@ -109,7 +109,10 @@ def let_go(mounted: Mounted) -> Result:
 
 
 def _open_if_there(stage: Stage) -> set[str] | None:
-    """Return the transactions that are open before the action, or None if the database cannot be reached."""
+    """Return the transactions that are open before the action.
+
+    The result is None if the database cannot be reached.
+    """
     try:
         before = open_before(stage)
     except Exception:  # noqa: BLE001 - `_away` shows the response of the app instead

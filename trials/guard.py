@@ -1,4 +1,4 @@
-"""Protect the page: a token in every form, no requests from other sites, no content of other sites."""
+"""Protect the page: tokens in forms, no requests from and no content of other sites."""
 
 import hmac
 import secrets
@@ -36,7 +36,10 @@ def init_app(app: Flask) -> None:
 
 
 def token() -> str:
-    """Return the token that each form must send; it stays the same while the browser keeps its cookie."""
+    """Return the token that each form must send.
+
+    It stays the same while the browser keeps its cookie.
+    """
     if "token" not in session:
         session["token"] = secrets.token_urlsafe(16)
     return str(session["token"])

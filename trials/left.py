@@ -1,4 +1,7 @@
-"""Measure whether the sessions of an action ended: by events, in the registry, and on the server."""
+"""Measure whether the sessions of an action ended.
+
+The sources are events, the registry, and the server.
+"""
 
 import time
 from collections.abc import Iterable, Iterator
@@ -15,7 +18,7 @@ GONE = {EventKind.CONNECTION_RETURNED, EventKind.CONNECTION_CLOSED, EventKind.CO
 
 
 def measure(stage: Stage, before: set[str]) -> Iterator[Fact]:
-    """Yield facts about the sessions and connections of an action, and about those that are still open.
+    """Yield facts about the sessions and connections of an action, also about open ones.
 
     Args:
         stage: The action.

@@ -14,7 +14,9 @@ MAX_FRAMES = 8
 
 
 class LineFormatter(logging.Formatter):
-    """Formats time in UTC, level, logger, request, message and exception, with the innermost frame first.
+    """Formats time, level, logger, request, message and exception in one line.
+
+    The time is in UTC, and the innermost frame is the first.
 
     Passwords in URIs, options and statements are replaced by stars.
     """

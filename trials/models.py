@@ -23,7 +23,7 @@ class Entry(TrialBase):
 
 
 def create_tables_on_first_contact(engine: Engine, *more: MetaData) -> None:
-    """Let the first successful connection of the engine create missing tables, before it is used.
+    """Let the first connection of the engine create missing tables, before it is used.
 
     The connection itself creates them, so a database that is down is not contacted twice. If that fails,
     the caller gets the error, and the next connection tries again.

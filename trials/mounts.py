@@ -1,4 +1,4 @@
-"""Make the app of each backend, with a connection to its database that the app does not manage."""
+"""Make the app of each backend, and a connection that the app does not manage."""
 
 import contextlib
 from collections import Counter
@@ -61,7 +61,7 @@ class Mounted:
 
     @property
     def name(self) -> str:
-        """The name of the backend, and the path at which its app is mounted."""
+        """Return the name of the backend, which is also the path of its app."""
         return self.backend.name
 
     @contextlib.contextmanager
@@ -117,7 +117,10 @@ def mount(name: str, config: str | PathLike[str] | Mapping[str, Any], *, trials:
 
 
 def act(scenario: str) -> Any:
-    """Answer with the view that a scenario put into the WSGI environment, which no HTTP client can set."""
+    """Answer with the view that a scenario put into the WSGI environment.
+
+    No HTTP client can set it.
+    """
     view = request.environ.get(VIEW) or abort(404, f"Scenario {scenario!r} runs only from the page.")
     return current_app.ensure_sync(view)()
 

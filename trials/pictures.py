@@ -10,7 +10,7 @@ from .verdicts import Action
 
 
 def pictures(*actions: Action, width: int) -> list[dict[str, dict[str, Any]]]:
-    """Return the timelines of each action by backend, all on one axis, each from its own beginning.
+    """Return the timelines of each action by backend, on one axis from their own beginnings.
 
     Args:
         actions: The actions.

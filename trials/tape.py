@@ -36,7 +36,9 @@ _tape: ContextVar[Tape | None] = ContextVar("tape", default=None)
 
 
 class TapeRecorder(Recorder):
-    """Give each event to the tape of the scenario that caused it. Other events are soon forgotten.
+    """Give each event to the tape of the scenario that caused it.
+
+    Other events are soon forgotten.
 
     The end of a session is an event too: the binding announces it, SQLAlchemy does not.
     """

@@ -12,7 +12,10 @@ from .tape import Tape
 
 
 class Verdict(Enum):
-    """The verdict on an action on one backend: its sign, its word, and the CSS class of its colour."""
+    """The verdict on an action on one backend.
+
+    The values are its sign, its word, and the CSS class of its colour.
+    """
 
     KEPT = "✓", "kept", "good"
     BROKEN = "✗", "broken", "bad"
@@ -24,17 +27,17 @@ class Verdict(Enum):
 
     @property
     def sign(self) -> str:
-        """The sign beside the word."""
+        """Return the sign beside the word."""
         return self.value[0]
 
     @property
     def word(self) -> str:
-        """The verdict in one or two words."""
+        """Return the verdict in one or two words."""
         return self.value[1]
 
     @property
     def kind(self) -> str:
-        """The CSS class of the colour."""
+        """Return the CSS class of the colour."""
         return self.value[2]
 
 
@@ -80,7 +83,7 @@ def judge(facts: list[Fact], left: list[Fact], *, leaks: bool) -> tuple[Verdict,
 
     Args:
         facts: The facts that the action stated.
-        left: The facts about what is still open.
+        left: The facts about open sessions, connections and transactions.
         leaks: Whether the action leaves a session open on purpose.
     """
     if wrong := [fact.text for fact in facts if not fact.holds]:

@@ -27,7 +27,11 @@ class Timing:
 
 
 def run(project: str, *options: str, **environment: str) -> Timing:
-    """Run the tests of a project in a process of its own, or raise `RuntimeError` with their output."""
+    """Run the tests of a project in a process of its own.
+
+    Raises:
+        RuntimeError: The tests failed; the message is their output.
+    """
     folder = HERE / project
     with tempfile.TemporaryDirectory() as scratch:
         clock = Path(scratch, "clock.json")

@@ -1,4 +1,7 @@
-"""Measure the same tests once, twice and four times: the cost of a test, and the fixed cost of a run."""
+"""Measure the same tests once, twice and four times.
+
+The difference is the cost of a test; the rest is the fixed cost of a run.
+"""
 
 from functools import partial
 from statistics import linear_regression

@@ -1,4 +1,4 @@
-"""Measure a request that reads one row: what the session adds to it."""
+"""Measure the time that a session adds to a request that reads one row."""
 
 from functools import partial
 from statistics import median

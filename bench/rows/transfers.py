@@ -1,4 +1,7 @@
-"""Measure transfers per second through gunicorn, with the binding and with a session in each view."""
+"""Measure transfers per second through gunicorn, with the binding and without it.
+
+Without it, each view has a session of its own.
+"""
 
 import random
 from collections import Counter, defaultdict

@@ -1,20 +1,20 @@
 # ruff: noqa: INP001 - settings, not a module
-"""How the trial is served, in its container and by ``python -m trials``."""
+"""Configure gunicorn for the trial, in its container and in ``python -m trials``."""
 
 from __future__ import annotations
 
 wsgi_app = "trials.wsgi:create_trial()"
 bind = "0.0.0.0:8000"  # the container's own; compose.yaml publishes it to this machine alone
 
-# One process, since several engines in one are what the trial shows. Threads for all who wait in vain
-# for one database: the others go on. They are started as they are needed.
+# One process, because the trial shows several engines in one process. Many threads, so that requests that
+# wait for a frozen database do not block the others. gunicorn starts threads when they are needed.
 worker_class = "gthread"
 threads = 256
 
 graceful_timeout = 2
-control_socket_disable = True  # nobody asks it, and the root file system is read-only
+control_socket_disable = True  # not used, and the root file system is read-only
 
-# Each event is a line of ours; the trial writes one a request itself, which says more than gunicorn's own.
+# Each event is one line. The trial logs each request itself, with more details than gunicorn's access log.
 logconfig_dict = {
     "version": 1,
     "disable_existing_loggers": False,

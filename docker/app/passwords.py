@@ -1,7 +1,7 @@
 # ruff: noqa: INP001 - a script
-"""Writes a random password to each file named on the command line that does not exist; keeps those that do.
+"""Write a random password to each file of the command line that does not exist.
 
-Who may read them is up to the mounts: each container sees the folders that it needs, and no other.
+Existing files stay. The mounts decide which container can read a file: each mounts the folders that it needs.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 for path in map(Path, sys.argv[1:]):
     if not path.exists():
-        # The name appears when the password is whole.
+        # The file gets its name when it is complete.
         part = path.with_suffix(".part")
         part.unlink(missing_ok=True)
         part.write_text(secrets.token_urlsafe(32), encoding="ascii")

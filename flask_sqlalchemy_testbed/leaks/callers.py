@@ -1,4 +1,4 @@
-"""Note the callers of the current code cheaply, and format them only when a leak is reported."""
+"""Note the callers of the current code cheaply; format them only when a leak is reported."""
 
 from __future__ import annotations
 
@@ -28,7 +28,10 @@ Callers = list[tuple["CodeType", int]]
 
 
 def of_this_call() -> Callers:
-    """Return the nearest callers outside SQLAlchemy, the innermost first; takes a few microseconds."""
+    """Return the nearest callers outside SQLAlchemy, the innermost first.
+
+    This takes a few microseconds.
+    """
     found: Callers = []
     frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - `inspect` is far slower
     while frame is not None and len(found) < DEPTH:
@@ -42,7 +45,7 @@ def of_this_call() -> Callers:
 
 
 def lines(callers: Callers) -> list[str]:
-    """Return a line for each caller, with its path relative to the working directory if it is below it."""
+    """Return a line for each caller; paths in the working directory are relative to it."""
     return [f"{_short(code.co_filename)}:{line} in {code.co_name}" for code, line in callers]
 
 

@@ -1,4 +1,7 @@
-"""Track the connections that are checked out, by the events of all pools: some pools cannot list them."""
+"""Track the connections that are checked out, by the events of all pools.
+
+Some pools cannot list their connections.
+"""
 
 from __future__ import annotations
 
@@ -73,7 +76,7 @@ class Checkouts(Subscription):
             ]
 
     def close(self, checkout: Checkout) -> None:
-        """Close the connection and free its place in the pool, whatever its user did with it."""
+        """Close the connection, also a detached one, and free its place in the pool."""
         connection = checkout.connection()
         if connection is not None:
             detached = connection.dbapi_connection if checkout.detached else None

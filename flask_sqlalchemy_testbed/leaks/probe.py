@@ -1,4 +1,4 @@
-"""Look for leaks after a test: in the pools, in the sessions, in the registry and on the server."""
+"""Look for leaks after a test: in pools, sessions and the registry, and on the server."""
 
 from __future__ import annotations
 
@@ -29,7 +29,11 @@ class Probe:
         self._registry = NamedRegistry(session) if session else None
 
     def look_into(self, session: str) -> None:
-        """Check the `scoped_session` of this name from now on, unless one was named before."""
+        """Check a `scoped_session` from now on, unless one was named before.
+
+        Args:
+            session: Its name as `module:attribute.path`; empty if unknown.
+        """
         if session and self._registry is None:
             self._registry = NamedRegistry(session)
 
@@ -44,12 +48,20 @@ class Probe:
         self._sessions.remove()
 
     def start(self, database: Database) -> None:
-        """Begin a test that uses this database: sessions from before it do not count."""
+        """Begin a test that uses this database; ignore sessions from before the test.
+
+        Args:
+            database: The first database of the test.
+        """
         self.track(database)
         self._sessions.forget()
 
     def track(self, database: Database) -> None:
-        """Track the connections to one more database of the test."""
+        """Track the connections to one more database of the test.
+
+        Args:
+            database: A database that the test uses.
+        """
         self._checkouts.track(database)
 
     def leaks(self, *databases: Database) -> list[str]:
@@ -75,7 +87,11 @@ class Probe:
         return found
 
     def repair(self, database: Database) -> None:
-        """Close the leaks of this database, on the server first."""
+        """Close the leaks of this database, on the server first.
+
+        Args:
+            database: The database whose sessions and connections are closed.
+        """
         with contextlib.suppress(Exception):
             database.terminate([each.session for each in database.open_transactions(within=0)])
         for session, _ in self._sessions.in_use(database):
@@ -89,7 +105,11 @@ class Probe:
 
 
 def describe(leaks: list[str]) -> str:
-    """Return a message about these leaks: their numbers in one line, then each leak in full."""
+    """Return a message about these leaks: their numbers in one line, then each leak in full.
+
+    Args:
+        leaks: The result of `Probe.leaks`.
+    """
     kinds = Counter(leak.partition(" ")[0] for leak in leaks)
     counts = ", ".join(f"{count} {kind}{'s' if count > 1 else ''}" for kind, count in kinds.items())
     items = ["\n  ".join(f"- {leak}".splitlines()) for leak in leaks]

@@ -1,4 +1,4 @@
-"""Track the sessions that are in use, and look into a `scoped_session` that is known by its name."""
+"""Track the sessions that are in use, and inspect a `scoped_session` that is named."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class NamedRegistry:
         self._name = name
 
     def in_use(self) -> list[str]:
-        """Describe the sessions that it holds for this thread, or for any scope if scopes can be listed."""
+        """Describe the sessions of this thread, or of all scopes if scopes can be listed."""
         registry = None
         with contextlib.suppress(RuntimeError):  # Flask's: a session that is kept in a context ends with it.
             registry = getattr(self._find(), "registry", None)

@@ -1,4 +1,4 @@
-"""The part of the plugin that only the commands load: short names of options, and no tracebacks."""
+"""Shorten the names of options and hide tracebacks; only the commands load this module."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Add the server's log and the command that repeats the failure to the report of a failed test."""
+"""Add the server's log and the command that repeats the failure to a failed test."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] | None:
-    """Count a test that leaves something open as failed, although that shows only at its teardown."""
+    """Count a test that leaves something open as failed, at its teardown."""
     return ("failed", "F", "FAILED") if getattr(report, LEAK_MARK, False) else None
 
 
@@ -97,7 +97,9 @@ def fail_for_leaks(item: pytest.Item, leaks: list[str]) -> None:
 
 
 def rerun_command(item: pytest.Item, backend: Backend) -> str:
-    """Return the shell command that runs only this test, from the directory that pytest was started in.
+    """Return the shell command that runs only this test.
+
+    It works in the directory in which pytest was started.
 
     Args:
         item: the test.

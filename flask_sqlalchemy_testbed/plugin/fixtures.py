@@ -27,7 +27,7 @@ def testbed_server(testbed_backend: Backend, pytestconfig: pytest.Config) -> Ser
 
 @pytest.fixture(scope="session")
 def testbed_schema(pytestconfig: pytest.Config) -> Callable[[str], None] | None:
-    """Return a function that creates the tables in the empty database of a URI; None creates none.
+    """Return a function that creates tables in the database of a URI; None creates none.
 
     By default it creates the tables of `--testbed-metadata` or runs `--testbed-schema-command`. Override this
     fixture to create tables in another way. The tables stay from test to test, as do rows that the function
@@ -70,7 +70,10 @@ def testbed_other_database(
     testbed_server: Server,
     testbed_schema: Callable[[str], None] | None,
 ) -> Database:
-    """Return a second clean database on the same server; the test may leave nothing open there either."""
+    """Return a second clean database on the same server.
+
+    It is checked for leaks too.
+    """
     run = state.run_of(request.config)
     isolation = run.isolation(testbed_server, "other")
     isolation.clean(testbed_schema, restart_identities=_restarts_identities(request.node))

@@ -26,7 +26,10 @@ MODULES = (
 
 
 def pytest_addoption(pluginmanager: pytest.PytestPluginManager) -> None:
-    """Register the other modules: for each of `pytest_plugins`, pytest reads the metadata of all packages."""
+    """Register the other modules of the plugin.
+
+    `pytest_plugins` would be slower: for each entry, pytest reads the metadata of all packages.
+    """
     for module in MODULES:
         name = f"{__package__}.{module}"
         pluginmanager.register(import_module(name), name)

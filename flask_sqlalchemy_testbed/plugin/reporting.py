@@ -1,4 +1,4 @@
-"""Collect the outcomes of the checks; write the matrix, the report and the summary in the terminal."""
+"""Collect the outcomes of the checks; write the matrix, the report and the summary."""
 
 from __future__ import annotations
 
@@ -102,7 +102,10 @@ class Reporter:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Take a worker's findings. Of a test whose worker crashed, pytest-xdist makes the only report."""
+        """Take the findings of a worker.
+
+        pytest-xdist makes the only report of a test whose worker crashed.
+        """
         if FINDINGS in vars(report) and not self._is_worker:
             self._findings.update(_unpacked(vars(report).pop(FINDINGS)))
         if report.when not in {"setup", "call", "teardown"}:

@@ -82,7 +82,7 @@ def schema_of(config: pytest.Config) -> Callable[[str], None] | None:
 
 
 def create_all(metadata: str) -> Callable[[str], None]:
-    """Return a function that creates the tables of the metadata `module:attribute.path` at a URI."""
+    """Return a function that creates the tables of a metadata at a URI."""
 
     def create(uri: str) -> None:
         from sqlalchemy import NullPool, create_engine  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""Choose the tests that run: the checks that `--testbed-check` names, and those that apply to a backend."""
+"""Choose the tests to run: the checks named by `--testbed-check`, on suitable backends."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def backend_of(item: pytest.Item) -> Backend | None:
 
 
 def backends_of(item: pytest.Item) -> list[str]:
-    """Return the name of the backend that a test runs on; all names when it does not depend on one."""
+    """Return the backend that a test runs on, by name; all if it does not depend on one."""
     backend = backend_of(item)
     return [chosen.name for chosen in ([backend] if backend else item.config.stash[state.BACKENDS])]
 

@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write the report; return 1 if a check failed and `--check` was given, 2 if a file cannot be read."""
+    """Write the report and return the exit status.
+
+    It is 1 if a check failed and `--check` was given, and 2 if a file cannot be read.
+    """
     parser = argparse.ArgumentParser(prog="python -m flask_sqlalchemy_testbed.report", description=__doc__)
     parser.add_argument("files", nargs="+", type=Path, help="evidence.json or matrix.json of each run")
     parser.add_argument(
@@ -47,7 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def jobs(paths: list[Path]) -> dict[str, Path]:
-    """Return the files by the part of each path that the other paths do not share: CI names it after the job.
+    """Return the files by the part of the path in which they differ.
+
+    CI names this part after the job.
 
     Raises:
         ValueError: two paths name the same file.

@@ -41,7 +41,11 @@ class Findings:
         return tests.setdefault(test, new)
 
     def update(self, findings: Iterable[Finding]) -> None:
-        """Take over the findings of another process, except tests that have not run there."""
+        """Take over the findings of another process, except tests that have not run there.
+
+        Args:
+            findings: The result of `all` in the other process.
+        """
         for check, backend, attempt in findings:
             known = self.attempt(check, backend, attempt["test"])
             if attempt["outcome"] != Outcome.NOT_RUN or attempt["seconds"]:
@@ -58,7 +62,11 @@ class Findings:
         ]
 
     def of(self, test: str) -> list[Finding]:
-        """Return the findings of one test, given by its node id."""
+        """Return the findings of one test.
+
+        Args:
+            test: The node id.
+        """
         return [finding for finding in self.all() if finding[2]["test"] == test]
 
     def rows(self) -> list[CheckRow]:

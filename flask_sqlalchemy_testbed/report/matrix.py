@@ -1,6 +1,6 @@
 """Define the contents of `matrix.json` and `evidence.json`, and write such files.
 
-`matrix.json` has the outcome of each check on each backend; `evidence.json` also has what the tests recorded.
+`matrix.json` has the outcome of each check on each backend; `evidence.json` also has the records of tests.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ SCHEMA = Path(__file__).with_name("matrix.schema.json")
 
 
 class Attempt(TypedDict):
-    """One test of a check on one backend, with what was recorded."""
+    """One test of a check on one backend, with its records."""
 
     test: str
     outcome: str
@@ -74,7 +74,11 @@ class Report(Matrix):
 
 
 def matrix_of(report: Report) -> Matrix:
-    """Return the report without its evidence."""
+    """Return the report without its evidence.
+
+    Args:
+        report: A report, as `evidence.json` holds it.
+    """
     return {
         "subject": report["subject"],
         "software": report["software"],
@@ -84,7 +88,9 @@ def matrix_of(report: Report) -> Matrix:
 
 
 def write(path: Path, document: Mapping[str, Any], *, indent: int | None = 1) -> None:
-    """Write a document as JSON; a concurrent reader sees the old file or the new one, never a part.
+    """Write a document as JSON, atomically.
+
+    A concurrent reader sees the old file or the new one, never a part.
 
     Args:
         path: The file; its directory is created if necessary.

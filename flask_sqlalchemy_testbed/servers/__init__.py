@@ -1,1 +1,1 @@
-"""The servers of a run: given ones, throwaway containers, directories, and those of another process."""
+"""The servers of a run: given, in a container, a directory, or of another process."""

@@ -1,4 +1,4 @@
-"""`python -m flask_sqlalchemy_testbed.servers remove`: remove the servers that earlier runs have left."""
+"""Remove the servers of earlier runs: `python -m flask_sqlalchemy_testbed.servers remove`."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ class Container:
         port: int | None = None,
         reusable: bool = False,
     ) -> Container:
-        """Start a container without waiting for its server; build the image first if it is not there.
+        """Start a container without waiting for its server; first build a missing image.
 
         Args:
             client: The engine.
@@ -77,7 +77,11 @@ class Container:
             reusable: Use a container that an earlier run has started with the same image and arguments, else
                 start one that outlives this run.
 
+        Returns:
+            The container; its server may not be ready yet.
+
         Raises:
+            ValueError: The backend does not run in a container.
             ServerError: The image cannot be built, or the container does not start.
         """
         recipe = backend.recipe
@@ -117,7 +121,7 @@ class Container:
 
     @property
     def address(self) -> tuple[str, int]:
-        """Its address on the engine's own network, without a published port."""
+        """Return the address on the engine's own network, without a published port."""
         wrapped = self._container.get_wrapped_container()
         wrapped.reload()
         network, *_ = wrapped.attrs["NetworkSettings"]["Networks"].values()
@@ -125,7 +129,7 @@ class Container:
 
     @property
     def capabilities(self) -> frozenset[str]:
-        """The capabilities that it adds to the backend's; ask after it has started."""
+        """Return the capabilities that a started container adds to the backend's."""
         try:
             # The network of an engine on another machine, or in a virtual one, cannot be reached.
             socket.create_connection(self.address, timeout=0.5).close()
@@ -135,7 +139,7 @@ class Container:
 
     @property
     def id(self) -> str:
-        """Docker's id of the container."""
+        """Return Docker's id of the container."""
         return str(self._container.get_wrapped_container().id)
 
     def url(self) -> URL:
@@ -154,7 +158,7 @@ class Container:
         return URL.create(self._backend.drivername, USER, PASSWORD, host, port, DATABASE)
 
     def has_ended(self) -> bool:
-        """Whether the server has stopped running."""
+        """Return whether the server has stopped running."""
         wrapped = self._container.get_wrapped_container()
         wrapped.reload()
         return wrapped.status not in {"created", "running", "restarting"}
@@ -274,7 +278,11 @@ _without_ryuk = _WithoutRyuk()
 
 
 def sweep(client: docker.DockerClient) -> None:
-    """Remove the containers and networks of runs that were killed together with their reaper."""
+    """Remove the containers and networks of runs that were killed together with their reaper.
+
+    Args:
+        client: The engine.
+    """
     for container in client.containers.list(all=True, filters={"label": PROCESS_LABEL}, ignore_removed=True):
         process = ProcessId.parse(container.labels[PROCESS_LABEL])
         if process is None or str(container.name).startswith(KEPT_PREFIX):

@@ -77,7 +77,11 @@ class Directory:
 
 
 def sweep() -> list[Path]:
-    """Remove the directories of runs that were killed, and return them."""
+    """Remove the directories of runs that were killed.
+
+    Returns:
+        The removed directories.
+    """
     stale = [
         path for path in _parent().glob("testbed_*") if re.match(NAME_PATTERN, path.name) and _is_stale(path)
     ]

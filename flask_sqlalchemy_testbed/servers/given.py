@@ -1,4 +1,4 @@
-"""Servers given by the environment: `TESTBED_<BACKEND>_URI` and `TESTBED_<BACKEND>_PASSWORD_FILE`."""
+"""Use servers that environment variables name: `TESTBED_<BACKEND>_URI`."""
 
 from __future__ import annotations
 
@@ -15,12 +15,23 @@ if TYPE_CHECKING:
 
 
 def variable(backend: Backend) -> str:
-    """Return the name of the environment variable that gives a server of this backend."""
+    """Return the name of the environment variable that gives a server of this backend.
+
+    Args:
+        backend: The kind of server.
+    """
     return f"TESTBED_{backend.name.upper()}_URI"
 
 
 def given_url(backend: Backend) -> tuple[str, URL] | None:
-    """Return the name of the variable and its URL with driver, port and password; None if it is not set.
+    """Return the variable of a given server and its URL; None if it is not set.
+
+    Args:
+        backend: The kind of server.
+
+    Returns:
+        The name of the variable, and the URL with driver, port and password. The password may come from the
+        file that `TESTBED_<BACKEND>_PASSWORD_FILE` names.
 
     Raises:
         ServerError: The URI or the password file is unusable.

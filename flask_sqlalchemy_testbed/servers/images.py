@@ -1,4 +1,7 @@
-"""Build the images of the throwaway servers: once, and again when the recipe or the base image changes."""
+"""Build the images of throwaway servers.
+
+An image is built again when its recipe or its base image changes.
+"""
 
 from __future__ import annotations
 

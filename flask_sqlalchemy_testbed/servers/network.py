@@ -1,4 +1,7 @@
-"""Servers that a run logs in to: given ones and throwaway containers, each with databases of the run."""
+"""Use servers that a run logs in to: given servers and throwaway containers.
+
+The run has databases of its own on each.
+"""
 
 from __future__ import annotations
 
@@ -30,22 +33,45 @@ class Server(Protocol):
 
     @property
     def url(self) -> URL | None:
-        """The URL of a database on the server to log in to; None for a directory."""
+        """Return the URL of a database on the server to log in to; None for a directory."""
 
     def locate(self, name: str) -> URL:
-        """Return the URL of the database with this name, whether it exists or not."""
+        """Return the URL of the database with this name, whether it exists or not.
+
+        Args:
+            name: The name of a database of the run.
+        """
 
     def create(self, name: str) -> None:
-        """Create an empty database."""
+        """Create an empty database.
+
+        Args:
+            name: Its name.
+        """
 
     def drop(self, name: str) -> None:
-        """Drop the database, and end the sessions in it."""
+        """Drop the database, and end the sessions in it.
+
+        Args:
+            name: Its name.
+        """
 
     def keep(self, name: str) -> list[str]:
-        """Leave the database and its server after the run, and return how to inspect and to remove them."""
+        """Leave a database and its server after the run.
+
+        Args:
+            name: The name of the database.
+
+        Returns:
+            Lines of text: how to inspect and how to remove them.
+        """
 
     def log(self, since: float) -> str:
-        """Return what the server has written since this `time.time()`; empty if its log cannot be read."""
+        """Return the server's log; empty if it cannot be read.
+
+        Args:
+            since: The `time.time()` from which on the log is returned.
+        """
 
     def close(self) -> None:
         """Remove the run's databases, and its container if it owns one."""
@@ -56,21 +82,21 @@ class ServerContainer(Protocol):
 
     @property
     def id(self) -> str:
-        """Docker's id of the container."""
+        """Return Docker's id of the container."""
 
     @property
     def capabilities(self) -> frozenset[str]:
-        """The capabilities that it adds to the backend's."""
+        """Return the capabilities that the container adds to the backend's."""
 
     @property
     def is_reusable(self) -> bool:
-        """Whether it outlives the run: other runs use it too."""
+        """Return whether the container outlives the run: other runs use it too."""
 
     def log(self, since: float) -> str:
-        """Return what the server has written since this `time.time()`."""
+        """Return the log of the server since this `time.time()`."""
 
     def keep(self, database: str) -> list[str]:
-        """Leave it after the run, and return how to inspect the database and to remove the container."""
+        """Leave the container after the run; return how to inspect the database and remove both."""
 
     def remove(self) -> None:
         """Remove it at once."""
@@ -144,7 +170,10 @@ class NetworkServer:
         return self.container.log(since) if self.container else ""
 
     def close(self) -> None:
-        """Remove the container if it is the run's own, else drop the run's databases; then disconnect."""
+        """Remove the container or the databases of the run, and disconnect.
+
+        The container is removed if it is the run's own, else the databases are dropped.
+        """
         if self.container is None or self.container.is_reusable:
             for name in self._remaining():
                 self.drop(name)
@@ -164,7 +193,11 @@ class NetworkServer:
 
 
 def expected_capabilities(backend: Backend) -> frozenset[str]:
-    """Return the capabilities that the backend's server will have, as far as they are known in advance."""
+    """Return the capabilities of the backend's server that are known in advance.
+
+    Args:
+        backend: The kind of server.
+    """
     if backend.recipe is None:
         return backend.capabilities | {"throwaway"}
     given = os.environ.get(variable(backend))
@@ -183,6 +216,9 @@ def given_server(
         within: The timeout in seconds.
         cancelled: Waiting ends when this event is set.
 
+    Returns:
+        The server, with the database; the caller closes it.
+
     Raises:
         ServerError: The server is not ready in time or cannot be used.
     """
@@ -194,7 +230,9 @@ def given_server(
 def server_in(
     container: Container, backend: Backend, database: str, *, within: float, cancelled: Event
 ) -> NetworkServer:
-    """Wait for the server in a container and create a database on it; remove the container if that fails.
+    """Wait for the server in a container and create a database on it.
+
+    If that fails, the container is removed.
 
     Args:
         container: The container, which has been started.
@@ -202,6 +240,9 @@ def server_in(
         database: The name of the database to create.
         within: The timeout in seconds.
         cancelled: Waiting ends when this event is set.
+
+    Returns:
+        The server, with the database; the caller closes it.
 
     Raises:
         ServerError: The server is not ready in time or cannot be used.

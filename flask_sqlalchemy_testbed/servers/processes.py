@@ -19,12 +19,20 @@ class ProcessId:
 
     @classmethod
     def of(cls, pid: int) -> ProcessId:
-        """Return the identity of the process that has this number now."""
+        """Return the identity of the process that has this number now.
+
+        Args:
+            pid: The number.
+        """
         return cls(pid, _start_time(pid), _namespace())
 
     @classmethod
     def parse(cls, text: str) -> ProcessId | None:
-        """Return the identity that `str()` wrote; None for any other text."""
+        """Return the identity that `str()` wrote; None for any other text.
+
+        Args:
+            text: Any text.
+        """
         pid, _, rest = text.partition(" ")
         started, _, namespace = rest.partition(" ")
         return cls(int(pid), started, namespace) if pid.isdecimal() else None
@@ -33,11 +41,17 @@ class ProcessId:
         return f"{self.pid} {self.started} {self.namespace}"
 
     def is_local(self) -> bool:
-        """Whether this process can see it: not after a reboot, not from another container or machine."""
+        """Return whether this process can see the other one.
+
+        It cannot after a reboot, from another container or from another machine.
+        """
         return self.namespace == _namespace()
 
     def has_ended(self) -> bool:
-        """Whether the process is known to have ended; False if this process cannot see it."""
+        """Return whether the process is known to have ended.
+
+        The result is False if this process cannot see it.
+        """
         return self.is_local() and not (_exists(self.pid) and _start_time(self.pid) == self.started)
 
 

@@ -1,4 +1,7 @@
-"""Wait until a server is ready: the application's user can log in to the application's database over TCP."""
+"""Wait until a server is ready.
+
+It is ready when the application's user can log in to the application's database over TCP.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,7 @@ class StartingContainer(Protocol):
     """The container of a server that is starting."""
 
     def has_ended(self) -> bool:
-        """Whether the server has stopped running."""
+        """Return whether the server has stopped running."""
 
     def log(self, since: float) -> str:
         """Return the server's log since this `time.time()`."""
@@ -79,13 +82,16 @@ def wait_until_ready(  # noqa: PLR0913 - each is a reason to stop waiting
 
 
 def log_tail(container: StartingContainer | None) -> str:
-    """Return the last lines of the log as a sentence to append; an empty string if there is no log."""
+    """Return the last lines of the log as a sentence to append; empty if there is no log."""
     lines = container.log(0).strip().splitlines()[-LOG_TAIL_LINES:] if container is not None else []
     return f" Its log ends: {' | '.join(lines)}" if lines else ""
 
 
 def _port_errors(url: URL) -> list[str]:
-    """Return the error if nothing listens on the port yet: a bare socket costs less than the driver."""
+    """Return the error if nothing listens on the port yet.
+
+    A bare socket costs less than the driver.
+    """
     if url.host and url.port:
         try:
             socket.create_connection((url.host, url.port), timeout=POLL_SECONDS).close()

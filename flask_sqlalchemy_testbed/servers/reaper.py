@@ -48,7 +48,12 @@ class Reaper:
         self._pipe = cast("IO[bytes]", self._process.stdin)
 
     def watch_directory(self, backend: str, path: Path) -> None:
-        """Remove the directory after the run, unless the backend is kept."""
+        """Remove the directory after the run, unless the backend is kept.
+
+        Args:
+            backend: The name of the backend.
+            path: The directory.
+        """
         self._send(f"directory {backend} {path}")
 
     def watch_containers(self) -> None:
@@ -56,19 +61,30 @@ class Reaper:
         self._send(f"containers {os.environ.get('DOCKER_HOST', '')}")
 
     def keep(self, backend: str) -> None:
-        """Leave the directory and the containers of this backend."""
+        """Leave the directory and the containers of this backend.
+
+        Args:
+            backend: The name of the backend.
+        """
         self._send(f"keep {backend}")
 
     def is_running(self) -> bool:
-        """Whether the process still runs."""
+        """Return whether the process still runs."""
         return self._process.poll() is None
 
     def finish(self) -> None:
-        """Report that the run creates no more containers, so that the reaper need not wait for late ones."""
+        """Report that the run creates no more containers.
+
+        The reaper then does not wait for late ones.
+        """
         self._send("finish")
 
     def dismiss(self, *, all_gone: bool) -> None:
-        """End the process if the run has removed everything, else let it remove the rest on its own."""
+        """End the process, or let it remove the remains of the run on its own.
+
+        Args:
+            all_gone: Whether the run has removed everything.
+        """
         if all_gone:
             self._send("done")
         with contextlib.suppress(OSError):

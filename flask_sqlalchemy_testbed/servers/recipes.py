@@ -1,4 +1,7 @@
-"""The build contexts of the throwaway servers' images, in the source tree or in the installed package."""
+"""Find the build contexts of the throwaway servers' images.
+
+They are in the source tree or in the installed package.
+"""
 
 from __future__ import annotations
 

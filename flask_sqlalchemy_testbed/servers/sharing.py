@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Loan:
-    """The description of a server for another process. It contains the password; its repr does not."""
+    """The description of a server for another process.
+
+    It contains the password; its repr does not.
+    """
 
     backend: str
     source: str
@@ -37,12 +40,20 @@ class Loan:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, str | list[str]]) -> Loan:
-        """Return the description that `as_dict` turned into plain values."""
+        """Return the description that `as_dict` turned into plain values.
+
+        Args:
+            values: The result of `as_dict`, perhaps read from JSON.
+        """
         return cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})  # type: ignore[arg-type] # by name
 
 
 def lend(server: Server) -> Loan:
-    """Return the description of a server of this process."""
+    """Return the description of a server of this process.
+
+    Args:
+        server: The server, which is ready.
+    """
     return Loan(
         server.backend.name,
         server.source,
@@ -54,7 +65,14 @@ def lend(server: Server) -> Loan:
 
 
 def borrow(loan: Loan) -> Server:
-    """Return the server that another process has described; closing it leaves the server running."""
+    """Return the server that another process has described.
+
+    Args:
+        loan: The description.
+
+    Returns:
+        The server; closing it leaves it running.
+    """
     from sqlalchemy.engine import make_url  # noqa: PLC0415 - imported by `Run.start`
 
     backend = BACKENDS[loan.backend]
@@ -68,7 +86,7 @@ class LentServer(NetworkServer):
     """The server of another process."""
 
     def close(self) -> None:
-        """Disconnect: the process that owns the server drops the databases, or keeps that of a failure."""
+        """Disconnect; the process that owns the server drops or keeps the databases."""
         self.disconnect()
 
 
@@ -93,7 +111,7 @@ class LentContainer:
         self._backend = backend
 
     def log(self, since: float) -> str:
-        """Return what the server has written since this `time.time()`."""
+        """Return the log of the server since this `time.time()`."""
         # Docker's client takes 0.3 s to import, and most workers do not need it.
         from flask_sqlalchemy_testbed.servers.containers import log_of  # noqa: PLC0415
 

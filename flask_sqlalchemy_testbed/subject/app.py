@@ -44,6 +44,9 @@ class AppMaker:
         """Begin as a new process with `uri` in its environment, if the app reads the URI there.
 
         The app's modules are imported again: they may have read the variable during the import.
+
+        Args:
+            uri: The URI of a database of the run.
         """
         self._only_app = None
         if self.subject.by_environment:
@@ -53,6 +56,9 @@ class AppMaker:
 
     def make(self, uri: str) -> Flask:
         """Make an app on the database of `uri`.
+
+        Args:
+            uri: The URI of a database of the run.
 
         Returns:
             A new app; of a subject that is one app, the same until the next `start`.
@@ -76,7 +82,18 @@ class AppMaker:
         return app
 
     def call(self, uri: str) -> Flask:
-        """Make an app as `make` does, but return it whatever database it is bound to."""
+        """Make an app as `make` does, but do not check which database it is bound to.
+
+        Args:
+            uri: The URI of a database of the run.
+
+        Returns:
+            A new app.
+
+        Raises:
+            FactoryError: the factory raised.
+            SubjectError: the factory returned no app.
+        """
         subject, uri = self.subject, self.subject.uri(uri)
         if subject.by_environment:
             self._environment.set(subject.variables, uri)

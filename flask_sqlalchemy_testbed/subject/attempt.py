@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 
 class Attempt:
-    """One call of the factory. Afterwards the environment variables are what they were before."""
+    """One call of the factory. Afterwards the environment variables have their old values."""
 
     def __init__(self, subject: Subject, call: FactoryCall, modules: ProjectModules) -> None:
         """Prepare the call.
 
         Args:
-            subject: what is known before; it is not changed.
+            subject: the subject as far as it is known; it is not changed.
             call: one of the calls that the factory's signature allows.
             modules: the modules that the app's import has brought in.
         """

@@ -37,6 +37,13 @@ def engine_of(subject: Subject, app: Flask) -> Engine:
 
     A session that is made to find out is removed again, even where the app itself would leave it.
 
+    Args:
+        subject: The app and its session, by name.
+        app: An app of the subject.
+
+    Returns:
+        The engine of the session.
+
     Raises:
         SubjectError: the session has no engine there.
     """
@@ -72,7 +79,7 @@ def check_binding(subject: Subject, app: Flask, uri: str) -> Engine:
 
 
 def is_same_database(given: URL, bound: URL) -> bool:
-    """Return whether both URLs mean one database, whatever drivers and options they name."""
+    """Return whether both URLs mean one database; drivers and options may differ."""
     if given.get_backend_name() != "sqlite":
         return (given.host, given.port, given.database) == (bound.host, bound.port, bound.database)
     if bound.get_backend_name() != "sqlite" or _is_in_memory(given) != _is_in_memory(bound):

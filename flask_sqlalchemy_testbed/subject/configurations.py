@@ -1,4 +1,4 @@
-"""Put a configuration into the form that a factory takes: a class, the name of one, or a file."""
+"""Put a configuration into the form that a factory takes: class, name or file."""
 
 from __future__ import annotations
 

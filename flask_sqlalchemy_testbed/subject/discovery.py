@@ -44,7 +44,7 @@ class Place:
 
     @property
     def path(self) -> str:
-        """The app or the factory as `module:attribute`."""
+        """Return the app or the factory as `module:attribute`."""
         return f"{self.module}:{self.attribute}"
 
     @classmethod
@@ -81,7 +81,9 @@ class Place:
         return cls(module, call[1], arguments, folder=folder)
 
     def with_attribute(self) -> Place:
-        """Import the module and return the place of the best app in it: a factory can make several apps.
+        """Import the module and return the place of the best app in it.
+
+        A factory is better than an app, because it can make several apps.
 
         Raises:
             SubjectError: there is no app in the module, or there are several.
@@ -170,7 +172,7 @@ def import_module(module: str, option: str) -> Any:
 
 
 def _flask_app_in_dotenv() -> str:
-    """Read FLASK_APP from .env and .flaskenv as `flask` does; their other variables are not read."""
+    """Read FLASK_APP from .env and .flaskenv as `flask` does; ignore other variables."""
     try:
         from dotenv import dotenv_values  # noqa: PLC0415 - it need not be installed
     except ImportError:

@@ -49,7 +49,12 @@ def drivers(words: Iterable[str]) -> dict[str, str]:
 
 
 def with_driver(uri: str, chosen: Mapping[str, str]) -> str:
-    """Return the URI with the driver that is chosen for its backend; the same URI where none is."""
+    """Return the URI with the driver that is chosen for its backend, if there is one.
+
+    Args:
+        uri: A database URI.
+        chosen: Drivers by the names of their backends.
+    """
     if not chosen:
         return uri
     from sqlalchemy import make_url  # noqa: PLC0415 - it costs every pytest run time, also those without us

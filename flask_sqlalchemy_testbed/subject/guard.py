@@ -1,4 +1,4 @@
-"""Refuse connections to databases that are not the run's while the app's own start-up code runs."""
+"""Refuse connections to databases outside the run while the app's start-up code runs."""
 
 from __future__ import annotations
 
@@ -130,7 +130,10 @@ def _parsed(dsn: object) -> dict[str, str]:
 
 
 def _install() -> None:
-    """Install the hooks once. They stay, and do nothing outside the block: audit hooks cannot be removed."""
+    """Install the hooks once; outside the block they do nothing.
+
+    Audit hooks cannot be removed.
+    """
     global _installed  # noqa: PLW0603 - there is one per process
     with _lock:
         if _installed:
@@ -168,7 +171,7 @@ def _options_of_mysqlclient(
 
 
 def _wrap(package: str, module: str, path: str, options_of: Callable[..., Mapping[str, Any]]) -> None:
-    """Check the options before the driver's own function connects, where the driver is installed."""
+    """Check the options before the function of an installed driver connects."""
     if importlib.util.find_spec(package) is None:
         return
     try:

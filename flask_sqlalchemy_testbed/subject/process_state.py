@@ -74,12 +74,17 @@ class ProjectModules:
         return below | (self._known & sys.modules.keys()) | (_modules_of(self.roots) - self._before)
 
     def remove(self) -> None:
-        """Remove the modules, so that the next use imports them again, if they can be imported twice."""
+        """Remove the modules, so that the next use imports them again.
+
+        If they cannot be imported twice, they stay.
+        """
         if self.import_twice is not False:
             self._removed |= {name: sys.modules.pop(name) for name in self.names()}
 
     def find(self, path: str, option: str) -> Any:
-        """Return the object that `module:attribute` names, from the first import if a second one fails.
+        """Return the object that `module:attribute` names.
+
+        It comes from the first import if a second one fails.
 
         Args:
             path: as for `discovery.find`.

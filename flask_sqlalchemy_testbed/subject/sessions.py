@@ -1,4 +1,4 @@
-"""Find the session of an app: the user names it, an extension keeps it, or a module holds it."""
+"""Find the session of an app: named by the user, in an extension, or in a module."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def find_session(app: Flask, modules: Iterable[str]) -> tuple[str, str]:
 
 
 def is_callable_for_session(path: str) -> bool:
-    """Return whether a path names a callable that returns the session, rather than the session itself.
+    """Return whether a path names a callable that returns the session.
 
     Raises:
         SubjectError: the path names neither.

@@ -28,7 +28,10 @@ URI_VARIABLES = (
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """An app and its session, by name. `app.AppMaker` makes apps of it, in this process or another."""
+    """An app and its session, by name.
+
+    `app.AppMaker` makes apps of it, in this process or another.
+    """
 
     app_path: str
     """As the user could have written it: `module:factory`, or the call `module:factory('testing')`."""
@@ -62,7 +65,11 @@ class Subject:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Subject:
-        """Return the subject whose `as_dict` these values are, perhaps read from JSON."""
+        """Return the subject that `as_dict` turned into plain values.
+
+        Args:
+            values: The result of `as_dict`, perhaps read from JSON.
+        """
         plain: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
         }
@@ -74,12 +81,15 @@ class Subject:
 
     @property
     def makes_several_apps(self) -> bool:
-        """Whether the subject is a factory, rather than one app that is made when its module is imported."""
+        """Return whether the subject is a factory.
+
+        Otherwise it is one app that is made when its module is imported.
+        """
         return self.factory_call not in {ON_IMPORT, AFTER_IMPORT}
 
     @property
     def session(self) -> Any:
-        """The session as the app's own code sees it, looked up at each use.
+        """Return the session as the app's own code sees it, looked up at each use.
 
         Raises:
             SubjectError: the session does not exist, or no longer exists.
@@ -99,17 +109,28 @@ class Subject:
     def beside_session(self, name: str) -> Any:
         """Return an object of that name in the session's own module.
 
+        Args:
+            name: The name of the object.
+
         Raises:
             SubjectError: the module has no such object.
         """
         return find(f"{self.session_path.partition(':')[0]}:{name}", flag("session"))
 
     def uri(self, uri: str) -> str:
-        """Return a URI as the app gets it: with the driver that the user chose for its backend."""
+        """Return a URI as the app gets it: with the driver that the user chose for its backend.
+
+        Args:
+            uri: The URI of a database of the run.
+        """
         return with_driver(uri, self.drivers)
 
     def configuration(self, uri: str) -> dict[str, Any]:
-        """Return the configuration that puts an app on the database of `uri`."""
+        """Return the configuration that puts an app on the database of `uri`.
+
+        Args:
+            uri: The URI of a database of the run.
+        """
         configuration: dict[str, Any] = {}
         for key in self.keys:
             inner = configuration
@@ -121,17 +142,17 @@ class Subject:
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """The configuration keys that hold the URI."""
+        """Return the configuration keys that hold the URI."""
         return (self.uri_key,) if self.uri_key else URI_KEYS
 
     @property
     def variables(self) -> tuple[str, ...]:
-        """The environment variables that hold the URI."""
+        """Return the environment variables that hold the URI."""
         return (self.uri_env,) if self.uri_env else URI_VARIABLES
 
     @property
     def where_the_uri_is(self) -> str:
-        """Describe the place in which the app was given the URI."""
+        """Return the place in which the app was given the URI, for messages."""
         return f"in {one_of(self.variables)}" if self.by_environment else f"under {one_of(self.keys)}"
 
 

@@ -1,4 +1,4 @@
-"""Draw a timeline as inline SVG: bars for contexts, sessions and connections, signs for events.
+"""Draw a timeline as inline SVG: bars for lifetimes, signs for events.
 
 The SVG has no colours; `timeline.css` has them, for light and for dark.
 """
@@ -93,13 +93,24 @@ def draw(events: list[JsonEvent], on_axis_of: Iterable[list[JsonEvent]] = (), wi
 
 
 def numbered(events: list[JsonEvent]) -> list[JsonEvent]:
-    """Return the events with a `number` for each statement, the same in the picture and in lists."""
+    """Return the events with a `number` for each statement.
+
+    Args:
+        events: The events of a timeline, in order.
+
+    Returns:
+        New events; pictures and lists use the same numbers.
+    """
     number = itertools.count(1)
     return [{**event, "number": next(number)} if event["kind"] in STATEMENTS else event for event in events]
 
 
 def listed(events: list[JsonEvent]) -> list[JsonEvent]:
-    """Return the first `MAX_EVENTS` events for a template, with their times as text."""
+    """Return the first `MAX_EVENTS` events for a template, with their times as text.
+
+    Args:
+        events: The events of a timeline, in order.
+    """
     return [
         {
             "text": "",
@@ -114,7 +125,11 @@ def listed(events: list[JsonEvent]) -> list[JsonEvent]:
 
 
 def summary(events: list[JsonEvent]) -> str:
-    """Return how many statements, contexts, sessions and connections a timeline has."""
+    """Return how many statements, contexts, sessions and connections a timeline has.
+
+    Args:
+        events: The events of a timeline.
+    """
     counts = [
         (sum(event["kind"] in STATEMENTS for event in events), "statement"),
         *(
@@ -144,7 +159,10 @@ def _bar(bar: Bar, x: Scale, right: float) -> Iterable[str]:
 
 
 def _lives(events: list[JsonEvent], bars: list[Bar], x: Scale) -> Iterable[str]:
-    """Draw a thin line from the first to the last event of each connection, in use or in the pool."""
+    """Draw a thin line from the first to the last event of each connection.
+
+    The line covers the time in use and in the pool.
+    """
     rows = {bar.number: bar.row for bar in bars if bar.lane is Lane.CONNECTION and bar.row < MAX_ROWS}
     for number, row in rows.items():
         known = [event["at"] for event in events if event.get("connection") == number]
@@ -197,13 +215,21 @@ def _axis(events: list[JsonEvent], x: Scale, height: int) -> Iterable[str]:
 
 
 def milliseconds(seconds: float) -> str:
-    """Return the time in milliseconds, with about three significant digits."""
+    """Return the time in milliseconds, with about three significant digits.
+
+    Args:
+        seconds: The time in seconds.
+    """
     value = seconds * 1000
     return f"{value:.0f} ms" if value >= 100 else f"{value:.1f} ms" if value >= 1 else f"{value:.2f} ms"  # noqa: PLR2004
 
 
 def duration(event: JsonEvent) -> str:
-    """Return how long a statement took, and whether it failed."""
+    """Return how long a statement took, and whether it failed.
+
+    Args:
+        event: The event of a statement.
+    """
     if "seconds" not in event:
         return NOT_SEEN_TO_END
     took = milliseconds(event["seconds"])

@@ -56,7 +56,9 @@ STATEMENTS = frozenset({EventKind.STATEMENT, EventKind.CHECK_STATEMENT})
 
 @dataclass(slots=True)
 class Event:
-    """One event: its `time.monotonic()`, its thread, and the numbers of the objects that it is about.
+    """An event: its time, its thread, and the numbers of the objects that it is about.
+
+    The time is `time.monotonic()`.
 
     The text may contain passwords. `as_json` removes them, so convert events before they leave the process.
     """

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 
 class Lane(StrEnum):
-    """The objects that have bars; the values are keys of an event, except the last, and CSS classes."""
+    """The objects that have bars.
+
+    The values are keys of an event, except the last, and CSS classes.
+    """
 
     CONTEXT = "context"
     SESSION = "session"
@@ -63,7 +66,7 @@ class Bar:
 
 
 def bars_of(events: list[JsonEvent]) -> list[Bar]:
-    """Return a bar for each time that a context, session or connection was in use, in order of start."""
+    """Return a bar for each use of a context, session or connection, in order of start."""
     bars: list[Bar] = []
     in_use: dict[tuple[str, int], Bar] = {}
 
@@ -119,7 +122,10 @@ def assign_rows(bars: list[Bar], x: Scale) -> list[str]:
 
 
 def crop(bars: list[Bar], names: list[str], most: int) -> list[str]:
-    """Keep the first rows of each lane; bars in other rows get the row `most`, which is not drawn."""
+    """Keep the first rows of each lane; bars in other rows get the row `most`.
+
+    That row is not drawn.
+    """
     lanes = [name.partition(" ")[0] for name in names]
     share = most // len(set(lanes))
     kept = [row for row, lane in enumerate(lanes) if lanes[:row].count(lane) < share]

@@ -31,7 +31,10 @@ MAX_NESTED = 20
 
 
 class Listeners(Subscription):
-    """Hand every event of SQLAlchemy and Flask in this process to a sink, in whatever thread it happens."""
+    """Hand every event of SQLAlchemy and Flask in this process to a sink.
+
+    The events come from all threads.
+    """
 
     def __init__(self, sink: EventSink) -> None:
         self._sink = sink

@@ -79,7 +79,19 @@ class Recorder:
         text: str = "",
         failed: bool = False,
     ) -> Event:
-        """Add an event of this moment and thread, in the current context unless one is given."""
+        """Add an event of this moment and thread, in the current context unless one is given.
+
+        Args:
+            kind: The kind of event.
+            context: The number of the app context; None means the current context.
+            session: The session of the event, if any.
+            connection: The connection of the event, if any.
+            text: Details, such as the statement.
+            failed: Whether the event is an error.
+
+        Returns:
+            The event, which `end_statement` completes if it is a statement.
+        """
         event = Event(
             monotonic(),
             kind,
@@ -98,7 +110,12 @@ class Recorder:
         return event
 
     def end_statement(self, statement: Event, *, failed: bool) -> None:
-        """Set the duration and the outcome of a statement that was recorded when it began."""
+        """Set the duration and the outcome of a statement that was recorded when it began.
+
+        Args:
+            statement: The event that `record` returned.
+            failed: Whether the statement raised.
+        """
         statement.seconds, statement.failed = monotonic() - statement.at, failed
         if self._file is not None:
             _write(self._file, statement)
@@ -106,7 +123,16 @@ class Recorder:
     def record_check_statement(
         self, connection: DBAPIConnection, statement: str, begun: float, error: Exception | None
     ) -> None:
-        """Add a statement of the check itself, which has just ended; a `Connection.listener`."""
+        """Add a statement of the check itself, which has just ended.
+
+        This is a `Connection.listener`.
+
+        Args:
+            connection: The harness's own connection.
+            statement: The SQL.
+            begun: The `time.monotonic()` of its start.
+            error: The exception that it raised, or None.
+        """
         text = statement if error is None else f"{statement} -- {type(error).__name__}: {error}"
         event = self.record(
             EventKind.CHECK_STATEMENT, connection=connection, text=text, failed=error is not None
@@ -114,11 +140,19 @@ class Recorder:
         event.at, event.seconds = begun, event.at - begun
 
     def connection_opened(self, connection: DBAPIConnection) -> None:
-        """Give a new connection a number: it may have the `id` of one that is gone."""
+        """Give a new connection a number: it may have the `id` of one that is gone.
+
+        Args:
+            connection: The new connection.
+        """
         self._connections[id(connection)] = next(self._numbers)
 
     def connection_closed(self, connection: DBAPIConnection) -> None:
-        """Forget the number of a connection, after its last event."""
+        """Forget the number of a connection, after its last event.
+
+        Args:
+            connection: The connection, which is closed.
+        """
         self._connections.pop(id(connection), None)
 
     def current_context(self) -> int | None:
@@ -158,7 +192,9 @@ def _write(file: int, event: Event) -> None:
 
 
 def record_in_this_process() -> None:
-    """Write the events of this process and its children to the spool that `SPOOL` names, if it is set.
+    """Write the events of this process to the spool that `SPOOL` names, if it is set.
+
+    The child processes write theirs too.
 
     For processes that a check starts. Recording lasts until the process ends.
     """

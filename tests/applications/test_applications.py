@@ -1,4 +1,4 @@
-"""The applications are written as their users would write them, and import nothing of this repository."""
+"""The applications import nothing of this repository, as those of users."""
 
 import ast
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from tests.conformance import subjects
 
 HERE = Path(__file__).parent
-APPLICATIONS = [subject for subject in subjects.found() if not subject.is_peer]
+APPLICATIONS = [subject for subject in subjects.find_subjects() if not subject.is_peer]
 OURS = {"app", "flask_sqlalchemy_testbed", "tests", "trials"}
 
 

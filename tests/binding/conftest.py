@@ -1,4 +1,4 @@
-"""Fixtures of the binding's tests: apps on one database or two, with a table of the tests' own."""
+"""Fixtures of the binding's tests: apps on one database or two, with a table."""
 
 from collections.abc import Callable, Iterator
 

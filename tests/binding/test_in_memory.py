@@ -1,4 +1,4 @@
-"""Promise 10: a database in memory is shared by all connections, each with its own transaction."""
+"""Promise 10: all connections share a database in memory, each with its transaction."""
 
 import gc
 import weakref

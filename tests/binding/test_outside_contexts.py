@@ -1,4 +1,7 @@
-"""Promise 5: outside contexts ``db_session`` belongs to the thread; replacing an engine ends its use."""
+"""Promise 5: outside contexts ``db_session`` belongs to the thread.
+
+Replacing an engine ends the use of the sessions on it.
+"""
 
 import gc
 import sqlite3

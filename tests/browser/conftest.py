@@ -6,8 +6,8 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from tests.browser.chromium import chromium
-from tests.browser.opened import MILLISECONDS, Opened
 from tests.browser.site import ALL, Site, served
+from tests.browser.trial_page import MILLISECONDS, TrialPage
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -42,22 +42,25 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def open_page(site: Site, browser: Browser) -> Iterator[Callable[..., Opened]]:
-    """Open the page in a browser profile of its own; fail at the end if it had errors or foreign requests."""
-    opened: list[Opened] = []
+def open_page(site: Site, browser: Browser) -> Iterator[Callable[..., TrialPage]]:
+    """Open the page in a browser profile of its own; fail for its errors at the end.
 
-    def open_one(path: str = "/", **options: object) -> Opened:
-        opened.append(Opened(site, browser, **options))
-        opened[-1].page.goto(site.url + path)
-        return opened[-1]
+    A request to another site is an error too.
+    """
+    pages: list[TrialPage] = []
+
+    def open_one(path: str = "/", **options: object) -> TrialPage:
+        pages.append(TrialPage(site, browser, **options))
+        pages[-1].page.goto(site.url + path)
+        return pages[-1]
 
     yield open_one
-    complaints = [complaint for each in opened for complaint in each.complaints]
-    for each in opened:
+    errors = [error for each in pages for error in each.errors]
+    for each in pages:
         each.close()
-    assert complaints == []
+    assert errors == []
 
 
 @pytest.fixture
-def opened(open_page: Callable[..., Opened]) -> Opened:
+def trial(open_page: Callable[..., TrialPage]) -> TrialPage:
     return open_page()

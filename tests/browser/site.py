@@ -1,4 +1,4 @@
-"""Serve the trial for the tests of its page: by the composed stack, or by a process with SQLite."""
+"""Serve the trial for the tests of its page: composed, or in a process with SQLite."""
 
 import os
 import subprocess

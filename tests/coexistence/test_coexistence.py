@@ -1,4 +1,4 @@
-"""The plugin works beside other plugins, and in projects with options and a package of similar names.
+"""The plugin works beside other plugins and in projects with names like its own.
 
 `make test-coexistence` runs it: it installs packages from the package index into environments of its own.
 """
@@ -18,7 +18,7 @@ PLUGINS = (
     *("pytest-metadata", "pytest-playwright", "pytest-randomly", "pytest-selenium", "pytest-timeout"),
     "pytest-xdist",
 )
-# Options that a project may well have, all of which this plugin had without its prefix once.
+# Options that a project may have; an earlier version of this plugin had them without its prefix.
 OPTIONS = ("--backend", "--app", "--metadata", "--driver", "--check", "--report")
 TESTS = """
     from flask_sqlalchemy_testbed import Database
@@ -46,7 +46,10 @@ THEIRS = f"""
 
 @pytest.fixture(scope="module")
 def python_with(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
-    """Return a function that installs the wheel of this checkout beside packages, and returns that Python."""
+    """Return a function that installs packages and the wheel of this checkout.
+
+    It returns the Python of the new environment.
+    """
     needed = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
     folder = tmp_path_factory.mktemp("wheels")
     built = wheel(ROOT, folder)

@@ -1,4 +1,4 @@
-"""Run the battery on every peer and application, and compare the outcomes with the expected ones."""
+"""Run the battery on every peer and application; compare measured with expected outcomes."""
 
 import argparse
 import sys
@@ -13,10 +13,10 @@ from flask_sqlalchemy_testbed.run import Run
 
 from . import battery, judge, page, reproduce
 from .environments import ROOT, InstallationError, wheel
-from .subjects import Subject, found
+from .subjects import Subject, find_subjects
 
 BACKENDS = "sqlite,postgresql,mysql"
-# They wait more than they work.
+# The measurements wait more than they compute.
 WORKERS = 3
 
 
@@ -60,7 +60,9 @@ def measure_all(subjects: Sequence[Subject], backends: list[str], workers: int) 
             }
             testbed = wheel(ROOT, Path(directory))
             with ThreadPoolExecutor(workers) as threads:
-                futures = {threads.submit(measure, it, testbed, backends, uris): it for it in subjects}
+                futures = {
+                    threads.submit(measure, subject, testbed, backends, uris): subject for subject in subjects
+                }
                 for number, future in enumerate(as_completed(futures), 1):
                     name = futures[future].name
                     try:
@@ -77,15 +79,18 @@ def measure_all(subjects: Sequence[Subject], backends: list[str], workers: int) 
 
 
 def main() -> int:
-    """Measure, compare, and write the page after a whole run; return 1 if an outcome is not as expected."""
-    known = {subject.name: subject for subject in found()}
+    """Measure and compare; write the page after a whole run.
+
+    The exit status is 1 if an outcome is not as expected.
+    """
+    known = {subject.name: subject for subject in find_subjects()}
     parser = argparse.ArgumentParser(prog="python -m tests.conformance", description=__doc__)
     parser.add_argument("subjects", nargs="*", metavar="SUBJECT", help="measure these alone (default: all)")
-    parser.add_argument("--peers", action="store_true", help="leave out the applications")
+    parser.add_argument("--peers", action="store_true", help="do not measure the applications")
     parser.add_argument("--backend", default=BACKENDS, help=f"backends (default: {BACKENDS})")
     parser.add_argument("--workers", type=int, default=WORKERS, help="subjects measured at a time")
     parser.add_argument("--accept", action="store_true", help="write the outcomes as the expected ones")
-    parser.add_argument("--lock", action="store_true", help="choose the newest packages, and measure nothing")
+    parser.add_argument("--lock", action="store_true", help="choose the newest packages instead of measuring")
     options = parser.parse_args()
     if unknown := set(options.subjects) - known.keys():
         parser.error(f"unknown subjects: {', '.join(sorted(unknown))}. Choose from: {', '.join(known)}.")

@@ -1,4 +1,4 @@
-"""Run the battery on one subject as a user does: by the command, in the subject's own environment."""
+"""Run the battery on one subject as a user does: by the command, in its environment."""
 
 import json
 import subprocess
@@ -10,9 +10,9 @@ from typing import Any
 from .environments import run as run_command
 from .subjects import Subject
 
-# For the whole battery on all backends; each check has its own time limit.
+# The time limit of the whole battery on all backends; each check has its own limit.
 SECONDS = 900
-# The reason of a failure that the harness found after the check itself had passed.
+# The reason begins like this if the check passed and the harness found a leak after it.
 LEFT_OPEN = "teardown: Failed: left open"
 
 # check -> backend -> text.
@@ -24,14 +24,19 @@ class BatteryError(Exception):
 
 
 def run(subject: Subject, python: Path, backends: Sequence[str]) -> dict[str, Any]:
-    """Run every check, and return what the matrix says of each.
+    """Run every check, and return the parts of the matrix that the page shows.
+
+    Args:
+        subject: the folder to test.
+        python: the Python of the subject's environment.
+        backends: the names of the backends.
 
     Raises:
         BatteryError: the battery wrote no matrix.
     """
     with tempfile.TemporaryDirectory() as directory:
         folder, matrix = Path(directory, "subject"), Path(directory, "matrix.json")
-        subject.lay_out(folder)
+        subject.copy_files(folder)
         options = ["--backend", ",".join(backends), "--matrix", str(matrix), "--report", "", *subject.options]
         command = [str(python), "-m", "flask_sqlalchemy_testbed", *options]
         try:
@@ -57,7 +62,10 @@ def read(matrix: dict[str, Any]) -> dict[str, Any]:
 
 
 def outcome(row: dict[str, Any], backend: str) -> str:
-    """Return the outcome of a check; "left open" if it failed only for what was open after it."""
+    """Return the outcome of a check on a backend.
+
+    It is "left open" if the check itself passed, and failed only for a session that was open after it.
+    """
     found = str(row["results"][backend])
     reasons = row["reasons"].get(backend, "").splitlines()
     only_left_open = bool(reasons) and all(reason.startswith(LEFT_OPEN) for reason in reasons)

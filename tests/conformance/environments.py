@@ -1,4 +1,4 @@
-"""A virtual environment for each subject: its pinned packages, and the wheel of the testbed."""
+"""Make a virtual environment for each subject: pinned packages and the testbed's wheel."""
 
 import hashlib
 import os
@@ -21,7 +21,10 @@ class InstallationError(Exception):
 
 
 def wheel(project: Path, into: Path) -> Path:
-    """Build the wheel of a project with the packages of this environment: this downloads nothing."""
+    """Build the wheel of a project with the packages of this environment.
+
+    This downloads nothing.
+    """
     folder = into / project.name
     folder.mkdir(parents=True)
     options = ["--no-deps", "--no-build-isolation", "--wheel-dir", str(folder)]
@@ -48,7 +51,10 @@ def environment(name: str, requirements: Path, wheels: Sequence[Path]) -> Path:
 
 
 def lock(inputs: Sequence[str], output: Path) -> None:
-    """Choose the newest versions of the packages that the inputs, the testbed and a measurement need."""
+    """Choose the newest versions of the packages that a subject needs.
+
+    These include the packages of the testbed and of the measurement.
+    """
     options = ["--universal", "--python-version", "3.11", "--no-emit-index-url", "--no-emit-find-links"]
     style = ["--no-annotate", "--no-header", "--upgrade", "--output-file", str(output)]
     common = ["pyproject.toml", "tests/conformance/requirements.in"]
@@ -69,10 +75,10 @@ def run(command: Sequence[str], folder: Path, seconds: float, **variables: str) 
     """Run a command in the folder of a subject, and return its output.
 
     Args:
-        command: the words of the command; any exit status will do.
-        folder: the working directory, which is on the path of Python too.
+        command: the command and its arguments; its exit status is ignored.
+        folder: the working directory, which is also on Python's import path.
         seconds: time limit.
-        variables: environment variables; none of this repository's is passed on.
+        variables: more environment variables; this repository's own are not passed on.
 
     Raises:
         subprocess.TimeoutExpired: the command took longer.

@@ -1,4 +1,4 @@
-"""Compare the measured outcomes with the expected ones; an improvement is a difference too."""
+"""Compare measured with expected outcomes; an improvement is a difference too."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -9,12 +9,12 @@ from .battery import Table
 from .reproduce import HOLDS
 
 EXPECTED = Path(__file__).with_name("expected.json")
-# The beginning of the message of a reproduction that could not come to an answer.
+# The message of a reproduction that raised an unexpected error begins like this.
 RAISED = "raised "
 # Outcomes that `expected.json` leaves out.
 USUAL = ("passed", "not applicable")
 # The least number of checks that apply to an application on all backends together.
-APPLY = 70
+MINIMUM = 70
 
 
 def unusual(outcomes: Table) -> Table:
@@ -32,12 +32,12 @@ def applicable(outcomes: Table) -> int:
 
 
 def expected() -> dict[str, Table]:
-    """Return the expected outcomes by subject, as far as they are unusual."""
+    """Return the unusual expected outcomes, by subject."""
     return json.loads(EXPECTED.read_text(encoding="utf-8"))  # type: ignore[no-any-return]
 
 
 def problems(document: Mapping[str, Any], *, whole: bool) -> list[str]:
-    """Return a line for each measurement that is not as expected, and for each subject without one.
+    """Return a line for each unexpected measurement, and for each subject without one.
 
     Args:
         document: the measurements.
@@ -45,23 +45,23 @@ def problems(document: Mapping[str, Any], *, whole: bool) -> list[str]:
     """
     lines = list(document["errors"])
     for subject in document["subjects"]:
-        known = on(document["backends"], expected().get(subject["name"], {}))
+        known = for_backends(document["backends"], expected().get(subject["name"], {}))
         found = differences(subject["outcomes"], known)
         if subject["is_peer"]:
             found += disagreements(subject["outcomes"], subject["reproduced"])
-        elif whole and applicable(subject["outcomes"]) < APPLY:
-            found.append(f"fewer than {APPLY} checks apply")
+        elif whole and applicable(subject["outcomes"]) < MINIMUM:
+            found.append(f"fewer than {MINIMUM} checks apply")
         lines += [f"{subject['name']}: {line}" for line in found]
     return lines
 
 
 def differences(outcomes: Table, known: Table) -> list[str]:
-    """Return a line for each outcome of one subject that is not the expected one."""
+    """Return a line for each outcome of one subject that differs from the expected one."""
     lines = []
     for check in sorted(outcomes.keys() | known.keys()):
         now, before = outcomes.get(check, {}), known.get(check, {})
         for backend in sorted(now.keys() | before.keys()):
-            outcome, was = now.get(backend, "not there"), before.get(backend)
+            outcome, was = now.get(backend, "missing"), before.get(backend)
             if (was or "passed") != outcome and not (was is None and outcome in USUAL):
                 lines.append(f"{check} on {backend}: {outcome}, expected: {was or 'passed'}")
     return lines
@@ -82,8 +82,8 @@ def disagreements(outcomes: Table, reproduced: Table) -> list[str]:
     return lines
 
 
-def on(backends: Sequence[str], known: Table) -> Table:
-    """Return the part of the expected outcomes that concerns these backends."""
+def for_backends(backends: Sequence[str], known: Table) -> Table:
+    """Return the expected outcomes on these backends."""
     found = {
         check: {name: by_backend[name] for name in backends if name in by_backend}
         for check, by_backend in known.items()
@@ -92,7 +92,7 @@ def on(backends: Sequence[str], known: Table) -> Table:
 
 
 def accept(document: Mapping[str, Any], *, whole: bool) -> None:
-    """Write the measured outcomes as the expected ones; those of other subjects stay unless `whole`."""
+    """Write the measured outcomes as the expected ones; other subjects stay unless `whole`."""
     before = {} if whole else expected()
     now = {subject["name"]: unusual(subject["outcomes"]) for subject in document["subjects"]}
     EXPECTED.write_text(json.dumps({**before, **now}, indent=1) + "\n", encoding="utf-8")

@@ -19,8 +19,8 @@ INTRODUCTION = """\
 
 This page compares the common ways to bind SQLAlchemy to Flask. Each is set up as its own documentation says.
 The same [battery](../flask_sqlalchemy_testbed/battery) tests each on SQLite, PostgreSQL and MySQL.
-`make conformance` repeats the measurements and writes this page. It fails if an outcome is not the expected
-one, for better or worse.
+`make conformance` repeats the measurements and writes this page. It fails if an outcome differs from the
+expected one, also if it is better.
 
 The page shows what each binding does *by default*. Many of the failures are defaults of Flask, SQLAlchemy or
 a driver, which the binding keeps on purpose and which an application can change; the page says where.
@@ -152,7 +152,7 @@ def _each(peers: Sequence[Mapping[str, Any]]) -> Iterable[str]:
 
 
 def _evidence(peers: Sequence[Mapping[str, Any]], check: str) -> dict[str, list[str]]:
-    """Return the messages of the reproductions, each with the titles of the peers that it is about."""
+    """Return the messages of the reproductions, each with the titles of its peers."""
     found: dict[str, list[str]] = {}
     for subject in peers:
         messages = subject["reproduced"].get(check, {})

@@ -1,4 +1,7 @@
-"""Reproduce failures without the testbed: by plain tests that use Flask, SQLAlchemy and the peer alone."""
+"""Reproduce failures without the testbed.
+
+The reproductions are plain tests that use Flask, SQLAlchemy and the peer alone.
+"""
 
 import re
 import shutil
@@ -17,7 +20,10 @@ HOLDS = "holds"
 
 
 def tests() -> dict[str, str]:
-    """Return the test of each check: for `lifecycle.thread` it is `test_lifecycle.py::test_thread`."""
+    """Return the test of each check.
+
+    For `lifecycle.thread` it is `test_lifecycle.py::test_thread`.
+    """
     return {
         f"{path.stem.removeprefix('test_')}.{name.replace('_', '-')}": f"{path.name}::test_{name}"
         for path in sorted(REPRODUCTIONS.glob("test_*.py"))
@@ -48,7 +54,7 @@ def _run(subject: Subject, python: Path, wanted: Mapping[str, str], uri: str) ->
         folder, copied, report = (
             Path(directory, name) for name in ("subject", "reproductions", "report.xml")
         )
-        subject.lay_out(folder)
+        subject.copy_files(folder)
         shutil.copytree(REPRODUCTIONS, copied, ignore=shutil.ignore_patterns("__pycache__"))
         without = ("-p", "no:flask_sqlalchemy_testbed", "-p", "no:cacheprovider", "-W", "ignore")
         places = ("--rootdir", directory, "--junit-xml", str(report), f"--basetemp={directory}/t")

@@ -1,4 +1,4 @@
-"""The subjects: the peers, which are ways to bind, and the applications."""
+"""Describe the subjects: the peers, which are ways to bind, and the applications."""
 
 import shutil
 import tomllib
@@ -19,7 +19,10 @@ ORDER = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """A folder with what is tested, described by its `peer.toml` or `application.toml`."""
+    """A folder with a peer or an application.
+
+    Its `peer.toml` or `application.toml` describes it.
+    """
 
     folder: Path
     title: str
@@ -28,59 +31,63 @@ class Subject:
     versions: tuple[str, ...] = ()
     """Packages whose versions the page shows."""
     options: tuple[str, ...] = ()
-    """Options of the command; it finds out the rest."""
+    """Options of the command that it does not find by itself."""
     copies: tuple[str, ...] = ()
-    """Files and folders of this repository that it uses."""
+    """Files and folders of this repository that the subject uses."""
     groups: tuple[str, ...] = ()
-    """Groups of this repository's dependencies that it needs."""
+    """Groups of this repository's dependencies that the subject needs."""
 
     @property
     def name(self) -> str:
-        """Return the name of its folder."""
+        """Return the name of the folder."""
         return self.folder.name
 
     @property
     def is_peer(self) -> bool:
-        """Return whether it is a way to bind, and no application."""
+        """Return whether the subject is a way to bind; otherwise it is an application."""
         return self.folder.parent == PEERS
 
     @property
     def is_installed(self) -> bool:
-        """Return whether it is a distribution, to be installed."""
+        """Return whether the subject is a distribution, which has to be installed."""
         return (self.folder / "pyproject.toml").exists()
 
-    def lay_out(self, where: Path) -> None:
+    def copy_files(self, to: Path) -> None:
         """Copy the files that are not installed into a new folder, away from this repository."""
         if self.is_installed:
-            where.mkdir()
+            to.mkdir()
             return
         ignore = shutil.ignore_patterns("__pycache__", "build", "*.egg-info")
-        shutil.copytree(self.folder, where, ignore=ignore)
+        shutil.copytree(self.folder, to, ignore=ignore)
         for name in self.copies:
             if (ROOT / name).is_dir():
-                shutil.copytree(ROOT / name, where / name, ignore=ignore)
+                shutil.copytree(ROOT / name, to / name, ignore=ignore)
             else:
-                (where / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy(ROOT / name, where / name)
+                (to / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(ROOT / name, to / name)
 
     def install(self, testbed: Path, wheels: Path) -> tuple[Path, dict[str, str]]:
-        """Return the Python of its environment, and the versions that the page shows."""
+        """Make the environment; return its Python and the versions that the page shows."""
         own = [wheel(self.folder, wheels)] if self.is_installed else []
         python = environment(self.name, self.folder / "requirements.txt", [testbed, *own])
         return python, versions(python, self.versions)
 
     def lock(self) -> None:
-        """Choose the newest versions for its requirements.txt."""
+        """Choose the newest versions for the subject's requirements.txt."""
         source = self.folder / ("pyproject.toml" if self.is_installed else "requirements.in")
         groups = [f"--group={group}" for group in self.groups]
         lock([str(source), *groups], self.folder / "requirements.txt")
 
 
-def found() -> list[Subject]:
+def find_subjects() -> list[Subject]:
     """Return the peers, then the applications."""
     descriptions = [*PEERS.glob("*/peer.toml"), *APPLICATIONS.glob("*/application.toml")]
     subjects = [_read(path) for path in sorted(descriptions)]
-    return sorted(subjects, key=lambda it: (not it.is_peer, ORDER.index(it.name) if it.is_peer else 0))
+    return sorted(subjects, key=_position)
+
+
+def _position(subject: Subject) -> tuple[bool, int]:
+    return not subject.is_peer, ORDER.index(subject.name) if subject.is_peer else 0
 
 
 def _read(path: Path) -> Subject:

@@ -19,7 +19,7 @@ ROW = {"id": CHECK, "results": {"sqlite": "failed", "mysql": "failed"}}
         (FAILED, {}, [f"{CHECK} on sqlite: failed, expected: passed"]),
         (PASSED, FAILED, [f"{CHECK} on sqlite: passed, expected: failed"]),
         (NOT_APPLICABLE, FAILED, [f"{CHECK} on sqlite: not applicable, expected: failed"]),
-        ({}, FAILED, [f"{CHECK} on sqlite: not there, expected: failed"]),
+        ({}, FAILED, [f"{CHECK} on sqlite: missing, expected: failed"]),
     ],
 )
 def test_every_difference_is_reported(
@@ -49,19 +49,19 @@ def test_battery_and_reproduction_have_to_agree(
     assert lines == ([f"{CHECK} on sqlite: {says}"] if says else [])
 
 
-def test_a_check_that_passed_has_not_failed_for_what_was_open_after_it() -> None:
+def test_a_check_that_only_left_something_open_has_not_failed() -> None:
     reasons = {"sqlite": "teardown: Failed: left open: 1 session", "mysql": "assert 1 == 0"}
 
     assert battery.outcome({**ROW, "reasons": reasons}, "sqlite") == "left open"
     assert battery.outcome({**ROW, "reasons": reasons}, "mysql") == "failed"
 
 
-def test_this_repository_s_app_is_expected_to_pass_every_check() -> None:
+def test_the_app_of_this_repository_is_expected_to_pass_every_check() -> None:
     assert judge.expected()["app"] == {}
 
 
 def test_each_expected_failure_of_a_peer_has_words_and_a_reproduction() -> None:
-    peers = [subject.name for subject in subjects.found() if subject.is_peer]
+    peers = [subject.name for subject in subjects.find_subjects() if subject.is_peer]
     failing = {
         check
         for name in peers

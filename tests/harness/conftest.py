@@ -19,7 +19,7 @@ def project(tmp_path: Path) -> Project:
 
 @pytest.fixture
 def project_here(project: Project, pytestconfig: pytest.Config) -> Project:
-    """Return a project whose tests run on the servers of this run, which are given by their URIs."""
+    """Return a project whose tests run on the servers of this run, given by their URIs."""
     return with_servers_of_this_run(project, pytestconfig)
 
 
@@ -33,7 +33,7 @@ def with_servers_of_this_run(project: Project, config: pytest.Config) -> Project
 
 @pytest.fixture
 def project_of_its_own(project: Project, pytestconfig: pytest.Config) -> Project:
-    """Return a project that starts its own servers, of the backends whose servers this run starts too."""
+    """Return a project that starts its own servers, for the backends of this run."""
     chosen = pytestconfig.stash[state.BACKENDS]
     project.backends = [backend.name for backend in chosen if "throwaway" in expected_capabilities(backend)]
     return project

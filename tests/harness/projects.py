@@ -45,7 +45,7 @@ class Project:
         (self.path / name).write_text(textwrap.dedent(source))
 
     def start(self, *options: str, **environment: str) -> subprocess.Popen[str]:
-        """In a process group of its own, as a terminal starts a command."""
+        """Start the tests in a process group of their own, as a terminal starts a command."""
         ours = ("PYTEST_", "TESTBED_")
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
         without = [word for plugin in SLOW_TO_START for word in ("-p", f"no:{plugin}")]

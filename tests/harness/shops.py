@@ -1,4 +1,4 @@
-"""Sources of small apps for projects; each binding is correct unless its name says otherwise."""
+"""Sources of small apps; each binding is correct unless its name says otherwise."""
 
 BINDING = """
 from flask import Flask, current_app

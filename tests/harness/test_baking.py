@@ -19,7 +19,7 @@ RECIPES = [backend.recipe for backend in BACKENDS.values() if backend.recipe]
 
 @pytest.fixture
 def copied(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """The data of an installed package, outside its source tree."""
+    """Return the data of an installed package, outside its source tree."""
     package = tmp_path / "site-packages" / "flask_sqlalchemy_testbed"
     for recipe in RECIPES:
         shutil.copytree(recipes.folder(recipe), package / "data" / recipe.folder)
@@ -63,7 +63,7 @@ def engine(testbed_backend: Backend) -> Iterator[docker.DockerClient]:
 
 @pytest.fixture
 def bases(engine: docker.DockerClient) -> Iterator[list[str]]:
-    """Two different empty images."""
+    """Return two different empty images."""
     names = [f"{new_name()}:base" for _ in range(2)]
     for name in names:
         content = io.BytesIO(f"FROM scratch\nLABEL is={name}\n".encode())

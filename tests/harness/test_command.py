@@ -36,7 +36,7 @@ def run(directory: Path, *words: str, **environment: str) -> subprocess.Complete
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A project with two apps; its own configuration of pytest would stop any run."""
+    """Return a project with two apps; its own configuration of pytest would stop any run."""
     (tmp_path / "app.py").write_text(FACTORY)
     (tmp_path / "leaky.py").write_text(WITHOUT_REMOVE)
     (tmp_path / "conftest.py").write_text(OF_THE_PROJECT)
@@ -88,7 +88,7 @@ def test_the_app_is_the_one_that_is_named(
 
 
 def test_flask_does_not_import_the_app_before_connections_are_guarded(folder: Path) -> None:
-    # On import it opens a database that is none of the run's: the guard refuses, and the file stays away.
+    # On import the app opens a database outside the run: the guard refuses, and no file is created.
     stray = folder / "stray.db"
     (folder / "app.py").write_text(f"import sqlite3\nsqlite3.connect({str(stray)!r})\n{FACTORY}")
 

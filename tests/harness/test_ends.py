@@ -1,4 +1,4 @@
-"""However a run ends, it leaves no container, no directory and no process."""
+"""A run leaves no container, no directory and no process, in whatever way it ends."""
 
 import contextlib
 import os
@@ -107,7 +107,10 @@ def ended_child(project: Project) -> Iterator[Callable[[], int]]:
 
 
 def interrupt(process: subprocess.Popen[str]) -> bool:
-    """Press Ctrl-C; the caller repeats it, because Python loses an interrupt while it runs a finalizer."""
+    """Press Ctrl-C, and return whether the process has ended.
+
+    The caller repeats it, because Python loses an interrupt while it runs a finalizer.
+    """
     os.killpg(process.pid, signal.SIGINT)
     try:
         process.wait(1)

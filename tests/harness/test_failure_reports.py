@@ -31,7 +31,7 @@ FAILING = """
     def test_after(database_uri):
         pass
 """
-# What the server logs when a statement fails.
+# The server's log when a statement fails.
 LOGGED = {"sqlite": "", "postgresql": 'relation "later" does not exist', "mysql": ""}
 
 
@@ -39,7 +39,10 @@ LOGGED = {"sqlite": "", "postgresql": 'relation "later" does not exist', "mysql"
 def kept(
     tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
 ) -> Iterator[dict[str, Outcome]]:
-    """Run a failing test on each backend; remove the kept servers with the commands that the run shows."""
+    """Run a failing test on each backend; at the end remove the kept servers.
+
+    The run shows the commands for that.
+    """
     outcomes = {}
     for backend in pytestconfig.stash[state.BACKENDS]:
         if "throwaway" in expected_capabilities(backend):
@@ -86,7 +89,7 @@ def test_a_kept_server_has_the_rows_and_later_runs_leave_it(kept: dict[str, Outc
         containers.sweep(images.connect(backend))
 
     for outcome in kept.values():
-        assert "4711" in looked_into(said(outcome, "look"))
+        assert "4711" in rows_shown_by(said(outcome, "look"))
 
 
 def said(outcome: Outcome, word: str) -> str:
@@ -94,11 +97,11 @@ def said(outcome: Outcome, word: str) -> str:
     return line.partition(":")[2].strip()
 
 
-def looked_into(command: str) -> str:
-    """Return the rows that a person sees who types the command and then a query."""
+def rows_shown_by(command: str) -> str:
+    """Return the rows that the printed command and a query show."""
     program, *words = [word for word in shlex.split(command) if word != "-it"]
     query = "SELECT x FROM facts;"
-    if program == "sqlite3":  # Not every machine has it, but Python does.
+    if program == "sqlite3":  # Python has SQLite also where the program is missing.
         with contextlib.closing(sqlite3.connect(words[0])) as connection:
             return str(connection.execute(query).fetchall())
     words.insert(1, "-i")

@@ -1,4 +1,4 @@
-"""Each test finds the database as its schema left it, whatever earlier tests have committed."""
+"""Each test finds the database as its schema left it, also after commits of other tests."""
 
 import contextlib
 import random

@@ -1,4 +1,4 @@
-"""With --testbed-keep-servers a server outlives its run, the next run uses it, and a command removes it."""
+"""A server of --testbed-keep-servers serves the next run, and a command removes it."""
 
 import secrets
 from collections.abc import Callable, Iterator
@@ -23,7 +23,10 @@ def messages() -> list[str]:
 def start(
     testbed_backend: Backend, messages: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[[], Run]]:
-    """A function that starts a run; only these runs use its reusable containers."""
+    """Return a function that starts a run.
+
+    Only these runs use its reusable containers.
+    """
     monkeypatch.setattr(containers, "REUSE_LABEL", f"testbed.reuse.{secrets.token_hex(6)}")
     runs: list[Run] = []
 

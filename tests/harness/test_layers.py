@@ -1,4 +1,7 @@
-"""The package's modules import each other in one direction; docs/architecture.md has the picture."""
+"""The package's modules import each other in one direction.
+
+docs/architecture.md has the picture.
+"""
 
 import ast
 from graphlib import CycleError, TopologicalSorter
@@ -30,7 +33,10 @@ MODULES = {
 
 
 def imports(tree: ast.Module) -> set[str]:
-    """Return the package's modules that a module imports anywhere, for type checking and in functions too."""
+    """Return the package's modules that a module imports anywhere.
+
+    This includes imports for type checking and in functions.
+    """
     names = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):

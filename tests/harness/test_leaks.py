@@ -38,7 +38,7 @@ def engine(testbed_database: Database) -> Iterator[Engine]:
 
 @pytest.fixture
 def probe(testbed_database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[Probe]:
-    """A probe of the test's own, beside the run's, with a shorter wait for disconnections."""
+    """Return a probe beside the run's, with a shorter wait for disconnections."""
     monkeypatch.setattr("flask_sqlalchemy_testbed.leaks.probe.DISCONNECT_DELAY", 0.1)
     probe = Probe(f"{__name__}:registry")
     probe.install()
@@ -131,7 +131,10 @@ def test_a_session_in_a_transaction_is_found_and_closed(
 def test_an_unreferenced_session_that_is_not_closed_is_found(
     testbed_database: Database, engine: Engine, probe: Probe
 ) -> None:
-    """A session and its transaction refer to each other: only the collector returns the connection."""
+    """Leave a session to the collector, which alone would return its connection.
+
+    A session and its transaction refer to each other.
+    """
     gc.disable()
     try:
         write(Session(engine))

@@ -51,7 +51,7 @@ def test_the_app_is_resolved_once_for_all_workers(project_here: Project) -> None
 
     assert outcome.code == 0, outcome.text
     assert f"{len(checks) * len(project_here.backends)} passed" in outcome.text
-    # Once to find out how, then four times by the checks.
+    # Once to resolve the app, then four times for the checks.
     made = (project_here.path / "made").read_text().split()
     assert made == ["made"] * (1 + 4 * len(project_here.backends))
 

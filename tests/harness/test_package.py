@@ -1,4 +1,4 @@
-"""The public names of the package, and the cost of importing the plugin in runs that do not use it."""
+"""The package has few public names, and its plugin costs other runs almost no time."""
 
 import subprocess
 import sys
@@ -30,7 +30,7 @@ for module, names in {WITHOUT}.items():
         vars(sys.modules[module]).pop(name, None)
 import_all()
 """
-# Slow to import, and needed only by those who use the plugin.
+# Slow to import, and needed only by runs that use the plugin.
 SLOW = {"docker", "flask", "hmac", "multiprocessing", "sqlalchemy", "unittest"}
 IMPORT_PLUGIN = """
 import importlib, sys

@@ -1,4 +1,7 @@
-"""The workers of pytest-xdist share servers, have their own databases, and report what one process would."""
+"""The workers of pytest-xdist share servers and report as one process would.
+
+Each has databases of its own.
+"""
 
 import json
 import os
@@ -371,6 +374,6 @@ def said(attempt: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def without_addresses(found: object) -> str:
-    """Return the text without names of runs and numbers of sessions, which change from run to run."""
+    """Return the text without names and numbers that change from run to run."""
     text = re.sub(r"testbed_[0-9a-f]{12}(_gw\d)?", "testbed", json.dumps(found))
     return re.sub(r"(session|pid|0x|test_inner0?/|battery)[ ]?[0-9a-f]+", r"\1", text)

@@ -1,4 +1,4 @@
-"""A server is ready when the application's user can log in to the application's database over TCP."""
+"""A server is ready when the application's user can log in to its database over TCP."""
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing

@@ -227,7 +227,7 @@ def test_the_evidence_has_statements_sources_and_output(ran: Ran) -> None:
 def test_the_evidence_has_the_log_of_the_server_since_the_check_began(
     project_of_its_own: Project,
 ) -> None:
-    """Only containers have a log that can be read; PostgreSQL logs an error."""
+    """Let PostgreSQL log an error; only containers have a log that can be read."""
     project_of_its_own.write(
         """
         import contextlib

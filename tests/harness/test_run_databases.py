@@ -32,7 +32,7 @@ WAITING = """
 
 @pytest.fixture
 def given(testbed_backend: Backend, testbed_server: NetworkServer) -> Iterator[NetworkServer]:
-    """This run's server, as a given server of another run."""
+    """Return this run's server, as a given server of another run."""
     with contextlib.closing(
         NetworkServer(testbed_backend, testbed_server.url, source="another run")
     ) as server:
@@ -47,7 +47,7 @@ def connection(given: NetworkServer) -> Iterator[Connection]:
 
 @pytest.fixture
 def names(given: NetworkServer, connection: Connection) -> Callable[[], set[str]]:
-    """A function that returns the names of all databases."""
+    """Return a function that returns the names of all databases."""
     return lambda: {name for (name,) in connection.rows(given.backend.databases)}
 
 

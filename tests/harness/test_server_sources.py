@@ -1,4 +1,7 @@
-"""A server comes from a URI in the environment or from a throwaway container; errors name the remedy."""
+"""A server comes from a URI in the environment or from a throwaway container.
+
+Errors name the remedy.
+"""
 
 import socket
 import time

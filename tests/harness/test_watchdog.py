@@ -1,4 +1,7 @@
-"""A test that hangs fails in time, its report shows which thread and session waits, and the run goes on."""
+"""A test that hangs fails in time, and the run goes on.
+
+The report shows which thread and which session wait.
+"""
 
 import re
 

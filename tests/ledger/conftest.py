@@ -1,4 +1,4 @@
-"""Fixtures of the ledger's tests: an app on the test's database, and a client that checks each answer."""
+"""Fixtures of the ledger's tests: an app, and a client that checks each answer."""
 
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -135,7 +135,7 @@ def balance(client: FlaskClient) -> Callable[[int], str]:
 
 @pytest.fixture
 def post_at_once(app: Flask) -> Callable[[Sequence[dict[str, Any]]], list[TestResponse]]:
-    """Post each transfer from a thread of its own, all at once; return the answers in the same order."""
+    """Post all transfers at once, from a thread each; return the answers in order."""
 
     def post(bodies: Sequence[dict[str, Any]]) -> list[TestResponse]:
         barrier = Barrier(len(bodies))

@@ -14,7 +14,10 @@ POSTGRESQL = pytest.mark.parametrize(
 
 
 def raised(driver: str, name: str, *arguments: object, **attributes: object) -> DBAPIError:
-    """Wrap an error as SQLAlchemy does. A class of that name and module stands in for the driver's."""
+    """Wrap an error as SQLAlchemy does.
+
+    A class of that name and module stands in for the driver's.
+    """
     error = type(name, (Exception,), {"__module__": f"{driver}.errors", **attributes})(*arguments)
     wrapped = DBAPIError.instance("SELECT 1", {}, error, Exception)
     assert isinstance(wrapped, DBAPIError)

@@ -1,4 +1,4 @@
-"""While its database is away or frozen, the app answers 503; afterwards it recovers by itself."""
+"""The app answers 503 while its database is away or frozen, and then recovers."""
 
 import contextlib
 import socket
@@ -38,7 +38,10 @@ WAIT_LIMITS: dict[str, dict[str, Any]] = {
 
 
 class Proxy:
-    """A port that forwards to a server until it is frozen; then it accepts data and forwards none."""
+    """A port that forwards to a server until it is frozen.
+
+    Then it accepts data and forwards none.
+    """
 
     def __init__(self, uri: str) -> None:
         url = make_url(uri)

@@ -34,7 +34,7 @@ def test_work_that_loses_a_deadlock_runs_again(
     def draw_on_both(*account_ids: int) -> None:
         def work() -> None:
             draw(account_ids[0], Decimal(10))
-            # Both threads never meet here on a database with one writer, nor at a second try.
+            # The threads cannot meet here on a database with one writer, or at a second try.
             with suppress(BrokenBarrierError):
                 both_hold_one.wait(0.5)
             both_hold_one.abort()

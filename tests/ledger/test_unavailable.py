@@ -1,4 +1,4 @@
-"""An unavailable database is a 503 with Retry-After; an unexpected error is a 500 without details."""
+"""An unavailable database is a 503 with Retry-After; an unexpected error is a bare 500."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -47,7 +47,10 @@ def assert_unavailable(answer: TestResponse) -> None:
 
 @pytest.fixture
 def away(database_uri: str, tmp_path: Path, client_class: type[FlaskClient]) -> FlaskClient:
-    """Return the client of an app whose database is away: its port is closed, or its path is a folder."""
+    """Return the client of an app whose database is away.
+
+    Its port is closed, or its path is a folder.
+    """
     url = make_url(database_uri)
     url = url.set(port=1) if url.host else url.set(database=str(tmp_path))
     app = create_app({"DATABASE_URI": url.render_as_string(hide_password=False), "TESTING": True})

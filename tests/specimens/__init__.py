@@ -1,4 +1,4 @@
-"""Bindings with a mistake, and for each its corrected twin and the checks that must catch the mistake.
+"""Bindings with a mistake, their corrected twins, and the checks that must catch them.
 
 Each of the modules `connections`, `ends`, `engines`, `faults`, `published` and `scopes` has a table of them.
 """

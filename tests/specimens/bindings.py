@@ -29,7 +29,7 @@ class Binding:
     session: Any
     create_app: Callable[[Mapping[str, Any]], Flask]
     init_engine: Callable[..., Engine] | None = None
-    """Gives an app a new engine, if the binding promises that."""
+    """Gives an app a new engine; None if the binding does not promise that."""
 
 
 Build = Callable[[], Binding]
@@ -81,7 +81,11 @@ def binding(  # noqa: PLR0913 - one for each part of a binding
 
 
 def ledger(options: Mapping[str, Any] = MappingProxyType({}), **of_backend: Mapping[str, Any]) -> Build:
-    """Build the app of this repository with these engine options, or with those for each backend."""
+    """Build the app of this repository with these engine options.
+
+    Args:
+        options: The options, or the options for each backend.
+    """
 
     def create_app(config: Mapping[str, Any]) -> Flask:
         all_options = {**options, **options_of(config["DATABASE_URI"], of_backend)}
@@ -106,7 +110,10 @@ def published(name: str) -> Build:
 
 
 def today() -> Binding:
-    """Return the binding of this repository in a bare app, the correction of the published patterns."""
+    """Return the binding of this repository in a bare app.
+
+    It is the correction of the published patterns.
+    """
 
     def create_app(config: Mapping[str, Any]) -> Flask:
         app = Flask(__name__)
@@ -127,20 +134,20 @@ class Specimen:
     mistake: str
     """The mistake and its consequence, in one sentence."""
     met: str
-    """Where people met it."""
+    """Reports of the mistake."""
     caught_by: tuple[str, ...]
-    """The ids of the checks that are about this mistake."""
+    """The ids of the checks that must catch the mistake."""
     wrong: Build
     corrected: Build = PLAIN
     """The same binding without the mistake, on which the checks of `caught_by` pass."""
     not_on: Mapping[str, str] = field(default_factory=dict)
-    """The backends on which it is no mistake, and why."""
+    """The backends on which the specimen is correct, with the reason."""
     uri_env: str = ""
     """The environment variable from which the binding reads the URI when it is imported."""
     takes_long: bool = False
-    """Whether to begin with it, since its checks wait for time limits."""
+    """Whether to run the specimen first, because its checks wait for time limits."""
 
     @property
     def backends(self) -> tuple[str, ...]:
-        """The backends on which it is a mistake."""
+        """Return the backends on which the specimen is a mistake."""
         return tuple(backend for backend in ALL if backend not in self.not_on)

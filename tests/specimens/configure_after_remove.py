@@ -1,4 +1,4 @@
-"""The pattern as Donald Curtis rewrote it in 2013: `remove()`, then configure a real `sessionmaker` anew."""
+"""The pattern of Donald Curtis (2013): `remove()`, then configure a `sessionmaker` anew."""
 
 from collections.abc import Mapping
 from typing import Any

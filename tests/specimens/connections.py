@@ -15,7 +15,7 @@ LATIN1 = {"postgresql": {"client_encoding": "latin1"}, "mysql": {"charset": "lat
 
 
 def switched_on_once(uri: str) -> Engine:
-    """Make an engine, and switch foreign keys on for the connection that happens to be the first."""
+    """Make an engine, and switch foreign keys on for its first connection only."""
     engine = create_engine(uri)
     if engine.dialect.name == "sqlite":
         with engine.connect() as connection:

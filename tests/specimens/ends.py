@@ -15,11 +15,11 @@ unexpired = partial(new_session, expire_on_commit=False)
 
 
 def leave(_session: Any, _error: BaseException | None) -> None:
-    """End nothing."""
+    """Do not end the session."""
 
 
 def forget_sessions(_app: Flask, session: Any) -> None:
-    """Let a new app start without the sessions of the app before it."""
+    """Remove the sessions of an earlier app from the registry."""
     session.registry.clear()
 
 
@@ -41,7 +41,7 @@ def in_one_block(app: Flask, session: Any) -> None:
 
 
 def after_all_callbacks(app: Flask, end: Callable[[BaseException | None], object]) -> None:
-    """Register a callback that runs though another one raises."""
+    """Register a callback that runs even if another callback raises."""
     teardown = app.do_teardown_appcontext
 
     def do_teardown_appcontext(*arguments: Any) -> None:

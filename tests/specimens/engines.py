@@ -47,7 +47,10 @@ def made_on_import(*_: object) -> Any:
 
 
 def on_own_engine() -> Session:
-    """Return a session on the engine that this thread made from the configuration at its first use."""
+    """Return a session on the engine that this thread made at its first use.
+
+    The engine follows the configuration of that moment.
+    """
     app = this_app()
     engines: dict[Flask, Engine] = vars(of_thread).setdefault("engines", {})
     if app not in engines:

@@ -1,4 +1,4 @@
-"""The pattern as Dan Jacob published it in 2010: a global engine, and a lambda that makes the session."""
+"""The pattern of Dan Jacob (2010): a global engine, and a lambda that makes the session."""
 
 from collections.abc import Mapping
 from typing import Any

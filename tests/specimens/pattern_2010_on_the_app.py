@@ -1,4 +1,4 @@
-"""The pattern with its author's later comment: the app keeps the engine, and `current_app` finds it."""
+"""The pattern with its author's later comment: `current_app` finds the engine."""
 
 from collections.abc import Mapping
 from typing import Any, cast

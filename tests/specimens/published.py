@@ -17,7 +17,7 @@ SPECIMENS = {
         corrected=today,
     ),
     "pattern_2010_on_the_app": Specimen(
-        "The thread's session outlives the context of its app; outside contexts there is none.",
+        "The thread's session outlives the context of its app; outside contexts there is no session.",
         met="the snippet's own comment: 'attach the database engine to the application'",
         caught_by=("binding.app-inside-app", "promises.outside-contexts", "promises.unwrapped-stream"),
         wrong=published("pattern_2010_on_the_app"),

@@ -1,4 +1,4 @@
-"""Mistakes in who shares a session, or a listener on sessions."""
+"""Mistakes in the scope of a session, or of a listener on sessions."""
 
 from collections.abc import Callable
 from contextvars import copy_context
@@ -18,7 +18,7 @@ maker = sessionmaker()
 
 
 def one_engine(scope: Callable[[], object] | None) -> Build:
-    """Build a binding as the documentation of `scoped_session` shows it, with one engine for the process."""
+    """Build the binding of `scoped_session`'s documentation, with one engine per process."""
     return binding(
         new_session=maker, scope=scope, prepare=lambda app, _: maker.configure(bind=app.extensions["engine"])
     )
@@ -35,7 +35,7 @@ def bind_to_app(app: Flask, session: Session) -> None:
 
 
 class Body:
-    """A response body that pushes and pops app contexts in a copy of the thread's context variables."""
+    """A response body that pushes and pops app contexts in a copy of the context variables."""
 
     def __init__(self, wsgi_app: Any, *request: Any) -> None:
         self._context = copy_context()
@@ -57,7 +57,7 @@ def isolate_bodies(app: Flask, _session: Any) -> None:
 
 
 def audit(*_: object) -> None:
-    """Record what is written."""
+    """Stand for a listener that records writes."""
 
 
 def listen(*_: object) -> None:

@@ -1,4 +1,4 @@
-"""The app and the session that the battery tries: those of the specimen that `SPECIMEN` names.
+"""The app and the session of the specimen that `SPECIMEN` names, for the battery.
 
 With `SPECIMEN_CORRECTED` in the environment they are those of its corrected twin.
 """

@@ -4,7 +4,7 @@ from collections.abc import Callable, Generator, Iterator
 
 import pytest
 
-from tests.stack.killer import killer
+from tests.stack.killer import start_killer
 from tests.stack.stack import Stack, composed
 
 LINES = 300
@@ -20,7 +20,7 @@ def stack() -> Iterator[Stack]:
 @pytest.fixture(scope="session")
 def kill(stack: Stack) -> Iterator[Callable[[int], None]]:
     """Send SIGKILL to a process by its number on the host."""
-    with killer(stack) as kill:
+    with start_killer(stack) as kill:
         yield kill
 
 

@@ -19,7 +19,7 @@ for line in sys.stdin:
 
 
 @contextmanager
-def killer(stack: Stack) -> Iterator[Callable[[int], None]]:
+def start_killer(stack: Stack) -> Iterator[Callable[[int], None]]:
     """Start a container that kills processes by their numbers on the host, without delay."""
     program = ["python", "-u", "-c", PROGRAM]
     process = subprocess.Popen(

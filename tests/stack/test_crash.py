@@ -1,4 +1,7 @@
-"""Acknowledged transfers are stored once, whatever was killed. Figures are printed at the end of the run."""
+"""Acknowledged transfers are stored once, although processes were killed.
+
+The end of the run shows figures.
+"""
 
 import json
 import shlex
@@ -11,12 +14,12 @@ from typing import NamedTuple
 
 import pytest
 
+from tests.stack.clients import CLIENTS, Clients
 from tests.stack.stack import BACKENDS, SERVERS, Stack, eventually
-from tests.stack.teller import CLIENTS, Teller
 
 KILLS = 10
 
-# The engine restarts what has run for so long after 0.1 s, else after twice as long as the last time.
+# Docker restarts a container after 0.1 s if it ran for at least this long; otherwise the delay doubles.
 LONG_LIFE = 10.5
 
 DURABLE = {
@@ -45,8 +48,8 @@ print(json.dumps(answers))
 class Kill(NamedTuple):
     """The moments before and after the signal was sent."""
 
-    ordered: float
-    done: float
+    before: float
+    after: float
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -59,73 +62,74 @@ def test_commits_are_written_to_the_disk(stack: Stack, backend: str) -> None:
 def test_killed_servers_keep_every_acknowledged_transfer(
     stack: Stack, kill: Callable[[int], None], report_figure: Callable[[str], None]
 ) -> None:
-    tellers = {backend: teller(stack, backend) for backend in SERVERS}
+    all_clients = {backend: start_clients(stack, backend) for backend in SERVERS}
 
     with ExitStack() as work, ThreadPoolExecutor() as killers:
-        for each in tellers.values():
-            work.enter_context(each.at_work())
+        for each in all_clients.values():
+            work.enter_context(each.transferring())
         kills = {
             backend: killers.submit(kill_ten_times, stack, backend, [each], kill)
-            for backend, each in tellers.items()
+            for backend, each in all_clients.items()
         }
         for killing in kills.values():
             killing.result()
 
-    for backend, each in tellers.items():
+    for backend, each in all_clients.items():
         check(each, kills[backend].result(), f"{backend}, its server", report_figure)
 
 
 def test_a_killed_app_has_stored_every_acknowledged_transfer(
     stack: Stack, kill: Callable[[int], None], report_figure: Callable[[str], None]
 ) -> None:
-    tellers = [teller(stack, backend) for backend in BACKENDS]
+    all_clients = [start_clients(stack, backend) for backend in BACKENDS]
 
     with ExitStack() as work:
-        for each in tellers:
-            work.enter_context(each.at_work())
-        kills = kill_ten_times(stack, "app", tellers, kill)
+        for each in all_clients:
+            work.enter_context(each.transferring())
+        kills = kill_ten_times(stack, "app", all_clients, kill)
 
-    for each in tellers:
+    for each in all_clients:
         check(each, kills, f"{each.backend}, the app", report_figure)
 
 
-def teller(stack: Stack, backend: str) -> Teller:
+def start_clients(stack: Stack, backend: str) -> Clients:
     eventually(lambda: stack.is_ready(backend))
-    new = Teller(stack, backend)
+    new = Clients(stack, backend)
     new.open_accounts()
     return new
 
 
 def kill_ten_times(
-    stack: Stack, service: str, tellers: list[Teller], kill: Callable[[int], None]
+    stack: Stack, service: str, all_clients: list[Clients], kill: Callable[[int], None]
 ) -> list[Kill]:
     """Kill the main process ten times, each time after all clients make transfers again."""
     kills: list[Kill] = []
 
     def recovered() -> bool:
-        last = kills[-1].done if kills else 0
-        return all(each.has_moved_since(last, CLIENTS) for each in tellers)
+        last = kills[-1].after if kills else 0
+        return all(each.acknowledged_since(last, CLIENTS) for each in all_clients)
 
     for number in range(KILLS):
         eventually(recovered)
         if number == KILLS // 2:
-            well = time.monotonic()
-            eventually(lambda well=well: time.monotonic() > well + LONG_LIFE)  # type: ignore[misc]
+            began = time.monotonic()
+            eventually(lambda began=began: time.monotonic() > began + LONG_LIFE)  # type: ignore[misc]
         pid, _ = stack.process(service)
-        ordered = time.monotonic()
+        before = time.monotonic()
         kill(pid)
-        kills.append(Kill(ordered, time.monotonic()))
+        kills.append(Kill(before, time.monotonic()))
     eventually(recovered)
     return kills
 
 
-def check(each: Teller, kills: list[Kill], killed: str, report_figure: Callable[[str], None]) -> None:
+def check(each: Clients, kills: list[Kill], killed: str, report_figure: Callable[[str], None]) -> None:
     in_flight = [
-        [attempt for attempt in each.attempts if attempt.begun < kill.ordered and attempt.ended > kill.done]
+        [attempt for attempt in each.attempts if attempt.begun < kill.before and attempt.ended > kill.after]
         for kill in kills
     ]
-    heal = [
-        min(made.ended for made in each.attempts if made.begun > kill.done and made.status == 201) - kill.done
+    recovery = [
+        min(made.ended for made in each.attempts if made.begun > kill.after and made.status == 201)
+        - kill.after
         for kill in kills
     ]
     each.check()
@@ -142,5 +146,5 @@ def check(each: Teller, kills: list[Kill], killed: str, report_figure: Callable[
     report_figure(
         f"{killed} killed {len(kills)} times: {made} transfers acknowledged and {refused} refused;"
         f" {min(counts)} to {max(counts)} requests in flight at each kill, {cut} of {sum(counts)} cut off;"
-        f" {retries} retries; recovered in {median(heal):.1f} s (at most {max(heal):.1f} s)"
+        f" {retries} retries; recovered in {median(recovery):.1f} s (at most {max(recovery):.1f} s)"
     )

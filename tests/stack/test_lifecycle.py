@@ -8,14 +8,14 @@ from tests.stack.stack import BACKENDS, SERVERS, Stack, composed
 
 UP_SECONDS = 15
 DOWN_SECONDS = 3
-TIMES = 3  # a machine that is busy otherwise may make one of them late
+TIMES = 3  # a busy machine may delay one of them
 
 
 def test_data_survives_down_and_up(stack: Stack, report_figure: Callable[[str], None]) -> None:
     for backend in BACKENDS:
         ada, bob = stack.open_account(backend, "5"), stack.open_account(backend, "0")
         stack.transfer(backend, ada, bob, "3")
-    before = everything(stack)
+    before = all_rows(stack)
 
     for _ in range(TIMES):
         down, up = down_and_up(stack)
@@ -23,7 +23,7 @@ def test_data_survives_down_and_up(stack: Stack, report_figure: Callable[[str], 
             break
 
     report_figure(f"docker compose down: {down:.1f} s; up --build --wait, to healthy: {up:.1f} s")
-    assert everything(stack) == before
+    assert all_rows(stack) == before
     assert down <= DOWN_SECONDS
     assert up <= UP_SECONDS
 
@@ -71,7 +71,7 @@ def test_versions_are_chosen_by_the_environment() -> None:
 
 
 def down_and_up(stack: Stack) -> tuple[float, float]:
-    """Return the seconds of each."""
+    """Return the seconds that `down` and `up` take."""
     begun = time.monotonic()
     stack.compose("down")
     down = time.monotonic()
@@ -79,6 +79,6 @@ def down_and_up(stack: Stack) -> tuple[float, float]:
     return down - begun, time.monotonic() - down
 
 
-def everything(stack: Stack) -> dict[tuple[str, str], list[dict[str, Any]]]:
-    lists = [(backend, what) for backend in BACKENDS for what in ("accounts", "transfers")]
+def all_rows(stack: Stack) -> dict[tuple[str, str], list[dict[str, Any]]]:
+    lists = [(backend, kind) for backend in BACKENDS for kind in ("accounts", "transfers")]
     return {each: stack.items(*each) for each in lists}

@@ -14,14 +14,14 @@ EVENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (INFO|WARNING|ERROR|
 def test_a_request_is_one_line_with_its_id_backend_status_time_and_statements(
     stack: Stack, backend: str
 ) -> None:
-    stack.ask("GET", f"/{backend}/api/accounts")  # the first may have had to create the tables
+    stack.ask("GET", f"/{backend}/api/accounts")  # the first request may create the tables
     answer = stack.ask("GET", f"/{backend}/api/accounts", headers={"X-Request-ID": f"mine-{backend}"})
 
     (line,) = lines_of(stack, f"mine-{backend}")
-    said = rf"INFO request id=mine-{backend} backend={backend} status=200 ms=\d+\.\d statements=(\d+)"
-    found = re.search(rf"{said} GET /{backend}/api/accounts$", line)
+    expected = rf"INFO request id=mine-{backend} backend={backend} status=200 ms=\d+\.\d statements=(\d+)"
+    found = re.search(rf"{expected} GET /{backend}/api/accounts$", line)
     assert found, line
-    assert int(found[1]) in {2, 3}  # how many there are, and the page of them; to SQLite BEGIN is one, too
+    assert int(found[1]) in {2, 3}  # the total and the page; SQLite also counts BEGIN
     assert answer.headers["X-Request-ID"] == f"mine-{backend}"
 
 
@@ -91,7 +91,10 @@ def lines_of(stack: Stack, id_: str) -> list[str]:
 
 
 def assert_silent(stack: Stack, backend: str, answer: Answer, line: str) -> None:
-    """Neither contains the password, and the response does not mention the database."""
+    """Assert that the response and the log line do not contain secrets.
+
+    That is the password in both, and the database in the response.
+    """
     password = stack.password(backend)
 
     assert password not in line

@@ -34,7 +34,7 @@ def testbed_schema() -> Callable[[str], None]:
 
 
 class Reader(Client):
-    """Reads each response to its end, as a browser does; only then the request is over."""
+    """Reads each response to its end, as a browser does: the request ends with the response."""
 
     def open(self, *args: Any, **options: Any) -> TestResponse:
         return super().open(*args, **{**options, "buffered": True})
@@ -97,7 +97,10 @@ def visitor_without_trials(database_uri: str, testbed_backend: Backend) -> Itera
 
 
 def end(mounted: Mounted) -> None:
-    """Leave no live engine to later tests: wait for a running poll, which would connect once more."""
+    """Leave no live engine to later tests.
+
+    A running poll would connect once more, so wait for it.
+    """
     for thread in threading.enumerate():
         if thread.name == f"status {mounted.name}":
             thread.join(WITHIN)

@@ -52,7 +52,7 @@ def app(caplog: pytest.LogCaptureFixture) -> Flask:
 def test_a_request_is_logged_with_its_status_and_statements(
     app: Flask, caplog: pytest.LogCaptureFixture
 ) -> None:
-    RequestLog(app.wsgi_app)  # another one counts no statement twice
+    RequestLog(app.wsgi_app)  # a second log must not count statements twice
 
     get(app, "/two")
 
@@ -100,7 +100,7 @@ def test_no_request_is_current_after_it_has_ended(app: Flask) -> None:
 
 
 def get(app: Flask, path: str, headers: dict[str, str] | None = None) -> TestResponse:
-    """An answer that has been read to its end and closed, as a server does it."""
+    """Return a response that was read to its end and closed, as a server does it."""
     return app.test_client().get(path, headers=headers, buffered=True)
 
 

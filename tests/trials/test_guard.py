@@ -64,7 +64,7 @@ def test_a_form_without_the_cookie_is_refused(visitor: Visitor) -> None:
 
 
 def test_another_host_name_of_this_machine_is_refused(visitor: Visitor) -> None:
-    """As when another site has its name changed to mean this machine."""
+    """Use a name that another site has pointed to this machine (DNS rebinding)."""
     there = {"base_url": "http://elsewhere.example"}
     page = visitor.client.get("/", **there).text
     token = re.findall(r'name="token" value="([^"]+)"', page)[0]

@@ -15,7 +15,7 @@ AT_ONCE = 8
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
-    """Where the database will be; until the folder is made, it is away."""
+    """Return the folder of the database; the database is away until the folder is made."""
     return tmp_path / "place"
 
 

@@ -24,7 +24,7 @@ def test_each_backend_has_its_own_app(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRIAL_BACKENDS", "sqlite, postgresql, mysql")
     client = Reader(create_trial())
 
-    # The servers are not there, and are not asked.
+    # The servers do not exist, and no request connects to them.
     assert client.get("/postgresql/healthz").status_code == 200
     assert client.get("/mysql/openapi.json").get_json()["servers"] == [{"url": "/mysql"}]
 
@@ -46,7 +46,7 @@ def test_an_unknown_backend_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_the_trial_needs_no_package_of_the_tests() -> None:
-    """The image of the trial contains none of these."""
+    """Import the trial without the packages that its image does not contain."""
     code = (
         "import sys\n"
         "for name in ('pytest', 'docker', 'testcontainers', 'flask_sqlalchemy_testbed.battery',"

@@ -89,7 +89,7 @@ def test_the_number_of_leaks_is_limited(mounted: Mounted) -> None:
     assert outcomes == [Verdict.OPEN] * 3 + [Verdict.BROKEN]
 
 
-# --- On a binding that is wrong ---------------------------------------------------------------
+# --- With a binding that is wrong ---------------------------------------------------------------
 
 
 @pytest.fixture
@@ -137,5 +137,5 @@ def test_a_database_that_is_down_breaks_no_promise(database_uri: str, testbed_ba
     mounted = mount(testbed_backend.name, {"DATABASE_URI": elsewhere}, trials=True)
 
     result = run(ALL["commit"], mounted)
-    mounted.engine.dispose()  # Later tests must be alone with their engine.
+    mounted.engine.dispose()  # Later tests must find no other engine.
     assert (result.verdict, failures(result)) == (Verdict.AWAY, [])

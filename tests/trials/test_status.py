@@ -1,4 +1,4 @@
-"""The status of a backend: polled seldom, and shown in time even if the server does not answer."""
+"""The status is polled seldom, and shown in time even if the server does not answer."""
 
 import time
 from collections.abc import Iterator

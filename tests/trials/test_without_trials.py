@@ -1,4 +1,4 @@
-"""When the trial is off, what does damage does not exist, and nothing is recorded."""
+"""A trial that is switched off has no harmful scenario and records no event."""
 
 import re
 from pathlib import Path
@@ -34,16 +34,18 @@ def test_a_trial_that_is_off_has_the_ledger_and_the_status(visitor_without_trial
     assert visitor.state()["reachable"]
 
 
-@pytest.mark.parametrize(("said", "heard"), [("TRIALS = True", True), ("TRIALS = False", False), ("", False)])
+@pytest.mark.parametrize(
+    ("config", "recorded"), [("TRIALS = True", True), ("TRIALS = False", False), ("", False)]
+)
 def test_only_a_trial_that_is_on_records_events(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, said: str, *, heard: bool
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, config: str, *, recorded: bool
 ) -> None:
-    (tmp_path / "trial.cfg").write_text(said)
+    (tmp_path / "trial.cfg").write_text(config)
     monkeypatch.setenv("TRIAL_CONFIG", str(tmp_path / "trial.cfg"))
     monkeypatch.delenv("TRIAL_BACKENDS", raising=False)
     try:
         create_trial()
-        assert (bool(session_removed.receivers), bool(tape._recorders)) == (heard, heard)  # noqa: SLF001
+        assert (bool(session_removed.receivers), bool(tape._recorders)) == (recorded, recorded)  # noqa: SLF001
     finally:
         tape.stop_listening()
     assert not session_removed.receivers

@@ -38,7 +38,10 @@ class Page:
         self.pollers = {name: StatusPoller(each) for name, each in mounted.items()}
 
     def init_app(self, front: Flask) -> None:
-        """Register the views. The scenarios, which do damage, exist only if the trial is switched on."""
+        """Register the views.
+
+        The scenarios, which do damage, exist only if the trial is switched on.
+        """
         guard.init_app(front)
         front.jinja_env.undefined = StrictUndefined
         front.jinja_env.trim_blocks = front.jinja_env.lstrip_blocks = True

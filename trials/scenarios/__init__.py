@@ -1,4 +1,4 @@
-"""List the scenarios of the page; each makes requests to a mounted app and measures their effects."""
+"""List the scenarios of the page, which make requests and measure their effects."""
 
 from collections.abc import Mapping
 from types import MappingProxyType

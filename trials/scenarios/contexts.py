@@ -13,7 +13,10 @@ from trials.stage import WITHIN, Stage, one
 
 @scenario("nested-context", "Nested context", check="lifecycle.nested-contexts")
 def nested_context(stage: Stage) -> None:
-    """Push a nested app context. It has its own session, and its end does not affect the outer session."""
+    """Push a nested app context.
+
+    It has its own session, and its end does not affect the outer session.
+    """
     seen = []
 
     def view() -> str:
@@ -50,7 +53,10 @@ def async_view(stage: Stage) -> None:
 
 @scenario("background-thread", "Background thread", check="lifecycle.thread")
 def background_thread(stage: Stage) -> None:
-    """Run a thread longer than its request. It leaves nothing open from a context that has ended."""
+    """Run a thread longer than its request.
+
+    It leaves nothing open from a context that has ended.
+    """
     answered, ended, over = Event(), Event(), Event()
     app = stage.mounted.app
 

@@ -18,8 +18,9 @@ MAX_LEAKS = 3
 
 @scenario("leak", "Leak a session on purpose", check="lifecycle.context-ends", leaks=True)
 def leak(stage: Stage) -> None:
-    """Push an app context without popping it. Its session stays open, shown in red above, until you let it
-    go.
+    """Push an app context without popping it.
+
+    Its session stays open, shown in red above, until you let it go.
     """
     if len(stage.mounted.leaks) >= MAX_LEAKS:
         message = f"{MAX_LEAKS} leaks are open here already. Let them go first."

@@ -20,8 +20,9 @@ MAX_HELD = 50
 
 @scenario("empty-pool", "Empty the pool", check="faults.pool-exhausted")
 def empty_the_pool(stage: Stage) -> None:
-    """Make a request while the pool is empty. It is answered 503 in bounded time. When the other requests
-    have ended, the pool works as before.
+    """Make a request while the pool is empty.
+
+    It is answered 503 in bounded time. When the other requests have ended, the pool works as before.
     """
     pool: Any = stage.mounted.engine.pool
     room = stage.mounted.pool()
@@ -56,8 +57,10 @@ def empty_the_pool(stage: Stage) -> None:
     needs=("server",),
 )
 def kill_my_connection(stage: Stage) -> None:
-    """Terminate a request's connection in a transaction. The request is answered 503. None of its rows is
-    committed, and the next request has a connection that works.
+    """Terminate a request's connection in a transaction.
+
+    The request is answered 503. None of its rows is committed, and the next request has a connection that
+    works.
     """
     killed: list[str] = []
 

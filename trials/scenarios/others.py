@@ -58,8 +58,10 @@ def deadlock(stage: Stage) -> None:
 
 @scenario("stale-snapshot", "Stale snapshot", check="transactions.fresh-reads")
 def stale_snapshot(stage: Stage) -> None:
-    """Read twice in a transaction, before and after another one's commit. The second read sees the commit on
-    PostgreSQL, but not on MySQL and SQLite. The next request sees it on all of them.
+    """Read twice in a transaction, before and after another one's commit.
+
+    The second read sees the commit on PostgreSQL, but not on MySQL and SQLite. The next request sees it on
+    all of them.
     """
     stage.change("INSERT INTO trial_entry (name, value) VALUES ('{}/row', 0)")
     value = select(Entry.value).where(Entry.name == stage.name("row"))

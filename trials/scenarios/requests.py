@@ -15,7 +15,10 @@ from trials.stage import Stage
 
 @scenario("commit", "Commit", check="lifecycle.request-ends")
 def commit(stage: Stage) -> None:
-    """Commit a row in a request. Its session is removed, its connection is returned, and the row stays."""
+    """Commit a row in a request.
+
+    Its session is removed, its connection is returned, and the row stays.
+    """
 
     def view() -> str:
         _write(stage, "kept")
@@ -28,7 +31,10 @@ def commit(stage: Stage) -> None:
 
 @scenario("fail-before-commit", "Fail before the commit", check="lifecycle.handled-error")
 def fail_before_commit(stage: Stage) -> None:
-    """Raise a handled error before the commit. The request's rows are rolled back with its session."""
+    """Raise a handled error before the commit.
+
+    The request's rows are rolled back with its session.
+    """
 
     def view() -> str:
         _write(stage, "written")

@@ -1,4 +1,4 @@
-"""Define what a scenario is: a promise, the check of the battery for it, and a function that tries it."""
+"""Define a scenario: a promise, its check, and a function that tries it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -14,8 +14,10 @@ CHUNKS = 10
 
 @scenario("hang-up", "Stream, and hang up halfway", check="lifecycle.held-stream")
 def hang_up(stage: Stage) -> None:
-    """Stream a body, whose session stays open until the body ends and affects no other request. Disconnect
-    halfway, which ends both.
+    """Stream a body.
+
+    Its session stays open until the body ends, and affects no other request. A client that disconnects
+    halfway ends both.
     """
     sent: list[int] = []
 

@@ -17,7 +17,7 @@ item = Table(
 @pytest.mark.parametrize("copy", range(int(os.environ["BENCH_COPIES"])))
 @pytest.mark.parametrize("rows", range(1, 21))
 def test_committed_rows_are_visible_in_the_next_context(database_uri: str, rows: int, copy: int) -> None:
-    """The database holds no other rows."""
+    """Read all rows: the database holds no other ones."""
     app = Flask(f"copy_{copy}")
     engine = init_engine(database_uri, app=app)
     with app.app_context():

@@ -4,7 +4,7 @@ from sqlalchemy import create_engine, text
 
 
 def test_the_database_answers(database_uri: str) -> None:
-    """One statement."""
+    """Execute one statement."""
     engine = create_engine(database_uri)
     with engine.connect() as connection:
         assert connection.scalar(text("SELECT 1")) == 1

@@ -1,4 +1,4 @@
-"""Short links to long addresses. DATABASE_URL says where they are kept."""
+"""Short links to long addresses, in the database of DATABASE_URL."""
 
 import os
 import secrets

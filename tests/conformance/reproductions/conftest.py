@@ -1,4 +1,6 @@
-"""Run each reproduction on an empty database and in a process of its own, so that none affects the next.
+"""Run each reproduction on an empty database and in a process of its own.
+
+No reproduction affects the next one.
 
 `DATABASE_URI` names a database whose user may create others; the module `peer` is found by `PYTHONPATH`:
 

@@ -1,4 +1,4 @@
-"""The shared parts of the reproductions: two tables, the peer, and connections that bypass the peer.
+"""Share two tables, the peer, and connections that bypass the peer.
 
 The module `peer` has `make(uri)`, which makes an app as the peer's documentation does, and `session()`, which
 returns the session of the current context.
@@ -43,7 +43,10 @@ def session() -> Any:
 
 
 def pool_of(app: Flask) -> Any:
-    """Return the pool of the app. A thread of its own looks it up, so that no session stays in this one."""
+    """Return the pool of the app.
+
+    A thread of its own looks it up, so that no session stays in this thread.
+    """
 
     def ask() -> Any:
         with app.app_context():

@@ -11,7 +11,10 @@ from sqlalchemy import make_url
 
 
 class ClosedProxy:
-    """A database that is not there until `open`: a file behind a link, or a server behind a port."""
+    """A database that cannot be reached until `open` is called.
+
+    It is a file behind a link, or a server behind a port.
+    """
 
     def __init__(self, uri: str, folder: Path) -> None:
         url = make_url(uri)

@@ -1,4 +1,4 @@
-"""Which database a session uses."""
+"""A session uses the database of its app."""
 
 import os
 from pathlib import Path

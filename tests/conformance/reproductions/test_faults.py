@@ -1,4 +1,4 @@
-"""When the database fails."""
+"""Later requests succeed after the database has failed."""
 
 import contextlib
 import threading
@@ -36,10 +36,10 @@ def sessions(uri: str) -> list[int]:
 def end_sessions(uri: str) -> None:
     for number in sessions(uri):
         outside(uri, END[make_url(uri).get_backend_name()].format(number))
-    wait_until_they_ended(uri)
+    wait_until_sessions_end(uri)
 
 
-def wait_until_they_ended(uri: str) -> None:
+def wait_until_sessions_end(uri: str) -> None:
     deadline = time.monotonic() + BOUND
     while sessions(uri) and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -49,14 +49,14 @@ def answers(app: Flask, times: int = 1) -> list[int]:
     return [app.test_client().get("/seen").status_code for _ in range(times)]
 
 
-def an_app(uri: str) -> Flask:
+def app_with_view(uri: str) -> Flask:
     app = make(uri)
     app.add_url_rule("/seen", view_func=seen)
     return app
 
 
 def test_lost_between_requests(uri: str) -> None:
-    app = an_app(uri)
+    app = app_with_view(uri)
     answers(app)
     end_sessions(uri)
 
@@ -66,7 +66,7 @@ def test_lost_between_requests(uri: str) -> None:
 
 def test_restart(uri: str) -> None:
     proxy = Proxy(uri)
-    app = an_app(proxy.uri)
+    app = app_with_view(proxy.uri)
     answers(app)
     proxy.end_connections()
 
@@ -75,23 +75,23 @@ def test_restart(uri: str) -> None:
 
 
 def test_idle_timeout(uri: str) -> None:
-    app = an_app(uri)
+    app = app_with_view(uri)
     with app.app_context():
         session().execute(text(IDLE[make_url(uri).get_backend_name()]))
         session().commit()
-    wait_until_they_ended(uri)
+    wait_until_sessions_end(uri)
 
     found = answers(app)
     assert found == [200], f"after the server's idle timeout, a request answers {found[0]}"
 
 
 def test_held_too_long(uri: str) -> None:
-    app = an_app(uri)
+    app = app_with_view(uri)
 
     @app.get("/hold")
     def hold() -> str:
         session().execute(text(HELD[make_url(uri).get_backend_name()]))
-        wait_until_they_ended(uri)
+        wait_until_sessions_end(uri)
         return str(seen())
 
     app.test_client().get("/hold")
@@ -100,7 +100,7 @@ def test_held_too_long(uri: str) -> None:
 
 
 def test_swallowed_loss(uri: str) -> None:
-    app = an_app(uri)
+    app = app_with_view(uri)
 
     @app.get("/swallow")
     def swallow() -> str:
@@ -116,7 +116,7 @@ def test_swallowed_loss(uri: str) -> None:
 
 
 def test_lost_in_transaction(uri: str) -> None:
-    app = an_app(uri)
+    app = app_with_view(uri)
 
     @app.get("/two")
     def two() -> str:
@@ -134,7 +134,7 @@ def test_lost_in_transaction(uri: str) -> None:
 
 def test_stopped_mid_query(uri: str) -> None:
     proxy = Proxy(uri)
-    app = an_app(proxy.uri)
+    app = app_with_view(proxy.uri)
 
     @app.get("/slow")
     def slow() -> str:
@@ -157,7 +157,7 @@ def test_paused(uri: str) -> None:
 
 def answered(uri: str, fail: Callable[[Proxy], None]) -> None:
     proxy = Proxy(uri)
-    app = an_app(proxy.uri)
+    app = app_with_view(proxy.uri)
     shorten_limits(app, uri)
     assert answers(app) == [200]
     fail(proxy)
@@ -181,7 +181,7 @@ def shorten_limits(app: Flask, uri: str) -> None:
 
 
 def test_pool_exhausted(uri: str) -> None:
-    app = an_app(uri)
+    app = app_with_view(uri)
     pool = pool_of(app)
     answered = threading.Barrier(4)
 
@@ -210,7 +210,7 @@ def test_file_full(uri: str) -> None:
 
 def refused_write(uri: str) -> None:
     """Have the database refuse a write: the reason does not matter, here a missing name."""
-    app = an_app(uri)
+    app = app_with_view(uri)
     pool = pool_of(app)
 
     @app.get("/write")

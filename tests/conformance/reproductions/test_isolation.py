@@ -49,11 +49,11 @@ def test_committed_rows_go(uri: str) -> None:
 
 def test_keys_start_again(uri: str) -> None:
     app = make(uri)
-    add(app, "of the test before")
+    add(app, "of the previous test")
     app.add_url_rule("/seen", view_func=seen)
     app.test_client().get("/seen")
     if make_url(uri).get_backend_name() in SESSIONS:
-        # The clean-up of a test ends open connections, for which it would have to wait.
+        # The clean-up of a test ends open connections, which could block it.
         end_sessions(uri)
     try:
         make(uri)

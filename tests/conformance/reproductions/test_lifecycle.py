@@ -1,4 +1,4 @@
-"""When a session begins and ends."""
+"""A session begins with its context and ends with it."""
 
 import contextlib
 import gc
@@ -16,8 +16,8 @@ from plain import Item, make, names, outside, pool_of, seen, session, write
 
 
 def assert_nothing_checked_out(pool: Any, since: str) -> None:
-    lent = pool.checkedout()
-    assert lent == 0, f"{lent} connection is still checked out after {since}"
+    count = pool.checkedout()
+    assert count == 0, f"{count} connection is still checked out after {since}"
 
 
 def test_request_ends(uri: str) -> None:

@@ -1,4 +1,4 @@
-"""Which writes and reads belong to a transaction."""
+"""A transaction contains the writes and reads of its request, and no others."""
 
 from sqlalchemy import create_engine, make_url, select, text
 from sqlalchemy.exc import DBAPIError

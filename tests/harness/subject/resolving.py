@@ -20,7 +20,10 @@ def resolved(uri: str, app: str = "", session: str = "", uri_key: str = "", uri_
 
 
 def works_on(subject: Subject, *uris: str) -> bool:
-    """Make an app for each URI as another process would, which gets the subject as text; use its session."""
+    """Return whether apps of the subject, received as text, work on each URI.
+
+    Each app is made as another process would make it.
+    """
     received = Subject.from_dict(json.loads(json.dumps(subject.as_dict())))
     assert received == subject
     answers = []

@@ -11,7 +11,7 @@ from sqlalchemy import URL, create_engine
 from flask_sqlalchemy_testbed.subject.guard import ForbiddenDatabaseError, only_databases_of_the_run
 
 OURS = "testbed_0123456789ab"
-# Nothing listens there: the driver of a connection that is allowed reports it.
+# Nothing listens there, so an allowed connection fails in the driver.
 NOWHERE = {"host": "127.0.0.1", "port": 1, "user": "x", "password": "secret"}
 
 

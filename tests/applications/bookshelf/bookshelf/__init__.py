@@ -1,4 +1,4 @@
-"""Who has borrowed which book."""
+"""Books, and their borrowers."""
 
 from flask import Flask
 
@@ -16,7 +16,7 @@ def create_app(config_class=Config):
 
     @app.cli.command("create-tables")
     def create_tables():
-        """Create what is not there yet."""
+        """Create missing tables."""
         db.create_all()
 
     return app

@@ -1,4 +1,4 @@
-"""A page that anybody can write on."""
+"""A page on which all visitors can write."""
 
 import os
 

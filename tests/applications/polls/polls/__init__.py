@@ -1,4 +1,4 @@
-"""Questions, and what was answered."""
+"""Questions and votes."""
 
 from flask import Flask
 

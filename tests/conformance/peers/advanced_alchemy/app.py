@@ -1,4 +1,4 @@
-"""As the documentation of advanced-alchemy sets its Flask extension up, in a factory."""
+"""Set up the Flask extension as advanced-alchemy's documentation does, in a factory."""
 
 from advanced_alchemy.extensions.flask import AdvancedAlchemy, SQLAlchemySyncConfig
 from flask import Flask

@@ -1,6 +1,6 @@
-"""As Flask's own documentation has it under "SQLAlchemy in Flask", in one module.
+"""Bind as Flask's documentation does under "SQLAlchemy in Flask", in one module.
 
-There the URI is written into the module; here it comes from the environment.
+There the URI is a constant of the module; here it comes from the environment.
 """
 
 import os

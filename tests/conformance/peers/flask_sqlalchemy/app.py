@@ -1,4 +1,4 @@
-"""As the quick start of Flask-SQLAlchemy 3.1 has it, in a factory."""
+"""Bind as the quick start of Flask-SQLAlchemy 3.1 does, in a factory."""
 
 from flask import Flask
 from sqlalchemy.orm import DeclarativeBase

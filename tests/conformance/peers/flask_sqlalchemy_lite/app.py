@@ -1,4 +1,4 @@
-"""As the documentation of Flask-SQLAlchemy-Lite has it under "Application Setup"."""
+"""Bind as the page "Application Setup" of Flask-SQLAlchemy-Lite does."""
 
 from flask import Flask
 

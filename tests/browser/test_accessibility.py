@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.opened import Opened
+from tests.browser.trial_page import TrialPage
 
 PHONE = {"viewport": {"width": 360, "height": 780}, "has_touch": True, "is_mobile": True}
 PAGES = ("/", "/timelines/{0}", "/timelines/compare?n={0}&n={1}", "/checks/lifecycle.held-stream", "/nowhere")
@@ -61,22 +61,22 @@ def tab_to(page: Page, name: str) -> None:
     pytest.fail(f"{name!r} has no focus after 100 times Tab.")
 
 
-def test_the_keyboard_alone_is_enough(opened: Opened) -> None:
-    page = opened.page
+def test_the_keyboard_alone_is_enough(trial: TrialPage) -> None:
+    page = trial.page
     tab_to(page, "Skip to the content")
     page.keyboard.press("Enter")
     expect(page.locator("main")).to_be_focused()
     tab_to(page, "Driver options")
     page.keyboard.press("Enter")
-    expect(opened.backend(opened.site.backends[0]).locator(".options")).to_be_visible()
-    if len(opened.site.backends) > 1:
+    expect(trial.backend(trial.site.backends[0]).locator(".options")).to_be_visible()
+    if len(trial.site.backends) > 1:
         tab_to(page, "all")
         page.keyboard.press("ArrowRight")
     tab_to(page, "Commit")
     page.keyboard.press("Enter")
-    opened.wait_for_result(0)
+    trial.wait_for_result(0)
 
-    expect(opened.verdict("sqlite")).to_contain_text("kept")
+    expect(trial.verdict("sqlite")).to_contain_text("kept")
     expect(page.locator("[data-verdict]")).to_have_count(1)
     expect(page.get_by_role("button", name="Commit", exact=True)).to_be_focused()
     tab_to(page, "Events on sqlite")
@@ -84,66 +84,66 @@ def test_the_keyboard_alone_is_enough(opened: Opened) -> None:
     expect(page.locator("details.words li").first).to_be_visible()
 
 
-def test_the_verdict_is_announced_to_screen_readers(opened: Opened) -> None:
-    opened.run("Commit")
+def test_the_verdict_is_announced_to_screen_readers(trial: TrialPage) -> None:
+    trial.run("Commit")
 
-    said = opened.page.get_by_role("status")
-    expect(said).to_contain_text(f"Commit: kept on {', '.join(opened.site.backends)}.")
+    said = trial.page.get_by_role("status")
+    expect(said).to_contain_text(f"Commit: kept on {', '.join(trial.site.backends)}.")
     expect(said).to_have_attribute("aria-live", "polite")
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_a_phone_does_not_scroll_sideways(open_page: Callable[..., Opened], path: str) -> None:
-    opened = open_page(**PHONE)
-    numbers = [opened.run(title) for title in ("Commit", "Empty the pool")]
-    opened.tolerated = "404"
-    opened.page.goto(opened.site.url + path.format(*numbers))
+def test_a_phone_does_not_scroll_sideways(open_page: Callable[..., TrialPage], path: str) -> None:
+    trial = open_page(**PHONE)
+    numbers = [trial.run(title) for title in ("Commit", "Empty the pool")]
+    trial.expected_error = "404"
+    trial.page.goto(trial.site.url + path.format(*numbers))
 
-    assert opened.page.evaluate("document.documentElement.scrollWidth") == 360
-
-
-def test_on_a_phone_the_result_comes_into_view(open_page: Callable[..., Opened]) -> None:
-    opened = open_page(**PHONE)
-    opened.run("Commit")
-
-    expect(opened.result("Commit")).to_be_focused()
-    expect(opened.result("Commit")).to_be_in_viewport()
-    opened.page.get_by_role("link", name="Back to the scenarios").click()
-    expect(opened.page.get_by_role("button", name="Commit", exact=True)).to_be_in_viewport()
+    assert trial.page.evaluate("document.documentElement.scrollWidth") == 360
 
 
-def test_buttons_are_large_enough_on_a_phone(open_page: Callable[..., Opened]) -> None:
-    opened = open_page(**PHONE)
-    opened.run("Leak a session on purpose")
-    sizes = opened.page.locator("button:visible, select:visible, input:visible").evaluate_all(
+def test_on_a_phone_the_result_comes_into_view(open_page: Callable[..., TrialPage]) -> None:
+    trial = open_page(**PHONE)
+    trial.run("Commit")
+
+    expect(trial.result("Commit")).to_be_focused()
+    expect(trial.result("Commit")).to_be_in_viewport()
+    trial.page.get_by_role("link", name="Back to the scenarios").click()
+    expect(trial.page.get_by_role("button", name="Commit", exact=True)).to_be_in_viewport()
+
+
+def test_buttons_are_large_enough_on_a_phone(open_page: Callable[..., TrialPage]) -> None:
+    trial = open_page(**PHONE)
+    trial.run("Leak a session on purpose")
+    sizes = trial.page.locator("button:visible, select:visible, input:visible").evaluate_all(
         "all => all.map(each => [each.getBoundingClientRect().height, each.outerHTML])"
     )
-    for backend in opened.site.backends:
-        opened.page.get_by_role("button", name=f"Let it go on {backend}").click()
-        expect(opened.field(backend, "leaked")).to_have_text("no leak")
+    for backend in trial.site.backends:
+        trial.page.get_by_role("button", name=f"Let it go on {backend}").click()
+        expect(trial.field(backend, "leaked")).to_have_text("no leak")
 
     assert [html for height, html in sizes if height < 24 and "checkbox" not in html] == []
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("path", PAGES)
-def test_every_text_has_enough_contrast(open_page: Callable[..., Opened], scheme: str, path: str) -> None:
-    opened = open_page(color_scheme=scheme, reduced_motion="reduce")
-    numbers = [opened.run(title) for title in ("Leak a session on purpose", "Two requests that deadlock")]
-    expect(opened.field("sqlite", "leaked")).to_have_text("1 session left open on purpose")
-    opened.tolerated = "404"
+def test_every_text_has_enough_contrast(open_page: Callable[..., TrialPage], scheme: str, path: str) -> None:
+    trial = open_page(color_scheme=scheme, reduced_motion="reduce")
+    numbers = [trial.run(title) for title in ("Leak a session on purpose", "Two requests that deadlock")]
+    expect(trial.field("sqlite", "leaked")).to_have_text("1 session left open on purpose")
+    trial.expected_error = "404"
     if path != "/":
-        opened.page.goto(opened.site.url + path.format(*numbers))
-    faint = opened.page.evaluate(CONTRASTS)
-    opened.page.goto(opened.site.url)
-    for backend in opened.site.backends:
-        opened.page.get_by_role("button", name=f"Let it go on {backend}").click()
-        expect(opened.field(backend, "leaked")).to_have_text("no leak")
+        trial.page.goto(trial.site.url + path.format(*numbers))
+    faint = trial.page.evaluate(CONTRASTS)
+    trial.page.goto(trial.site.url)
+    for backend in trial.site.backends:
+        trial.page.get_by_role("button", name=f"Let it go on {backend}").click()
+        expect(trial.field(backend, "leaked")).to_have_text("no leak")
 
     assert faint == []
 
 
-def test_light_and_dark_have_different_colours(open_page: Callable[..., Opened]) -> None:
+def test_light_and_dark_have_different_colours(open_page: Callable[..., TrialPage]) -> None:
     colors = {
         open_page(color_scheme=scheme).page.evaluate("getComputedStyle(document.body).backgroundColor")
         for scheme in ("light", "dark")

@@ -14,30 +14,30 @@ VIOLATIONS = (
 )
 
 
-class Opened:
+class TrialPage:
     """The page in a browser profile of its own."""
 
     def __init__(self, site: Site, browser: Browser, **options: Any) -> None:
         self.site = site
-        self.complaints: list[str] = []
-        self.tolerated = ""
+        self.errors: list[str] = []
+        self.expected_error = ""
         self._context = browser.new_context(**{"viewport": {"width": 1440, "height": 1000}, **options})
         self._context.set_default_timeout(MILLISECONDS)
         self._context.add_init_script(VIOLATIONS)
         self.page: Page = self._context.new_page()
         self.page.on("console", self._console)
-        self.page.on("pageerror", lambda error: self.complaints.append(f"error: {error}"))
+        self.page.on("pageerror", lambda error: self.errors.append(f"error: {error}"))
         self.page.on("request", self._request)
 
     def _console(self, message: ConsoleMessage) -> None:
         # Chromium logs each error response like this.
-        expected = self.tolerated and message.text.startswith("Failed to load resource")
-        if message.type in {"error", "warning"} and not (expected and self.tolerated in message.text):
-            self.complaints.append(f"{message.type}: {message.text}")
+        expected = self.expected_error and message.text.startswith("Failed to load resource")
+        if message.type in {"error", "warning"} and not (expected and self.expected_error in message.text):
+            self.errors.append(f"{message.type}: {message.text}")
 
     def _request(self, request: Request) -> None:
         if not request.url.startswith(f"{self.site.url}/"):
-            self.complaints.append(f"request to another site: {request.url}")
+            self.errors.append(f"request to another site: {request.url}")
 
     def close(self) -> None:
         self._context.close()

@@ -33,7 +33,7 @@ class Attempt:
 
 
 @dataclass
-class Teller:
+class Clients:
     """Clients that transfer money between accounts of their own on one backend."""
 
     stack: Stack
@@ -46,8 +46,8 @@ class Teller:
         self.accounts = [self.stack.open_account(self.backend, str(START)) for _ in range(ACCOUNTS)]
 
     @contextmanager
-    def at_work(self) -> Iterator[None]:
-        """Make transfers during the `with` block; at its end each was acknowledged or refused."""
+    def transferring(self) -> Iterator[None]:
+        """Make transfers during the `with` block; at its end none is open."""
         over = Event()
         clients = [Thread(target=self._work, args=(seed, over)) for seed in range(CLIENTS)]
         for client in clients:
@@ -60,14 +60,17 @@ class Teller:
                 client.join()
         self._raise()
 
-    def has_moved_since(self, moment: float, times: int = 1) -> bool:
-        """Return whether so many transfers that began after that moment were acknowledged."""
+    def acknowledged_since(self, moment: float, times: int = 1) -> bool:
+        """Return whether `times` transfers that began after that moment were acknowledged."""
         self._raise()
         made = (attempt.begun > moment for attempt in list(self.attempts) if attempt.status == 201)
         return sum(made) >= times
 
     def check(self) -> None:
-        """Assert that acknowledged transfers are stored once, refused ones never, and no money is lost."""
+        """Assert that each acknowledged transfer is stored once, and no refused transfer.
+
+        No money is lost.
+        """
         acknowledged = {attempt.key: attempt.id for attempt in self.attempts if attempt.status == 201}
         refused = {attempt.key for attempt in self.attempts if attempt.status == 409}
         stored = self.stack.items(self.backend, "transfers")
@@ -81,7 +84,7 @@ class Teller:
         kept = {transfer["idempotency_key"]: transfer["id"] for transfer in made}
         lost, unacknowledged = acknowledged.keys() - kept.keys(), kept.keys() - acknowledged.keys()
 
-        assert refused, "No transfer was refused: the test says nothing about refused ones."
+        assert refused, "No transfer was refused: the test proves nothing about refused ones."
         assert not lost, f"{self.backend} lost {len(lost)} of {len(acknowledged)} acknowledged transfers."
         assert not unacknowledged, f"{self.backend} made {len(unacknowledged)} transfers that it refused."
         assert len(made) == len(kept), f"{self.backend} made a transfer twice."
@@ -97,7 +100,7 @@ class Teller:
                     return
                 source, target = random.sample(self.accounts, 2)
                 cents = random.randint(1, 500)
-                # Some transfers exceed the balance, and are refused however often they are repeated.
+                # Some transfers exceed the balance, and every repetition is refused.
                 amount = START * ACCOUNTS + 1 if number % 10 == 9 else Decimal(cents) / 100
                 self._transfer(source, target, str(amount))
         except BaseException as error:  # noqa: BLE001 - raised again in the main thread
@@ -124,6 +127,6 @@ class Teller:
             self.attempts.append(attempt)
             if not attempt.cut:
                 return
-            time.sleep(0.1)  # A server that is down refuses at once.
+            time.sleep(0.1)  # A stopped server refuses at once.
         message = f"{self.backend} did not acknowledge or refuse a transfer within {SECONDS} s."
         raise TimeoutError(message)
