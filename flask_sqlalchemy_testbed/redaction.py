@@ -6,6 +6,7 @@ A password is replaced by stars where its value is known, and where the text say
 from __future__ import annotations
 
 import base64
+import functools
 import html
 import json
 import os
@@ -21,6 +22,8 @@ MAX_LENGTH = 600
 STARS = "***"
 # Of the throwaway servers, whose ports are open to this machine only: it may be shown.
 THROWAWAY_PASSWORD = "testbed"  # noqa: S105 - see above
+# In messages that say how to write a URI.
+EXAMPLE = "://user:password"
 # A shorter known password, or one of letters alone, may be a part of other words.
 LONG = 8
 
@@ -28,23 +31,6 @@ LONG = 8
 _NAME = r"[\w.-]{0,60}(?:password|passwd|pwd)"
 # A quote inside is doubled or has a backslash. Without its end, it ends with the line.
 _LITERAL = r"""'(?:[^'\\]|''|\\.){0,999}'|"(?:[^"\\]|""|\\.){0,999}"|['"][^\n]{0,999}"""
-_PATTERN = re.compile(
-    rf"""
-    # up to the last @ of the authority; of the word, if an unquoted slash that ends no port comes first
-    (?P<uri>://[^:/?\#@\s]{{0,99}}:) (?P<of_uri>(?:[^/?\#\s]{{0,300}}|(?!\d+[/?\#])\S{{0,300}})(?=@))
-    | (?P<sql>\b(?:
-          identified\s+(?:with\s+\S{{1,60}}\s+)?(?:by|as)(?:\s+password)?\s*
-          | (?:password|replace)(?:\s+|\s*\(\s*)
-          | set\s+password\s+for\s+\S{{1,99}}\s*=\s*
-      ))
-      (?P<of_sql>(?:\b[enx]|\b_\w{{1,20}}\s*)?(?:{_LITERAL})
-          | \$(?P<tag>\w{{0,60}})\$.{{0,999}}?\$(?P=tag)\$ | 0x[0-9a-f]+)
-    # the shell's own variables name a directory
-    | (?<![\w.-])(?!(?-i:PWD|OLDPWD)=/) (?P<option>{_NAME}['"]?\s{{0,9}}[=:]\s*)
-      (?P<of_option>(?:{_LITERAL})+|[^\s'"]\S*)
-    """,
-    re.IGNORECASE | re.VERBOSE | re.DOTALL,
-)
 _IS_PASSWORD = re.compile(f"(?!(?:OLD)?PWD$){_NAME}$", re.IGNORECASE)
 # The forms of all known passwords, the longest first, with a pattern for those that may be parts of words.
 _known: list[tuple[str, re.Pattern[str] | None]] = []
@@ -52,15 +38,15 @@ _known: list[tuple[str, re.Pattern[str] | None]] = []
 
 def know(password: object) -> None:
     """Replace this password by stars from now on, in all its forms; ignore None and an empty one."""
+    global _known  # noqa: PLW0603 - replaced as a whole, since other threads read it
     text = str(password or "")
-    if text.strip() in {"", THROWAWAY_PASSWORD}:
+    if text.strip() in {"", THROWAWAY_PASSWORD} or any(text == form for form, _ in _known):
         return
     is_short = len(text) < LONG or text.isalpha()
     found = {
         form: re.compile(rf"(?<![^\W_]){re.escape(form)}(?![^\W_])") if is_short else None
         for form in _forms(text)
     }
-    global _known  # noqa: PLW0603 - replaced as a whole, since other threads read it
     _known = sorted({**found, **dict(_known)}.items(), key=lambda form: -len(form[0]))
 
 
@@ -89,10 +75,11 @@ def redact(text: str) -> str:
     Returns:
         The text, otherwise unchanged.
     """
+    know_environment()
     for form, pattern in _known:
         if form in text:
             text = pattern.sub(STARS, text) if pattern else text.replace(form, STARS)
-    return _PATTERN.sub(_starred, text)
+    return _pattern().sub(_starred, text)
 
 
 def redact_all(value: Any) -> Any:
@@ -104,20 +91,46 @@ def redact_all(value: Any) -> Any:
     return type(value)(map(redact_all, value)) if isinstance(value, (list, tuple)) else value
 
 
+@functools.cache
 def know_environment() -> None:
-    """Know the passwords in the environment variables: in URIs, and under the name of a password."""
+    """Know the passwords in the environment variables: in URIs, and under the name of a password.
+
+    Once, before the first text is redacted.
+    """
     for name, value in os.environ.items():
         if _IS_PASSWORD.match(name):
             know(value)
-        for found in _PATTERN.finditer(value):
+        for found in _pattern().finditer(value):
             if found["uri"]:
                 know(unquote(found["of_uri"]))
 
 
+@functools.cache
+def _pattern() -> re.Pattern[str]:
+    """Return what finds passwords by the text around them; to compile it takes 8 ms, which most runs save."""
+    return re.compile(
+        rf"""
+        # up to the last @ of the authority; of the word, if an unquoted slash that ends no port comes first
+        (?P<uri>://[^:/?\#@\s]{{0,99}}:) (?P<of_uri>(?:[^/?\#\s]{{0,300}}|(?!\d+[/?\#])\S{{0,300}})(?=@))
+        | (?P<sql>\b(?:
+              identified\s+(?:with\s+\S{{1,60}}\s+)?(?:by|as)(?:\s+password)?\s*
+              | (?:password|replace)(?:\s+|\s*\(\s*)
+              | set\s+password\s+for\s+\S{{1,99}}\s*=\s*
+          ))
+          (?P<of_sql>(?:\b[enx]|\b_\w{{1,20}}\s*)?(?:{_LITERAL})
+              | \$(?P<tag>\w{{0,60}})\$.{{0,999}}?\$(?P=tag)\$ | 0x[0-9a-f]+)
+        # the shell's own variables name a directory
+        | (?<![\w.-])(?!(?-i:PWD|OLDPWD)=/) (?P<option>{_NAME}['"]?\s{{0,9}}[=:]\s*)
+          (?P<of_option>(?:{_LITERAL})+|[^\s'"]\S*)
+        """,
+        re.IGNORECASE | re.VERBOSE | re.DOTALL,
+    )
+
+
 def _starred(found: re.Match[str]) -> str:
     kind = next(name for name in ("uri", "sql", "option") if found[name] is not None)
-    value = found[f"of_{kind}"]
-    return found[0] if value.strip("'\"") == THROWAWAY_PASSWORD else f"{found[kind]}{STARS}"
+    may_be_shown = found[f"of_{kind}"].strip("'\"") == THROWAWAY_PASSWORD or found[0] == EXAMPLE
+    return found[0] if may_be_shown else f"{found[kind]}{STARS}"
 
 
 def _forms(password: str) -> set[str]:
@@ -152,6 +165,3 @@ def _encoded(text: str) -> Iterator[str]:
     yield escaped
     yield html.escape(text)
     yield escaped.replace('"', "&#34;").replace("'", "&#39;")  # as Jinja
-
-
-know_environment()

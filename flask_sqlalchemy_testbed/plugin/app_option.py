@@ -66,7 +66,9 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     lines = [f"app: {'; '.join([subject.app_path, *subject.notes])}"]
     if subject.drivers:
         lines.append(f"drivers: {facts(config)['drivers']}")
-    return lines
+    from flask_sqlalchemy_testbed.redaction import redact  # noqa: PLC0415 - on use
+
+    return [redact(line) for line in lines]
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -21,6 +21,7 @@ MODULES = (
     "selection",
     "reporting",
     "watchdog",
+    "redacted",
 )
 
 

@@ -44,11 +44,12 @@ def run_of(config: pytest.Config) -> Run:
     """
     if RUN not in config.stash:
         # It imports SQLAlchemy, which would slow the tests of other projects.
+        from flask_sqlalchemy_testbed.redaction import redact  # noqa: PLC0415
         from flask_sqlalchemy_testbed.run import Run  # noqa: PLC0415
 
         def notify(line: str) -> None:
             if reporter := config.pluginmanager.get_plugin("terminalreporter"):
-                reporter.write_line(line)
+                reporter.write_line(redact(line))
 
         worker = config.stash.get(WORKER, None)
         run = Run(
