@@ -1,5 +1,6 @@
 import contextlib
 import gc
+import re
 import threading
 from collections.abc import Callable, Iterator
 
@@ -328,4 +329,6 @@ def test_a_leak_fails_its_own_test_and_hides_no_failure(project_here: Project) -
     assert len(outcome.lines("left open: 2 connections")) == 2 * len(project_here.backends)
     assert len(outcome.lines("E       assert 1 == 2")) == len(project_here.backends)
     assert "test_inner.py:14 in leave" in outcome.text
+    tests = 2 * len(project_here.backends)
+    assert re.search(rf"\b{tests} failed, {tests} passed in ", outcome.text)
     assert outcome.code == pytest.ExitCode.TESTS_FAILED
