@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 # The capabilities of an app and of its environment, and why a check does not apply without them.
 PROMISES, SEVERAL_APPS, GUNICORN = "promises", "several-apps", "gunicorn"
 LACKS = {
-    PROMISES: "the app does not promise it",
+    PROMISES: "the app does not promise it: checks of this project's own binding, off by default",
     SEVERAL_APPS: "the app is made when its module is imported; there is no factory of several apps",
     GUNICORN: "gunicorn is not installed",
 }

@@ -87,6 +87,8 @@ def fail_for_leaks(item: pytest.Item, leaks: list[str]) -> None:
         item: the test, whose fixtures are being torn down.
         leaks: the connections, sessions and transactions that it left open, at least one.
     """
+    if state.INTERRUPTED in item.stash:
+        return  # Raised here, the failure would keep the report of the run from being written.
     from flask_sqlalchemy_testbed.leaks.probe import describe  # noqa: PLC0415 - imports SQLAlchemy
 
     description = describe(leaks)

@@ -71,7 +71,14 @@ class Reporter:
                 self._gatherer.begin()
             else:
                 self._gatherer.pause()
-        return (yield)
+        try:
+            return (yield)
+        except BaseException:
+            # Ctrl-C: pytest makes no report of this test.
+            item.stash[state.INTERRUPTED] = True
+            if self._gatherer is not None:
+                self._gatherer.end(item, self._attempts(item))
+            raise
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:

@@ -32,6 +32,8 @@ DATABASES: pytest.StashKey[list[Database]] = pytest.StashKey()
 FAILURES: pytest.StashKey[list[pytest.TestReport]] = pytest.StashKey()
 LEAK: pytest.StashKey[str] = pytest.StashKey()
 """The connections, sessions and transactions that the test left open."""
+INTERRUPTED: pytest.StashKey[bool] = pytest.StashKey()
+"""Set if Ctrl-C ended the test: its code could not close what it had open."""
 NOT_APPLICABLE: pytest.StashKey[str] = pytest.StashKey()
 """Why the test was deselected: the capability that is missing."""
 
