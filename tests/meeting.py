@@ -1,4 +1,8 @@
-"""Run the battery on a specimen: its checks must fail on the wrong binding and pass on the corrected one."""
+"""Run the battery on specimens.
+
+The checks of a specimen must fail on the wrong binding and pass on the corrected one. No check may fail on a
+sound binding.
+"""
 
 import json
 import os
@@ -6,9 +10,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tests.specimens.bindings import Specimen
 from tests.specimens.catalogue import SPECIMENS
@@ -22,6 +27,12 @@ CHECK_SECONDS = 12
 
 # The outcomes of one run: backend -> check id -> outcome.
 Outcomes = dict[str, dict[str, str]]
+# A row of `matrix.json`.
+Row = dict[str, Any]
+
+
+class BatteryError(Exception):
+    """The battery did not end, or did not begin; the message says why."""
 
 
 @dataclass
@@ -90,9 +101,13 @@ def lean(environment: Mapping[str, str], directory: str) -> dict[str, str]:
 
 
 def battery(
-    meeting: Meeting, options: list[str], environment: Mapping[str, str], *, corrected: bool
-) -> Outcomes:
-    """Run checks on the specimen in a process of its own, and return their outcomes."""
+    name: str, options: Iterable[str], environment: Mapping[str, str], *, corrected: bool = False
+) -> list[Row]:
+    """Run checks on the specimen of that name in a process of its own, and return the rows of the matrix.
+
+    Raises:
+        BatteryError: There is no matrix.
+    """
     with tempfile.TemporaryDirectory() as directory:
         matrix = Path(directory, "matrix.json")
         command = [
@@ -110,10 +125,6 @@ def battery(
             *("--testbed-check-timeout", str(CHECK_SECONDS), "--testbed-matrix", str(matrix)),
             *("--testbed-app", f"{SUBJECT}:create_app", "--testbed-session", f"{SUBJECT}:session", *options),
         ]
-        if meeting.specimen.uri_env:
-            command += ["--testbed-uri-env", meeting.specimen.uri_env]
-        if any(check.startswith("promises.") for check in meeting.specimen.caught_by):
-            command.append("--testbed-promises")
         try:
             run = subprocess.run(
                 command,
@@ -122,7 +133,7 @@ def battery(
                     **environment,
                     # Load no plugin but those of the command.
                     "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
-                    "SPECIMEN": meeting.name,
+                    "SPECIMEN": name,
                     **({"SPECIMEN_CORRECTED": "1"} if corrected else {}),
                 },
                 stdout=subprocess.PIPE,
@@ -131,19 +142,30 @@ def battery(
                 check=False,
                 timeout=RUN_SECONDS,
             )
-        except subprocess.TimeoutExpired:
-            meeting.complaints.append(f"the battery did not end within {RUN_SECONDS} s")
-            return {}
+        except subprocess.TimeoutExpired as error:
+            message = f"the battery did not end within {RUN_SECONDS} s"
+            raise BatteryError(message) from error
         if not matrix.exists():
-            meeting.complaints.append(f"the battery did not run: {run.stdout.strip()[-500:]}")
-            return {}
-        outcomes: Outcomes = {}
-        for row in json.loads(matrix.read_text(encoding="utf-8"))["checks"]:
-            for backend, outcome in row["results"].items():
-                outcomes.setdefault(backend, {})[row["id"]] = outcome
-                if outcome == "failed" and not corrected and row["id"] in meeting.specimen.caught_by:
-                    meeting.evidence.setdefault(backend, {})[row["id"]] = row["reasons"].get(backend, "")
-        return outcomes
+            message = f"the battery did not run: {run.stdout.strip()[-500:]}"
+            raise BatteryError(message)
+        return json.loads(matrix.read_text(encoding="utf-8"))["checks"]  # type: ignore[no-any-return]
+
+
+def failed(rows: Iterable[Row]) -> Iterator[tuple[str, str, str]]:
+    """Yield the backend, the id and the reason of each check that failed."""
+    for row in rows:
+        for backend, outcome in row["results"].items():
+            if outcome == "failed":
+                yield backend, row["id"], row["reasons"].get(backend, "")
+
+
+def outcomes_of(rows: Iterable[Row]) -> Outcomes:
+    """Return the outcomes by backend and check."""
+    outcomes: Outcomes = {}
+    for row in rows:
+        for backend, outcome in row["results"].items():
+            outcomes.setdefault(backend, {})[row["id"]] = outcome
+    return outcomes
 
 
 def meet(
@@ -160,12 +182,42 @@ def meet(
     began = time.monotonic()
     named = meeting.specimen.caught_by
     options = ["--testbed-backend", backends]
+    if meeting.specimen.uri_env:
+        options += ["--testbed-uri-env", meeting.specimen.uri_env]
+    if any(check.startswith("promises.") for check in named):
+        options.append("--testbed-promises")
     both = dict.fromkeys([*named, *everywhere])
-    meeting.wrong = battery(meeting, [*options, *_only(both)], environment, corrected=False)
-    meeting.corrected = battery(meeting, [*options, *_only(named)], environment, corrected=True)
+    try:
+        rows = battery(meeting.name, [*options, *_only(both)], environment)
+        meeting.wrong = outcomes_of(rows)
+        for backend, check, reason in failed(rows):
+            if check in named:
+                meeting.evidence.setdefault(backend, {})[check] = reason
+        rows = battery(meeting.name, [*options, *_only(named)], environment, corrected=True)
+        meeting.corrected = outcomes_of(rows)
+    except BatteryError as error:
+        meeting.complaints.append(str(error))
     meeting.judge()
     meeting.seconds = round(time.monotonic() - began, 1)
     return meeting
+
+
+def false_alarms(
+    name: str, backends: str, environment: Mapping[str, str], checks: Iterable[str] = ()
+) -> list[str]:
+    """Run checks on a sound binding, and return a line for each that failed.
+
+    Args:
+        name: The binding.
+        backends: The backends of the run, separated by commas.
+        environment: The variables of the process.
+        checks: The ids of the checks; all of them if there is none.
+    """
+    try:
+        rows = battery(name, ["--testbed-backend", backends, *_only(checks)], environment)
+    except BatteryError as error:
+        return [str(error)]
+    return [f"{check} on {backend}: {reason}" for backend, check, reason in failed(rows)]
 
 
 def _only(checks: Iterable[str]) -> list[str]:

@@ -18,6 +18,7 @@ from flask_sqlalchemy_testbed.battery.threads import WITHIN, Task
 from flask_sqlalchemy_testbed.battery.trial import Trial, get
 from flask_sqlalchemy_testbed.battery.workers import WORKERS, workers
 from flask_sqlalchemy_testbed.checks.check import check
+from flask_sqlalchemy_testbed.redaction import redact
 from flask_sqlalchemy_testbed.subject.errors import FactoryError, SubjectError
 
 # The id of the server's session that a connection belongs to.
@@ -239,7 +240,9 @@ def test_fork(trial: Trial, tmp_path: Path) -> None:
         answers = forked.answers(40)
 
     wrong = [answer for answer in answers if answer.get("opened_by") != answer.get("process", "none")]
-    assert not wrong, f"{len(wrong)} of {len(answers)}: {_describe(wrong[0])}\n{log.read_text()[-2000:]}"
+    assert not wrong, (
+        f"{len(wrong)} of {len(answers)}: {_describe(wrong[0])}\n{redact(log.read_text())[-2000:]}"
+    )
     owners: dict[str, set[int]] = {}
     for answer in answers:
         owners.setdefault(answer["session"], set()).add(answer["process"])

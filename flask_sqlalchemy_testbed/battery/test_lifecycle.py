@@ -40,9 +40,15 @@ def session_of(trial: Trial) -> Session:
     return session
 
 
-def start(app: Flask, path: str) -> Iterator[bytes]:
-    """Call the app as a server does, without reading or closing the body that it returns."""
-    return iter(app.wsgi_app(EnvironBuilder(path).get_environ(), lambda *_: lambda _: None))
+@contextlib.contextmanager
+def served(app: Flask, path: str) -> Iterator[Iterator[bytes]]:
+    """Yield the body of a response as a server gets it, unread; close the response at the end."""
+    response = app.wsgi_app(EnvironBuilder(path).get_environ(), lambda *_: lambda _: None)
+    try:
+        yield iter(response)
+    finally:
+        # PEP 3333: `close` belongs to the iterable, which may have none, and not to its iterator.
+        getattr(response, "close", lambda: None)()
 
 
 @check("lifecycle.request-ends")
@@ -101,10 +107,8 @@ def test_unwrapped_stream(trial: Trial) -> None:
         yield trial.write()
 
     add_view(app, "/testbed/stream", chunks)
-    body = start(app, "/testbed/stream")
-    with contextlib.suppress(RuntimeError):
+    with served(app, "/testbed/stream") as body, contextlib.suppress(RuntimeError):
         list(body)
-    body.close()  # type: ignore[attr-defined]
 
     trial.assert_nothing_open()
 
@@ -115,19 +119,19 @@ def test_held_stream(trial: Trial) -> None:
 
     def chunks() -> Iterator[str]:
         while True:
-            yield str(trial.session.scalar(text("SELECT 1")))
+            one = trial.session.scalar(text("SELECT 1"))
+            # The session stays, but no transaction, which could be SQLite's only writer.
+            trial.session.commit()
+            yield f"{one}"
 
     add_view(app, "/testbed/stream", lambda: stream_with_context(chunks()))
 
     def work() -> None:
-        body = start(app, "/testbed/stream")
-        try:
+        with served(app, "/testbed/stream") as body:
             assert next(body) == b"1", "the streamed body has no session"
             assert get(app, "/testbed/write") == "written"
             found = get(app, "/testbed/names")
             assert found == [], f"a request reads the uncommitted rows of one that has ended: {found}"
-        finally:
-            body.close()  # type: ignore[attr-defined]
 
     # In a thread of its own, like a server's worker: contexts that stay pushed there affect no other check.
     Task(work).result(3 * WITHIN)

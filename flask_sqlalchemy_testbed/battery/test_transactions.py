@@ -91,13 +91,15 @@ def test_raw_connection_is_reset(trial: Trial) -> None:
     app = trial.app()
     connection = trial.engine(app).raw_connection()
     connection.cursor().execute("INSERT INTO testbed_item (name) VALUES ('left')")
+    # The row is committed if the engine, not the session, is in AUTOCOMMIT mode.
+    expected = [*trial.committed(), "next"]
     connection.close()
     trial.assert_nothing_open()
 
     with app.app_context():
         trial.commit("next")
     found = trial.committed()
-    assert found == ["next"], f"the next user of the connection committed {found}, not only its own row"
+    assert found == expected, f"the next user of the connection committed {found}, not only its own row"
 
 
 @check("transactions.fresh-reads")
@@ -138,7 +140,8 @@ def test_reader_blocks_drop(trial: Trial, connect: Callable[[], Connection]) -> 
 def test_deadlock(trial: Trial) -> None:
     app = trial.app()
     trial.database.connection.rows("INSERT INTO testbed_item (id, name) VALUES (1, 'a'), (2, 'b')")
-    both_have_one = threading.Barrier(2, timeout=WITHIN)
+    committed: list[str] = []
+    both_have_one = threading.Barrier(2, lambda: committed.extend(trial.committed()), timeout=WITHIN)
     errors: list[str] = []
     one_is_done = threading.Event()
 
@@ -164,6 +167,8 @@ def test_deadlock(trial: Trial) -> None:
 
     at_once(lambda: work("x", 1, 2), lambda: work("y", 2, 1))
 
+    if committed != ["a", "b"]:
+        return  # In AUTOCOMMIT mode no request waits: `transactions.rolls-back` fails for it.
     assert len(errors) == 1, f"{len(errors)} of two contexts got an error"
     assert "deadlock" in errors[0], f"the error does not name a deadlock: {errors[0]}"
     found = trial.committed()

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from flask.testing import FlaskClient
 from sqlalchemy import select
 from sqlalchemy.engine import Engine
 
@@ -59,6 +60,7 @@ class Trial:
         # The checks need responses with status 500, whatever the app's own configuration says.
         app.testing = app.debug = False
         app.config["PROPAGATE_EXCEPTIONS"] = False
+        app.test_client_class = closing(app.test_client_class or FlaskClient)
         if keep:
             self._apps.append(app)
         return app
@@ -101,12 +103,14 @@ class Trial:
         return [name for (name,) in rows]
 
     def use_connections(self, app: Flask, number: int = CONNECTIONS) -> None:
-        """Execute a query in that many contexts of `app`, all of which hold their connections at once."""
+        """Execute a query in that many contexts of `app`, all of which hold a connection at once."""
         together = threading.Barrier(number, timeout=WITHIN)
 
         def work() -> None:
-            with app.app_context():
-                self.session.execute(select(Item.id))
+            with app.app_context(), self.session.get_bind().connect() as connection:
+                connection.execute(select(Item.id))
+                # A transaction could be SQLite's only writer.
+                connection.rollback()
                 together.wait()
 
         at_once(*[work] * number)
@@ -141,6 +145,23 @@ class Trial:
         for app in self._apps:
             self.engine(app).dispose()
         self._apps.clear()
+
+
+def closing(client: type[FlaskClient]) -> type[FlaskClient]:
+    """Return a test client that reads and closes each response, as PEP 3333 has each server do.
+
+    Flask's own leaves that to its user: a session that lasts until its response is closed would stay open.
+    """
+    if getattr(client, "closes_responses", False):  # The app is the same one as in an earlier check.
+        return client
+
+    class ClosingClient(client):  # type: ignore[misc,valid-type] # of the app under test
+        closes_responses = True
+
+        def open(self, *arguments: Any, **options: Any) -> Any:
+            return super().open(*arguments, **{**options, "buffered": True})
+
+    return ClosingClient
 
 
 def add_view(app: Flask, path: str, view: Callable[..., Any]) -> None:

@@ -15,6 +15,7 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.pool import Pool
 
 from flask_sqlalchemy_testbed.leaks import callers
+from flask_sqlalchemy_testbed.redaction import know
 from flask_sqlalchemy_testbed.timeline.subscription import Subscription
 
 if TYPE_CHECKING:
@@ -102,6 +103,8 @@ class Checkouts(Subscription):
         options: Mapping[str, Any],
     ) -> None:
         del dialect
+        # The app may have it from a file, or from a vault.
+        know(options.get("password") or options.get("passwd"))
         if record is not None and record.record_info is not None:
             name = self._find([*args, *options.values()])
             # Another `Checkouts` may track a database that this one does not.

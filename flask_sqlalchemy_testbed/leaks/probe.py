@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from flask_sqlalchemy_testbed.leaks.checkouts import Checkout
 
 
+CLOSED = "closed or never used: if its close() failed, remove() did not forget it"
+
+
 class Probe:
     """Finds leaks, and can close them so that the next test does not inherit them.
 
@@ -71,15 +74,17 @@ class Probe:
             databases: The databases that the test used.
 
         Returns:
-            A description of each leak. Its first word is `connection`, `session` or `transaction`; the code
-            that opened it follows in further lines.
+            A description of each leak. Its first word is `connection`, `session`, `transaction`, or
+            `registered` for a session that is not open; the code that opened it follows in further lines.
         """
         found: list[str] = []
+        registered = self._registry.sessions() if self._registry is not None else {}
         for database in databases:
             found += [f"connection {_describe(each, database)}" for each in self._checkouts.of(database)]
-            found += [f"session {description}" for _, description in self._sessions.in_use(database)]
-        if self._registry is not None:
-            found += [f"session in {description}" for description in self._registry.in_use()]
+            for session, description in self._sessions.in_use(database):
+                place = f", kept in {registered.pop(id(session))}" if id(session) in registered else ""
+                found.append(f"session {description.replace(', begun', f'{place}, begun', 1)}")
+        found += [f"registered session in {place}, {CLOSED}" for place in registered.values()]
         for database in databases:
             # A server may notice the end of a transaction late; with a leak known, there is no need to wait.
             within = 0 if found else DISCONNECT_DELAY
@@ -111,10 +116,15 @@ def describe(leaks: list[str]) -> str:
         leaks: The result of `Probe.leaks`.
     """
     kinds = Counter(leak.partition(" ")[0] for leak in leaks)
+    registered = kinds.pop("registered", 0)
     counts = ", ".join(f"{count} {kind}{'s' if count > 1 else ''}" for kind, count in kinds.items())
+    open_ones = [f"left open: {counts}"] if kinds else []
+    closed = f"left in its scoped_session: {registered} session that is closed or was never used"
+    if registered > 1:
+        closed = f"left in their scoped_session: {registered} sessions that are closed or were never used"
     items = ["\n  ".join(f"- {leak}".splitlines()) for leak in leaks]
     remedy = "Close them, or remove the session, before the test ends."
-    return "\n".join([f"left open: {counts}", *items, remedy])
+    return "\n".join(["; ".join([*open_ones, *[closed] * bool(registered)]), *items, remedy])
 
 
 def _describe(checkout: Checkout, database: Database) -> str:

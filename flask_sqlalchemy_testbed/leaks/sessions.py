@@ -92,20 +92,23 @@ class NamedRegistry:
     def __init__(self, name: str) -> None:
         self._name = name
 
-    def in_use(self) -> list[str]:
-        """Describe the sessions of this thread, or of all scopes if scopes can be listed."""
+    def sessions(self) -> dict[int, str]:
+        """Return the ids of the sessions that it holds, each with its place.
+
+        They are those of this thread, or of any scope if scopes can be listed.
+        """
         registry = None
         with contextlib.suppress(RuntimeError):  # Flask's: a session that is kept in a context ends with it.
             registry = getattr(self._find(), "registry", None)
         if registry is None:
-            return []
+            return {}
         with contextlib.suppress(Exception):  # A scope function may need a context, which has ended.
             if registry.has():
-                return [f"{self._name}, for {threading.current_thread().name}"]
+                return {id(registry()): f"{self._name}, for {threading.current_thread().name}"}
         scopes = getattr(registry, "registry", None)
-        return (
-            [f"{self._name}, for the scope {scope!r}" for scope in scopes] if isinstance(scopes, dict) else []
-        )
+        if not isinstance(scopes, dict):
+            return {}
+        return {id(session): f"{self._name}, for the scope {scope!r}" for scope, session in scopes.items()}
 
     def clear(self) -> None:
         """Close and forget the sessions that it holds."""

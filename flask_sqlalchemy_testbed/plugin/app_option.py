@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 # The capabilities of an app and of its environment, and why a check does not apply without them.
 PROMISES, SEVERAL_APPS, GUNICORN = "promises", "several-apps", "gunicorn"
 LACKS = {
-    PROMISES: "the app does not promise it",
+    PROMISES: "the app does not promise it: checks of this project's own binding, off by default",
     SEVERAL_APPS: "the app is made when its module is imported; there is no factory of several apps",
     GUNICORN: "gunicorn is not installed",
 }
@@ -64,7 +64,9 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     lines = [f"app: {'; '.join([subject.app_path, *subject.notes])}"]
     if subject.drivers:
         lines.append(f"drivers: {facts(config)['drivers']}")
-    return lines
+    from flask_sqlalchemy_testbed.redaction import redact  # noqa: PLC0415 - on use
+
+    return [redact(line) for line in lines]
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

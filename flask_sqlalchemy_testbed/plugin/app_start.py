@@ -44,7 +44,9 @@ def resolve_app(config: pytest.Config, options: AppOptions, uri: str) -> Subject
     )
 
     def show_stack(stack: str) -> None:
-        sys.__stderr__.write(f"{too_long}{stack}\n")  # type: ignore[union-attr]
+        from flask_sqlalchemy_testbed.redaction import redact  # noqa: PLC0415 - seldom needed
+
+        sys.__stderr__.write(redact(f"{too_long}{stack}\n"))  # type: ignore[union-attr]
 
     try:
         with _captured(config, output), within(seconds, last_resort=show_stack):

@@ -124,12 +124,13 @@ def _log(item: pytest.Item) -> str | None:
 
 
 def _bounded(text: str) -> str:
-    """Shorten the text, since a server may log a statement of megabytes, and remove passwords."""
-    lines = [line if len(line) <= LONGEST_LINE else f"{line[:LONGEST_LINE]} …" for line in text.splitlines()]
+    """Remove passwords, then shorten the text, since a server may log a statement of megabytes."""
+    whole = redact(text).rstrip().splitlines()
+    lines = [line if len(line) <= LONGEST_LINE else f"{line[:LONGEST_LINE]} …" for line in whole]
     if len(lines) > MOST_LINES:
         half = MOST_LINES // 2
         lines[half:-half] = [f"… {len(lines) - 2 * half} lines …"]
-    return redact("\n".join(lines).rstrip())
+    return "\n".join(lines)
 
 
 @functools.cache

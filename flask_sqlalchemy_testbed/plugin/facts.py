@@ -8,7 +8,6 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 from flask_sqlalchemy_testbed.plugin import app_option
-from flask_sqlalchemy_testbed.redaction import redact
 
 if TYPE_CHECKING:
     import pytest
@@ -59,7 +58,7 @@ def servers(run: Run, *, ask: bool) -> dict[str, ServerFacts]:
         name: {
             "backend": name,
             "version": server.version,
-            "source": redact(server.source),
+            "source": server.source,
             "settings": _settings(run, server) if ask else {},
         }
         for name, server in run.servers.items()
@@ -70,5 +69,5 @@ def _settings(run: Run, server: Server) -> dict[str, str]:
     try:
         rows = run.isolation(server).database.connection.rows(server.backend.settings)
     except Exception as error:  # noqa: BLE001 - the server may be gone; the report is written anyway
-        return {"cannot be read": redact(str(error))}
-    return {str(name): redact(str(value)) for name, value in rows}
+        return {"cannot be read": str(error)}
+    return {str(name): str(value) for name, value in rows}

@@ -62,9 +62,15 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] | None:
-    """Count a test that leaves something open as failed, at its teardown."""
-    return ("failed", "F", "FAILED") if getattr(report, LEAK_MARK, False) else None
+def pytest_report_teststatus(report: pytest.TestReport, config: pytest.Config) -> tuple[str, str, str] | None:
+    """Count a test that leaves something open as failed, although that shows only at its teardown."""
+    if not getattr(report, LEAK_MARK, False):
+        return None
+    if reporter := config.pluginmanager.get_plugin("terminalreporter"):
+        # It has been counted as passed: pytest knows no other way to take that back.
+        passed = reporter.stats.get("passed", [])
+        passed[:] = [other for other in passed if other.nodeid != report.nodeid]
+    return "failed", "F", "FAILED"
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
@@ -82,6 +88,8 @@ def fail_for_leaks(item: pytest.Item, leaks: list[str]) -> None:
         item: the test, whose fixtures are being torn down.
         leaks: the connections, sessions and transactions that it left open, at least one.
     """
+    if state.INTERRUPTED in item.stash:
+        return  # Raised here, the failure would keep the report of the run from being written.
     from flask_sqlalchemy_testbed.leaks.probe import describe  # noqa: PLC0415 - imports SQLAlchemy
 
     description = describe(leaks)

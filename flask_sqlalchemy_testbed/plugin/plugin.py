@@ -22,6 +22,7 @@ MODULES = (
     "selection",
     "reporting",
     "watchdog",
+    "redacted",
 )
 
 

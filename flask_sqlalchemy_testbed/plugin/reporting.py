@@ -70,7 +70,14 @@ class Reporter:
                 self._gatherer.begin()
             else:
                 self._gatherer.pause()
-        return (yield)
+        try:
+            return (yield)
+        except BaseException:
+            # Ctrl-C: pytest makes no report of this test.
+            item.stash[state.INTERRUPTED] = True
+            if self._gatherer is not None:
+                self._gatherer.end(item, self._attempts(item))
+            raise
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
@@ -181,7 +188,7 @@ class Reporter:
         from flask_sqlalchemy_testbed.plugin import facts  # noqa: PLC0415 - on use
 
         run = self._config.stash.get(state.RUN, None)
-        return {
+        report: Report = {
             "subject": facts.subject(self._config),
             "software": facts.software(),
             "servers": facts.servers(run, ask=ask) if run else {},
@@ -189,6 +196,7 @@ class Reporter:
             "made": facts.now(),
             "evidence": self._findings.evidence(),
         }
+        return _redact(report)  # type: ignore[no-any-return]
 
 
 def _unpacked(text: str) -> list[Finding]:
@@ -210,7 +218,7 @@ def _judge(attempt: Attempt, report: pytest.TestReport) -> None:
         known = hasattr(report, KNOWN_MARK)
         attempt["outcome"] = Outcome.KNOWN_FAILURE if known else Outcome.FAILED
         attempt["reason"] = attempt["reason"] or _reason(report)
-        attempt["failure"] += f"{_redact(report.longreprtext)}\n"
+        attempt["failure"] += f"{report.longreprtext}\n"
     elif report.skipped:
         attempt["reason"] = _reason(report)
     elif report.when == "call" and attempt["outcome"] not in {Outcome.FAILED, Outcome.KNOWN_FAILURE}:
@@ -228,14 +236,14 @@ def _reason(report: pytest.TestReport) -> str:
         # When a fixture does not exist, pytest names the place first; the cause follows an E.
         lines = report.longreprtext.splitlines()
         text = next((line[1:] for line in lines if line.startswith("E ")), report.longreprtext)
-    line, *more = _redact(text.strip()).splitlines() or [""]
+    line, *more = text.strip().splitlines() or [""]
     if more and more[0].startswith("assert "):
         # The message of the assertion, then the values that it compared.
         line += f" ({more[0]})"
     return line if report.when == "call" else f"{report.when}: {line}"
 
 
-def _redact(text: str) -> str:
-    from flask_sqlalchemy_testbed.redaction import redact  # noqa: PLC0415 - compiles a long pattern
+def _redact(document: Any) -> Any:
+    from flask_sqlalchemy_testbed.redaction import redact_all  # noqa: PLC0415 - compiles a long pattern
 
-    return redact(text)
+    return redact_all(document)

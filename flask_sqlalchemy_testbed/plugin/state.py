@@ -32,6 +32,8 @@ DATABASES: pytest.StashKey[list[Database]] = pytest.StashKey()
 FAILURES: pytest.StashKey[list[pytest.TestReport]] = pytest.StashKey()
 LEAK: pytest.StashKey[str] = pytest.StashKey()
 """The connections, sessions and transactions that the test left open."""
+INTERRUPTED: pytest.StashKey[bool] = pytest.StashKey()
+"""Set if Ctrl-C ended the test: its code could not close what it had open."""
 NOT_APPLICABLE: pytest.StashKey[str] = pytest.StashKey()
 """Why the test was deselected: the capability that is missing."""
 
@@ -44,11 +46,12 @@ def run_of(config: pytest.Config) -> Run:
     """
     if RUN not in config.stash:
         # It imports SQLAlchemy, which would slow the tests of other projects.
+        from flask_sqlalchemy_testbed.redaction import redact  # noqa: PLC0415
         from flask_sqlalchemy_testbed.run import Run  # noqa: PLC0415
 
         def notify(line: str) -> None:
             if reporter := config.pluginmanager.get_plugin("terminalreporter"):
-                reporter.write_line(line)
+                reporter.write_line(redact(line))
 
         worker = config.stash.get(WORKER, None)
         run = Run(

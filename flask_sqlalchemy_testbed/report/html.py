@@ -18,6 +18,7 @@ from flask_sqlalchemy_testbed.report.summary import (
     failed_on,
     failures,
     reasons_of,
+    remedy_of,
     title,
 )
 from flask_sqlalchemy_testbed.timeline import drawing
@@ -78,6 +79,7 @@ def render(report: Report, *, power: list[dict[str, Any]]) -> str:
         powered=list(dict.fromkeys(column for specimen in power for column in specimen["caught_by"])),
         known={check["id"] for check in checks},
         anchor=anchor,
+        remedy_of=remedy_of,
         css=_asset(_TIMELINE) + _asset(_HERE / "page.css"),
         js=_asset(_HERE / "page.js"),
     )

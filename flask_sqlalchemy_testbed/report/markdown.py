@@ -9,10 +9,12 @@ from flask_sqlalchemy_testbed.checks.catalogue import reported
 from flask_sqlalchemy_testbed.report.outcome import Outcome
 from flask_sqlalchemy_testbed.report.summary import (
     columns_of,
+    common_cause,
     counts,
     failed_on,
     failures,
     reasons_of,
+    remedy_of,
     title,
 )
 
@@ -36,6 +38,8 @@ def render(report: Report) -> str:
         for name, facts in report["servers"].items()
     ]
     lines = [f"## {title(report)}", "", counts(report), "", f"Databases: {', '.join(servers)}.", ""]
+    if cause := common_cause(report):
+        lines += [cause, ""]
     for row in failures(report):
         lines += _failure(row)
     for group, rows in groupby(report["checks"], key=lambda row: row["group"]):
@@ -56,7 +60,7 @@ def _failure(row: CheckRow) -> list[str]:
             f"- **Reported:** {case.failure}{f' <{case.url}>' if case.url else ''}"
             for case in reported(row["cases"])
         ),
-        *([f"- **Remedy:** {row['remedy']}"] if row["remedy"] else []),
+        *([f"- **Remedy:** {remedy}"] if (remedy := remedy_of(row)) else []),
         "",
     ]
 

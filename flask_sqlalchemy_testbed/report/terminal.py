@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 
 from flask_sqlalchemy_testbed.checks.catalogue import reported
 from flask_sqlalchemy_testbed.report.outcome import Outcome
-from flask_sqlalchemy_testbed.report.summary import columns_of, counts, failed_on, failures, reasons_of
+from flask_sqlalchemy_testbed.report.summary import (
+    columns_of,
+    common_cause,
+    counts,
+    failed_on,
+    failures,
+    reasons_of,
+    remedy_of,
+)
 
 if TYPE_CHECKING:
     import pytest
@@ -48,6 +56,8 @@ def write(terminal: pytest.TerminalReporter, report: Report) -> None:
                 terminal.write(SHORT.get(outcome, outcome).ljust(place), **COLOURS.get(outcome, {}))
             terminal.write_line("")
     terminal.write_line(counts(report))
+    if cause := common_cause(report):
+        terminal.write_line(cause, yellow=True)
     for row in failures(report):
         _explain(terminal, row)
 
@@ -64,8 +74,8 @@ def _explain(terminal: pytest.TerminalReporter, row: CheckRow) -> None:
         _write(terminal, "reported:", case.failure)
         if case.url:
             _write(terminal, "", case.url)
-    if row["remedy"]:
-        _write(terminal, "remedy:", row["remedy"])
+    if remedy := remedy_of(row):
+        _write(terminal, "remedy:", remedy)
 
 
 def _write(terminal: pytest.TerminalReporter, label: str, text: str) -> None:

@@ -44,6 +44,8 @@ def given_url(backend: Backend) -> tuple[str, URL] | None:
     from sqlalchemy.engine import make_url  # noqa: PLC0415
     from sqlalchemy.exc import ArgumentError, NoSuchModuleError  # noqa: PLC0415
 
+    from flask_sqlalchemy_testbed.redaction import know  # noqa: PLC0415
+
     example = f"{backend.name}://user:password@host/database"
     try:
         url = make_url(text)
@@ -65,7 +67,9 @@ def given_url(backend: Backend) -> tuple[str, URL] | None:
     except (ImportError, NoSuchModuleError) as error:
         message = f"{name} names a driver that cannot be imported: {error}. Install it or name another."
         raise ServerError(message) from None
-    return name, _with_password_file(url, name)
+    url = _with_password_file(url, name)
+    know(url.password)
+    return name, url
 
 
 def _with_password_file(url: URL, name: str) -> URL:

@@ -10,6 +10,7 @@ import os
 from typing import TYPE_CHECKING, Protocol
 
 from flask_sqlalchemy_testbed.backends.connection import Connection
+from flask_sqlalchemy_testbed.redaction import know
 from flask_sqlalchemy_testbed.servers.given import variable
 from flask_sqlalchemy_testbed.servers.readiness import ServerError, log_tail, wait_until_ready
 
@@ -111,6 +112,7 @@ class NetworkServer:
         self.backend = backend
         self.capabilities = backend.capabilities | (container.capabilities if container else set())
         self.url = url
+        know(url.password)
         self.source = source
         self.container = container
         self.is_reaped = False

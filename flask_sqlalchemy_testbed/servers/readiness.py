@@ -26,7 +26,12 @@ LOG_TAIL_LINES = 5
 
 
 class ServerError(Exception):
-    """A server cannot be used; the message is one line that says why and what to do."""
+    """A server cannot be used; the message is one line that says why and what to do, without passwords."""
+
+    def __str__(self) -> str:
+        from flask_sqlalchemy_testbed.redaction import redact  # noqa: PLC0415 - compiles a long pattern
+
+        return redact(super().__str__())
 
 
 class StartingContainer(Protocol):

@@ -10,12 +10,15 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flask_sqlalchemy_testbed.redaction import THROWAWAY_PASSWORD
+
 if TYPE_CHECKING:
     from flask_sqlalchemy_testbed.backends.base import Recipe
 
 _PACKAGE = Path(__file__).parent.parent
-# In the images of docker/*/bake. Their ports are open to this machine only, so the password is no secret.
-USER = PASSWORD = DATABASE = "testbed"  # noqa: S105 - see above
+# In the images of docker/*/bake.
+USER = DATABASE = "testbed"
+PASSWORD = THROWAWAY_PASSWORD
 
 
 def folder(recipe: Recipe) -> Path:

@@ -5,10 +5,14 @@ from __future__ import annotations
 import traceback
 
 from flask_sqlalchemy_testbed.options import flag
+from flask_sqlalchemy_testbed.redaction import redact
 
 
 class SubjectError(Exception):
-    """The app cannot be tried; the message says why and what to do."""
+    """The app cannot be tried; the message says why and what to do, without passwords."""
+
+    def __str__(self) -> str:
+        return redact(super().__str__())
 
 
 class FactoryError(SubjectError):

@@ -1,16 +1,17 @@
 import contextlib
 import gc
+import re
 import threading
 from collections.abc import Callable, Iterator
 
 import pytest
-from sqlalchemy import Engine, Integer, NullPool, StaticPool, create_engine, text
+from sqlalchemy import Engine, Integer, NullPool, StaticPool, create_engine, event, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, scoped_session, sessionmaker
 
 from flask_sqlalchemy_testbed.databases import Database
 from flask_sqlalchemy_testbed.leaks.checkouts import Checkouts
-from flask_sqlalchemy_testbed.leaks.probe import Probe
+from flask_sqlalchemy_testbed.leaks.probe import Probe, describe
 from tests.harness.projects import Project
 
 registry = scoped_session(sessionmaker())
@@ -174,10 +175,45 @@ def test_an_unused_session_in_the_registry_is_found(
     globals()[name]()
     monkeypatch.setitem(current, "scope", scope)
 
-    assert probe.leaks(testbed_database) == [f"session in {__name__}:{found}"]
+    (leak,) = probe.leaks(testbed_database)
+    assert leak.startswith(f"registered session in {__name__}:{found}, closed or never used")
+    assert describe([leak]).startswith(
+        "left in its scoped_session: 1 session that is closed or was never used\n"
+    )
     probe.repair(testbed_database)
     assert probe.leaks(testbed_database) == []
     assert not globals()[name].registry.has()
+
+
+def test_a_scoped_session_in_use_is_one_leak_and_names_its_registry(
+    testbed_database: Database, engine: Engine, probe: Probe
+) -> None:
+    registry.configure(bind=engine)
+    write(registry)
+
+    sessions = [leak for leak in probe.leaks(testbed_database) if leak.startswith(("session", "registered"))]
+    assert len(sessions) == 1
+    assert f"kept in {__name__}:registry, for MainThread" in sessions[0]
+
+
+def test_a_session_whose_close_failed_is_told_apart_from_an_open_one(
+    testbed_database: Database, engine: Engine, probe: Probe
+) -> None:
+    registry.configure(bind=engine)
+    registry.scalars(text("SELECT 1")).all()
+
+    @event.listens_for(engine, "rollback")
+    def fail(_connection: object) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        registry.remove()
+    event.remove(engine, "rollback", fail)
+
+    leaks = probe.leaks(testbed_database)
+    assert "registered" in kinds(leaks)
+    assert "session" not in kinds(leaks)
+    assert "if its close() failed, remove() did not forget it" in describe(leaks)
 
 
 @pytest.mark.parametrize("name", ["nowhere:nothing", f"{__name__}:nothing", f"{__name__}:Base.metadata"])
@@ -296,4 +332,6 @@ def test_a_leak_fails_its_own_test_and_hides_no_failure(project_here: Project) -
     assert len(outcome.lines("left open: 2 connections")) == 2 * len(project_here.backends)
     assert len(outcome.lines("E       assert 1 == 2")) == len(project_here.backends)
     assert "test_inner.py:14 in leave" in outcome.text
+    tests = 2 * len(project_here.backends)
+    assert re.search(rf"\b{tests} failed, {tests} passed in ", outcome.text)
     assert outcome.code == pytest.ExitCode.TESTS_FAILED

@@ -151,3 +151,12 @@ class Specimen:
     def backends(self) -> tuple[str, ...]:
         """Return the backends on which the specimen is a mistake."""
         return tuple(backend for backend in ALL if backend not in self.not_on)
+
+
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """A binding without a mistake: no check may fail on it."""
+
+    why: str
+    """What is unusual about it, and why that is right, in one sentence."""
+    build: Build

@@ -1,14 +1,17 @@
 """The app and the session of the specimen that `SPECIMEN` names, for the battery.
 
-With `SPECIMEN_CORRECTED` in the environment they are those of its corrected twin.
+With `SPECIMEN_CORRECTED` in the environment they are those of its corrected twin; a sound binding has none.
 """
 
 import os
 
-from tests.specimens.catalogue import SPECIMENS
+from tests.specimens.catalogue import SOUND, SPECIMENS
 
-specimen = SPECIMENS[os.environ["SPECIMEN"]]
-binding = specimen.corrected() if "SPECIMEN_CORRECTED" in os.environ else specimen.wrong()
+name = os.environ["SPECIMEN"]
+if name in SOUND:
+    binding = SOUND[name].build()
+else:
+    binding = SPECIMENS[name].corrected() if "SPECIMEN_CORRECTED" in os.environ else SPECIMENS[name].wrong()
 session, create_app = binding.session, binding.create_app
 if binding.init_engine:
     init_engine = binding.init_engine
