@@ -7,13 +7,11 @@ from contextlib import suppress
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
-from flask import appcontext_pushed
 from flask.ctx import AppContext
 
 from .sessions import (
     Binding,
     ResponseScope,
-    begin_scope,
     current_scope,
     db_session,
     end_scope,
@@ -53,13 +51,9 @@ class _Hooks:
         # The app holds this object by these two methods, and nothing else does.
         app.do_teardown_appcontext = self._teardown  # type: ignore[method-assign] # Flask has no hook around it
         app.wsgi_app = self._respond  # type: ignore[method-assign] # Flask's documented way
-        appcontext_pushed.connect(self._pushed, app)
         # Until the app is deleted, this holds its connections. Without it, the collector may
         # finalize them before __del__ closes them, and drivers warn of open connections.
         weakref.finalize(app, binding.connections.clear)
-
-    def _pushed(self, _app: Flask, **_: object) -> None:
-        begin_scope(current_scope())
 
     def _teardown(self, *args: Any, **options: Any) -> None:
         scope = current_scope()

@@ -11,6 +11,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from blinker import Namespace
+from flask import appcontext_pushed
 from flask.ctx import AppContext
 from flask.globals import app_ctx
 from sqlalchemy import Connection, event
@@ -23,6 +24,7 @@ from . import forks
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from flask import Flask
     from sqlalchemy import Engine
     from sqlalchemy.engine import ExceptionContext
     from sqlalchemy.engine.interfaces import DBAPIConnection, ExecutionContext
@@ -144,13 +146,15 @@ _ended: weakref.WeakSet[object] = weakref.WeakSet()
 
 def end_scope(scope: object) -> None:
     """End the session of ``scope``. Threads in copies of its context get none from now on."""
-    _ended.add(scope)
+    if not isinstance(scope, ThreadScope):
+        _ended.add(scope)
     db_session.registry.end(scope)
 
 
-def begin_scope(scope: object) -> None:
-    """Let ``scope`` have sessions again: a context may be pushed more than once."""
-    _ended.discard(scope)
+@appcontext_pushed.connect
+def _begin_scope(_app: Flask, **_: object) -> None:
+    # A context that is pushed again has sessions again.
+    _ended.discard(current_scope())
 
 
 def current_scope() -> object:
@@ -218,10 +222,11 @@ class BoundSession(Session):
     _refusal = ""
     _opens_connections = True
     _executing_thread: int | None = None
+    _is_streaming = False
     _is_left_to_thread = False
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         super().__init__(*args, **options)
 
     def get_bind(self, *args: Any, **options: Any) -> Engine | Connection:
@@ -279,7 +284,7 @@ class BoundSession(Session):
 
     def disown(self) -> None:
         """In a forked child, leave the connections to the parent: send nothing, close nothing."""
-        self._lock = threading.Lock()  # Another thread of the parent may have held the old one.
+        self._lock = threading.RLock()  # Another thread of the parent may have held the old one.
         self._refusal = "This session belongs to the parent process. Call db_session() for another."
         for connection in self._connections():
             pooled = connection.connection
@@ -298,7 +303,9 @@ class BoundSession(Session):
     def _is_executing_in_another_thread(self) -> bool:
         if self._executing_thread in {None, threading.get_ident()}:
             return False
-        return any(thread.ident == self._executing_thread for thread in threading.enumerate())
+        # The thread of an asynchronous view has ended by now, and may have left rows of a stream unread.
+        threads = threading.enumerate() if self._is_streaming else []
+        return not self._is_streaming or self._executing_thread in {thread.ident for thread in threads}
 
     def _has_connected(self, transaction: SessionTransaction, connection: Connection) -> None:
         if transaction.parent is None and self._opens_connections:
@@ -311,18 +318,21 @@ class BoundSession(Session):
     def _before_statement(self) -> None:
         with self._lock:
             self.refuse_if_stale()
-            self._executing_thread = threading.get_ident()
+            self._executing_thread, self._is_streaming = threading.get_ident(), False
 
     def _after_statement(self, context: ExecutionContext) -> None:
         with self._lock:
             # The rows of a stream are read from the connection later.
-            if not context.execution_options.get("stream_results"):
+            self._is_streaming = bool(context.execution_options.get("stream_results"))
+            if not self._is_streaming:
                 self._executing_thread = None
             if self._is_left_to_thread:
                 self.refuse_if_stale()
 
     def _statement_failed(self, connection: Connection, error: ExceptionContext) -> None:
         with self._lock:
+            if self._executing_thread != threading.get_ident():
+                return
             self._executing_thread = None
         if self._is_left_to_thread and not connection.closed and not connection.invalidated:
             connection.connection.close()
@@ -454,7 +464,7 @@ class ScopeRegistry(ScopedRegistry[BoundSession]):
         if scope in _ended:
             self.registry.pop(scope, None)
             kind = "response" if isinstance(scope, ResponseScope) else "context"
-            message = f"The {kind} has ended. Push one in this thread: with app.app_context(): ..."
+            message = f"The {kind} has ended. Push a context in this thread: with app.app_context(): ..."
             raise UnboundError(message)
         return session
 

@@ -55,7 +55,7 @@ def test_a_context_that_has_ended_refuses_new_sessions(app: Flask, thread: Threa
 
     for refused in (late, late_with_options):
         with pytest.raises(
-            UnboundError, match=r"^The context has ended. Push one in this thread: with app.app_context"
+            UnboundError, match=r"^The context has ended. Push a context in this thread: with app.app_context"
         ):
             refused.result(WITHIN)
     assert checked_out(app) == len(live_sessions()) == 0
