@@ -212,3 +212,11 @@ def test_no_connection_stays_checked_out_when_the_rollback_fails(app: Flask) -> 
 
     assert closed == [1]
     assert left_behind(app) == [0, 0, []]
+
+
+def test_a_teardown_that_is_called_outside_contexts_leaves_the_thread_its_sessions(app: Flask) -> None:
+    with app.app_context() as context:
+        pass
+    app.do_teardown_appcontext(*[context] if FLASK >= (3, 2) else [])  # type: ignore[arg-type] # of Flask 3.2
+
+    assert db_session.scalar(text("SELECT 1")) == 1
