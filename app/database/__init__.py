@@ -59,18 +59,12 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.orm import DeclarativeBase, Session
 
-from . import forks as _forks  # noqa: F401 - to import it registers it
+from .bindings import UnboundError, live_bindings, without_app
+from .bound_session import StaleSessionError
 from .engines import make_engine
 from .flask_hooks import binding_of_app
-from .sessions import (
-    StaleSessionError,
-    UnboundError,
-    current_binding,
-    db_session,
-    live_bindings,
-    session_removed,
-    without_app,
-)
+from .scopes import current_binding
+from .sessions import db_session, session_removed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -9,14 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from flask.ctx import AppContext
 
-from .sessions import (
-    Binding,
-    ResponseScope,
-    current_scope,
-    db_session,
-    end_scope,
-    response_scope,
-)
+from .bindings import Binding
+from .scopes import ResponseScope, current_scope, response_scope
+from .sessions import db_session, end_scope
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

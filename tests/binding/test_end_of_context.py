@@ -194,7 +194,9 @@ def test_a_lost_connection_does_not_fail_the_end_of_its_request(
 
     assert app.test_client().get("/dies").text == "answered"
     assert left_behind(app) == [0, 0, []]
-    (message,) = (record.getMessage() for record in caplog.records if record.name == "app.database.sessions")
+    (message,) = (
+        record.getMessage() for record in caplog.records if record.name == "app.database.bound_session"
+    )
     assert re.fullmatch("A session's connection was lost before its rollback: (?!None|%s).+", message)
 
 

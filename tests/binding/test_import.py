@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from app.database import UnboundError, create_all, db_session, drop_all, get_engine
-from app.database.sessions import Binding
+from app.database.bindings import Binding
 
 WATCHED = """
 import os, sys
