@@ -45,27 +45,31 @@ class BoundSessionmaker(sessionmaker[BoundSession]):
         """
         bind = options.get("bind") or self.kw["bind"]
         follows_scope = bind is None
+        engine: Engine | None
         if follows_scope:
             binding = binding or current_binding()
-            bind = binding.engine
+            # Read once: another thread may replace it.
+            bind = engine = binding.engine
         else:
-            binding = _binding_of_bind(bind)
+            binding, engine = _owner_of(bind)
         session_options = {} if binding is None else binding.session_options
         session = self.class_(**{**self.kw, **session_options, **options, "bind": bind})
         session.binding = binding
         session.follows_scope = follows_scope
-        session.engine = None if binding is None else binding.engine
+        session.engine = engine
         return session
 
 
-def _binding_of_bind(bind: Engine | Connection) -> Binding | None:
+def _owner_of(bind: Engine | Connection) -> tuple[Binding | None, Engine | None]:
+    """Return the binding whose engine gives ``bind`` its connections, and that engine."""
     bindings = live_bindings()
     with contextlib.suppress(UnboundError):
         bindings.append(current_binding())
     for binding in bindings:
-        if binding.engine is not None and binding.engine.pool is bind.engine.pool:
-            return binding
-    return None
+        engine = binding.engine
+        if engine is not None and engine.pool is bind.engine.pool:
+            return binding, engine
+    return None, None
 
 
 class ScopeRegistry(ScopedRegistry[BoundSession]):
