@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import weakref
-from contextlib import suppress
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
@@ -87,6 +86,9 @@ class _Body:
         self._context = copy_context()
         try:
             self._context.run(self._begin, wsgi_app, *request)
+        except BaseException:
+            end_scope(scope)
+            raise
         finally:
             self._copy_variables_back()
 
@@ -111,12 +113,13 @@ class _Body:
             return None
         # Servers name the file like this. An object that is no file of the system may run code of the app.
         file: Any = getattr(chunks, "filelike", None) or getattr(chunks, "file", None)
-        with suppress(AttributeError, OSError):
+        try:
             file.fileno()
-            self._chunks = None
-            end_scope(self._scope)
-            return chunks
-        return None
+        except (AttributeError, OSError):
+            return None
+        self._chunks = None
+        end_scope(self._scope)
+        return chunks
 
     def __iter__(self) -> Iterator[bytes]:
         return self

@@ -2,7 +2,7 @@
 
 import gc
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from contextvars import ContextVar, copy_context
 from pathlib import Path
@@ -228,3 +228,18 @@ def test_a_file_that_is_no_file_of_the_system_stays_in_the_scope_of_its_response
         assert b"".join(body) == b"rows"
 
     assert checked_out(app) == len(live_sessions()) == 0
+
+
+def test_a_middleware_inside_that_fails_leaves_no_session() -> None:
+    def fail(*_: object) -> Iterable[bytes]:
+        db_session.execute(text("SELECT 1"))
+        raise ZeroDivisionError
+
+    app = Flask(__name__)
+    app.wsgi_app = fail  # type: ignore[method-assign, assignment] # as middleware that is added before init_engine
+    engine = init_engine("sqlite://", app=app)
+    with pytest.raises(ZeroDivisionError) as raised:
+        start(app, "/")
+
+    assert raised.tb
+    assert engine.pool.checkedout() == len(live_sessions()) == 0  # type: ignore[attr-defined]
