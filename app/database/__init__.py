@@ -18,8 +18,25 @@
   ends it. If the thread ends first, the garbage collector closes it.
 
 To end a session means: roll it back, close it, return its connection to the pool, and send
-the signal ``session_removed``. After a fork, the child uses neither the sessions nor the
-connections of its parent.
+the signal ``session_removed``. If the rollback fails, the connection is closed. A session
+that has ended raises ``StaleSessionError`` wherever it is still held.
+
+A thread in a copy of a context, as ``asyncio.to_thread`` makes one, shares the session of
+that context. When the context has ended, ``db_session`` raises ``UnboundError`` there, until
+the context is pushed again; a new context in the thread has a session of its own. If a
+statement of the thread runs at that moment, its connection leaves the pool, the statement
+raises ``StaleSessionError``, and its thread closes the connection.
+
+After a fork, even one in C that Python is not told of, the child uses neither the sessions
+nor the connections of its parent. It must not use a ``Connection`` that the parent has taken
+from an engine itself.
+
+A session on ``engine.execution_options(...)``, or on a connection of the engine, counts as a
+session of that engine. ``db_session(bind=...)`` and ``db_session.configure(bind=...)`` accept
+any other engine, too; such an engine needs no ``init_engine``, and is never stale.
+
+An app that nothing refers to is garbage collected, and its engine with it: keep the app in a
+variable. The error that follows names the app.
 
 To observe the binding: ``live_engines()`` and ``live_sessions()`` return what is there now.
 ``session_removed`` is a signal of blinker, like Flask's own signals. It calls
@@ -28,7 +45,9 @@ weakly. For all other events, register SQLAlchemy's listeners on ``db_session`` 
 
 To use the binding elsewhere, copy this folder. It needs Flask 3.0 and SQLAlchemy 2.1, or
 newer. ``init_engine`` wraps ``app.wsgi_app`` and ``app.do_teardown_appcontext``; add your WSGI
-middleware afterwards, so that it is outside.
+middleware afterwards, so that it is outside. Such middleware sees the context variables that
+a view sets. It does not see those that are set while a streamed body runs, since the body has
+a copy of them. A server receives its own wrapper of a file, and may send the file itself.
 
 The idea and the names come from a public-domain Flask snippet by Dan Jacob (2010), with
 comments by Amit Matani, sebastianmarkow and Donald Curtis.
@@ -40,18 +59,12 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.orm import DeclarativeBase, Session
 
-from . import forks as _forks  # noqa: F401 - to import it registers it
+from .bindings import UnboundError, live_bindings, without_app
+from .bound_session import StaleSessionError
 from .engines import make_engine
 from .flask_hooks import binding_of_app
-from .sessions import (
-    StaleSessionError,
-    UnboundError,
-    current_binding,
-    db_session,
-    live_bindings,
-    session_removed,
-    without_app,
-)
+from .scopes import current_binding
+from .sessions import db_session, session_removed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -89,8 +102,9 @@ def init_engine(
 
     A second call for the same app, or a second call without one, replaces the engine: it
     disposes of the old engine and removes the caller's own session. Other sessions of the old
-    engine raise ``StaleSessionError`` until their thread or context removes them. Engines of
-    other apps are left alone. If the call raises, nothing has changed.
+    engine raise ``StaleSessionError`` until their thread or context removes them; none of them
+    commits, by any way. Engines of other apps are left alone. If the call raises, nothing has
+    changed.
 
     Args:
         uri: The database. A scheme without a driver means the installed driver. A relative

@@ -6,7 +6,11 @@ import weakref
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
-from .sessions import Binding, ResponseScope, current_scope, db_session, response_scope
+from flask.ctx import AppContext
+
+from .bindings import Binding
+from .scopes import ResponseScope, current_scope, response_scope
+from .sessions import db_session, end_scope
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -35,6 +39,7 @@ class _Hooks:
 
     def __init__(self, app: Flask, binding: Binding) -> None:
         self._binding = binding
+        self._name = app.name
         self._do_teardown_appcontext = app.do_teardown_appcontext
         self._wsgi_app = app.wsgi_app
         # The app holds this object by these two methods, and nothing else does.
@@ -49,13 +54,16 @@ class _Hooks:
         try:
             self._do_teardown_appcontext(*args, **options)
         finally:
-            db_session.registry.end(scope)
+            end_scope(scope)
 
     def _respond(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        return _Body(ResponseScope(self._binding), self._wsgi_app, environ, start_response)
+        body = _Body(ResponseScope(self._binding), self._wsgi_app, environ, start_response)
+        return body.release_file(environ) or body
 
     def __del__(self) -> None:
         # Not weakref.finalize: it would hold the engine, whose listeners may hold the app.
+        if self._binding.engine is not None:
+            Binding.collected = self._name
         self._binding.bind(None)
 
 
@@ -66,6 +74,9 @@ class _Body:
     that it opens belongs to the response. A generator with ``stream_with_context`` that is
     never closed leaves its context pushed. It does so in the body's own context: on the
     thread, the next request would share that context and never tear it down.
+
+    Middleware outside sees the context variables that were set before the body began, and
+    those that the body sets it does not see.
     """
 
     _chunks: Iterable[bytes] | None = None
@@ -73,12 +84,42 @@ class _Body:
     def __init__(self, scope: ResponseScope, wsgi_app: WSGIApplication, *request: Any) -> None:
         self._scope = scope
         self._context = copy_context()
-        self._context.run(self._begin, wsgi_app, *request)
+        try:
+            self._context.run(self._begin, wsgi_app, *request)
+        except BaseException:
+            end_scope(scope)
+            raise
+        finally:
+            self._copy_variables_back()
 
     def _begin(self, wsgi_app: WSGIApplication, *request: Any) -> None:
         response_scope.set(self._scope)
         chunks = self._chunks = wsgi_app(*request)
         self._iterator = iter(chunks)
+
+    def _copy_variables_back(self) -> None:
+        for variable, value in self._context.items():
+            # Flask 3.2 leaves the context of a stream pushed.
+            if not isinstance(value, (ResponseScope, AppContext)) and variable.get(None) is not value:
+                variable.set(value)
+
+    def release_file(self, environ: WSGIEnvironment) -> Iterable[bytes] | None:
+        """Return the server's own wrapper of a file, which runs no code of the app, and end this body.
+
+        A server such as gunicorn sends the file itself, if the app returns that wrapper.
+        """
+        wrapper, chunks = environ.get("wsgi.file_wrapper"), self._chunks
+        if not isinstance(wrapper, type) or not isinstance(chunks, wrapper):
+            return None
+        # Servers name the file like this. An object that is no file of the system may run code of the app.
+        file: Any = getattr(chunks, "filelike", None) or getattr(chunks, "file", None)
+        try:
+            file.fileno()
+        except (AttributeError, OSError):
+            return None
+        self._chunks = None
+        end_scope(self._scope)
+        return chunks
 
     def __iter__(self) -> Iterator[bytes]:
         return self
@@ -87,7 +128,7 @@ class _Body:
         try:
             return self._context.run(next, self._iterator)
         except BaseException:  # StopIteration too: the body has ended, though not yet the response.
-            self._scope.end()
+            db_session.registry.end(self._scope)
             raise
 
     def close(self) -> None:
@@ -97,7 +138,7 @@ class _Body:
             if chunks is not None and hasattr(chunks, "close"):
                 self._context.run(chunks.close)
         finally:
-            self._scope.end()
+            end_scope(self._scope)
 
     def __del__(self) -> None:
         # A generator that is collected outside its context could not pop what it pushed.

@@ -31,6 +31,15 @@ def fail(_: object = None) -> None:
     raise OddError
 
 
+@contextlib.contextmanager
+def odd_errors_suppressed() -> Iterator[None]:
+    """Suppress `OddError`, and a group of nothing else: Flask 3.2 raises all errors of a teardown as one."""
+    try:
+        yield
+    except* OddError:
+        pass
+
+
 def session_of(trial: Trial) -> Session:
     """Return the real session behind a `scoped_session` or another proxy."""
     trial.session.add(item := Item(name="never flushed"))
@@ -142,7 +151,7 @@ def test_held_stream(trial: Trial) -> None:
 def test_failing_teardown(trial: Trial) -> None:
     app = trial.app_with_views()
     app.teardown_appcontext(fail)
-    with contextlib.suppress(OddError):
+    with odd_errors_suppressed():
         get(app, "/testbed/write")
     app.teardown_appcontext_funcs.remove(fail)
 
@@ -155,7 +164,7 @@ def test_later_context(trial: Trial) -> None:
     app.teardown_appcontext(fail)
     inherited = 0
     for _ in range(50):
-        with contextlib.suppress(OddError), app.app_context():
+        with odd_errors_suppressed(), app.app_context():
             session = session_of(trial)
             inherited += session.info.setdefault("used before", False)
             session.info["used before"] = True

@@ -10,7 +10,9 @@ from flask.testing import FlaskClient
 from sqlalchemy import create_engine, select, text
 
 from app.database import db_session, live_sessions
-from app.database.sessions import Binding, BoundScopedSession, BoundSession, BoundSessionmaker
+from app.database.bindings import Binding
+from app.database.bound_session import BoundSession
+from app.database.sessions import BoundScopedSession, BoundSessionmaker
 
 from .marker import Marker, checked_out, engine_of
 

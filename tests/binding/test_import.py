@@ -1,5 +1,6 @@
 """Promise 1: importing opens nothing and needs no configuration."""
 
+import gc
 import subprocess
 import sys
 from collections.abc import Callable
@@ -8,6 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from app.database import UnboundError, create_all, db_session, drop_all, get_engine
+from app.database.bindings import Binding
 
 WATCHED = """
 import os, sys
@@ -48,7 +50,11 @@ def test_a_factory_call_opens_nothing(database_uri: str) -> None:
 @pytest.mark.parametrize(
     "use", [lambda: db_session.execute(text("SELECT 1")), get_engine, create_all, drop_all]
 )
-def test_use_before_any_engine_says_what_to_call(use: Callable[[], object]) -> None:
+def test_use_before_any_engine_says_what_to_call(
+    use: Callable[[], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gc.collect()  # of apps of earlier tests
+    monkeypatch.setattr(Binding, "collected", "")
     with pytest.raises(
         UnboundError, match=r"^No engine is bound. Call create_app\(config\), or init_engine\(uri\), first.$"
     ):

@@ -13,7 +13,7 @@ from typing import ClassVar
 
 import pytest
 from flask import Flask
-from sqlalchemy import Connection, event, select, text
+from sqlalchemy import Connection, event, insert, select, text
 
 from app.database import StaleSessionError, UnboundError, db_session, get_engine, init_engine
 
@@ -224,6 +224,99 @@ def test_sessions_on_a_replaced_engine_are_refused_until_they_are_removed(
         rebound.set()
 
         assert answer.result(20) == [True, True]
+
+
+def write_in_a_block(replace: Callable[[], None]) -> None:
+    with db_session.begin():
+        db_session.add(Marker(name="lost"))
+        db_session.flush()
+        replace()
+
+
+def write_by_the_transaction(replace: Callable[[], None]) -> None:
+    transaction = db_session.begin()
+    db_session.add(Marker(name="lost"))
+    db_session.flush()
+    replace()
+    transaction.commit()
+
+
+def write_in_a_savepoint(replace: Callable[[], None]) -> None:
+    with db_session.begin(), db_session.begin_nested():
+        db_session.add(Marker(name="lost"))
+        db_session.flush()
+        replace()
+
+
+def write_by_the_connection(replace: Callable[[], None]) -> None:
+    connection = db_session.connection()
+    connection.execute(insert(Marker).values(name="lost"))
+    replace()
+    connection.commit()
+
+
+def write_without_a_transaction(replace: Callable[[], None]) -> None:
+    connection = db_session.connection(execution_options={"isolation_level": "AUTOCOMMIT"})
+    replace()
+    connection.execute(insert(Marker).values(name="lost"))
+
+
+def write_on_an_option_engine(replace: Callable[[], None]) -> None:
+    with db_session(bind=get_engine().execution_options(schema_translate_map={})).begin():
+        db_session.add(Marker(name="lost"))
+        db_session.flush()
+        replace()
+
+
+def write_on_a_rebound_session(replace: Callable[[], None]) -> None:
+    db_session.bind = get_engine().execution_options(schema_translate_map={})
+    write_in_a_block(replace)
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        write_in_a_block,
+        write_by_the_transaction,
+        write_in_a_savepoint,
+        write_by_the_connection,
+        write_without_a_transaction,
+        write_on_an_option_engine,
+        write_on_a_rebound_session,
+    ],
+)
+def test_a_session_on_a_replaced_engine_commits_nothing(
+    app: Flask,
+    database_uri: str,
+    other_database_uri: str,
+    write: Callable[[Callable[[], None]], None],
+) -> None:
+    def replace() -> None:
+        # In another thread, since init_engine removes the caller's own session.
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(init_engine, other_database_uri, app=app).result(20)
+
+    with (
+        app.app_context(),
+        pytest.raises(StaleSessionError, match=r"^The engine of this session was replaced"),
+    ):
+        write(replace)
+    engine = init_engine(database_uri, app=app)
+
+    with engine.connect() as connection:
+        assert connection.scalars(select(Marker.name)).all() == []
+
+
+def test_an_error_names_the_app_that_was_collected_with_its_engine(database_uri: str) -> None:
+    gc.collect()
+    init_engine(database_uri, app=Flask("forgotten"))
+    gc.collect()
+
+    with pytest.raises(
+        UnboundError,
+        match=r"^No engine is bound. .* App 'forgotten' was garbage collected with its engine. Keep a ref",
+    ):
+        db_session()
 
 
 def test_the_engine_of_a_second_app_leaves_the_first_alone(

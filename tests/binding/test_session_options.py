@@ -1,12 +1,13 @@
 """Promises 8 and 9: the session's options and its events."""
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from flask import Flask
-from sqlalchemy import event, inspect, text
+from sqlalchemy import create_engine, event, inspect, text
 
-from app.database import db_session, init_engine
+from app.database import db_session, get_engine, init_engine, session_removed
 
 from .marker import Marker, engine_of
 
@@ -90,3 +91,46 @@ def test_a_listener_is_called_for_every_app(
             db_session.flush()
 
     assert counted == [1, 1]
+
+
+OPTIONS: dict[str, Any] = {"schema_translate_map": {"nowhere": None}}
+
+
+def test_an_option_engine_counts_as_its_engine(make_app: Callable[..., Flask]) -> None:
+    app = make_app(DATABASE_SESSION_OPTIONS={"expire_on_commit": False})
+    removed: list[object] = []
+
+    def receive(engine: object, **_: object) -> None:
+        removed.append(engine)
+
+    session_removed.connect(receive)
+    with app.app_context():
+        option = get_engine().execution_options(**OPTIONS).execution_options(logging_token="tenant")
+        assert db_session(bind=option).scalar(COUNT) == 0
+        assert not db_session().expire_on_commit
+        db_session.remove()
+        db_session.bind = option
+        assert db_session.scalar(COUNT) == 0
+        db_session.commit()
+    assert removed == [engine_of(app)] * 2
+
+
+def test_an_option_engine_of_a_disposed_engine_counts_as_its_engine(make_app: Callable[..., Flask]) -> None:
+    app = make_app(DATABASE_SESSION_OPTIONS={"expire_on_commit": False})
+    with app.app_context():
+        get_engine().dispose()
+        assert not db_session(bind=get_engine().execution_options(**OPTIONS)).expire_on_commit
+
+
+def test_a_configured_bind_needs_no_init_engine(database_uri: str) -> None:
+    engine = create_engine(database_uri)
+    with engine.connect() as connection:
+        for bind in (engine, engine.execution_options(**OPTIONS), connection):
+            db_session.configure(bind=bind)
+            try:
+                assert db_session.get_bind() is bind
+                assert db_session.scalar(text("SELECT 1")) == 1
+            finally:
+                db_session.remove()
+                db_session.configure(bind=None)
+    engine.dispose()
