@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import create_engine, event
 
+from .reset import reset_at_return
 from .sqlite import prepare_sqlite, shared_memory
 from .url import database_url, read_password
 
@@ -64,6 +65,7 @@ def make_engine(
     *,
     directory: str | PathLike[str] | None = None,
     password_file: str | PathLike[str] | None = None,
+    reset_always: bool = False,
     **options: Any,
 ) -> Engine:
     """Create an engine with the defaults of its database. It connects on first use.
@@ -71,11 +73,20 @@ def make_engine(
     A SQLite database in memory, however the URI spells it, is shared by all connections of the
     engine, each with its own transaction. It is deleted with the engine.
 
+    A connection that sent a statement or a function which changes session state is reset at
+    its return to the pool: ``SET``, ``USE``, ``LISTEN``, ``PRAGMA name = value``, temporary
+    tables, user variables, locks of the session and the like. The text of the statements is
+    searched, so these are missed: stored functions and procedures that change session state,
+    and whatever bypasses SQLAlchemy's ``Connection``, such as a cursor of the driver or its
+    attributes.
+
     Args:
         uri: As for ``database_url``.
         directory: As for ``database_url``.
         password_file: The first line of this file replaces the password. It is read for each
             connection, so that a new password needs no restart.
+        reset_always: Reset every connection at its return. On MySQL and SQLite this opens a
+            new connection for each use.
         options: Arguments for ``create_engine``. With ``creator`` the caller's function connects,
             and none of the connection settings apply.
 
@@ -107,6 +118,7 @@ def make_engine(
         autocommit = options.get("isolation_level") == "AUTOCOMMIT"
         prepare_sqlite(engine, in_memory=memory is not None, autocommit=autocommit)
     _close_connections_in_use_at_dispose(engine)
+    reset_at_return(engine, always=reset_always)
     return engine
 
 
