@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import create_engine, event
 
+from .errors import act_on_errors
 from .reset import reset_at_return
 from .sqlite import prepare_sqlite, shared_memory
 from .url import database_url, read_password
@@ -28,13 +29,20 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS = 5
 ANSWER_SECONDS = 30
+LOCK_SECONDS = 5
+# MySQL ends a SELECT before the driver would give up and lose the connection.
+SELECT_SECONDS = 25
 
 _MYSQL: dict[str, Any] = {
     # Replaces a pooled connection that the server has closed.
     "pool_pre_ping": True,
     "connect_args": {
         "charset": "utf8mb4",
-        "init_command": "SET time_zone = '+00:00', sql_mode = 'TRADITIONAL,ONLY_FULL_GROUP_BY'",
+        # The first comment is run by MySQL alone, the second by MariaDB.
+        "init_command": "SET time_zone = '+00:00', sql_mode = 'TRADITIONAL,ONLY_FULL_GROUP_BY'"
+        f", innodb_lock_wait_timeout = {LOCK_SECONDS}, lock_wait_timeout = {LOCK_SECONDS}"
+        f" /*!50708 , max_execution_time = {SELECT_SECONDS * 1000} */"
+        f" /*M!100101 , max_statement_time = {SELECT_SECONDS} */",
         "connect_timeout": CONNECT_SECONDS,
         "read_timeout": ANSWER_SECONDS,
         "write_timeout": ANSWER_SECONDS,
@@ -117,6 +125,7 @@ def make_engine(
     if backend == "sqlite":
         autocommit = options.get("isolation_level") == "AUTOCOMMIT"
         prepare_sqlite(engine, in_memory=memory is not None, autocommit=autocommit)
+    act_on_errors(engine)
     _close_connections_in_use_at_dispose(engine)
     reset_at_return(engine, always=reset_always)
     return engine

@@ -38,6 +38,9 @@ SETTINGS: dict[str, dict[str, object]] = {
         "SELECT @@character_set_client": "utf8mb4",
         "SELECT @@sql_mode LIKE '%STRICT_ALL_TABLES%'": 1,
         "SELECT @@sql_mode LIKE '%ONLY_FULL_GROUP_BY%'": 1,
+        "SELECT @@innodb_lock_wait_timeout": 5,
+        "SELECT @@lock_wait_timeout": 5,
+        "SELECT @@max_execution_time": 25_000,
     },
 }
 
