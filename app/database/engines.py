@@ -17,6 +17,7 @@ from sqlalchemy import create_engine, event
 from .errors import act_on_errors
 from .reset import reset_at_return
 from .sqlite import prepare_sqlite, shared_memory
+from .streams import discard_unread_rows
 from .url import database_url, read_password
 
 if TYPE_CHECKING:
@@ -126,6 +127,7 @@ def make_engine(
         autocommit = options.get("isolation_level") == "AUTOCOMMIT"
         prepare_sqlite(engine, in_memory=memory is not None, autocommit=autocommit)
     act_on_errors(engine)
+    discard_unread_rows(engine)
     _close_connections_in_use_at_dispose(engine)
     reset_at_return(engine, always=reset_always)
     return engine
