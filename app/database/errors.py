@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import event
 
@@ -40,5 +40,7 @@ def _act(context: ExceptionContext) -> None:
         context.is_disconnect = True
         context.invalidate_pool_on_disconnect = False
     elif codes & TRANSACTION_LOST and (transaction := connection.get_transaction()) is not None:
-        # SQLAlchemy then sends the rollback, and refuses statements until its caller rolls back.
-        transaction.is_active = False
+        driver: Any = connection.connection.dbapi_connection
+        # In autocommit mode there is nothing to roll back. Otherwise SQLAlchemy now sends the
+        # rollback, and refuses statements until its caller rolls back too.
+        transaction.is_active = connection.dialect.detect_autocommit_setting(driver)

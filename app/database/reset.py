@@ -124,8 +124,15 @@ def _discard_all(engine: Engine, *, always: bool) -> Callable[..., None]:
             return
         # DISCARD ALL is refused in a transaction. If this raises, SQLAlchemy closes the connection.
         connection.rollback()
-        autocommit, connection.autocommit = connection.autocommit, True
+        autocommit = connection.autocommit
         with closing(connection.cursor()) as cursor:
+            if engine.driver == "psycopg":
+                # At a rollback the driver forgets the statements that it has prepared. Its
+                # version 3.2 does not forget them at DISCARD ALL.
+                connection.autocommit = False
+                cursor.execute("SELECT 1")
+                connection.rollback()
+            connection.autocommit = True
             cursor.execute("DISCARD ALL")
         engine.pool.dispatch.connect(connection, record)
         connection.autocommit = autocommit

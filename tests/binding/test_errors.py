@@ -142,6 +142,18 @@ def test_a_transaction_that_waited_too_long_for_a_lock_can_only_be_rolled_back(c
 
 
 @pytest.mark.testbed_needs("server")
+def test_in_autocommit_mode_a_long_wait_for_a_lock_ends_one_statement(contended: Engine) -> None:
+    autocommit = contended.execution_options(isolation_level="AUTOCOMMIT")
+    with contended.connect() as holder, autocommit.connect() as waiter:
+        rename(holder, 1, "held")
+        with pytest.raises(DBAPIError):
+            rename(waiter, 1, "waited")
+        rename(waiter, 2, "next")
+
+    assert names_in(contended) == ["next", "one"]
+
+
+@pytest.mark.testbed_needs("server")
 def test_a_session_whose_transaction_waited_too_long_commits_no_half_of_it(contended: Engine) -> None:
     with contended.connect() as holder, Session(contended) as session:
         rename(holder, 1, "held")

@@ -254,6 +254,5 @@ def test_statements_that_the_driver_prepares_outlive_a_reset(
         with pooled.connect() as connection:
             for number in range(7):
                 assert connection.scalar(select(Marker.name).where(Marker.id == number)) is None
-            connection.rollback()
             connection.exec_driver_sql(SETTING[testbed_backend.name][0])
             connection.commit()
