@@ -16,6 +16,9 @@ from app.database.engines import make_engine
 
 from .marker import Base, Marker
 
+# psycopg 3 warns of each cursor on the server that is not closed.
+pytestmark = pytest.mark.filterwarnings("ignore:.*ServerCursor.*:ResourceWarning")
+
 # 10 * 9^6 rows; to read them all takes PyMySQL ten seconds or more.
 TABLES = 7
 # Much less than that, and much more than a new connection takes.
