@@ -9,7 +9,7 @@ from flask import Flask
 
 from . import api, cli, health, openapi, problems
 from .database import init_engine
-from .database.engines import database_url, limit_waits
+from .database.limits import limit_waits
 
 DEFAULT_CONFIG = Path(__file__).with_name("config") / "sqlite.cfg"
 
@@ -50,19 +50,16 @@ def bind(app: Flask) -> None:
         app: The app; its keys that begin with ``DATABASE_`` are read. It owns the engine.
 
     Raises:
-        ValueError: ``DATABASE_URI`` is missing, or cannot be read.
+        ValueError: ``DATABASE_URI`` is missing, or cannot be read; or the file has no password.
         OSError: ``DATABASE_PASSWORD_FILE`` cannot be read.
     """
     if not app.config.get("DATABASE_URI"):
         message = 'The configuration has no DATABASE_URI. Set one, such as "sqlite:///ledger.db".'
         raise ValueError(message)
     engine = init_engine(
-        database_url(
-            app.config["DATABASE_URI"],
-            directory=app.instance_path,
-            password_file=app.config.get("DATABASE_PASSWORD_FILE"),
-        ),
+        app.config["DATABASE_URI"],
         app=app,
+        password_file=app.config.get("DATABASE_PASSWORD_FILE"),
         session_options=app.config.get("DATABASE_SESSION_OPTIONS"),
         **app.config.get("DATABASE_ENGINE_OPTIONS", {}),
     )

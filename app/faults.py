@@ -69,6 +69,7 @@ MYSQL = {
     1317: Fault.AWAY,  # killed
     1836: Fault.AWAY,  # read-only
     1927: Fault.AWAY,  # connection killed
+    1969: Fault.AWAY,  # max_statement_time of MariaDB
     2002: Fault.AWAY,  # no connection
     2003: Fault.AWAY,
     2005: Fault.AWAY,  # unknown host

@@ -113,7 +113,8 @@ def init_engine(
             collected, or at exit. An engine without an app lives until it is replaced.
         session_options: Arguments for each session on this engine. They replace the
             defaults of ``db_session``, which are ``autoflush`` and ``expire_on_commit``.
-        options: Arguments for ``create_engine``. They replace the defaults in ``engines.py``.
+        options: Arguments for ``make_engine`` and ``create_engine``. They replace the defaults in
+            ``engines.py``.
 
     Returns:
         The engine, also available from ``get_engine()`` and, for the app's own code, from
@@ -122,6 +123,7 @@ def init_engine(
     Raises:
         ValueError: The URI cannot be read. The message does not contain the URI.
         TypeError: ``create_engine`` or ``Session`` does not accept one of the options.
+        OSError: The option ``password_file`` names a file that cannot be read.
     """
     engine = make_engine(uri, directory=None if app is None else app.instance_path, **options)
     session_options = dict(session_options or {})

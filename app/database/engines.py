@@ -1,38 +1,49 @@
-"""Create engines with the settings that each database needs: driver, connection settings, time limits.
+"""Create engines with the settings that each database needs.
 
 The caller's settings replace these defaults: options of ``make_engine``, names in its
-``connect_args``, and names in the query of the URI.
+``connect_args``, and names in the query of the URI. ``options`` of PostgreSQL and
+``init_command`` of MySQL are added to the defaults instead, and win over them; so does the
+environment variable ``PGOPTIONS``.
 """
 
 from __future__ import annotations
 
-import select
-import sqlite3
-import time
-import weakref
-from importlib.util import find_spec
-from itertools import count
-from pathlib import Path
+import os
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import URL, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy import create_engine, event
+
+from .errors import act_on_errors
+from .reset import reset_at_return
+from .sqlite import prepare_sqlite, shared_memory
+from .streams import discard_unread_rows
+from .url import database_url, read_password
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
     from os import PathLike
 
-    from sqlalchemy import Connection, Engine
+    from sqlalchemy import URL, Engine
+    from sqlalchemy.engine.interfaces import DBAPIConnection
     from sqlalchemy.pool import ConnectionPoolEntry
 
 CONNECT_SECONDS = 5
 ANSWER_SECONDS = 30
+LOCK_SECONDS = 5
+# MySQL ends a SELECT before the driver would give up and lose the connection.
+SELECT_SECONDS = 25
 
 _MYSQL: dict[str, Any] = {
     # Replaces a pooled connection that the server has closed.
     "pool_pre_ping": True,
     "connect_args": {
         "charset": "utf8mb4",
-        "init_command": "SET time_zone = '+00:00', sql_mode = 'TRADITIONAL,ONLY_FULL_GROUP_BY'",
+        # The first comment is run by MySQL alone, the second by MariaDB.
+        "init_command": "SET time_zone = '+00:00', sql_mode = 'TRADITIONAL,ONLY_FULL_GROUP_BY'"
+        f", innodb_lock_wait_timeout = {LOCK_SECONDS}, lock_wait_timeout = {LOCK_SECONDS}"
+        f" /*!50708 , max_execution_time = {SELECT_SECONDS * 1000} */"
+        f" /*M!100101 , max_statement_time = {SELECT_SECONDS} */",
         "connect_timeout": CONNECT_SECONDS,
         "read_timeout": ANSWER_SECONDS,
         "write_timeout": ANSWER_SECONDS,
@@ -54,200 +65,110 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
     "mysql": _MYSQL,
     "mariadb": _MYSQL,
 }
+# Variables that the driver reads, unless an argument of ours hides them.
+_ENVIRONMENT = {"postgresql": {"options": "PGOPTIONS", "connect_timeout": "PGCONNECT_TIMEOUT"}}
 
-_memory_names = count(1)
 
-
-def database_url(
+def make_engine(
     uri: str | URL,
     *,
     directory: str | PathLike[str] | None = None,
     password_file: str | PathLike[str] | None = None,
-) -> URL:
-    """Parse ``uri`` and complete its driver, its directory and its password.
-
-    Args:
-        uri: The database. A scheme without a driver gets an installed driver: psycopg2, else
-            psycopg 3, for PostgreSQL (``postgres://`` too); PyMySQL for MySQL and MariaDB.
-        directory: Where a relative SQLite path begins, by default the working directory. The
-            parent directory of the file is created.
-        password_file: The first line of this file replaces the password.
-
-    Raises:
-        ValueError: The URI cannot be parsed, or is ambiguous. The message does not contain the
-            URI, which may hold a password.
-        OSError: The password file cannot be read.
-    """
-    try:
-        url = make_url(uri)
-    except ArgumentError:
-        message = "The database URI cannot be parsed. Write it as dialect://user:password@host/database."
-        raise ValueError(message) from None
-    url = url.set(drivername=_with_driver(url.drivername))
-    if url.get_backend_name() == "sqlite":
-        return _in_directory(url, directory)
-    if "@" in f"{url.host}{url.database}":
-        # p@ss would be read as the password p on the host ss.
-        message = "The database URI has an unquoted '@'. In a password write %40, or use a password file."
-        raise ValueError(message)
-    if password_file is not None:
-        url = url.set(password=Path(password_file).read_text(encoding="utf-8").split("\n", 1)[0])
-    return url
-
-
-def make_engine(uri: str | URL, *, directory: str | PathLike[str] | None = None, **options: Any) -> Engine:
+    reset_always: bool = False,
+    **options: Any,
+) -> Engine:
     """Create an engine with the defaults of its database. It connects on first use.
 
-    A SQLite database in memory is shared by all connections of the engine, each with its own
-    transaction. It is deleted with the engine.
+    A SQLite database in memory, however the URI spells it, is shared by all connections of the
+    engine, each with its own transaction. It is deleted with the engine.
+
+    A connection that sent a statement or a function which changes session state is reset at
+    its return to the pool: ``SET``, ``USE``, ``LISTEN``, ``PRAGMA name = value``, temporary
+    tables, user variables, locks of the session and the like. The text of the statements is
+    searched, so these are missed: stored functions and procedures that change session state,
+    and whatever bypasses SQLAlchemy's ``Connection``, such as a cursor of the driver or its
+    attributes.
 
     Args:
         uri: As for ``database_url``.
         directory: As for ``database_url``.
-        options: Arguments for ``create_engine``.
+        password_file: The first line of this file replaces the password. It is read for each
+            connection, so that a new password needs no restart.
+        reset_always: Reset every connection at its return. On MySQL and SQLite this opens a
+            new connection for each use.
+        options: Arguments for ``create_engine``. With ``creator`` the caller's function connects,
+            and none of the connection settings apply.
 
     Returns:
         The engine. The caller disposes of it. A connection that is in use at that moment is
         closed when it comes back to the pool.
 
     Raises:
-        ValueError: As ``database_url``.
+        ValueError: As ``database_url``; or the password file has no password.
+        OSError: The password file cannot be read.
         TypeError: ``create_engine`` does not accept one of the options.
     """
     url = database_url(uri, directory=directory)
     backend = url.get_backend_name()
-    in_memory = backend == "sqlite" and url.database in {None, "", ":memory:"}
-    if in_memory:
-        # SQLAlchemy's own static pool would share one connection, and so one transaction.
-        url = url.set(database=f"file:/memory-{next(_memory_names)}", query={"vfs": "memdb", "uri": "true"})
-    settings = {**_DEFAULTS.get(backend, {}), **options}
-    settings["connect_args"] = {
-        **{
-            name: value
-            for name, value in _DEFAULTS.get(backend, {}).get("connect_args", {}).items()
-            if name not in url.query
-        },
-        **options.get("connect_args", {}),
-    }
-    engine = create_engine(url, **settings)
-    if in_memory:
-        # The database exists while a connection is open, so one stays open as long as the engine exists.
-        anchor = sqlite3.connect(f"{url.database}?vfs=memdb", uri=True, check_same_thread=False)
-        weakref.finalize(engine, anchor.close)
-    elif backend == "sqlite":
-        event.listen(engine, "connect", _write_ahead)
+    memory = shared_memory(url) if backend == "sqlite" else None
+    url = memory or url
+    defaults = _DEFAULTS.get(backend, {})
+    if "pool" in options:
+        # create_engine refuses settings of a pool that was made elsewhere.
+        defaults = {name: value for name, value in defaults.items() if not name.startswith("pool_")}
+    arguments, init_command = _connect_arguments(url, defaults, options.get("connect_args") or {})
+    engine = create_engine(url, **{**defaults, **options, "connect_args": arguments})
+    if password_file is not None:
+        read_password(password_file)  # Refuse a wrong file here, not at the first connection.
+        event.listen(engine, "do_connect", _with_password(password_file))
+    if init_command is not None:
+        event.listen(engine, "connect", _run(init_command))
     if backend == "sqlite":
-        event.listen(engine, "connect", _enforce_foreign_keys)
-        if settings.get("isolation_level") != "AUTOCOMMIT":
-            event.listen(engine, "begin", _begin_sqlite)
+        autocommit = options.get("isolation_level") == "AUTOCOMMIT"
+        prepare_sqlite(engine, in_memory=memory is not None, autocommit=autocommit)
+    act_on_errors(engine)
+    discard_unread_rows(engine)
     _close_connections_in_use_at_dispose(engine)
+    reset_at_return(engine, always=reset_always)
     return engine
 
 
-def limit_waits(engine: Engine, seconds: float) -> None:
-    """Limit how long a connection to PostgreSQL waits for an answer. Other databases are left alone.
-
-    Only this limit frees a thread from a server that is frozen as a whole, paused or swapped
-    out: its kernel still acknowledges data. When the time is over, the connection is closed
-    and ``OperationalError`` is raised. Set a limit longer than ``statement_timeout``, or every
-    slow statement loses its connection.
-
-    Args:
-        engine: The engine whose connections are limited. With psycopg2 the limit applies to
-            every connection of the process.
-        seconds: The limit for each answer.
-    """
-    if engine.driver == "psycopg2":
-        _limit_psycopg2(seconds)
-    elif engine.driver == "psycopg":
-        _limit_psycopg(engine, seconds)
-
-
-def _limit_psycopg2(seconds: float) -> None:
-    # Imported here, because the driver is not always installed.
-    import psycopg2  # noqa: PLC0415
-    from psycopg2.extensions import POLL_OK, POLL_READ, POLL_WRITE, set_wait_callback  # noqa: PLC0415
-
-    def wait(connection: psycopg2.extensions.connection) -> None:
-        events = {POLL_READ: select.POLLIN, POLL_WRITE: select.POLLOUT}
-        while (state := connection.poll()) != POLL_OK:
-            poll = select.poll()
-            poll.register(connection.fileno(), events[state])
-            if not poll.poll(seconds * 1000):
-                raise psycopg2.OperationalError(_no_answer(seconds))
-
-    set_wait_callback(wait)
+def _connect_arguments(
+    url: URL, defaults: Mapping[str, Any], connect_args: Mapping[str, Any]
+) -> tuple[dict[str, Any], str | None]:
+    """Return the arguments of the driver, and the caller's ``init_command`` to run after ours."""
+    ours = defaults.get("connect_args", {})
+    environment = _ENVIRONMENT.get(url.get_backend_name(), {})
+    given = {
+        **{name: os.environ[variable] for name, variable in environment.items() if variable in os.environ},
+        **url.query,
+        **connect_args,
+    }
+    arguments = {**{name: value for name, value in ours.items() if name not in given}, **connect_args}
+    init_command = None
+    if "options" in given.keys() & ours.keys():
+        theirs = given["options"]
+        arguments["options"] = " ".join([ours["options"], *([theirs] if isinstance(theirs, str) else theirs)])
+    if "init_command" in given.keys() & ours.keys():
+        # The driver runs one statement.
+        init_command = given["init_command"]
+        arguments["init_command"] = ours["init_command"]
+    return arguments, init_command
 
 
-def _limit_psycopg(engine: Engine, seconds: float) -> None:
-    # Imported here, because the driver is not always installed.
-    import psycopg  # noqa: PLC0415
+def _run(statement: str) -> Callable[[DBAPIConnection, ConnectionPoolEntry], None]:
+    def connected(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
+        with closing(connection.cursor()) as cursor:
+            cursor.execute(statement)
 
-    class LimitedConnection(psycopg.Connection[Any]):
-        def wait(self, gen: Any, *args: Any, **options: Any) -> Any:
-            return super().wait(self._limited(gen), *args, **options)
-
-        def _limited(self, gen: Any) -> Any:
-            ready, deadline = None, time.monotonic() + seconds
-            try:
-                while True:
-                    # psycopg sends a false value, ten times a second, while the socket is not ready.
-                    ready = yield gen.send(ready)
-                    if ready:
-                        deadline = time.monotonic() + seconds
-                    elif time.monotonic() > deadline:
-                        self.close()
-                        raise psycopg.OperationalError(_no_answer(seconds))
-            except StopIteration as end:
-                return end.value
-
-    def connect(_dialect: object, _record: object, args: Any, options: Any) -> Any:
-        return LimitedConnection.connect(*args, **options)
-
-    event.listen(engine, "do_connect", connect)
+    return connected
 
 
-def _no_answer(seconds: float) -> str:
-    return f"The server has not answered for {seconds} s."
+def _with_password(path: str | PathLike[str]) -> Callable[..., None]:
+    def connecting(_dialect: object, _record: object, _args: object, arguments: dict[str, Any]) -> None:
+        arguments["password"] = read_password(path)
 
-
-def _with_driver(name: str) -> str:
-    # SQLAlchemy's own choice for a bare scheme is psycopg 3 and mysqlclient; it refuses postgres://.
-    if name in {"postgres", "postgresql"}:
-        return "postgresql+psycopg2" if find_spec("psycopg2") else "postgresql+psycopg"
-    return f"{name}+pymysql" if name in {"mysql", "mariadb"} else name
-
-
-def _in_directory(url: URL, directory: str | PathLike[str] | None) -> URL:
-    if directory is None or url.database in {None, "", ":memory:"} or url.database.startswith("file:"):
-        return url
-    if Path(url.database).is_absolute():
-        return url
-    path = Path(directory, url.database)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return url.set(database=str(path))
-
-
-def _enforce_foreign_keys(connection: sqlite3.Connection, _record: ConnectionPoolEntry) -> None:
-    connection.execute("PRAGMA foreign_keys = ON")
-
-
-def _write_ahead(connection: sqlite3.Connection, _record: ConnectionPoolEntry) -> None:
-    # With write-ahead logging, readers and the writer of a file do not wait for each other.
-    connection.execute("PRAGMA journal_mode = WAL")
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    """Begin a transaction before its first statement, in the mode of the option ``sqlite_begin``.
-
-    The sqlite3 module itself begins at the first change, so that earlier reads and savepoints
-    would be outside the transaction. The modes are DEFERRED, the default, and IMMEDIATE, for
-    transactions that read before they write: IMMEDIATE waits for the lock of the writer, while
-    DEFERRED fails at once when another transaction has written since the read.
-    """
-    options = connection.get_execution_options()
-    if options.get("isolation_level") != "AUTOCOMMIT":
-        connection.exec_driver_sql(f"BEGIN {options.get('sqlite_begin', 'DEFERRED')}")
+    return connecting
 
 
 def _close_connections_in_use_at_dispose(engine: Engine) -> None:

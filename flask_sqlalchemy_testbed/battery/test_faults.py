@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from sqlalchemy import event, insert, select, text
+from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -167,9 +168,16 @@ def test_lost_in_transaction(trial: Trial, app: Flask) -> None:
 
 @check("faults.idle-timeout")
 def test_idle_timeout(trial: Trial, app: Flask) -> None:
-    with app.app_context():
-        trial.session.execute(text(END_WHEN_IDLE[trial.backend]))
-        trial.session.commit()
+    engine = trial.engine(app)
+
+    # Set by the session, it would be reset by a binding that resets what its users leave.
+    @event.listens_for(engine, "connect")
+    def connected(connection: DBAPIConnection, _: object) -> None:
+        connection.cursor().execute(END_WHEN_IDLE[trial.backend])
+        connection.commit()
+
+    engine.dispose()
+    assert_answers(app)
     wait_until(lambda: not trial.database.sessions())
 
     assert_answers(app)

@@ -15,6 +15,7 @@ from sqlalchemy import (
     Table,
     func,
     insert,
+    make_url,
     select,
     text,
     update,
@@ -37,6 +38,9 @@ SETTINGS: dict[str, dict[str, object]] = {
         "SELECT @@character_set_client": "utf8mb4",
         "SELECT @@sql_mode LIKE '%STRICT_ALL_TABLES%'": 1,
         "SELECT @@sql_mode LIKE '%ONLY_FULL_GROUP_BY%'": 1,
+        "SELECT @@innodb_lock_wait_timeout": 5,
+        "SELECT @@lock_wait_timeout": 5,
+        "SELECT @@max_execution_time": 25_000,
     },
 }
 
@@ -68,6 +72,37 @@ def test_a_connection_has_the_default_settings(engine: Engine, testbed_backend: 
         answers = {question: connection.scalar(text(question)) for question in SETTINGS[testbed_backend.name]}
 
     assert answers == SETTINGS[testbed_backend.name]
+
+
+# The caller's own settings of a connection, and answers that show both these and the defaults.
+ADDED: dict[str, tuple[dict[str, str], dict[str, object]]] = {
+    "sqlite": ({}, {}),
+    "postgresql": (
+        {"options": "-c statement_timeout=60s"},
+        {"SHOW statement_timeout": "1min", "SHOW timezone": "UTC"},
+    ),
+    "mysql": (
+        {"init_command": "SET lock_wait_timeout = 300"},
+        {"SELECT @@lock_wait_timeout": 300, "SELECT @@time_zone": "+00:00"},
+    ),
+}
+
+
+@pytest.mark.parametrize("in_uri", [False, True])
+def test_settings_of_the_caller_are_added_to_the_defaults(
+    database_uri: str, testbed_backend: Backend, *, in_uri: bool
+) -> None:
+    settings, expected = ADDED[testbed_backend.name]
+    url = make_url(database_uri)
+    if in_uri:
+        engine = make_engine(url.update_query_dict(settings))
+    else:
+        engine = make_engine(url, connect_args=settings)
+    with engine.connect() as connection:
+        answers = {question: connection.scalar(text(question)) for question in expected}
+    engine.dispose()
+
+    assert answers == expected
 
 
 def test_the_driver_has_a_time_limit_to_connect_and_to_answer(

@@ -76,3 +76,8 @@ def test_engine_options_come_from_the_configuration(database_uri: str) -> None:
     app = create_app({"DATABASE_URI": database_uri, "DATABASE_ENGINE_OPTIONS": {"pool_size": 2}})
 
     assert engine_of(app).pool.size() == 2  # type: ignore[attr-defined]
+
+
+def test_a_password_file_comes_from_the_configuration(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="no-such-password"):
+        create_app({"DATABASE_URI": "mysql://u@h/d", "DATABASE_PASSWORD_FILE": tmp_path / "no-such-password"})

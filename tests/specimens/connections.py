@@ -106,11 +106,7 @@ SPECIMENS = {
         "No time zone is set, so the current time depends on where the database server stands.",
         met="MemMachine/MemMachine#1558",
         caught_by=("portability.time-zone-of-the-server",),
-        wrong=ledger(
-            postgresql={"connect_args": {"options": ""}},
-            mysql={"connect_args": {"init_command": "SET sql_mode = 'TRADITIONAL'"}},
-        ),
-        corrected=ledger(),
+        wrong=binding(engine=create_engine),
         not_on={"sqlite": "SQLite has no time zone."},
     ),
 }
