@@ -3,12 +3,12 @@
 import contextlib
 import gc
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import click
 import pytest
-from flask import Flask, abort, stream_with_context
+from flask import Flask, abort, appcontext_tearing_down, stream_with_context
 from sqlalchemy import inspect, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session, object_session
@@ -25,6 +25,10 @@ FAILURES = {"abort": 404, "nowhere": 404, "error": 500, "handled": 418}
 
 class OddError(Exception):
     """An error in a view or in a teardown callback."""
+
+
+class CancelledRequest(BaseException):
+    """An error like gevent.Timeout and GreenletExit, by which a server ends a request."""
 
 
 def fail(_: object = None) -> None:
@@ -143,6 +147,54 @@ def test_failing_teardown(trial: Trial) -> None:
     app.teardown_appcontext_funcs.remove(fail)
 
     trial.assert_nothing_open()
+
+
+@check("lifecycle.used-in-teardown")
+def test_used_in_teardown(trial: Trial) -> None:
+    app = trial.app_with_views()
+
+    def use(*_: object, **__: object) -> None:
+        # A binding may refuse a session from some moment on.
+        with contextlib.suppress(RuntimeError):
+            trial.read()
+
+    # Flask calls the last callback first. Those of a binding are between these two.
+    ways: dict[str, Callable[[], object]] = {
+        "the last teardown_appcontext callback": lambda: app.teardown_appcontext_funcs.append(use),
+        "the first teardown_appcontext callback": lambda: app.teardown_appcontext_funcs.insert(0, use),
+        "a teardown_request callback": lambda: app.teardown_request_funcs.setdefault(None, []).append(use),
+        "a receiver of appcontext_tearing_down": lambda: appcontext_tearing_down.connect(use, app),
+    }
+    for way, register in ways.items():
+        register()
+        with app.app_context():
+            trial.read()
+        trial.assert_nothing_open(f"{way} used the session of a context")
+        assert get(app, "/testbed/write") == "written"
+        trial.assert_nothing_open(f"{way} used the session of a request")
+
+
+@check("lifecycle.exit")
+def test_exit(trial: Trial) -> None:
+    app, errors = trial.app(), [SystemExit, KeyboardInterrupt, CancelledRequest]
+
+    def leave() -> str:
+        trial.write()
+        raise errors[0]
+
+    add_view(app, "/testbed/leave", leave)
+    add_view(app, "/testbed/stream", lambda: stream_with_context(leave() for _ in range(1)))
+    while errors:
+        with contextlib.suppress(errors[0]), app.app_context():
+            leave()
+        trial.assert_nothing_open(f"{errors[0].__name__} ended a context")
+        with contextlib.suppress(errors[0]):
+            get(app, "/testbed/leave")
+        trial.assert_nothing_open(f"{errors[0].__name__} ended a request")
+        with contextlib.suppress(errors[0]):
+            app.test_client().get("/testbed/stream", buffered=True)
+        trial.assert_nothing_open(f"{errors.pop(0).__name__} ended a stream")
+    trial.assert_nothing_left()
 
 
 @check("lifecycle.later-context")

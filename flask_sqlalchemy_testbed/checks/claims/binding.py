@@ -37,6 +37,12 @@ CHECKS = (
         remedy="Make the engine once, in the factory; refuse or ignore later changes of the configuration.",
     ),
     Check(
+        "binding.first-use",
+        "Eight threads that use a new app at the same moment all get the same engine.",
+        cases=(74,),
+        remedy="Make the engine in the factory; if it is made at first use, hold a lock meanwhile.",
+    ),
+    Check(
         "binding.dropped-apps",
         "Apps that are gone keep no connections: thirty factory calls do not fill the server.",
         cases=(4,),

@@ -3,6 +3,7 @@
 from flask_sqlalchemy_testbed.checks.definition import Check
 
 REMOVE = "Call session.remove() in a teardown_appcontext callback."
+TWICE = "Flask calls the callbacks in reverse order, then the receivers of appcontext_tearing_down."
 
 CHECKS = (
     Check(
@@ -46,6 +47,18 @@ CHECKS = (
         "When another teardown callback raises, the request still leaves nothing open.",
         cases=(19,),
         remedy="Up to Flask 3.1 a callback that raises stops the others: wrap app.do_teardown_appcontext.",
+    ),
+    Check(
+        "lifecycle.used-in-teardown",
+        "A callback that uses the session while its context ends leaves nothing open, early or late.",
+        cases=(72,),
+        remedy=f"End the session after all callbacks: wrap app.do_teardown_appcontext. {TWICE}",
+    ),
+    Check(
+        "lifecycle.exit",
+        "A request or a context that ends with SystemExit, or another BaseException, leaves nothing open.",
+        cases=(73,),
+        remedy="End the session in `finally`, or whatever the error: not only for None and Exception.",
     ),
     Check(
         "lifecycle.later-context",

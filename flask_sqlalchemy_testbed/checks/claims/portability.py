@@ -47,6 +47,21 @@ CHECKS = (
         remedy="On MySQL connect with charset=utf8mb4; on PostgreSQL do not change client_encoding.",
     ),
     Check(
+        "portability.own-table-characters",
+        "A table that the app's own engine created stores, tells apart and returns all Unicode characters.",
+        cases=(44, 77),
+        remedy="On MySQL add no character set or collation but those of utf8mb4 to CREATE TABLE.",
+    ),
+    Check(
+        "portability.same-settings",
+        "All connections of an app have the same settings, and a rollback changes none of them.",
+        cases=(71, 46, 40),
+        remedy=(
+            "Make settings as arguments of the driver, or in a listener for `connect`, which runs for each"
+            " connection; on PostgreSQL commit there, or set autocommit while the listener runs."
+        ),
+    ),
+    Check(
         "portability.time-zone",
         "The current time of the database is in UTC.",
         cases=(46,),
