@@ -76,6 +76,7 @@ CHECKS = (
         cases=(11,),
         needs=("embedded", "several-apps"),
         remedy="Resolve the path against app.instance_path before the engine is made.",
+        default_of="SQLAlchemy",
     ),
     Check(
         "binding.starts-without-its-database",
@@ -98,5 +99,6 @@ CHECKS = (
         remedy=(
             "In the child, engine.dispose(close=False): os.register_at_fork, or the server's post_fork hook."
         ),
+        default_of="SQLAlchemy",
     ),
 )

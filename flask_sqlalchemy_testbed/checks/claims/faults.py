@@ -9,6 +9,7 @@ CHECKS = (
         cases=(50, 54),
         needs=("server",),
         remedy="Make the engine with pool_pre_ping=True.",
+        default_of="SQLAlchemy",
     ),
     Check(
         "faults.restart",
@@ -17,6 +18,7 @@ CHECKS = (
         needs=("container",),
         remedy="Make the engine with pool_pre_ping=True.",
         stops_server=True,
+        default_of="SQLAlchemy",
     ),
     Check(
         "faults.swallowed-loss",
@@ -38,6 +40,7 @@ CHECKS = (
         cases=(53,),
         needs=("server",),
         remedy="Make the engine with pool_pre_ping=True, or pool_recycle below the server's timeout.",
+        default_of="SQLAlchemy",
     ),
     Check(
         "faults.held-too-long",
@@ -61,6 +64,7 @@ CHECKS = (
         needs=("container", "routed"),
         remedy="Limit the wait: tcp_user_timeout (libpq), read_timeout and write_timeout (PyMySQL).",
         stops_server=True,
+        default_of="the drivers",
     ),
     Check(
         "faults.paused",
@@ -69,6 +73,7 @@ CHECKS = (
         needs=("container", "bounded-reads"),
         remedy="Limit the wait for an answer: read_timeout (PyMySQL).",
         stops_server=True,
+        default_of="the drivers",
     ),
     Check(
         "faults.statement-timeout",

@@ -10,6 +10,7 @@ CHECKS = (
         cases=(40,),
         remedy="On SQLite send PRAGMA foreign_keys = ON in a listener for the engine's `connect`.",
         unfailable={"postgresql": "only a superuser can switch its foreign keys off"},
+        default_of="SQLite",
     ),
     Check(
         "portability.cascade",
@@ -17,6 +18,7 @@ CHECKS = (
         cases=(40,),
         remedy="On SQLite send PRAGMA foreign_keys = ON in a listener for the engine's `connect`.",
         unfailable={"postgresql": "only a superuser can switch its foreign keys off"},
+        default_of="SQLite",
     ),
     Check(
         "portability.writer-waits",
@@ -74,6 +76,7 @@ CHECKS = (
         cases=(46,),
         needs=("container",),
         remedy=UTC,
+        default_of="the drivers",
     ),
     Check("portability.any-length", "Only MySQL has no VARCHAR without a length.", cases=(42,), records=True),
     Check(

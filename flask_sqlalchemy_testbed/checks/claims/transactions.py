@@ -32,6 +32,7 @@ CHECKS = (
         "Rows from a released savepoint are gone after a rollback of the outer transaction.",
         cases=(34,),
         remedy="On SQLite send BEGIN in a listener for the engine's `begin`; elsewhere set no AUTOCOMMIT.",
+        default_of="Python's SQLite driver",
     ),
     Check(
         "transactions.error-in-savepoint",

@@ -111,6 +111,32 @@ def fail(_: object = None) -> None:
     raise RuntimeError
 
 
+def test_used_in_teardown(uri: str) -> None:
+    app = make(uri)
+    pool = pool_of(app)
+
+    def use(*_: object, **__: object) -> None:
+        seen()
+
+    with app.app_context():
+        seen()
+    assert_nothing_checked_out(pool, "a context without another callback")
+    app.teardown_appcontext_funcs.insert(0, use)
+    with app.app_context():
+        seen()
+    assert_nothing_checked_out(pool, "a context whose first callback, called last, uses the session")
+
+
+def test_exit(uri: str) -> None:
+    app = make(uri)
+    pool = pool_of(app)
+    with contextlib.suppress(SystemExit), app.app_context():
+        write()
+        raise SystemExit
+
+    assert_nothing_checked_out(pool, "a context that SystemExit ended")
+
+
 def test_later_context(uri: str) -> None:
     app = make(uri)
     app.teardown_appcontext(fail)
