@@ -78,15 +78,15 @@ def with_shared_cache(uri: str, isolation_level: str) -> Engine:
     return create_engine(uri, **options)
 
 
-def with_latin1_tables(uri: str) -> Engine:
-    """Make an engine that gives each table a character set, once advised against too long keys."""
+def with_table_options(uri: str, options: str) -> Engine:
+    """Make an engine that adds these options to each CREATE TABLE."""
     engine = make_engine(uri)
 
     @event.listens_for(engine, "before_cursor_execute", retval=True)
     def add(*arguments: Any) -> tuple[str, Any]:
         statement, parameters = arguments[2:4]
         is_table = statement.lstrip().startswith("CREATE TABLE")
-        return f"{statement} CHARSET=latin1" if is_table else statement, parameters
+        return f"{statement} {options}" if is_table else statement, parameters
 
     return engine
 
@@ -148,8 +148,15 @@ SPECIMENS = {
         "Each CREATE TABLE names the character set latin1: the app's own tables refuse most of Unicode.",
         met='no public thread; advice against "Specified key was too long"',
         caught_by=("portability.own-table-characters",),
-        wrong=binding(engine=with_latin1_tables),
+        wrong=binding(engine=partial(with_table_options, options="CHARSET=latin1")),
         not_on=dict.fromkeys(("sqlite", "postgresql"), "Their tables have no character set of their own."),
+    ),
+    "equal_emoji": Specimen(
+        "Each CREATE TABLE names the collation utf8mb4_general_ci, in which all emoji are equal.",
+        met="no public thread; MySQL's default before version 8",
+        caught_by=("portability.own-table-characters",),
+        wrong=binding(engine=partial(with_table_options, options="COLLATE=utf8mb4_general_ci")),
+        not_on=dict.fromkeys(("sqlite", "postgresql"), "Their tables have no collation of their own."),
     ),
     "myisam": Specimen(
         "New tables have the storage engine MyISAM, which has no transactions: a rollback undoes nothing.",
