@@ -26,7 +26,7 @@ def reported(cases: Iterable[int]) -> list[Case]:
 
 
 FSA, SA = "pallets-eco/flask-sqlalchemy", "sqlalchemy/sqlalchemy"
-SKYPILOT = "skypilot-org/skypilot"
+SKYPILOT, POSTGRES_MCP = "skypilot-org/skypilot", "crystaldba/postgres-mcp"
 LOOKUP, PYTEST_FSA = "vulnerability-lookup/vulnerability-lookup", "jeancochrane/pytest-flask-sqlalchemy"
 CASES = {
     1: Case("One app silently reads another app's database.", "level12/keg#96"),
@@ -111,4 +111,9 @@ CASES = {
     76: Case("Tables have the storage engine MyISAM: a rollback undoes nothing.", "mozilla/zamboni#469"),
     77: Case("Tables that the app creates cannot store the texts that the server's other tables can."),
     78: Case("A request reads rows that another one rolls back later."),
+    79: Case(
+        "Settings and locks of one request are still on its connection in the next.", f"{POSTGRES_MCP}#203"
+    ),
+    80: Case("The driver gives up before the server: the statement still waits there, and holds its locks."),
+    81: Case("A thread that a request started in its context outlives it, and opens a session again."),
 }

@@ -7,7 +7,7 @@ import sqlite3
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, event, make_url, text
+from sqlalchemy import Engine, NullPool, create_engine, event, make_url, text
 
 from tests.specimens.bindings import SERVERS, Specimen, binding, ledger, options_of
 from tests.specimens.plain import make_engine
@@ -165,6 +165,13 @@ SPECIMENS = {
         wrong=ledger(mysql=MYISAM),
         corrected=ledger(),
         not_on=dict.fromkeys(("sqlite", "postgresql"), "They have one storage engine, with transactions."),
+    ),
+    "state_left_on_connections": Specimen(
+        "The pool rolls back, and resets nothing else: settings and locks reach the next request.",
+        met="crystaldba/postgres-mcp#203, brianc/node-postgres#391",
+        caught_by=("lifecycle.clean-connection",),
+        wrong=binding(engine=create_engine),
+        corrected=binding(engine=partial(create_engine, poolclass=NullPool)),
     ),
     "set_at_connect": Specimen(
         "The settings are made in a transaction that nothing commits: the first rollback undoes them.",

@@ -50,6 +50,21 @@ CHECKS = (
         remedy="Call session.remove() in a teardown_appcontext callback.",
     ),
     Check(
+        "faults.demoted-primary",
+        "After a failover, each connection to the old, read-only primary fails one request at most.",
+        cases=(57,),
+        needs=("container",),
+        remedy="In a listener for `handle_error`, set is_disconnect for the errors of a read-only server.",
+        default_of="SQLAlchemy",
+    ),
+    Check(
+        "faults.lock-wait",
+        "A request that waits too long for a lock leaves no statement waiting on the server.",
+        cases=(80,),
+        needs=("bounded-reads",),
+        remedy="Let the server give up first: innodb_lock_wait_timeout below read_timeout (PyMySQL).",
+    ),
+    Check(
         "faults.stopped-mid-query",
         "When the server stops during a query, that request fails and no later one.",
         cases=(58,),

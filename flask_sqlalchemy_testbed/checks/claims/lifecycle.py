@@ -94,6 +94,12 @@ CHECKS = (
         remedy=f"{REMOVE} Push a context in threads: with app.app_context(): ...",
     ),
     Check(
+        "lifecycle.outliving-thread",
+        "A thread that outlives its request, in a copy of its context, is refused a session or leaves none.",
+        cases=(81,),
+        remedy="Refuse sessions to a context that has ended; in the thread, push a context of its own.",
+    ),
+    Check(
         "lifecycle.cli-command",
         "A command of the app leaves nothing open when it ends.",
         cases=(24,),
@@ -128,6 +134,13 @@ CHECKS = (
         "Each request has a session of its own: in two threads at once, and one after another in one thread.",
         cases=(30,),
         remedy="Do not keep a session() from start-up: use the scoped_session, or g, each time.",
+    ),
+    Check(
+        "lifecycle.clean-connection",
+        "Settings, variables, locks and temporary tables of a request do not reach the next request.",
+        cases=(79,),
+        remedy="Reset the connection when the pool gets it back, or use NullPool; SET LOCAL needs neither.",
+        default_of="SQLAlchemy",
     ),
     Check(
         "lifecycle.no-stale-object",
