@@ -31,13 +31,17 @@ class Port:
     """A gate to a server: a port of this machine from which connections are forwarded."""
 
     def __init__(self, database: Database) -> None:
-        self._target = (database.url.host or "", database.url.port or 0)
+        self.lead_to(database)
         # Bound without a listener: connections are refused, and no other process gets the port.
         self._port = socket.socket()
         self._port.bind(("127.0.0.1", 0))
         self._ends: list[socket.socket] = []
         host, port = self._port.getsockname()
         self.uri = database.url.set(host=host, port=port).render_as_string(hide_password=False)
+
+    def lead_to(self, database: Database) -> None:
+        """Forward later connections to the server of this database, as after a failover."""
+        self._target = (database.url.host or "", database.url.port or 0)
 
     def open(self) -> None:
         """Accept connections."""

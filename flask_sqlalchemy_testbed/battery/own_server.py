@@ -41,6 +41,11 @@ FLAGS = {
     "postgresql": ("-c", "timezone=Asia/Tokyo", "-c", "max_connections=20"),
     "mysql": ("--default-time-zone=+09:00", "--max-connections=20"),
 }
+# The command that executes a statement, which follows, as the superuser.
+SUPERUSER = {
+    "postgresql": ("psql", "-U", "postgres", "-d", "postgres", "-c"),
+    "mysql": ("mysql", "-u", "root", "-e"),
+}
 
 
 class OwnServer:
@@ -83,6 +88,15 @@ class OwnServer:
     def clean(self) -> None:
         """Create the tables, or empty them."""
         self._isolation.clean(tables.create_all)
+
+    def administer(self, *statements: str) -> None:
+        """Execute the statements as the superuser, who can log in inside the container alone."""
+        for statement in statements:
+            command = [*SUPERUSER[self.backend.name], statement]
+            result = self._docker().exec_run(command)
+            if result.exit_code:
+                message = f"{statement!r} failed: {result.output!r}"
+                raise RuntimeError(message)
 
     def kill(self) -> None:
         """Kill the server, as a power cut would."""

@@ -6,7 +6,20 @@ from datetime import datetime  # noqa: TC003 - the mapper reads the annotations
 from decimal import Decimal  # noqa: TC003
 from uuid import UUID  # noqa: TC003
 
-from sqlalchemy import JSON, DateTime, ForeignKey, NullPool, Numeric, String, create_engine, text
+from sqlalchemy import (
+    JSON,
+    Column,
+    DateTime,
+    ForeignKey,
+    Integer,
+    MetaData,
+    NullPool,
+    Numeric,
+    String,
+    Table,
+    create_engine,
+    text,
+)
 from sqlalchemy.dialects import mysql
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
@@ -56,6 +69,15 @@ class Value(Base):
     document: Mapped[object | None] = mapped_column(JSON)
     universal: Mapped[UUID | None]
     blob: Mapped[bytes | None]
+
+
+# A table that the harness does not create: the app's own engine does.
+OWN = Table(
+    "testbed_own",
+    MetaData(),
+    Column("id", Integer, primary_key=True),
+    Column("name", String(60), unique=True),
+)
 
 
 # SQLite stores this mode in the file: set here, it does not depend on the app of an earlier check.

@@ -2,23 +2,26 @@
 
 import contextlib
 import gc
+import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from flask import Flask
-from sqlalchemy import create_engine, text
+from sqlalchemy import Pool, create_engine, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import object_session
 
 from flask_sqlalchemy_testbed.battery.gates import gate_to
 from flask_sqlalchemy_testbed.battery.tables import Item
-from flask_sqlalchemy_testbed.battery.threads import WITHIN, Task
+from flask_sqlalchemy_testbed.battery.threads import WITHIN, Task, at_once
 from flask_sqlalchemy_testbed.battery.trial import Trial, get
 from flask_sqlalchemy_testbed.battery.workers import WORKERS, workers
 from flask_sqlalchemy_testbed.checks.check import check
 from flask_sqlalchemy_testbed.redaction import redact
+from flask_sqlalchemy_testbed.subject.binding import check_binding
 from flask_sqlalchemy_testbed.subject.errors import FactoryError, SubjectError
 
 # The id of the server's session that a connection belongs to.
@@ -36,6 +39,7 @@ SET_PASSWORD = {
 WITHOUT_TLS = {"postgresql": {"sslmode": "disable"}, "mysql": {"ssl_disabled": "true"}}
 # The pools of the last apps may keep so many connections.
 SPARE_CONNECTIONS = 3
+FIRST_USERS = 8
 
 
 def commit(trial: Trial, app: Flask, name: str) -> None:
@@ -127,6 +131,26 @@ def test_config_changed_later(trial: Trial) -> None:
     found = trial.committed(), trial.committed(trial.other)
     one_database: Any = (["before", "caller", "thread"], []), (["before"], ["caller", "thread"])
     assert found in one_database, f"after the change, the two threads use different databases: {found}"
+
+
+@check("binding.first-use")
+def test_first_use(trial: Trial) -> None:
+    app = trial.unused_app()
+    together = threading.Barrier(FIRST_USERS, timeout=WITHIN)
+
+    def look_up() -> Pool:
+        together.wait()
+        # The thread lets the others run at each call, and so between any look at an engine and its making.
+        sys.setprofile(lambda *_: time.sleep(0))
+        with app.app_context():
+            # Engines with other execution options have the pool of the engine that they come from.
+            return trial.session.get_bind().pool  # type: ignore[no-any-return]
+
+    pools = at_once(*[look_up] * FIRST_USERS)
+    found = len({id(pool) for pool in pools})
+    assert found == 1, f"{FIRST_USERS} threads that used a new app at the same moment got {found} engines"
+    check_binding(trial.subject, app, trial.database.uri)
+    trial.use_connections(app)
 
 
 @check("binding.dropped-apps")

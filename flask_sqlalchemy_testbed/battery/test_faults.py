@@ -4,22 +4,27 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
 from typing import Any
 
 import pytest
 from flask import Flask
-from sqlalchemy import event, insert, select, text
+from sqlalchemy import event, insert, select, text, update
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from flask_sqlalchemy_testbed.backends.base import Backend
+from flask_sqlalchemy_testbed.backends.connection import Connection
+from flask_sqlalchemy_testbed.battery.gates import Port, gate_to
 from flask_sqlalchemy_testbed.battery.own_server import OwnServer, OwnServers, lent
-from flask_sqlalchemy_testbed.battery.tables import Item
-from flask_sqlalchemy_testbed.battery.threads import WITHIN, Task, poll
-from flask_sqlalchemy_testbed.battery.trial import CONNECTIONS, Trial
+from flask_sqlalchemy_testbed.battery.tables import OLD_ITEM, Item, create_all
+from flask_sqlalchemy_testbed.battery.threads import WITHIN, Task, at_once, poll
+from flask_sqlalchemy_testbed.battery.trial import CONNECTIONS, Trial, add_view
 from flask_sqlalchemy_testbed.checks.check import check
 from flask_sqlalchemy_testbed.databases import Database
+from flask_sqlalchemy_testbed.servers.network import NetworkServer
 
 ERROR = 500
 MEGABYTE = 1 << 20
@@ -42,6 +47,21 @@ CUT_OFF = {
     "postgresql": ("SET statement_timeout = 100", SLOW["postgresql"]),
     "mysql": ("SELECT 1", SLOW["mysql"].replace("SELECT", "SELECT /*+ MAX_EXECUTION_TIME(100) */", 1)),
 }
+# Statements that make a server read-only, as a demoted primary is; those that undo it; and a query for it.
+READ_ONLY = {
+    "postgresql": (
+        ("ALTER SYSTEM SET default_transaction_read_only = on", "SELECT pg_reload_conf()"),
+        ("ALTER SYSTEM RESET default_transaction_read_only", "SELECT pg_reload_conf()"),
+        "SHOW default_transaction_read_only",
+    ),
+    "mysql": (
+        ("SET GLOBAL super_read_only = ON",),
+        ("SET GLOBAL super_read_only = OFF", "SET GLOBAL read_only = OFF"),
+        "SELECT @@super_read_only",
+    ),
+}
+# The variable with the server's limit for a lock, in seconds.
+LOCK_TIMEOUT = {"mysql": "innodb_lock_wait_timeout"}
 # Whether SQLAlchemy classifies the driver's error after a shutdown as the loss of the connection.
 STOP_IS_KNOWN_AS_LOSS = {"postgresql": True, "mysql": False}
 # The drivers' options that limit waiting, in their own units, with the highest values used here.
@@ -194,6 +214,82 @@ def test_held_too_long(trial: Trial, app: Flask) -> None:
     found = status(app, "/testbed/hold")
     assert found >= ERROR, f"the request that lost its transaction was answered with {found}"
     assert_answers(app)
+
+
+@pytest.fixture
+def new_primary(own_server: OwnServer, testbed_server: NetworkServer) -> Iterator[Database]:
+    """Return an empty database on the run's server, with the same name as that on the check's own server."""
+    testbed_server.create(own_server.name)
+    database = Database(testbed_server.backend, testbed_server.locate(own_server.name))
+    create_all(database.uri)
+    yield database
+    database.connection.close()
+    testbed_server.drop(own_server.name)
+
+
+@check("faults.demoted-primary")
+def test_demoted_primary(
+    own_trial: Trial, own_server: OwnServer, new_primary: Database, tmp_path: Path
+) -> None:
+    demote, promote, query = READ_ONLY[own_trial.backend]
+    names, together = count(), threading.Barrier(CONNECTIONS, timeout=WITHIN)
+    with gate_to(own_server.database, tmp_path) as gate:
+        assert isinstance(gate, Port)
+        gate.open()
+        demoted = own_trial.app(gate.uri)
+        add_view(demoted, "/testbed/commit", lambda: own_trial.commit(f"{next(names)}").name)
+
+        def is_read_only() -> bool:
+            with demoted.app_context():
+                found = own_trial.session.scalar(text(query))
+                together.wait()
+            return str(found) in {"on", "1"}
+
+        own_trial.use_connections(demoted)
+        try:
+            own_server.administer(*demote)
+            # PostgreSQL's sessions learn of it one by one.
+            wait_until(lambda: all(at_once(*[is_read_only] * CONNECTIONS)))
+            gate.lead_to(new_primary)
+            statuses = [status(demoted, "/testbed/commit") for _ in range(2 * CONNECTIONS)]
+        finally:
+            own_server.administer(*promote)
+        own_trial.engine(demoted).dispose()
+
+    later, written = statuses[CONNECTIONS:], own_trial.committed(new_primary)
+    assert later == [200] * CONNECTIONS, (
+        f"{CONNECTIONS} connections led to the demoted primary, and the requests got {statuses}"
+    )
+    assert len(written) == statuses.count(200), f"of the answers {statuses}, the new primary has {written}"
+
+
+@check("faults.lock-wait")
+def test_lock_wait(trial: Trial, connect: Callable[[], Connection]) -> None:
+    app, holder, waits = trial.app(), connect(), threading.Event()
+    limit = LOCK_TIMEOUT[trial.backend]
+
+    def tenth(_dialect: object, _record: object, _args: object, options: dict[str, Any]) -> None:
+        if options.get("read_timeout"):
+            options["read_timeout"] = max(1, options["read_timeout"] // 10)
+
+    event.listen(trial.engine(app), "do_connect", tenth)
+
+    @app.get("/testbed/wait")
+    def wait() -> str:
+        seconds = max(1, trial.session.scalar(text(f"SELECT @@{limit}")) // 10)
+        trial.session.execute(text(f"SET {limit} = {seconds}"))
+        waits.set()
+        trial.session.execute(update(Item).values(name="second"))
+        return ""
+
+    holder.run([OLD_ITEM, "BEGIN", "UPDATE testbed_item SET name = 'first'"])
+    found = status(app, "/testbed/wait")
+    waiting = [each for each in trial.database.open_transactions(within=0) if "second" in each.detail]
+    holder.rows("ROLLBACK")
+
+    assert waits.is_set(), "the request did not come to its update"
+    assert found >= ERROR, f"the request that waited for a lock was answered with {found}"
+    assert waiting == [], f"the request has ended, and its statement still waits: {waiting[0]}"
 
 
 @check("faults.stopped-mid-query")

@@ -3,12 +3,13 @@
 import contextlib
 import gc
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 
 import click
 import pytest
-from flask import Flask, abort, stream_with_context
+from flask import Flask, abort, appcontext_tearing_down, stream_with_context
 from sqlalchemy import inspect, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session, object_session
@@ -23,8 +24,41 @@ from flask_sqlalchemy_testbed.checks.check import check
 FAILURES = {"abort": 404, "nowhere": 404, "error": 500, "handled": 418}
 
 
+# Statements that change the state of a connection beyond its transaction, and queries that show the change.
+TEMPORARY_TABLE = "CREATE TEMPORARY TABLE testbed_left (id INTEGER)"
+MYSQL_LOCK = "CONCAT('testbed of ', DATABASE())"
+LEFT_ON_CONNECTION = {
+    "sqlite": {
+        "PRAGMA recursive_triggers = ON": "PRAGMA recursive_triggers",
+        TEMPORARY_TABLE: "SELECT name FROM sqlite_temp_master",
+    },
+    "postgresql": {
+        "SET search_path TO pg_catalog": "SHOW search_path",
+        "SELECT set_config('lock_timeout', '7s', false)": "SHOW lock_timeout",
+        "SELECT pg_advisory_lock(7)": "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
+        " AND pid = pg_backend_pid()",
+        "LISTEN testbed_left": "SELECT pg_listening_channels()",
+        TEMPORARY_TABLE: "SELECT count(*) FROM pg_class WHERE relname = 'testbed_left'",
+        "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY": "SHOW default_transaction_read_only",
+    },
+    "mysql": {
+        "SET @testbed_left = 7": "SELECT @testbed_left",
+        "SET SESSION sql_mode = ''": "SELECT @@sql_mode",
+        "SET foreign_key_checks = 0": "SELECT @@foreign_key_checks",
+        f"SELECT GET_LOCK({MYSQL_LOCK}, 0)": f"SELECT IS_USED_LOCK({MYSQL_LOCK}) = CONNECTION_ID()",
+        TEMPORARY_TABLE: "SELECT count(*) FROM information_schema.innodb_temp_table_info",
+        "SET SESSION TRANSACTION READ ONLY": "SELECT @@transaction_read_only",
+        "LOCK TABLES testbed_item READ": "SELECT count(*) FROM testbed_part",
+    },
+}
+
+
 class OddError(Exception):
     """An error in a view or in a teardown callback."""
+
+
+class CancelledRequest(BaseException):
+    """An error like gevent.Timeout and GreenletExit, by which a server ends a request."""
 
 
 def fail(_: object = None) -> None:
@@ -158,6 +192,54 @@ def test_failing_teardown(trial: Trial) -> None:
     trial.assert_nothing_open()
 
 
+@check("lifecycle.used-in-teardown")
+def test_used_in_teardown(trial: Trial) -> None:
+    app = trial.app_with_views()
+
+    def use(*_: object, **__: object) -> None:
+        # A binding may refuse a session from some moment on.
+        with contextlib.suppress(RuntimeError):
+            trial.read()
+
+    # Flask calls the last callback first. Those of a binding are between these two.
+    ways: dict[str, Callable[[], object]] = {
+        "the last teardown_appcontext callback": lambda: app.teardown_appcontext_funcs.append(use),
+        "the first teardown_appcontext callback": lambda: app.teardown_appcontext_funcs.insert(0, use),
+        "a teardown_request callback": lambda: app.teardown_request_funcs.setdefault(None, []).append(use),
+        "a receiver of appcontext_tearing_down": lambda: appcontext_tearing_down.connect(use, app),
+    }
+    for way, register in ways.items():
+        register()
+        with app.app_context():
+            trial.read()
+        trial.assert_nothing_open(f"{way} used the session of a context")
+        assert get(app, "/testbed/write") == "written"
+        trial.assert_nothing_open(f"{way} used the session of a request")
+
+
+@check("lifecycle.exit")
+def test_exit(trial: Trial) -> None:
+    app, errors = trial.app(), [SystemExit, KeyboardInterrupt, CancelledRequest]
+
+    def leave() -> str:
+        trial.write()
+        raise errors[0]
+
+    add_view(app, "/testbed/leave", leave)
+    add_view(app, "/testbed/stream", lambda: stream_with_context(leave() for _ in range(1)))
+    while errors:
+        with contextlib.suppress(errors[0]), app.app_context():
+            leave()
+        trial.assert_nothing_open(f"{errors[0].__name__} ended a context")
+        with contextlib.suppress(errors[0]):
+            get(app, "/testbed/leave")
+        trial.assert_nothing_open(f"{errors[0].__name__} ended a request")
+        with contextlib.suppress(errors[0]):
+            app.test_client().get("/testbed/stream", buffered=True)
+        trial.assert_nothing_open(f"{errors.pop(0).__name__} ended a stream")
+    trial.assert_nothing_left()
+
+
 @check("lifecycle.later-context")
 def test_later_context(trial: Trial) -> None:
     app = trial.app()
@@ -224,6 +306,30 @@ def test_thread(trial: Trial) -> None:
         thread.submit(work).result(WITHIN)
 
         trial.assert_nothing_left()
+
+
+@check("lifecycle.outliving-thread")
+def test_outliving_thread(trial: Trial) -> None:
+    app, ended, tasks = trial.app(), threading.Event(), []
+
+    def outlive() -> None:
+        assert ended.wait(WITHIN)
+        with contextlib.suppress(RuntimeError):
+            trial.write()
+
+    def view() -> str:
+        # As asyncio.to_thread does, and each new thread of a free-threaded Python 3.14.
+        context = copy_context()
+        tasks.append(Task(lambda: context.run(outlive)))
+        return trial.write("of the request")
+
+    add_view(app, "/testbed/view", view)
+    assert get(app, "/testbed/view") == "written"
+    trial.assert_nothing_open("before the thread went on")
+    ended.set()
+    tasks[0].result()
+
+    trial.assert_nothing_open()
 
 
 @check("lifecycle.cli-command")
@@ -329,6 +435,31 @@ def test_own_session(trial: Trial) -> None:
 
     found = len({id(session) for session in sessions})
     assert found == len(sessions), f"{len(sessions)} requests used {found} sessions"
+
+
+@check("lifecycle.clean-connection")
+def test_clean_connection(trial: Trial) -> None:
+    app, statement = trial.app(), [""]
+
+    def execute() -> str:
+        result = trial.session.execute(text(statement[0]))
+        rows = [*map(tuple, result)] if result.returns_rows else []
+        trial.session.commit()
+        return str(rows)
+
+    def answer(asked: str) -> str:
+        statement[0] = asked
+        return str(get(app, "/testbed/execute"))
+
+    add_view(app, "/testbed/execute", execute)
+    left = []
+    for leave, look in LEFT_ON_CONNECTION[trial.backend].items():
+        before = answer(look)
+        answer(leave)
+        after = answer(look)
+        if after != before:
+            left.append(f"after {leave!r}, {look!r} has the result {after} and had {before}")
+    assert not left, f"the next request gets what a request left on its connection: {'; '.join(left)}"
 
 
 @check("lifecycle.no-stale-object")

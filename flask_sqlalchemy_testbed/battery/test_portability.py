@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import CompileError, DBAPIError, IntegrityError
 
-from flask_sqlalchemy_testbed.battery.tables import OLD_ITEM, Item, Part, Value
+from flask_sqlalchemy_testbed.battery.tables import OLD_ITEM, OWN, Item, Part, Value
 from flask_sqlalchemy_testbed.battery.threads import Task
 from flask_sqlalchemy_testbed.battery.trial import CONNECTIONS, Trial, add_view, get
 from flask_sqlalchemy_testbed.checks.check import check
@@ -52,6 +52,25 @@ NOW = {
     "sqlite": "SELECT CURRENT_TIMESTAMP",
     "postgresql": "SELECT LOCALTIMESTAMP",
     "mysql": "SELECT CURRENT_TIMESTAMP",
+}
+PRAGMAS = (
+    *("foreign_keys", "recursive_triggers", "ignore_check_constraints", "read_uncommitted", "synchronous"),
+    *("query_only", "cache_size", "temp_store", "locking_mode", "journal_mode"),
+)
+# The settings of a connection: (name, value). PostgreSQL also tells where a value comes from: one that equals
+# the server's own is lost at a rollback all the same.
+SETTINGS = {
+    "sqlite": " UNION ALL ".join(
+        f"SELECT '{name}', CAST(pragma.{name} AS TEXT) FROM pragma_{name} AS pragma"  # noqa: S608
+        for name in PRAGMAS
+    ),
+    "postgresql": "SELECT name, concat(setting, ', from: ', source) FROM pg_settings",
+    "mysql": """
+        SELECT variable_name, variable_value FROM performance_schema.session_variables
+        WHERE variable_name NOT IN ('timestamp', 'pseudo_thread_id', 'rand_seed1', 'rand_seed2', 'insert_id',
+                                    'last_insert_id', 'identity', 'error_count', 'warning_count',
+                                    'statement_id')
+    """,
 }
 # How a UUID is stored.
 UUID_STORED = {"sqlite": KEY.hex, "postgresql": str(KEY), "mysql": KEY.hex}
@@ -191,6 +210,39 @@ def test_characters(trial: Trial) -> None:
         found = trial.session.scalar(text(query))
         assert found == expected, f"the connection's character set is {found}, not {expected}"
     assert trial.committed() == [SUSHI, BEER], f"the database contains {trial.committed()}"
+
+
+@check("portability.own-table-characters")
+def test_own_table_characters(trial: Trial) -> None:
+    app = trial.app()
+    with app.app_context():
+        trial.create_own_table()
+        trial.session.execute(insert(OWN), [{"name": SUSHI}, {"name": BEER}])
+        trial.session.commit()
+
+    with app.app_context():
+        found = trial.session.scalars(select(OWN.c.name).order_by(OWN.c.id)).all()
+    assert found == [SUSHI, BEER], f"the table that the app created has {found}, not {[SUSHI, BEER]}"
+
+
+@check("portability.same-settings")
+def test_same_settings(trial: Trial) -> None:
+    engine, query = trial.engine(trial.app()), text(SETTINGS[trial.backend])
+    found: list[dict[str, str]] = []
+    with contextlib.ExitStack() as held:
+        for _ in range(CONNECTIONS):
+            connection = held.enter_context(engine.connect())
+            for _ in range(2):
+                found.append({str(name): str(value) for name, value in connection.execute(query)})
+                # It ends the transaction, which could be SQLite's only writer.
+                connection.rollback()
+    first, *others = found
+    differ = {
+        name: sorted({first[name], *(other.get(name, "missing") for other in others)})
+        for name in first
+        if any(other.get(name) != first[name] for other in others)
+    }
+    assert not differ, f"in different connections, or after a rollback, settings differ: {differ}"
 
 
 def assert_now_is_utc(trial: Trial) -> None:

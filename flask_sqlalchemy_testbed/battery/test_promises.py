@@ -100,6 +100,33 @@ def test_rebinding(trial: Trial) -> None:
     assert found == ([], []), f"the session on the replaced engine wrote {found}"
 
 
+@check("promises.rebinding-in-a-block")
+def test_rebinding_in_a_block(trial: Trial) -> None:
+    app, other = trial.app(), trial.other.uri
+    held, rebound = threading.Event(), threading.Event()
+
+    def work() -> None:
+        with app.app_context(), trial.session.begin():
+            try:
+                trial.write("stale")
+            finally:
+                held.set()
+            assert rebound.wait(WITHIN)
+
+    task = Task(work)
+    assert held.wait(WITHIN)
+    try:
+        trial.rebind(app, other)
+    finally:
+        rebound.set()
+        task.ended.wait(WITHIN)
+
+    found = trial.committed(), trial.committed(trial.other)
+    assert found == ([], []), f"the block on the replaced engine wrote {found}"
+    with pytest.raises(RuntimeError, match="replaced"):
+        task.result()
+
+
 @check("promises.rebinding-disposes")
 def test_rebinding_disposes(trial: Trial) -> None:
     app, other = trial.app(), trial.other.uri

@@ -1,15 +1,16 @@
 """Transactions: savepoints, errors, locks and snapshots."""
 
+import contextlib
 import threading
 from collections.abc import Callable
 
 import pytest
-from sqlalchemy import text, update
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import insert, text, update
+from sqlalchemy.exc import DBAPIError, InvalidRequestError
 
 from flask_sqlalchemy_testbed.backends.connection import Connection
-from flask_sqlalchemy_testbed.battery.tables import OLD_ITEM, Item
-from flask_sqlalchemy_testbed.battery.threads import WITHIN, at_once
+from flask_sqlalchemy_testbed.battery.tables import OLD_ITEM, OWN, Item
+from flask_sqlalchemy_testbed.battery.threads import WITHIN, Task, at_once
 from flask_sqlalchemy_testbed.battery.trial import Trial, add_view, get, read_twice
 from flask_sqlalchemy_testbed.checks.check import check
 
@@ -36,7 +37,13 @@ LEFT_BY_DDL = {"sqlite": 0, "postgresql": 0, "mysql": 1}
 # Part of the error when a savepoint is released after a CREATE TABLE.
 AFTER_DDL = {"sqlite": "", "postgresql": "", "mysql": "SAVEPOINT s does not exist"}
 
+# Seconds; a reader that does not wait needs a few milliseconds.
+READER_WAITS = 0.5
 EXTRA_TABLE = "CREATE TABLE testbed_extra (id INTEGER)"
+
+
+class UndoneError(Exception):
+    """The reason for a rollback."""
 
 
 def error_of(connection: Connection, statement: str) -> str:
@@ -62,6 +69,54 @@ def test_rolls_back(trial: Trial) -> None:
 
     assert found == [], f"another connection reads rows that were only flushed: {found}"
     assert trial.committed() == [], f"after the rollback the database contains {trial.committed()}"
+
+
+@check("transactions.own-table-rolls-back")
+def test_own_table_rolls_back(trial: Trial) -> None:
+    with trial.app().app_context():
+        trial.create_own_table()
+        trial.session.execute(insert(OWN).values(name="rolled back"))
+        trial.session.rollback()
+
+    found = trial.database.connection.rows("SELECT name FROM testbed_own")
+    assert found == [], f"after the rollback, the table that the app created contains {found}"
+
+
+@check("transactions.view-begins")
+def test_view_begins(trial: Trial) -> None:
+    app = trial.app()
+
+    def view() -> str:
+        try:
+            with trial.session.begin():
+                trial.session.add(Item(name="committed"))
+            with contextlib.suppress(UndoneError), trial.session.begin():
+                trial.write("rolled back")
+                raise UndoneError
+        except InvalidRequestError as error:
+            return str(error)
+        return "begun"
+
+    add_view(app, "/testbed/begin", view)
+    found = get(app, "/testbed/begin")
+    assert found == "begun", f"a view could not begin a transaction: {found}"
+    assert trial.committed() == ["committed"], f"of two transactions, {trial.committed()} was committed"
+
+
+@check("transactions.no-dirty-reads")
+def test_no_dirty_reads(trial: Trial) -> None:
+    app = trial.app_with_views()
+    with app.app_context():
+        trial.write()
+        if trial.committed():
+            return  # In AUTOCOMMIT mode: `transactions.rolls-back` fails for it.
+        reader = Task(lambda: get(app, "/testbed/names"))
+        # A reader may also wait until the writer's transaction has ended, or be refused.
+        reader.ended.wait(READER_WAITS)
+        trial.session.rollback()
+    found = reader.result()
+
+    assert "uncommitted" not in found, f"a request read rows of an open transaction: {found}"
 
 
 @check("transactions.savepoint-released")

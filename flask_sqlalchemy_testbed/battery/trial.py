@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import select
 from sqlalchemy.engine import Engine
 
-from flask_sqlalchemy_testbed.battery.tables import OLD_ITEM, Item, create_all
+from flask_sqlalchemy_testbed.battery.tables import OLD_ITEM, OWN, Item, create_all
 from flask_sqlalchemy_testbed.battery.threads import WITHIN, at_once, poll
 from flask_sqlalchemy_testbed.databases import DISCONNECT_DELAY, Database
 from flask_sqlalchemy_testbed.leaks.probe import describe
@@ -56,7 +56,16 @@ class Trial:
         No statement is sent to any other database. The check references the app until the check ends, unless
         `keep` is false.
         """
-        app = self._maker.make(uri or self.database.uri)
+        return self._prepared(self._maker.make(uri or self.database.uri), keep=keep)
+
+    def unused_app(self) -> Flask:
+        """Make an app whose session was not looked up yet: `app` does that, to see which engine it has.
+
+        The caller looks at the engine before it sends a statement, which could go to any database.
+        """
+        return self._prepared(self._maker.call(self.database.uri), keep=True)
+
+    def _prepared(self, app: Flask, *, keep: bool) -> Flask:
         # The checks need responses with status 500, whatever the app's own configuration says.
         app.testing = app.debug = False
         app.config["PROPAGATE_EXCEPTIONS"] = False
@@ -89,6 +98,11 @@ class Trial:
         self.session.add(Item(name=name))
         self.session.flush()
         return "written"
+
+    def create_own_table(self) -> None:
+        """Create the table `OWN` with the session, as a migration of the app would."""
+        OWN.create(self.session.connection())
+        self.session.commit()
 
     def commit(self, name: str, **values: Any) -> Item:
         """Commit an item with the session."""

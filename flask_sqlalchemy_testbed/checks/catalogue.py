@@ -26,6 +26,7 @@ def reported(cases: Iterable[int]) -> list[Case]:
 
 
 FSA, SA = "pallets-eco/flask-sqlalchemy", "sqlalchemy/sqlalchemy"
+SKYPILOT, POSTGRES_MCP = "skypilot-org/skypilot", "crystaldba/postgres-mcp"
 LOOKUP, PYTEST_FSA = "vulnerability-lookup/vulnerability-lookup", "jeancochrane/pytest-flask-sqlalchemy"
 CASES = {
     1: Case("One app silently reads another app's database.", "level12/keg#96"),
@@ -102,4 +103,17 @@ CASES = {
     68: Case("Tests that run in parallel share a database.", "dbfixtures/pytest-postgresql#470"),
     69: Case("Tests pass once, and fail later because generated keys continue.", "mferretti/SeedStream#217"),
     70: Case("The garbage collector finds unclosed connections and warns.", f"{FSA}#1419"),
+    71: Case("A setting of the connection is gone after its first rollback.", "karanhudia/borg-ui#892"),
+    72: Case("A teardown callback uses the session again after its removal: nothing ends it."),
+    73: Case("A request that ends with SystemExit, or with a server's timeout, keeps its session."),
+    74: Case("The first requests of a process come at once, and each makes an engine.", f"{SKYPILOT}#6422"),
+    75: Case('"A transaction is already begun on this Session" in a view that begins one.', f"{FSA}#973"),
+    76: Case("Tables have the storage engine MyISAM: a rollback undoes nothing.", "mozilla/zamboni#469"),
+    77: Case("Tables that the app creates cannot store the texts that the server's other tables can."),
+    78: Case("A request reads rows that another one rolls back later."),
+    79: Case(
+        "Settings and locks of one request are still on its connection in the next.", f"{POSTGRES_MCP}#203"
+    ),
+    80: Case("The driver gives up before the server: the statement still waits there, and holds its locks."),
+    81: Case("A thread that a request started in its context outlives it, and opens a session again."),
 }

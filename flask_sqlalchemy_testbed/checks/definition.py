@@ -29,6 +29,8 @@ class Check:
     """Whether it describes the backends alone: no binding can make it fail, so no specimen has to."""
     unfailable: Mapping[str, str] = field(default_factory=dict, kw_only=True)
     """The backends on which no binding can make it fail, each with the reason."""
+    default_of: str = field(default="", kw_only=True)
+    """The product whose own default fails it, which an app may change; empty if a failure is a defect."""
     stops_server: bool = field(default=False, kw_only=True)
     """Whether it stops, freezes or fills a server of its own, which takes seconds."""
 

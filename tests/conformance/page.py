@@ -5,6 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from flask_sqlalchemy_testbed.checks.claims import CHECKS
+
 from .environments import ROOT
 from .judge import applicable, unusual
 from .reproduce import HOLDS, REPRODUCTIONS, tests
@@ -22,8 +24,8 @@ The same [battery](../flask_sqlalchemy_testbed/battery) tests each on SQLite, Po
 `make conformance` repeats the measurements and writes this page. It fails if an outcome differs from the
 expected one, also if it is better.
 
-The page shows what each binding does *by default*. Many of the failures are defaults of Flask, SQLAlchemy or
-a driver, which the binding keeps on purpose and which an application can change; the page says where.
+The page shows what each binding does *by default*. It marks each failure as a *defect*, or as a *default* of
+Flask, SQLAlchemy, a driver or a database: the binding keeps it on purpose, and an application may change it.
 Each failure is reproduced without the testbed, in
 [`tests/conformance/reproductions`](../tests/conformance/reproductions): a few lines that use Flask,
 SQLAlchemy and the binding alone. The quoted evidence is their output.
@@ -69,7 +71,11 @@ def _overview(peers: Sequence[Mapping[str, Any]]) -> Iterable[str]:
         title = subject["title"]
         if subject["documentation"]:
             title = f"[{title}]({subject['documentation']})"
-        fails = f"{len(_failed(subject))} of {applicable(subject['outcomes'])}"
+        failed = _failed(subject)
+        defaults = sum(bool(CHECKS[check].default_of) for check in failed)
+        fails = f"{len(failed)} of {applicable(subject['outcomes'])}" + (
+            f", {defaults} of them defaults" if defaults else ""
+        )
         yield f"| {title} | {subject['setup']} | {_versions(subject)} | {fails} |"
     yield ""
 
@@ -144,11 +150,17 @@ def _each(peers: Sequence[Mapping[str, Any]]) -> Iterable[str]:
         place = f"../{(REPRODUCTIONS / file).relative_to(ROOT)}"
         yield f"### {check}\n"
         yield f"*{subject['claims'][check]}* {WORDS.get(check, '')}\n"
+        yield f"Kind: {_kind(check)}.\n"
         for message, titles in _evidence(peers, check).items():
             yield f"- {'; '.join(titles)}: `{message}`"
         yield f"\nReproduction: [`{test}`]({place})." + (
             f" Remedy: {subject['remedies'][check]}\n" if subject["remedies"][check] else "\n"
         )
+
+
+def _kind(check: str) -> str:
+    product = CHECKS[check].default_of
+    return f"a default of {product}, which an application may change" if product else "a defect"
 
 
 def _evidence(peers: Sequence[Mapping[str, Any]], check: str) -> dict[str, list[str]]:

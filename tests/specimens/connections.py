@@ -4,13 +4,21 @@ The twin of most is the plain binding, which has the settings of `make_engine(ur
 """
 
 import sqlite3
+from functools import partial
+from typing import Any
 
-from sqlalchemy import Engine, create_engine, event, text
+from sqlalchemy import Engine, NullPool, create_engine, event, make_url, text
 
 from tests.specimens.bindings import SERVERS, Specimen, binding, ledger, options_of
 from tests.specimens.plain import make_engine
 
 NO_FOREIGN_KEYS = {"mysql": {"connect_args": {"init_command": "SET foreign_key_checks = 0"}}}
+MYISAM = {"connect_args": {"init_command": "SET default_storage_engine = MyISAM"}}
+A_SETTING = {
+    "sqlite": "PRAGMA recursive_triggers = ON",
+    "postgresql": "SET lock_timeout = '5s'",
+    "mysql": "SET innodb_lock_wait_timeout = 5",
+}
 LATIN1 = {"postgresql": {"client_encoding": "latin1"}, "mysql": {"charset": "latin1"}}
 
 
@@ -34,11 +42,64 @@ def decode(connection: sqlite3.Connection, _record: object) -> None:
     connection.text_factory = lambda text: text.decode("latin1")
 
 
+def set_at_connect(uri: str, *, commit: bool) -> Engine:
+    """Make an engine that sets the time zone where it connects."""
+    engine = create_engine(uri)
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: Any, _record: object) -> None:
+        connection.cursor().execute("SET TIME ZONE 'UTC'")
+        if commit:
+            connection.commit()
+
+    return engine
+
+
+def set_on_first_connection(uri: str, *, once: bool) -> Engine:
+    """Make an engine that changes a setting of each connection, or of the first one alone."""
+    engine = create_engine(uri)
+
+    def prepare(connection: Any, _record: object) -> None:
+        connection.cursor().execute(A_SETTING[engine.dialect.name])
+        connection.commit()
+
+    event.listen(engine, "connect", prepare, once=once)
+    return engine
+
+
+def with_shared_cache(uri: str, isolation_level: str) -> Engine:
+    """Make an engine; all connections to SQLite share one cache, without which they read no dirty rows."""
+    options: dict[str, Any] = {"isolation_level": isolation_level}
+    url = make_url(uri)
+    if url.get_backend_name() == "sqlite":
+        options["creator"] = partial(
+            sqlite3.connect, f"file:{url.database}?cache=shared", uri=True, check_same_thread=False
+        )
+    return create_engine(uri, **options)
+
+
+def with_table_options(uri: str, options: str) -> Engine:
+    """Make an engine that adds these options to each CREATE TABLE."""
+    engine = make_engine(uri)
+
+    @event.listens_for(engine, "before_cursor_execute", retval=True)
+    def add(*arguments: Any) -> tuple[str, Any]:
+        statement, parameters = arguments[2:4]
+        is_table = statement.lstrip().startswith("CREATE TABLE")
+        return f"{statement} {options}" if is_table else statement, parameters
+
+    return engine
+
+
 SPECIMENS = {
     "autocommit": Specimen(
         "The engine is in AUTOCOMMIT mode: a rollback undoes nothing, and there are no savepoints.",
         met="pallets-eco/flask-sqlalchemy#120",
-        caught_by=("transactions.rolls-back", "transactions.savepoint-released"),
+        caught_by=(
+            "transactions.rolls-back",
+            "transactions.savepoint-released",
+            "transactions.own-table-rolls-back",
+        ),
         wrong=binding(engine=lambda uri: create_engine(uri, isolation_level="AUTOCOMMIT")),
     ),
     "sqlite_savepoint_escapes": Specimen(
@@ -72,7 +133,7 @@ SPECIMENS = {
     "latin1": Specimen(
         "The connection uses Latin-1, once MySQL's default: most of Unicode is refused or altered.",
         met="movim/movim#1042, HubSpot/Blazar-Archive#351",
-        caught_by=("portability.characters",),
+        caught_by=("portability.characters", "portability.own-table-characters"),
         wrong=binding(engine=in_latin1),
     ),
     "mysql_utf8mb3": Specimen(
@@ -82,6 +143,58 @@ SPECIMENS = {
         wrong=ledger(mysql={"connect_args": {"charset": "utf8mb3"}}),
         corrected=ledger(),
         not_on=dict.fromkeys(("sqlite", "postgresql"), "Their UTF-8 is complete."),
+    ),
+    "latin1_tables": Specimen(
+        "Each CREATE TABLE names the character set latin1: the app's own tables refuse most of Unicode.",
+        met='no public thread; advice against "Specified key was too long"',
+        caught_by=("portability.own-table-characters",),
+        wrong=binding(engine=partial(with_table_options, options="CHARSET=latin1")),
+        not_on=dict.fromkeys(("sqlite", "postgresql"), "Their tables have no character set of their own."),
+    ),
+    "equal_emoji": Specimen(
+        "Each CREATE TABLE names the collation utf8mb4_general_ci, in which all emoji are equal.",
+        met="no public thread; MySQL's default before version 8",
+        caught_by=("portability.own-table-characters",),
+        wrong=binding(engine=partial(with_table_options, options="COLLATE=utf8mb4_general_ci")),
+        not_on=dict.fromkeys(("sqlite", "postgresql"), "Their tables have no collation of their own."),
+    ),
+    "myisam": Specimen(
+        "New tables have the storage engine MyISAM, which has no transactions: a rollback undoes nothing.",
+        met="mozilla/zamboni#469, laravel/docs#2614",
+        caught_by=("transactions.own-table-rolls-back",),
+        wrong=ledger(mysql=MYISAM),
+        corrected=ledger(),
+        not_on=dict.fromkeys(("sqlite", "postgresql"), "They have one storage engine, with transactions."),
+    ),
+    "state_left_on_connections": Specimen(
+        "The pool rolls back, and resets nothing else: settings and locks reach the next request.",
+        met="crystaldba/postgres-mcp#203, brianc/node-postgres#391",
+        caught_by=("lifecycle.clean-connection",),
+        wrong=binding(engine=create_engine),
+        corrected=binding(engine=partial(create_engine, poolclass=NullPool)),
+    ),
+    "set_at_connect": Specimen(
+        "The settings are made in a transaction that nothing commits: the first rollback undoes them.",
+        met="karanhudia/borg-ui#892",
+        caught_by=("portability.same-settings",),
+        wrong=binding(engine=partial(set_at_connect, commit=False)),
+        corrected=binding(engine=partial(set_at_connect, commit=True)),
+        not_on=dict.fromkeys(("sqlite", "mysql"), "A rollback undoes none of their settings."),
+    ),
+    "set_on_first_connection": Specimen(
+        "A setting is made once, at start-up: the other connections of the pool do not have it.",
+        met="https://stackoverflow.com/questions/2614984, in some of the answers",
+        caught_by=("portability.same-settings",),
+        wrong=binding(engine=partial(set_on_first_connection, once=True)),
+        corrected=binding(engine=partial(set_on_first_connection, once=False)),
+    ),
+    "read_uncommitted": Specimen(
+        "Requests read rows that another one has not committed, and may roll back.",
+        met="no public thread; advice against waiting for locks",
+        caught_by=("transactions.no-dirty-reads",),
+        wrong=binding(engine=partial(with_shared_cache, isolation_level="READ UNCOMMITTED")),
+        corrected=binding(engine=partial(with_shared_cache, isolation_level="SERIALIZABLE")),
+        not_on={"postgresql": "PostgreSQL reads no such rows in any isolation level."},
     ),
     "lax": Specimen(
         "An empty sql_mode, as in old guides: MySQL cuts off a text that is too long, without an error.",

@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any
 
 from flask import Flask, g
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 from werkzeug.local import LocalProxy
 
@@ -51,6 +52,31 @@ def after_all_callbacks(app: Flask, end: Callable[[BaseException | None], object
             end(None)
 
     app.do_teardown_appcontext = do_teardown_appcontext  # Flask has no hook around all callbacks.
+
+
+def before_all_callbacks(app: Flask, end: Callable[[BaseException | None], object]) -> None:
+    """Register a callback that runs before all others, so that none that raises can skip it."""
+    teardown = app.do_teardown_appcontext
+
+    def do_teardown_appcontext(*arguments: Any) -> None:
+        end(None)
+        teardown(*arguments)
+
+    app.do_teardown_appcontext = do_teardown_appcontext
+
+
+def remove_unless_exiting(session: Any, error: BaseException | None) -> None:
+    if error is None or isinstance(error, Exception):
+        session.remove()
+
+
+def ask_before_each_request(app: Flask, session: Any) -> None:
+    app.before_request(lambda: session.execute(text("SELECT 1")) and None)
+
+
+def ask_and_end_before_each_request(app: Flask, session: Any) -> None:
+    ask_before_each_request(app, session)
+    app.before_request(session.rollback)
 
 
 def session_in_g() -> Session:
@@ -129,6 +155,27 @@ SPECIMENS = {
         caught_by=("lifecycle.failing-teardown",),
         wrong=binding(hook=Flask.teardown_appcontext),
         corrected=binding(hook=after_all_callbacks),
+    ),
+    "removed_first": Specimen(
+        "The session is removed before the other teardown callbacks, and nothing ends it if they use it.",
+        met="no public thread; an answer to pallets/flask#1767",
+        caught_by=("lifecycle.used-in-teardown",),
+        wrong=binding(hook=before_all_callbacks),
+        corrected=binding(hook=after_all_callbacks),
+    ),
+    "only_exceptions": Specimen(
+        "The session ends after success and after an Exception; SystemExit and gevent.Timeout are neither.",
+        met="no public thread",
+        caught_by=("lifecycle.exit",),
+        wrong=binding(end=remove_unless_exiting),
+        corrected=binding(),
+    ),
+    "touched_before": Specimen(
+        "The session is used before each request: a view's own `with session.begin():` is refused.",
+        met="pallets-eco/flask-sqlalchemy#973",
+        caught_by=("transactions.view-begins",),
+        wrong=binding(prepare=ask_before_each_request),
+        corrected=binding(prepare=ask_and_end_before_each_request),
     ),
     "torn_down_once": Specimen(
         "The callback expects a session in g, but Flask's test client tears a context down twice.",

@@ -5,8 +5,9 @@ The twin of most is the plain binding, whose engine is `make_engine(uri, directo
 
 import os
 from collections.abc import Callable, MutableMapping
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache, partial
-from threading import get_ident, local
+from threading import Lock, get_ident, local
 from typing import Any
 from urllib.parse import quote
 from weakref import WeakKeyDictionary
@@ -56,6 +57,19 @@ def on_own_engine() -> Session:
     if app not in engines:
         engines[app] = make_engine(app.config["DATABASE_URI"])
     return Session(engines[app])
+
+
+def on_engine_of_first_use(*, lock: AbstractContextManager[object]) -> Build:
+    """Build a binding that makes the engine of an app when its first session is made."""
+
+    def new_session() -> Session:
+        app = this_app()
+        with lock:
+            if "first engine" not in app.extensions:
+                app.extensions["first engine"] = make_engine(app.config["DATABASE_URI"])
+        return Session(app.extensions["first engine"])
+
+    return binding(new_session=new_session)
 
 
 def kept_in(kept: MutableMapping[Flask, Engine]) -> Build:
@@ -180,6 +194,13 @@ SPECIMENS = {
         met="pallets-eco/flask-sqlalchemy#1172",
         caught_by=("binding.config-changed-later",),
         wrong=binding(new_session=on_own_engine),
+    ),
+    "first_use_race": Specimen(
+        "The engine is made at first use, without a lock: threads that come at once make several.",
+        met="skypilot-org/skypilot#6422, fastapiutils/fastapi-utils#255",
+        caught_by=("binding.first-use",),
+        wrong=on_engine_of_first_use(lock=nullcontext()),
+        corrected=on_engine_of_first_use(lock=Lock()),
     ),
     "engines_kept": Specimen(
         "A module keeps the engines of all apps: the connections of dropped apps stay open.",

@@ -4,7 +4,7 @@ from functools import partial
 from typing import Any
 
 from flask import Flask
-from sqlalchemy import create_engine, event
+from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session
@@ -13,6 +13,7 @@ from tests.specimens.bindings import Specimen, binding, ledger, remove
 from tests.specimens.ends import leave
 from tests.specimens.plain import engine, make_engine
 
+pinging = partial(create_engine, pool_pre_ping=True)
 one_connection = partial(make_engine, pool_size=1, max_overflow=0, pool_timeout=1)
 
 
@@ -43,6 +44,27 @@ def roll_back_on_error(app: Flask, _session: Any) -> None:
     event.listen(app.extensions["engine"], "handle_error", roll_back)
 
 
+def take_read_only_for_lost(app: Flask, _session: Any) -> None:
+    def is_lost(context: ExceptionContext) -> None:
+        error = context.original_exception
+        code = getattr(error, "pgcode", None) or (error.args and error.args[0])
+        context.is_disconnect = context.is_disconnect or code in {"25006", 1290}
+
+    event.listen(app.extensions["engine"], "handle_error", is_lost)
+
+
+def with_lock_limit(uri: str, *, seconds: int) -> Engine:
+    """Make an engine whose MySQL waits so long for a lock, and whose driver waits 30 s for an answer."""
+    engine = make_engine(uri)
+
+    @event.listens_for(engine, "connect")
+    def limit(connection: Any, _record: object) -> None:
+        if engine.dialect.name == "mysql":
+            connection.cursor().execute(f"SET innodb_lock_wait_timeout = {seconds}")
+
+    return engine
+
+
 def take_for_lost(app: Flask, _session: Any) -> None:
     def is_lost(context: ExceptionContext) -> None:
         context.is_disconnect = isinstance(context.sqlalchemy_exception, OperationalError)
@@ -58,6 +80,22 @@ SPECIMENS = {
         wrong=binding(engine=lambda uri: make_engine(uri, pool_pre_ping=False)),
         corrected=binding(engine=lambda uri: make_engine(uri, pool_pre_ping=True)),
         not_on={"sqlite": "SQLite has no connection to lose."},
+    ),
+    "keeps_the_old_primary": Specimen(
+        "Pre-ping succeeds on a read-only server, so the pool stays connected to a demoted primary.",
+        met="sqlalchemy/sqlalchemy#7839",
+        caught_by=("faults.demoted-primary",),
+        wrong=binding(engine=pinging),
+        corrected=binding(engine=pinging, prepare=take_read_only_for_lost),
+        not_on={"sqlite": "SQLite has no primary."},
+    ),
+    "driver_gives_up_first": Specimen(
+        "The driver's limit is shorter than the server's for locks: the statement waits on, abandoned.",
+        met="no public thread",
+        caught_by=("faults.lock-wait",),
+        wrong=binding(engine=partial(with_lock_limit, seconds=50)),
+        corrected=binding(engine=partial(with_lock_limit, seconds=5)),
+        not_on=dict.fromkeys(("sqlite", "postgresql"), "Their drivers set no limit for an answer."),
     ),
     "no_time_limits": Specimen(
         "The driver waits for an answer without a limit: even the pool's ping hangs on a cut network.",

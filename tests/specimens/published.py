@@ -26,7 +26,7 @@ SPECIMENS = {
     "configure_after_remove": Specimen(
         "remove() ends the session that the caller still uses; other threads keep the old engine.",
         met="a comment on the snippet; Pylons/webtest#5",
-        caught_by=("binding.second-app", "promises.rebinding"),
+        caught_by=("binding.second-app", "promises.rebinding", "promises.rebinding-in-a-block"),
         wrong=published("configure_after_remove"),
         corrected=today,
     ),

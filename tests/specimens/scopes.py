@@ -5,7 +5,7 @@ from contextvars import copy_context
 from functools import partial
 from threading import get_ident
 from typing import Any, Self
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from flask import Flask, has_app_context
 from sqlalchemy import event
@@ -15,6 +15,7 @@ from tests.specimens.bindings import Build, Specimen, binding
 from tests.specimens.plain import context, engine, scoped
 
 maker = sessionmaker()
+ended: WeakSet[object] = WeakSet()
 
 
 def one_engine(scope: Callable[[], object] | None) -> Build:
@@ -32,6 +33,20 @@ def weakly_scoped(*arguments: Any) -> Any:
 
 def bind_to_app(app: Flask, session: Session) -> None:
     session.bind = app.extensions["engine"]
+
+
+def context_that_lasts() -> object:
+    found = context()
+    if found in ended:
+        message = "The context has ended."
+        raise RuntimeError(message)
+    return found
+
+
+def remove_and_end_context(session: Any, _error: BaseException | None) -> None:
+    if (found := context()) not in ended:
+        session.remove()
+        ended.add(found)
 
 
 class Body:
@@ -113,6 +128,13 @@ SPECIMENS = {
         caught_by=("lifecycle.held-stream",),
         wrong=binding(),
         corrected=binding(prepare=isolate_bodies),
+    ),
+    "ended_context": Specimen(
+        "A context that has ended gets a new session, in a thread that outlives it: nothing ends that one.",
+        met="no public thread",
+        caught_by=("lifecycle.outliving-thread",),
+        wrong=binding(scope=context),
+        corrected=binding(scope=context_that_lasts, end=remove_and_end_context),
     ),
     "listener_in_the_factory": Specimen(
         "Each app adds the listener once more to all sessions: one event is recorded several times.",

@@ -20,6 +20,7 @@ from tests.specimens.plain import context, engine, make_app, make_engine, new_se
 
 response: ContextVar[object] = ContextVar("response")
 engines: weakref.WeakSet[Engine] = weakref.WeakSet()
+ended: weakref.WeakSet[object] = weakref.WeakSet()
 
 
 class Body:
@@ -51,13 +52,23 @@ class Body:
             self._context.run(self._remove)
 
 
+def scope() -> object:
+    """Return the response or the context; refuse one that has ended, in a thread that outlives it."""
+    if (found := response.get(None) or context()) in ended:
+        message = "The response or the context has ended."
+        raise RuntimeError(message)
+    return found
+
+
 def response_scoped(
     make: Callable[[Flask], Engine] | None = None, new_session: Callable[..., Session] = new_session
 ) -> Binding:
     """Build a binding whose sessions last until the server closes the response."""
-    session = scoped(new_session, lambda: response.get(None) or context())
+    session = scoped(new_session, scope)
 
     def remove() -> None:
+        if (last := response.get(None) or context()) in ended:
+            return
         try:
             session.remove()
         except DBAPIError as error:
@@ -66,6 +77,7 @@ def response_scoped(
                 raise
         finally:
             session.registry.clear()
+            ended.add(last)
 
     def create_app(config: Mapping[str, Any]) -> Flask:
         app = make_app(config)

@@ -37,6 +37,12 @@ CHECKS = (
         remedy="Make the engine once, in the factory; refuse or ignore later changes of the configuration.",
     ),
     Check(
+        "binding.first-use",
+        "Eight threads that use a new app at the same moment all get the same engine.",
+        cases=(74,),
+        remedy="Make the engine in the factory; if it is made at first use, hold a lock meanwhile.",
+    ),
+    Check(
         "binding.dropped-apps",
         "Apps that are gone keep no connections: thirty factory calls do not fill the server.",
         cases=(4,),
@@ -70,6 +76,7 @@ CHECKS = (
         cases=(11,),
         needs=("embedded", "several-apps"),
         remedy="Resolve the path against app.instance_path before the engine is made.",
+        default_of="SQLAlchemy",
     ),
     Check(
         "binding.starts-without-its-database",
@@ -92,5 +99,6 @@ CHECKS = (
         remedy=(
             "In the child, engine.dispose(close=False): os.register_at_fork, or the server's post_fork hook."
         ),
+        default_of="SQLAlchemy",
     ),
 )

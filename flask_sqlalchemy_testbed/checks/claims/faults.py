@@ -9,6 +9,7 @@ CHECKS = (
         cases=(50, 54),
         needs=("server",),
         remedy="Make the engine with pool_pre_ping=True.",
+        default_of="SQLAlchemy",
     ),
     Check(
         "faults.restart",
@@ -17,6 +18,7 @@ CHECKS = (
         needs=("container",),
         remedy="Make the engine with pool_pre_ping=True.",
         stops_server=True,
+        default_of="SQLAlchemy",
     ),
     Check(
         "faults.swallowed-loss",
@@ -38,6 +40,7 @@ CHECKS = (
         cases=(53,),
         needs=("server",),
         remedy="Make the engine with pool_pre_ping=True, or pool_recycle below the server's timeout.",
+        default_of="SQLAlchemy",
     ),
     Check(
         "faults.held-too-long",
@@ -45,6 +48,21 @@ CHECKS = (
         cases=(53, 59),
         needs=("server",),
         remedy="Call session.remove() in a teardown_appcontext callback.",
+    ),
+    Check(
+        "faults.demoted-primary",
+        "After a failover, each connection to the old, read-only primary fails one request at most.",
+        cases=(57,),
+        needs=("container",),
+        remedy="In a listener for `handle_error`, set is_disconnect for the errors of a read-only server.",
+        default_of="SQLAlchemy",
+    ),
+    Check(
+        "faults.lock-wait",
+        "A request that waits too long for a lock leaves no statement waiting on the server.",
+        cases=(80,),
+        needs=("bounded-reads",),
+        remedy="Let the server give up first: innodb_lock_wait_timeout below read_timeout (PyMySQL).",
     ),
     Check(
         "faults.stopped-mid-query",
@@ -61,6 +79,7 @@ CHECKS = (
         needs=("container", "routed"),
         remedy="Limit the wait: tcp_user_timeout (libpq), read_timeout and write_timeout (PyMySQL).",
         stops_server=True,
+        default_of="the drivers",
     ),
     Check(
         "faults.paused",
@@ -69,6 +88,7 @@ CHECKS = (
         needs=("container", "bounded-reads"),
         remedy="Limit the wait for an answer: read_timeout (PyMySQL).",
         stops_server=True,
+        default_of="the drivers",
     ),
     Check(
         "faults.statement-timeout",

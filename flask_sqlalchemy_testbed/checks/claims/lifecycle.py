@@ -3,6 +3,7 @@
 from flask_sqlalchemy_testbed.checks.definition import Check
 
 REMOVE = "Call session.remove() in a teardown_appcontext callback."
+TWICE = "Flask calls the callbacks in reverse order, then the receivers of appcontext_tearing_down."
 
 CHECKS = (
     Check(
@@ -40,12 +41,27 @@ CHECKS = (
         "While a streamed response stays unclosed, later requests on its thread still end their sessions.",
         cases=(18,),
         remedy="Run each request in a contextvars.copy_context(): a stream's context stays pushed there.",
+        default_of="Flask",
     ),
     Check(
         "lifecycle.failing-teardown",
         "When another teardown callback raises, the request still leaves nothing open.",
         cases=(19,),
         remedy="Up to Flask 3.1 a callback that raises stops the others: wrap app.do_teardown_appcontext.",
+        default_of="Flask",
+    ),
+    Check(
+        "lifecycle.used-in-teardown",
+        "A callback that uses the session while its context ends leaves nothing open, early or late.",
+        cases=(72,),
+        remedy=f"End the session after all callbacks: wrap app.do_teardown_appcontext. {TWICE}",
+        default_of="Flask",
+    ),
+    Check(
+        "lifecycle.exit",
+        "A request, stream or context that SystemExit or another BaseException ends leaves nothing open.",
+        cases=(73,),
+        remedy="End the session in `finally`, or whatever the error: not only for None and Exception.",
     ),
     Check(
         "lifecycle.later-context",
@@ -76,6 +92,12 @@ CHECKS = (
         "A long-lived thread leaves nothing open from a context that has ended.",
         cases=(23,),
         remedy=f"{REMOVE} Push a context in threads: with app.app_context(): ...",
+    ),
+    Check(
+        "lifecycle.outliving-thread",
+        "A thread that outlives its request, in a copy of its context, is refused a session or leaves none.",
+        cases=(81,),
+        remedy="Refuse sessions to a context that has ended; in the thread, push a context of its own.",
     ),
     Check(
         "lifecycle.cli-command",
@@ -112,6 +134,13 @@ CHECKS = (
         "Each request has a session of its own: in two threads at once, and one after another in one thread.",
         cases=(30,),
         remedy="Do not keep a session() from start-up: use the scoped_session, or g, each time.",
+    ),
+    Check(
+        "lifecycle.clean-connection",
+        "Settings, variables, locks and temporary tables of a request do not reach the next request.",
+        cases=(79,),
+        remedy="Reset the connection when the pool gets it back, or use NullPool; SET LOCAL needs neither.",
+        default_of="SQLAlchemy",
     ),
     Check(
         "lifecycle.no-stale-object",

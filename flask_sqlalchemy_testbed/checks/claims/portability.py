@@ -10,6 +10,7 @@ CHECKS = (
         cases=(40,),
         remedy="On SQLite send PRAGMA foreign_keys = ON in a listener for the engine's `connect`.",
         unfailable={"postgresql": "only a superuser can switch its foreign keys off"},
+        default_of="SQLite",
     ),
     Check(
         "portability.cascade",
@@ -17,6 +18,7 @@ CHECKS = (
         cases=(40,),
         remedy="On SQLite send PRAGMA foreign_keys = ON in a listener for the engine's `connect`.",
         unfailable={"postgresql": "only a superuser can switch its foreign keys off"},
+        default_of="SQLite",
     ),
     Check(
         "portability.writer-waits",
@@ -47,6 +49,21 @@ CHECKS = (
         remedy="On MySQL connect with charset=utf8mb4; on PostgreSQL do not change client_encoding.",
     ),
     Check(
+        "portability.own-table-characters",
+        "A table that the app's own engine created stores, tells apart and returns all Unicode characters.",
+        cases=(44, 77),
+        remedy="On MySQL add no character set or collation but those of utf8mb4 to CREATE TABLE.",
+    ),
+    Check(
+        "portability.same-settings",
+        "All connections of an app have the same settings, and a rollback changes none of them.",
+        cases=(71, 46, 40),
+        remedy=(
+            "Make settings as arguments of the driver, or in a listener for `connect`, which runs for each"
+            " connection; on PostgreSQL commit there, or set autocommit while the listener runs."
+        ),
+    ),
+    Check(
         "portability.time-zone",
         "The current time of the database is in UTC.",
         cases=(46,),
@@ -59,6 +76,7 @@ CHECKS = (
         cases=(46,),
         needs=("container",),
         remedy=UTC,
+        default_of="the drivers",
     ),
     Check("portability.any-length", "Only MySQL has no VARCHAR without a length.", cases=(42,), records=True),
     Check(

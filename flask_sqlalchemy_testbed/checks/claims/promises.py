@@ -36,6 +36,12 @@ CHECKS = (
         remedy="Compare the session's engine with the app's at each use; configure(bind=...) only warns.",
     ),
     Check(
+        "promises.rebinding-in-a-block",
+        "After an app is rebound, a block `with session.begin():` raises at its end and commits nothing.",
+        cases=(2,),
+        remedy="Compare the session's engine with the app's in a listener for `before_commit` too.",
+    ),
+    Check(
         "promises.rebinding-disposes",
         "Rebinding an app closes its connections to the old database, also that of the caller's session.",
         cases=(4, 5),

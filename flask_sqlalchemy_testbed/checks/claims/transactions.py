@@ -9,10 +9,30 @@ CHECKS = (
         remedy="Leave the engine's isolation level alone: no AUTOCOMMIT on it.",
     ),
     Check(
+        "transactions.own-table-rolls-back",
+        "In a table that the app's own engine created, rows that were rolled back are gone.",
+        cases=(76,),
+        remedy="On MySQL leave default_storage_engine alone: MyISAM has no transactions.",
+    ),
+    Check(
+        "transactions.view-begins",
+        "A view can begin its own transaction, `with session.begin():`, which commits or rolls back.",
+        cases=(75,),
+        remedy="Do not use the session before the view; or call session.rollback() before the view begins.",
+    ),
+    Check(
+        "transactions.no-dirty-reads",
+        "No request reads rows that another transaction has not committed.",
+        cases=(78, 21),
+        remedy="Do not choose the isolation level READ UNCOMMITTED.",
+        unfailable={"postgresql": "it reads committed rows alone, even in READ UNCOMMITTED"},
+    ),
+    Check(
         "transactions.savepoint-released",
         "Rows from a released savepoint are gone after a rollback of the outer transaction.",
         cases=(34,),
         remedy="On SQLite send BEGIN in a listener for the engine's `begin`; elsewhere set no AUTOCOMMIT.",
+        default_of="Python's SQLite driver",
     ),
     Check(
         "transactions.error-in-savepoint",

@@ -1,6 +1,7 @@
 """Later requests succeed after the database has failed."""
 
 import contextlib
+import itertools
 import threading
 import time
 from collections.abc import Callable
@@ -72,6 +73,60 @@ def test_restart(uri: str) -> None:
 
     found = answers(app, 2)
     assert found == [200, 200], f"after all connections went down, as in a restart, requests answer {found}"
+
+
+def test_demoted_primary(uri: str) -> None:
+    app = app_with_view(uri)
+    names = itertools.count()
+
+    @app.get("/write")
+    def write() -> str:
+        session().add(Item(name=f"{next(names)}"))
+        session().commit()
+        return ""
+
+    become_read_only, stay_so_for_open_connections = DEMOTE[make_url(uri).get_backend_name()]
+    become_read_only(uri)
+    answers(app)
+    stay_so_for_open_connections(uri)
+
+    found = [app.test_client().get("/write").status_code for _ in range(3)]
+    assert found[1:] == [200, 200], f"on a connection to a demoted primary, writing requests answer {found}"
+
+
+def set_default_of_database(uri: str, value: str) -> None:
+    """Change the default that later connections to PostgreSQL get; open ones keep theirs."""
+    url = make_url(uri)
+    writing = url.update_query_dict({"options": "-c default_transaction_read_only=off"})
+    outside(
+        writing.render_as_string(hide_password=False),
+        f"ALTER DATABASE {url.database} SET default_transaction_read_only = {value}",
+    )
+
+
+def refuse_open_connections(uri: str) -> None:
+    """Have MySQL answer writes on the connections that are open now with the error of a read-only server."""
+    text = "The MySQL server is running with the --super-read-only option so it cannot execute this statement"
+    connections = ", ".join(map(str, sessions(uri)))
+    outside(
+        uri,
+        "CREATE TRIGGER demoted BEFORE INSERT ON item FOR EACH ROW"
+        f" IF CONNECTION_ID() IN ({connections}) THEN"
+        f" SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = 1290, MESSAGE_TEXT = '{text}'; END IF",
+    )
+
+
+def leave_alone(_uri: str) -> None:
+    pass
+
+
+DEMOTE: dict[str, tuple[Callable[[str], None], Callable[[str], None]]] = {
+    "postgresql": (
+        lambda uri: set_default_of_database(uri, "on"),
+        lambda uri: set_default_of_database(uri, "off"),
+    ),
+    "mysql": (leave_alone, refuse_open_connections),
+}
 
 
 def test_idle_timeout(uri: str) -> None:

@@ -4,10 +4,11 @@ import contextlib
 import gc
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import Any
 
 from flask import stream_with_context
-from sqlalchemy import inspect, select, text
+from sqlalchemy import inspect, make_url, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import object_session
 from werkzeug.test import EnvironBuilder
@@ -111,6 +112,53 @@ def fail(_: object = None) -> None:
     raise RuntimeError
 
 
+def test_used_in_teardown(uri: str) -> None:
+    app = make(uri)
+    pool = pool_of(app)
+
+    def use(*_: object, **__: object) -> None:
+        seen()
+
+    with app.app_context():
+        seen()
+    assert_nothing_checked_out(pool, "a context without another callback")
+    app.teardown_appcontext_funcs.insert(0, use)
+    with app.app_context():
+        seen()
+    assert_nothing_checked_out(pool, "a context whose first callback, called last, uses the session")
+
+
+def test_exit(uri: str) -> None:
+    app = make(uri)
+    pool = pool_of(app)
+    with contextlib.suppress(SystemExit), app.app_context():
+        write()
+        raise SystemExit
+
+    assert_nothing_checked_out(pool, "a context that SystemExit ended")
+
+
+def test_clean_connection(uri: str) -> None:
+    app = make(uri)
+    leave, look = {
+        "sqlite": ("PRAGMA recursive_triggers = ON", "PRAGMA recursive_triggers"),
+        "postgresql": ("SET lock_timeout = '7s'", "SHOW lock_timeout"),
+        "mysql": ("SET @left = 7", "SELECT @left"),
+    }[make_url(uri).get_backend_name()]
+
+    def execute(statement: str) -> str:
+        result = session().execute(text(statement))
+        found = str(result.scalar()) if result.returns_rows else ""
+        session().commit()
+        return found
+
+    app.add_url_rule("/leave", endpoint="leave", view_func=lambda: execute(leave))
+    app.add_url_rule("/look", endpoint="look", view_func=lambda: execute(look))
+    before, _, after = (app.test_client().get(path).text for path in ("/look", "/leave", "/look"))
+
+    assert after == before, f"after a request with {leave!r}, {look!r} returns {after} instead of {before}"
+
+
 def test_later_context(uri: str) -> None:
     app = make(uri)
     app.teardown_appcontext(fail)
@@ -173,6 +221,23 @@ def test_thread(uri: str) -> None:
     with ThreadPoolExecutor(1) as thread:
         thread.submit(work).result()
         assert_nothing_checked_out(pool, "the thread's context")
+
+
+def test_outliving_thread(uri: str) -> None:
+    app = make(uri)
+    pool = pool_of(app)
+    copies = []
+
+    @app.get("/start")
+    def start() -> str:
+        copies.append(copy_context())
+        return str(seen())
+
+    app.test_client().get("/start")
+    assert_nothing_checked_out(pool, "the request")
+    with ThreadPoolExecutor(1) as thread, contextlib.suppress(RuntimeError):
+        thread.submit(copies[0].run, seen).result()
+    assert_nothing_checked_out(pool, "a thread in the context of a request that had ended")
 
 
 def test_cli_command(uri: str) -> None:
