@@ -10,10 +10,14 @@ from flask_sqlalchemy_testbed.databases import DISCONNECT_DELAY
 from flask_sqlalchemy_testbed.leaks import callers
 from flask_sqlalchemy_testbed.leaks.checkouts import Checkouts
 from flask_sqlalchemy_testbed.leaks.sessions import NamedRegistry, Sessions
+from flask_sqlalchemy_testbed.statements import Statements
 
 if TYPE_CHECKING:
     from flask_sqlalchemy_testbed.databases import Database
     from flask_sqlalchemy_testbed.leaks.checkouts import Checkout
+
+# The first word of a leak that is not open, but was changed.
+CHANGE = "change"
 
 
 class Probe:
@@ -26,6 +30,7 @@ class Probe:
     def __init__(self, session: str = "") -> None:
         self._checkouts = Checkouts()
         self._sessions = Sessions()
+        self.statements = Statements()
         self._registry = NamedRegistry(session) if session else None
 
     def look_into(self, session: str) -> None:
@@ -37,16 +42,19 @@ class Probe:
         """Start listening to pools and sessions."""
         self._checkouts.install()
         self._sessions.install()
+        self.statements.install()
 
     def remove(self) -> None:
         """Stop listening."""
         self._checkouts.remove()
         self._sessions.remove()
+        self.statements.remove()
 
     def start(self, database: Database) -> None:
         """Begin a test that uses this database: sessions from before it do not count."""
         self.track(database)
         self._sessions.forget()
+        self.statements.start(database)
 
     def track(self, database: Database) -> None:
         """Track the connections to one more database of the test."""
@@ -59,8 +67,8 @@ class Probe:
             databases: The databases that the test used.
 
         Returns:
-            A description of each leak. Its first word is `connection`, `session` or `transaction`; the code
-            that opened it follows in further lines.
+            A description of each leak. Its first word is `connection`, `session`, `transaction`, `lock` or
+            `change`; the code that opened it follows in further lines.
         """
         found: list[str] = []
         for database in databases:
@@ -71,13 +79,14 @@ class Probe:
         for database in databases:
             # A server may notice the end of a transaction late; with a leak known, there is no need to wait.
             within = 0 if found else DISCONNECT_DELAY
-            found += [f"transaction on the server: {each}" for each in database.open_transactions(within)]
-        return found
+            found += [f"{each.kind} on the server: {each}" for each in database.left_open(within)]
+        return found + [f"{CHANGE} of the server: {change}" for change, _ in self.statements.changes()]
 
     def repair(self, database: Database) -> None:
         """Close the leaks of this database, on the server first."""
         with contextlib.suppress(Exception):
-            database.terminate([each.session for each in database.open_transactions(within=0)])
+            database.end(database.left_open(within=0))
+        self.statements.undo()
         for session, _ in self._sessions.in_use(database):
             with contextlib.suppress(Exception):
                 session.invalidate()
@@ -93,6 +102,9 @@ def describe(leaks: list[str]) -> str:
     kinds = Counter(leak.partition(" ")[0] for leak in leaks)
     counts = ", ".join(f"{count} {kind}{'s' if count > 1 else ''}" for kind, count in kinds.items())
     items = ["\n  ".join(f"- {leak}".splitlines()) for leak in leaks]
+    if kinds.keys() == {CHANGE}:
+        remedy = "Undo it before the test ends: all databases of the server share this, in parallel runs too."
+        return "\n".join([f"left behind: {counts}", *items, remedy])
     remedy = "Close them, or remove the session, before the test ends."
     return "\n".join([f"left open: {counts}", *items, remedy])
 
