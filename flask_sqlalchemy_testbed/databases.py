@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from flask_sqlalchemy_testbed.backends.connection import Connection
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sqlalchemy.engine import URL
 
     from flask_sqlalchemy_testbed.backends.base import Backend, OpenTransaction
@@ -57,8 +59,29 @@ class Database:
         Args:
             within: The time in seconds that the server has to notice the end of a transaction.
         """
+        return self._wait_for_none(self._transactions, within)
+
+    def left_open(self, within: float = DISCONNECT_DELAY) -> list[OpenTransaction]:
+        """Return the transactions and locks that are left after a test.
+
+        Call it only when all should have ended: SQLite shows its readers only to a writer.
+
+        Args:
+            within: The time in seconds that the server has to notice the end of a transaction.
+        """
+        return self._wait_for_none(self._transactions_and_locks, within)
+
+    def _transactions(self) -> list[OpenTransaction]:
+        found = self.backend.transactions(self.connection)
+        return [each for each in found if each.kind == "transaction"]
+
+    def _transactions_and_locks(self) -> list[OpenTransaction]:
+        return self.backend.transactions(self.connection) or self.backend.readers(self.connection)
+
+    @staticmethod
+    def _wait_for_none(query: Callable[[], list[OpenTransaction]], within: float) -> list[OpenTransaction]:
         deadline = time.monotonic() + within
-        while (found := self.backend.transactions(self.connection)) and time.monotonic() < deadline:
+        while (found := query()) and time.monotonic() < deadline:
             time.sleep(0.005)
         return found
 
@@ -76,3 +99,15 @@ class Database:
         for session in sessions:
             with contextlib.suppress(Exception):
                 self.connection.rows(self.backend.terminate.replace("{session}", session))
+
+    def end(self, found: list[OpenTransaction]) -> None:
+        """End transactions and locks on the server, most of them by terminating their sessions.
+
+        Args:
+            found: The result of `left_open`; those that have ended are ignored.
+        """
+        for each in found:
+            if each.end:
+                with contextlib.suppress(Exception):
+                    self.connection.rows(each.end)
+        self.terminate([each.session for each in found if not each.end])

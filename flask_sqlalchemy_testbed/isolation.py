@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from flask_sqlalchemy_testbed.backends.base import Snapshot, WriteTracker
     from flask_sqlalchemy_testbed.servers.network import Server
+    from flask_sqlalchemy_testbed.statements import Statements
 
     Schema = Callable[[str], None]
 
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
 MAX_ROUNDS = 6
 # How long a terminated session may take to end.
 TERMINATION_TIMEOUT = 5.0
-# `Backend.objects` begins the names of what may write when rows are deleted with these.
+# `Backend.objects` begins with these the names of objects that may write when rows are deleted.
 REACTIVE_OBJECTS = ("trigger ", "rule ")
+MATERIALISED_VIEW = "MATERIALIZED VIEW "
 
 
 class NotCleanError(RuntimeError):
@@ -36,10 +38,11 @@ class Isolation:
     for the first test, and again after a test whose changes cannot be undone table by table.
 
     Before each test, one query finds what was written over any connection, and one batch deletes those rows.
-    Definitions are compared only if an object was created, altered or dropped.
+    Definitions are compared only if an object was created, altered or dropped: if the server's count of its
+    frequent kinds says so, or if `statements` has seen a statement that may have done it.
     """
 
-    def __init__(self, server: Server, name: str) -> None:
+    def __init__(self, server: Server, name: str, statements: Statements | None = None) -> None:
         self.database = Database(server.backend, server.locate(name))
         self._server = server
         self._name = name
@@ -47,6 +50,8 @@ class Isolation:
         self._contents: _Contents | None = None
         self._tracker: WriteTracker | None = None
         self._objects: object = None
+        self._statements = statements
+        self._definitions = 0
         self._is_new = True
 
     def clean(self, schema: Schema | None = None, *, restart_identities: bool = False) -> None:
@@ -79,9 +84,11 @@ class Isolation:
 
     def _undo(self, contents: _Contents, tracker: WriteTracker) -> bool:
         """Drop new objects and delete new rows; return whether that was enough."""
+        sent = self._statements.definitions if self._statements else 0
+        suspect = sent != self._definitions
         for _ in range(MAX_ROUNDS):
             snapshot = self._idle_snapshot(tracker)
-            if snapshot.objects != self._objects:
+            if suspect or snapshot.objects != self._objects:
                 now = _Contents(self.database)
                 if drops := [drop for name, drop in now.drops.items() if name not in contents.definitions]:
                     self.database.connection.run(drops)
@@ -89,17 +96,28 @@ class Isolation:
                 if now.definitions != contents.definitions:
                     return False
                 # The snapshot is older than the definitions, so no later change is missed.
-                self._objects = snapshot.objects
-            with_rows = [table for table in snapshot.written if table in contents.rows]
+                self._objects, self._definitions, suspect = snapshot.objects, sent, False
+            tables = [table for table in snapshot.written if table not in contents.views]
+            with_rows = [table for table in tables if table in contents.rows]
             if any(self._rows(table) != contents.rows[table] for table in with_rows):
                 return False
             tracker.accept(with_rows)
-            others = [table for table in snapshot.written if table not in contents.rows]
+            others = [table for table in tables if table not in contents.rows]
             if others or snapshot.restart:
                 tracker.empty(others, snapshot.restart)
             if not others or not contents.reacts:
-                return True
+                return all(
+                    self._refresh(contents, view) for view in snapshot.written if view in contents.views
+                )
         return False
+
+    def _refresh(self, contents: _Contents, view: str) -> bool:
+        """Refresh a materialised view if its rows are not the built ones; return whether they are then."""
+        built = contents.rows.get(view, [])
+        if self._rows(view) == built:
+            return True
+        self.database.connection.rows(f"REFRESH {MATERIALISED_VIEW}{view}")
+        return self._rows(view) == built
 
     def _idle_snapshot(self, tracker: WriteTracker) -> Snapshot:
         """Return a snapshot without busy sessions: give them a moment to end, then terminate them."""
@@ -135,6 +153,7 @@ class Isolation:
         built = BuiltContents(empty, contents.rows, identity_positions(backend, connection))
         self._tracker = backend.track_writes(connection, built) or PollingTracker(backend, connection, built)
         self._schema, self._contents = schema, contents
+        self._definitions = self._statements.definitions if self._statements else 0
 
 
 class _Contents:
@@ -145,5 +164,9 @@ class _Contents:
         self.definitions = {name: definition for name, definition, _, _ in found if name}
         self.drops = {name: drop for name, _, drop, _ in found if name and drop}
         self.tables = [table for *_, table in found if table]
+        """The tables and the materialised views."""
+        self.views = {
+            table for name, *_, table in found if table and (name or "").startswith(MATERIALISED_VIEW)
+        }
         self.reacts = any(name.startswith(REACTIVE_OBJECTS) for name in self.definitions)
         self.rows: dict[str, list[tuple[Any, ...]]] = {}

@@ -148,7 +148,7 @@ class Run:
             name = f"{self.name}_{which}" if which else self.name
             if which:  # The server came with the first database.
                 server.create(name)
-            self._isolations[key] = Isolation(server, name)
+            self._isolations[key] = Isolation(server, name, self.probe.statements)
         return self._isolations[key]
 
     def install_probe(self) -> Probe:

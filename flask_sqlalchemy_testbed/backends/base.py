@@ -68,13 +68,37 @@ class WriteTracker(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class OpenTransaction:
-    """A transaction that is open on the server."""
+    """A transaction that is open on the server, or a lock that outlives transactions."""
 
     session: str
     detail: str
+    kind: str = "transaction"
+    """`transaction` or `lock`."""
+    end: str = ""
+    """The statement that ends it; empty if its session has to be terminated."""
 
     def __str__(self) -> str:
-        return f"session {self.session}: {self.detail}"
+        return self.detail if self.end else f"session {self.session}: {self.detail}"
+
+
+@dataclass(frozen=True, slots=True)
+class SharedObject:
+    """An object or a setting that all databases of a server share."""
+
+    label: str
+    """Its kind and name; no other object has the same."""
+    words: str
+    """Names, one of which each statement about it contains, separated by spaces."""
+    definition: str
+    """Equal as long as the object is the same."""
+    drop: str
+    """Statements that remove it, a line for each; empty if there is none."""
+    restore: str
+    """Statements that give it this definition again, a line for each; empty if there is none."""
+
+
+# The objects of one kind by their labels; None if the server refused to list them.
+SharedObjects = dict[str, SharedObject] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +167,8 @@ class Backend:
     """Returns every object in the database: (name, definition, statement that drops it, table to empty).
 
     The name is NULL if the object's existence means nothing, the statement is NULL if the object goes with
-    another. The names of triggers begin with `trigger`, the names of rules with `rule`.
+    another, or if only a new database is rid of it. The names of triggers begin with `trigger`, of rules with
+    `rule`, and of materialised views with `MATERIALIZED VIEW`: REFRESH fills these.
     """
     track_writes: Callable[[Connection, BuiltContents], WriteTracker | None]
     """Returns what finds all writes in one query; None if this server does not count them."""
@@ -157,7 +182,13 @@ class Backend:
     restart: str
     """Returns the statements that restart the generators of keys; executed only for tests that ask for it."""
     transactions: Callable[[Connection], list[OpenTransaction]]
-    """Returns the open transactions in this database, except for the connection's own."""
+    """Returns the open transactions, and the locks that need none, of other sessions in this database."""
+    readers: Callable[[Connection], list[OpenTransaction]]
+    """Returns the open transactions that `transactions` cannot see; it writes, so only the end of a test asks."""
+    shared: Callable[[Connection], Sequence[SharedObjects]]
+    """Returns what all databases of the server share: an item for each kind, in the same order each time."""
+    shared_statement: str
+    """A regular expression that finds the statements that may change a shared object; empty if none can."""
     sessions: str
     terminate: str
     settings: str
@@ -197,12 +228,36 @@ class Backend:
 
 
 def query_transactions(statement: str) -> Callable[[Connection], list[OpenTransaction]]:
-    """Return a function for `Backend.transactions` that executes this query for (session, detail)."""
+    """Return a function for `Backend.transactions` that executes this query.
 
-    def transactions(connection: Connection) -> list[OpenTransaction]:
-        return [OpenTransaction(str(session), str(detail)) for session, detail in connection.rows(statement)]
+    Args:
+        statement: Returns the columns of `OpenTransaction`.
+    """
+    return lambda connection: [OpenTransaction(*map(str, row)) for row in connection.rows(statement)]
 
-    return transactions
+
+def no_readers(_connection: Connection) -> list[OpenTransaction]:
+    """Return nothing, for servers whose `transactions` include those that only read."""
+    return []
+
+
+def query_shared(connection: Connection, *queries: str) -> list[SharedObjects]:
+    """Return the items of `Backend.shared`, one for each query.
+
+    The server refuses some: a user who may not see a kind of object can hardly change it.
+
+    Args:
+        connection: A connection to the server.
+        queries: Each returns the columns of `SharedObject`.
+    """
+    found: list[SharedObjects] = []
+    for query in queries:
+        try:
+            objects = [SharedObject(*(str(value or "") for value in row)) for row in connection.rows(query)]
+            found.append({each.label: each for each in objects})
+        except Exception:  # noqa: BLE001 - the driver's
+            found.append(None)
+    return found
 
 
 def quoted(text: str) -> str:

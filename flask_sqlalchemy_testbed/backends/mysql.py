@@ -11,9 +11,11 @@ from flask_sqlalchemy_testbed.backends.base import (
     Recipe,
     Snapshot,
     delete_one_by_one,
+    no_readers,
     query_transactions,
 )
 from flask_sqlalchemy_testbed.backends.drivers import Driver
+from flask_sqlalchemy_testbed.backends.mysql_shared import SHARED_STATEMENT, query_all_shared
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -173,39 +175,86 @@ MYSQL = Backend(
     create=("CREATE DATABASE {database} CHARACTER SET utf8mb4",),
     keep=("CREATE TABLE IF NOT EXISTS testbed_kept (why TEXT)",),
     drop=("DROP DATABASE IF EXISTS {database}",),
+    # The comment is a part of the query on servers that have libraries: since 9.2.
     objects="""
         SELECT CONCAT(IF(table_type = 'VIEW', 'VIEW ', 'TABLE '), table_name),
-               CONCAT_WS(' ', '', engine, table_collation),
+               CONCAT_WS(' ', '', engine, table_collation, create_options, table_comment),
                CONCAT('DROP ', IF(table_type = 'VIEW', 'VIEW', 'TABLE'),
                       ' IF EXISTS `', REPLACE(table_name, '`', '``'), '`'),
                IF(table_type = 'BASE TABLE', CONCAT('`', REPLACE(table_name, '`', '``'), '`'), NULL)
         FROM information_schema.tables WHERE table_schema = DATABASE()
         UNION ALL
+        SELECT CONCAT('query ', table_name),
+               CONCAT_WS(' ', view_definition, check_option, definer, security_type), NULL, NULL
+        FROM information_schema.views WHERE table_schema = DATABASE()
+        UNION ALL
         SELECT CONCAT('column ', table_name, ' ', column_name),
                CONCAT_WS(' ', ordinal_position, column_type, is_nullable, extra, collation_name,
-                         column_default, generation_expression), NULL, NULL
+                         column_default, generation_expression, column_comment, srs_id), NULL, NULL
         FROM information_schema.columns WHERE table_schema = DATABASE()
         UNION ALL
         SELECT CONCAT('index ', table_name, ' ', index_name, ' ', seq_in_index),
-               CONCAT_WS(' ', column_name, expression, sub_part, collation, non_unique, index_type),
-               NULL, NULL
+               CONCAT_WS(' ', column_name, expression, sub_part, collation, non_unique, index_type, is_visible,
+                         index_comment), NULL, NULL
         FROM information_schema.statistics WHERE table_schema = DATABASE()
         UNION ALL
         SELECT CONCAT('constraint ', table_name, ' ', constraint_name),
                CONCAT_WS(' ', constraint_type, enforced), NULL, NULL
         FROM information_schema.table_constraints WHERE table_schema = DATABASE()
         UNION ALL
-        SELECT CONCAT('trigger ', trigger_name), action_statement,
-               CONCAT('DROP TRIGGER IF EXISTS `', trigger_name, '`'), NULL
+        SELECT CONCAT('check ', constraint_name), check_clause, NULL, NULL
+        FROM information_schema.check_constraints WHERE constraint_schema = DATABASE()
+        UNION ALL
+        SELECT CONCAT('foreign key ', table_name, ' ', constraint_name),
+               CONCAT_WS(' ', unique_constraint_name, update_rule, delete_rule, referenced_table_name), NULL, NULL
+        FROM information_schema.referential_constraints WHERE constraint_schema = DATABASE()
+        UNION ALL
+        SELECT CONCAT('reference ', table_name, ' ', constraint_name, ' ', ordinal_position),
+               CONCAT_WS(' ', column_name, referenced_table_schema, referenced_column_name), NULL, NULL
+        FROM information_schema.key_column_usage WHERE table_schema = DATABASE()
+        UNION ALL
+        SELECT CONCAT('partition ', table_name, ' ', partition_name, ' ', COALESCE(subpartition_name, '')),
+               CONCAT_WS(' ', partition_method, partition_expression, partition_description,
+                         subpartition_method, subpartition_expression), NULL, NULL
+        FROM information_schema.partitions WHERE table_schema = DATABASE() AND partition_name IS NOT NULL
+        UNION ALL
+        SELECT CONCAT('histogram ', table_name, ' ', column_name), CAST(histogram AS CHAR), NULL, NULL
+        FROM information_schema.column_statistics WHERE schema_name = DATABASE()
+        UNION ALL
+        SELECT CONCAT('trigger ', trigger_name),
+               CONCAT_WS(' ', action_timing, event_manipulation, event_object_table, action_order, sql_mode,
+                         definer, action_statement),
+               CONCAT('DROP TRIGGER IF EXISTS `', REPLACE(trigger_name, '`', '``'), '`'), NULL
         FROM information_schema.triggers WHERE trigger_schema = DATABASE()
         UNION ALL
-        SELECT CONCAT(routine_type, ' ', routine_name), routine_definition,
-               CONCAT('DROP ', routine_type, ' IF EXISTS `', routine_name, '`'), NULL
+        SELECT CONCAT(routine_type, ' ', routine_name),
+               CONCAT_WS(' ', routine_definition, is_deterministic, sql_data_access, security_type, sql_mode,
+                         definer, routine_comment),
+               CONCAT('DROP ', routine_type, ' IF EXISTS `', REPLACE(routine_name, '`', '``'), '`'), NULL
         FROM information_schema.routines WHERE routine_schema = DATABASE()
         UNION ALL
-        SELECT CONCAT('event ', event_name), event_definition,
-               CONCAT('DROP EVENT IF EXISTS `', event_name, '`'), NULL
+        SELECT CONCAT('parameter ', routine_type, ' ', specific_name, ' ', ordinal_position),
+               CONCAT_WS(' ', parameter_mode, parameter_name, dtd_identifier), NULL, NULL
+        FROM information_schema.parameters WHERE specific_schema = DATABASE()
+        UNION ALL
+        SELECT CONCAT('event ', event_name),
+               CONCAT_WS(' ', event_definition, event_type, execute_at, interval_value, interval_field, starts,
+                         ends, status, on_completion, sql_mode, definer, time_zone, event_comment),
+               CONCAT('DROP EVENT IF EXISTS `', REPLACE(event_name, '`', '``'), '`'), NULL
         FROM information_schema.events WHERE event_schema = DATABASE()
+        /*!90200
+        UNION ALL
+        SELECT CONCAT('library ', library_name), CONCAT_WS(' ', language, library_definition, library_comment),
+               CONCAT('DROP LIBRARY IF EXISTS `', REPLACE(library_name, '`', '``'), '`'), NULL
+        FROM information_schema.libraries WHERE library_schema = DATABASE()
+        */
+        UNION ALL
+        SELECT 'database', CONCAT_WS(' ', default_collation_name, default_encryption), NULL, NULL
+        FROM information_schema.schemata WHERE schema_name = DATABASE()
+        UNION ALL
+        SELECT 'read-only database', '', CONCAT('ALTER DATABASE `', schema_name, '` READ ONLY = 0'), NULL
+        FROM information_schema.schemata_extensions
+        WHERE schema_name = DATABASE() AND options LIKE '%READ ONLY=1%'
     """,
     track_writes=track_writes,
     empty=delete_one_by_one("BEGIN"),
@@ -214,17 +263,28 @@ MYSQL = Backend(
         SELECT CONCAT('ALTER TABLE `', REPLACE(table_name, '`', '``'), '` AUTO_INCREMENT = 1')
         FROM information_schema.tables WHERE table_schema = DATABASE() AND auto_increment > 1
     """,
-    # information_schema.innodb_trx is refreshed only every 100 ms.
+    # information_schema.innodb_trx is refreshed only every 100 ms. Explicit locks are those of users, of FLUSH TABLES
+    # WITH READ LOCK, LOCK INSTANCE and HANDLER; LOCK TABLES takes those of the two types.
     transactions=query_transactions("""
         SELECT processlist_id,
                CONCAT(processlist_command, ', open for ', COALESCE(ROUND(e.timer_wait / 1e9), 0),
-                      ' ms; last statement: ', COALESCE(LEFT(s.sql_text, 300), 'unknown'))
+                      ' ms; last statement: ', COALESCE(LEFT(s.sql_text, 300), 'unknown')),
+               'transaction', ''
         FROM performance_schema.events_transactions_current e
         JOIN performance_schema.threads t ON t.thread_id = e.thread_id
         LEFT JOIN performance_schema.events_statements_current s
                ON s.thread_id = e.thread_id AND s.nesting_event_level = 0
         WHERE e.state = 'ACTIVE' AND processlist_db = DATABASE() AND processlist_id <> CONNECTION_ID()
+        UNION ALL
+        SELECT processlist_id, CONCAT_WS(' ', lock_type, 'lock on', LOWER(object_type), object_schema, object_name),
+               'lock', ''
+        FROM performance_schema.metadata_locks m JOIN performance_schema.threads t ON t.thread_id = owner_thread_id
+        WHERE processlist_db = DATABASE() AND processlist_id <> CONNECTION_ID() AND lock_status = 'GRANTED'
+          AND (lock_duration = 'EXPLICIT' OR lock_type IN ('SHARED_READ_ONLY', 'SHARED_NO_READ_WRITE'))
     """),
+    readers=no_readers,
+    shared=query_all_shared,
+    shared_statement=SHARED_STATEMENT,
     sessions="SELECT processlist_id FROM performance_schema.threads"
     " WHERE processlist_db = '{database}' AND processlist_id <> CONNECTION_ID()",
     terminate="KILL {session}",

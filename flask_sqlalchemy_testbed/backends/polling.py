@@ -26,7 +26,8 @@ class PollingTracker:
 
     def snapshot(self) -> Snapshot:
         """List the busy sessions first: whatever the others have committed by then is visible."""
-        busy = [transaction.session for transaction in self._backend.transactions(self._connection)]
+        found = self._backend.transactions(self._connection)
+        busy = [each.session for each in found if each.kind == "transaction"]
         written = [*tables_with_rows(self._connection, self._built.empty), *self._built.rows]
         now = identity_positions(self._backend, self._connection)
         moved = [restart for name, restart in self._built.identities.items() if now.get(name) != restart]

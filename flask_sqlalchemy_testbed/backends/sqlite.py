@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from flask_sqlalchemy_testbed.backends.base import Backend, OpenTransaction, Snapshot, delete_one_by_one
+from flask_sqlalchemy_testbed.backends.base import (
+    Backend,
+    OpenTransaction,
+    Snapshot,
+    delete_one_by_one,
+)
 from flask_sqlalchemy_testbed.backends.polling import tables_with_rows
 
 if TYPE_CHECKING:
@@ -30,6 +36,29 @@ def writers(connection: Connection) -> list[OpenTransaction]:
     return []
 
 
+def readers(connection: Connection) -> list[OpenTransaction]:
+    """Find a reading transaction: it holds up a commit, or with a write-ahead log its checkpoint.
+
+    A checkpoint waits only for readers if there is something to copy, so this writes what is there already.
+    """
+    connection.rows("PRAGMA busy_timeout = 0")
+    try:
+        ((journal, version),) = connection.rows(JOURNAL)
+        if journal == "wal":
+            connection.rows(f"PRAGMA user_version = {version}")
+            ((busy, *_),) = connection.rows("PRAGMA wal_checkpoint(TRUNCATE)")
+        else:
+            busy = False
+            connection.run(["BEGIN EXCLUSIVE", "ROLLBACK"])
+    except Exception as error:
+        if "locked" not in str(error):
+            raise
+        busy = True
+    finally:
+        connection.rows(WAIT_FOR_LOCKS)
+    return [OpenTransaction("?", "reads the file")] if busy else []
+
+
 class SqliteTracker:
     """Take each snapshot while holding the write lock, so that no other connection is writing."""
 
@@ -37,6 +66,7 @@ class SqliteTracker:
         self._connection = connection
         self._path = Path(connection.url.database or "")
         self._built = built
+        ((self._journal_mode,),) = connection.rows("PRAGMA journal_mode")
         self._file = self._file_id()
         # `data_version` counts other connections' commits only; this connection's own writes show in its
         # count of statements.
@@ -49,6 +79,7 @@ class SqliteTracker:
             message = f"{self._path} was replaced by another file"
             raise FileNotFoundError(message)
         connection, count = self._connection, self._connection.statement_count
+        self._restore_journal_mode()
         connection.rows("BEGIN IMMEDIATE")
         try:
             ((commits, *objects),) = connection.rows(SNAPSHOT)
@@ -69,6 +100,15 @@ class SqliteTracker:
         """Remember the snapshot's counts: the next one finds later writes."""
         self._clean, self._clean_at = self._seen, self._connection.statement_count
 
+    def _restore_journal_mode(self) -> None:
+        """Do nothing if another connection is still open: the file then keeps its write-ahead log."""
+        if self._connection.rows("PRAGMA journal_mode") == [(self._journal_mode,)]:
+            return
+        self._connection.rows("PRAGMA busy_timeout = 0")
+        with contextlib.suppress(Exception):
+            self._connection.rows(f"PRAGMA journal_mode = {self._journal_mode}")
+        self._connection.rows(WAIT_FOR_LOCKS)
+
     def _file_id(self) -> tuple[int, int]:
         found = self._path.stat()
         return found.st_dev, found.st_ino
@@ -80,6 +120,7 @@ SNAPSHOT = """
 """
 DELETE = delete_one_by_one("BEGIN IMMEDIATE")
 WAIT_FOR_LOCKS = "PRAGMA busy_timeout = 3000"
+JOURNAL = "SELECT journal_mode, user_version FROM pragma_journal_mode, pragma_user_version"
 NOTHING = "SELECT 1 WHERE 0"
 
 SQLITE = Backend(
@@ -107,7 +148,7 @@ SQLITE = Backend(
                'DROP ' || type || ' IF EXISTS "' || replace(name, '"', '""') || '"',
                CASE type WHEN 'table' THEN '"' || replace(name, '"', '""') || '"' END
         FROM (SELECT * FROM sqlite_master ORDER BY sql NOT LIKE 'CREATE VIRTUAL%')
-        WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
+        WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\' OR name LIKE 'sqlite\\_stat_' ESCAPE '\\'
         UNION ALL
         SELECT NULL, NULL, NULL, name FROM sqlite_master WHERE name = 'sqlite_sequence'
         UNION ALL
@@ -119,6 +160,9 @@ SQLITE = Backend(
     identities="",
     restart="",
     transactions=writers,
+    readers=readers,
+    shared=lambda _connection: (),
+    shared_statement="",
     sessions=NOTHING,
     terminate="",
     settings="""

@@ -10,10 +10,14 @@ from flask_sqlalchemy_testbed.databases import DISCONNECT_DELAY
 from flask_sqlalchemy_testbed.leaks import callers
 from flask_sqlalchemy_testbed.leaks.checkouts import Checkouts
 from flask_sqlalchemy_testbed.leaks.sessions import NamedRegistry, Sessions
+from flask_sqlalchemy_testbed.statements import Statements
 
 if TYPE_CHECKING:
     from flask_sqlalchemy_testbed.databases import Database
     from flask_sqlalchemy_testbed.leaks.checkouts import Checkout
+
+# The first word of a leak that is not open, but was changed.
+CHANGE = "change"
 
 
 CLOSED = "closed or never used: if its close() failed, remove() did not forget it"
@@ -29,6 +33,7 @@ class Probe:
     def __init__(self, session: str = "") -> None:
         self._checkouts = Checkouts()
         self._sessions = Sessions()
+        self.statements = Statements()
         self._registry = NamedRegistry(session) if session else None
 
     def look_into(self, session: str) -> None:
@@ -44,11 +49,13 @@ class Probe:
         """Start listening to pools and sessions."""
         self._checkouts.install()
         self._sessions.install()
+        self.statements.install()
 
     def remove(self) -> None:
         """Stop listening."""
         self._checkouts.remove()
         self._sessions.remove()
+        self.statements.remove()
 
     def start(self, database: Database) -> None:
         """Begin a test that uses this database; ignore sessions from before the test.
@@ -58,6 +65,7 @@ class Probe:
         """
         self.track(database)
         self._sessions.forget()
+        self.statements.start(database)
 
     def track(self, database: Database) -> None:
         """Track the connections to one more database of the test.
@@ -74,8 +82,9 @@ class Probe:
             databases: The databases that the test used.
 
         Returns:
-            A description of each leak. Its first word is `connection`, `session`, `transaction`, or
-            `registered` for a session that is not open; the code that opened it follows in further lines.
+            A description of each leak. Its first word is `connection`, `session`, `transaction`, `lock`,
+            `registered` for a session that is not open, or `change`; the code that opened it follows in
+            further lines.
         """
         found: list[str] = []
         registered = self._registry.sessions() if self._registry is not None else {}
@@ -88,8 +97,8 @@ class Probe:
         for database in databases:
             # A server may notice the end of a transaction late; with a leak known, there is no need to wait.
             within = 0 if found else DISCONNECT_DELAY
-            found += [f"transaction on the server: {each}" for each in database.open_transactions(within)]
-        return found
+            found += [f"{each.kind} on the server: {each}" for each in database.left_open(within)]
+        return found + [f"{CHANGE} of the server: {change}" for change, _ in self.statements.changes()]
 
     def repair(self, database: Database) -> None:
         """Close the leaks of this database, on the server first.
@@ -98,7 +107,8 @@ class Probe:
             database: The database whose sessions and connections are closed.
         """
         with contextlib.suppress(Exception):
-            database.terminate([each.session for each in database.open_transactions(within=0)])
+            database.end(database.left_open(within=0))
+        self.statements.undo()
         for session, _ in self._sessions.in_use(database):
             with contextlib.suppress(Exception):
                 session.invalidate()
@@ -123,6 +133,9 @@ def describe(leaks: list[str]) -> str:
     if registered > 1:
         closed = f"left in their scoped_session: {registered} sessions that are closed or were never used"
     items = ["\n  ".join(f"- {leak}".splitlines()) for leak in leaks]
+    if kinds.keys() == {CHANGE}:
+        remedy = "Undo it before the test ends: all databases of the server share this, in parallel runs too."
+        return "\n".join([f"left behind: {counts}", *items, remedy])
     remedy = "Close them, or remove the session, before the test ends."
     return "\n".join(["; ".join([*open_ones, *[closed] * bool(registered)]), *items, remedy])
 

@@ -28,6 +28,8 @@ from sqlalchemy import (
 
 from flask_sqlalchemy_testbed.isolation import Isolation
 from flask_sqlalchemy_testbed.servers.network import Server
+from flask_sqlalchemy_testbed.statements import Statements
+from tests.harness.kinds import BUILT, KINDS
 from tests.harness.projects import Project
 
 SEEDS = range(2)
@@ -116,18 +118,30 @@ def make_tables(uri: str) -> None:
         connection.execute(kinds.insert(), [{"id": 1, "name": "first"}])
 
 
+def make_objects(uri: str) -> None:
+    """Create the tables and an object of each kind that a test may alter."""
+    make_tables(uri)
+    engine = create_engine(uri, poolclass=NullPool)
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        for statement in BUILT[engine.dialect.name]:
+            connection.execute(text(statement.format(database=engine.url.database)))
+
+
 @pytest.fixture(scope="module")
 def new(testbed_server: Server) -> Iterator[Callable[[], Isolation]]:
     """A function that creates a database."""
     made: list[Isolation] = []
+    statements = Statements()
 
     def make() -> Isolation:
         name = f"testbed_{secrets.token_hex(6)}_isolation"
         testbed_server.create(name)
-        made.append(Isolation(testbed_server, name))
+        made.append(Isolation(testbed_server, name, statements))
         return made[-1]
 
+    statements.install()
     yield make
+    statements.remove()
     for isolation in made:
         isolation.database.connection.close()
         testbed_server.drop(isolation.database.name.rpartition("/")[2].removesuffix(".db"))
@@ -190,6 +204,41 @@ def test_a_change_is_undone(
     assert contents(isolation) == as_built
 
 
+def test_every_kind_of_object_is_as_built(isolation: Isolation) -> None:
+    database = isolation.database
+    wrong = {}
+    for kind in KINDS[database.backend.name]:
+        isolation.clean(make_objects)
+        built = shown(isolation, kind.query)
+        engine = create_engine(database.uri)
+        for statement in kind.statements:
+            with engine.begin() as connection:
+                connection.execute(text(statement.format(database=database.name)))
+        assert shown(isolation, kind.query) != built, kind.name
+        engine.dispose()
+        isolation.clean(make_objects)
+        if (left := shown(isolation, kind.query)) != built:
+            wrong[kind.name] = left
+
+    assert wrong == {}
+
+
+@pytest.mark.testbed_needs("embedded")
+def test_the_journal_mode_is_as_built_unless_a_connection_is_open(new: Callable[[], Isolation]) -> None:
+    isolation = new()
+    isolation.clean(make_tables)
+    engine = create_engine(isolation.database.uri)
+    execute(engine, ["PRAGMA journal_mode = wal", "INSERT INTO parents (id) VALUES (1)"])
+    isolation.clean(make_tables)
+    assert shown(isolation, "PRAGMA journal_mode") == ["('wal',)"]
+
+    engine.dispose()
+    isolation.clean(make_tables)
+
+    assert shown(isolation, "PRAGMA journal_mode") == ["('delete',)"]
+    assert shown(isolation, "SELECT id FROM parents") == []
+
+
 @pytest.mark.parametrize(
     "always", [pytest.param(False, marks=pytest.mark.testbed_needs("restarts-identities")), True]
 )
@@ -203,16 +252,24 @@ def test_generated_keys_restart(isolation: Isolation, engine: Engine, *, always:
         assert key == (1,)
 
 
+@pytest.mark.parametrize(
+    "statements",
+    [
+        ("INSERT INTO kinds (id, name) VALUES (9, 'x')", "UPDATE kinds SET name = 'x'"),
+        ("SELECT * FROM kinds",),
+    ],
+)
 def test_a_session_that_holds_a_lock_is_terminated_in_time(
-    isolation: Isolation, as_built: dict[str, Any], engine: Engine
+    isolation: Isolation, as_built: dict[str, Any], engine: Engine, statements: tuple[str, ...]
 ) -> None:
+    execute(engine, ["INSERT INTO parents (id) VALUES (1)"])
     holder = engine.connect()
-    holder.execute(text("INSERT INTO kinds (id, name) VALUES (9, 'x')"))
-    holder.execute(text("UPDATE kinds SET name = 'x'"))
+    results = [holder.execute(text(statement)) for statement in statements]
     started = time.monotonic()
     isolation.clean(make_tables)
 
     assert time.monotonic() - started < 15
+    del results
     holder.invalidate()
     holder.close()
     assert contents(isolation) == as_built
@@ -282,6 +339,13 @@ def execute(engine: Engine, statements: list[str]) -> None:
         # A pooled connection may belong to a database that was dropped and created again.
         with contextlib.suppress(Exception), engine.begin() as connection:
             connection.execute(text(statement))
+
+
+def shown(isolation: Isolation, query: str) -> list[str]:
+    """Return the rows of the query as text, seen by a new connection."""
+    engine = create_engine(isolation.database.uri, poolclass=NullPool)
+    with engine.connect() as connection:
+        return sorted(map(str, connection.execute(text(query))))
 
 
 def contents(isolation: Isolation) -> dict[str, Any]:

@@ -16,7 +16,7 @@ ROOT = Path(flask_sqlalchemy_testbed.__file__).parent
 LEVELS = (
     ("options",),
     ("backends", "checks", "redaction"),
-    ("databases", "servers", "subject", "timeline"),
+    ("databases", "servers", "statements", "subject", "timeline"),
     ("isolation", "leaks", "report"),
     ("run",),
     ("plugin",),

@@ -1,17 +1,33 @@
 import contextlib
 import gc
 import re
+import textwrap
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import pytest
-from sqlalchemy import Engine, Integer, NullPool, StaticPool, create_engine, event, text
+from sqlalchemy import (
+    Column,
+    Engine,
+    Integer,
+    MetaData,
+    NullPool,
+    StaticPool,
+    String,
+    Table,
+    create_engine,
+    event,
+    func,
+    select,
+    text,
+)
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, scoped_session, sessionmaker
 
 from flask_sqlalchemy_testbed.databases import Database
 from flask_sqlalchemy_testbed.leaks.checkouts import Checkouts
 from flask_sqlalchemy_testbed.leaks.probe import Probe, describe
+from tests.harness.kinds import HELD, OTHERS
 from tests.harness.projects import Project
 
 registry = scoped_session(sessionmaker())
@@ -47,6 +63,19 @@ def probe(testbed_database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterat
     yield probe
     probe.repair(testbed_database)
     probe.remove()
+
+
+def execute(engine: Engine, statements: Iterable[str]) -> None:
+    """Execute the statements on one connection, which goes back to its pool."""
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        for statement in statements:
+            connection.execute(text(statement))
+
+
+def shown(engine: Engine, query: str) -> list[str]:
+    """Return the rows of the query as text, seen by a new connection."""
+    with create_engine(engine.url, poolclass=NullPool).connect() as connection:
+        return sorted(map(str, connection.execute(text(query))))
 
 
 def kinds(leaks: list[str]) -> list[str]:
@@ -225,21 +254,115 @@ def test_a_missing_registry_has_no_leaks(testbed_database: Database, name: str) 
     ("statement", "end"),
     [
         ("INSERT INTO things VALUES (1)", "close"),
+        ("SELECT * FROM things", "close"),
         pytest.param("SELECT * FROM things", "repair", marks=pytest.mark.testbed_needs("server")),
     ],
 )
 def test_a_transaction_outside_sqlalchemy_is_found_on_the_server(
     testbed_database: Database, engine: Engine, probe: Probe, statement: str, end: str
 ) -> None:
+    with engine.begin() as setup:
+        setup.execute(text("INSERT INTO things VALUES (7)"))
     connection = driver_connection(engine)
-    connection.cursor().execute(statement)
+    cursor = connection.cursor()
+    cursor.execute(statement)
 
     assert kinds(probe.leaks(testbed_database)) == ["transaction"]
     if end == "repair":
         probe.repair(testbed_database)
         assert probe.leaks(testbed_database) == []
+    cursor.close()
     connection.close()
     assert probe.leaks(testbed_database) == []
+
+
+@pytest.mark.testbed_needs("embedded")
+@pytest.mark.parametrize("wrote", [False, True])
+def test_a_reader_of_a_file_with_a_write_ahead_log_is_found(
+    testbed_database: Database, engine: Engine, probe: Probe, *, wrote: bool
+) -> None:
+    connection = driver_connection(engine)
+    connection.cursor().execute("PRAGMA journal_mode = wal")
+    if wrote:
+        connection.cursor().execute("INSERT INTO things VALUES (1)")
+        connection.commit()
+    cursor = connection.cursor()
+    cursor.execute("SELECT * FROM sqlite_master")
+
+    assert kinds(probe.leaks(testbed_database)) == ["transaction"]
+    cursor.close()
+    assert probe.leaks(testbed_database) == []
+    connection.close()
+
+
+def test_what_a_pooled_connection_leaves_is_found_and_ended(
+    testbed_database: Database, engine: Engine, probe: Probe
+) -> None:
+    for kind in HELD[testbed_database.backend.name]:
+        before = shown(engine, kind.query)
+        execute(engine, kind.statements)
+        assert shown(engine, kind.query) != before
+
+        leaks = probe.leaks(testbed_database)
+        assert kind.name in kinds(leaks), kind.statements
+        probe.repair(testbed_database)
+        assert probe.leaks(testbed_database) == []
+        assert shown(engine, kind.query) == before
+        engine.dispose()
+
+
+@pytest.mark.testbed_needs("server")
+def test_a_database_that_a_test_created_is_found_and_left(
+    testbed_database: Database, engine: Engine, probe: Probe
+) -> None:
+    execute(engine, ["CREATE DATABASE testbed_left"])
+    try:
+        assert probe.leaks(testbed_database) == ["change of the server: database testbed_left was created"]
+        probe.repair(testbed_database)
+        assert ("testbed_left",) in testbed_database.connection.rows(testbed_database.backend.databases)
+    finally:
+        execute(engine, ["DROP DATABASE testbed_left"])
+    assert probe.leaks(testbed_database) == []
+
+
+def test_changes_of_the_server_by_others_are_ignored(
+    testbed_database: Database, engine: Engine, probe: Probe
+) -> None:
+    changes = [kind for kind in HELD[testbed_database.backend.name] if kind.name == "change"]
+    statements, undo = OTHERS[testbed_database.backend.name]
+    execute(engine, statements)
+    connection = driver_connection(engine)
+    engine.dialect.set_isolation_level(connection, "AUTOCOMMIT")
+    for statement in [each for kind in changes for each in kind.statements]:
+        connection.cursor().execute(statement)
+    connection.close()
+
+    assert [leak for leak in probe.leaks(testbed_database) if leak.startswith("change")] == []
+    execute(engine, undo)
+
+
+def test_ordinary_statements_are_not_taken_for_rare_ones(
+    testbed_database: Database, engine: Engine, probe: Probe
+) -> None:
+    users = Table(
+        "user",
+        MetaData(),
+        *(
+            Column(name, String(20))
+            for name in ("role", "password", "comment", "global", "set", "xa", "create")
+        ),
+    )
+    users.create(engine)
+    probe.start(testbed_database)
+    before = probe.statements.definitions
+    with engine.begin() as connection:
+        connection.execute(users.insert().values(password="x", role="GRANT a TO b"))
+        connection.execute(users.update().values(dict.fromkeys(users.c, "DROP ROLE x")))
+        connection.execute(select(users, func.lower(users.c.comment)).order_by(users.c.xa))
+        connection.execute(users.delete())
+
+    assert probe.statements.definitions == before
+    assert not probe.statements.seen
 
 
 def test_closed_connections_and_sessions_are_no_leaks(
@@ -335,3 +458,33 @@ def test_a_leak_fails_its_own_test_and_hides_no_failure(project_here: Project) -
     tests = 2 * len(project_here.backends)
     assert re.search(rf"\b{tests} failed, {tests} passed in ", outcome.text)
     assert outcome.code == pytest.ExitCode.TESTS_FAILED
+
+
+CHANGING = """
+    from sqlalchemy import NullPool, create_engine, text
+
+    def test_changing(database_uri, testbed_backend):
+        engine = create_engine(database_uri, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            connection.execute(text("CREATE TABLE things (id INTEGER)"))
+            for statement in CHANGES[testbed_backend.name]:
+                connection.execute(text(statement))
+
+    def test_next(database_uri):
+        pass
+"""
+
+
+def test_a_change_of_the_server_fails_its_own_test_and_is_undone(
+    project_here: Project, testbed_database: Database, engine: Engine
+) -> None:
+    kinds = [kind for kind in HELD[testbed_database.backend.name] if kind.name == "change"]
+    before = [shown(engine, kind.query) for kind in kinds]
+    project_here.backends = [testbed_database.backend.name]
+    changes = {name: sum((kind.statements for kind in kinds), ()) for name in project_here.backends}
+    project_here.write(f"CHANGES = {changes!r}\n{textwrap.dedent(CHANGING)}")
+    outcome = project_here.run()
+
+    assert ("1 failed, 1 passed" if kinds else "2 passed") in outcome.text
+    assert len(outcome.lines("left behind: 1 change")) == len(kinds)
+    assert [shown(engine, kind.query) for kind in kinds] == before
