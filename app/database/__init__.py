@@ -15,7 +15,7 @@
 - inside a response body that runs after its context has ended: the session of that response.
   It ends with the body, at the latest when the server closes the response.
 - anywhere else: the session of the thread, on the one live engine. ``db_session.remove()``
-  ends it. If the thread ends first, the garbage collector closes it.
+  ends it, or else the end of the thread.
 
 To end a session means: roll it back, close it, return its connection to the pool, and send
 the signal ``session_removed``. If the rollback fails, the connection is closed. A session

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import weakref
 from contextvars import ContextVar
@@ -17,6 +18,8 @@ from .bindings import Binding, UnboundError, live_bindings
 if TYPE_CHECKING:
     from flask import Flask
 
+    from .sessions import ScopeRegistry
+
 
 class ResponseScope:
     """The scope of a response body that runs after its context has ended."""
@@ -26,7 +29,16 @@ class ResponseScope:
 
 
 class ThreadScope:
-    """The scope of a thread outside contexts. It is garbage collected with the thread."""
+    """The scope of a thread outside contexts. Python deletes it when the thread ends."""
+
+    def __init__(self) -> None:
+        self.registries: set[ScopeRegistry] = set()
+
+    def __del__(self) -> None:
+        # A session is part of a reference cycle, so the collector would close it much later.
+        if not sys.is_finalizing():
+            for registry in self.registries:
+                registry.end(self)
 
 
 class _Thread(threading.local):

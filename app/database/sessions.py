@@ -102,6 +102,8 @@ class ScopeRegistry(ScopedRegistry[BoundSession]):
 
     def _enter(self, scope: object, session: BoundSession) -> BoundSession:
         session = self.registry.setdefault(scope, session)
+        if isinstance(scope, ThreadScope):
+            scope.registries.add(self)
         # Entered before the question: either this thread sees the end, or the end sees the session.
         try:
             refuse_if_ended(scope)
