@@ -5,7 +5,6 @@ import gc
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
 
 import click
 import pytest
@@ -306,30 +305,6 @@ def test_thread(trial: Trial) -> None:
         thread.submit(work).result(WITHIN)
 
         trial.assert_nothing_left()
-
-
-@check("lifecycle.outliving-thread")
-def test_outliving_thread(trial: Trial) -> None:
-    app, ended, tasks = trial.app(), threading.Event(), []
-
-    def outlive() -> None:
-        assert ended.wait(WITHIN)
-        with contextlib.suppress(RuntimeError):
-            trial.write()
-
-    def view() -> str:
-        # As asyncio.to_thread does, and each new thread of a free-threaded Python 3.14.
-        context = copy_context()
-        tasks.append(Task(lambda: context.run(outlive)))
-        return trial.write("of the request")
-
-    add_view(app, "/testbed/view", view)
-    assert get(app, "/testbed/view") == "written"
-    trial.assert_nothing_open("before the thread went on")
-    ended.set()
-    tasks[0].result()
-
-    trial.assert_nothing_open()
 
 
 @check("lifecycle.cli-command")

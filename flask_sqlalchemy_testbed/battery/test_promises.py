@@ -3,9 +3,11 @@
 The module of such an app's session also has `init_engine(uri, *, app)`, which binds an app again.
 """
 
+import contextlib
 import gc
 import threading
 from collections.abc import Iterator
+from contextvars import copy_context
 
 import pytest
 from sqlalchemy import Engine, event, make_url, text
@@ -239,3 +241,27 @@ def test_bare_scheme(trial: Trial) -> None:
 
         driver = trial.engine(app).driver
         assert driver == url.get_driver_name(), f"{scheme}:// means {driver}, which is not installed"
+
+
+@check("promises.outliving-thread")
+def test_outliving_thread(trial: Trial) -> None:
+    app, ended, tasks = trial.app(), threading.Event(), []
+
+    def outlive() -> None:
+        assert ended.wait(WITHIN)
+        with contextlib.suppress(RuntimeError):
+            trial.write()
+
+    def view() -> str:
+        # As asyncio.to_thread does, and each new thread of a free-threaded Python 3.14.
+        context = copy_context()
+        tasks.append(Task(lambda: context.run(outlive)))
+        return trial.write("of the request")
+
+    add_view(app, "/testbed/view", view)
+    assert get(app, "/testbed/view") == "written"
+    trial.assert_nothing_open("before the thread went on")
+    ended.set()
+    tasks[0].result()
+
+    trial.assert_nothing_open()

@@ -132,7 +132,7 @@ SPECIMENS = {
     "ended_context": Specimen(
         "A context that has ended gets a new session, in a thread that outlives it: nothing ends that one.",
         met="no public thread",
-        caught_by=("lifecycle.outliving-thread",),
+        caught_by=("promises.outliving-thread",),
         wrong=binding(scope=context),
         corrected=binding(scope=context_that_lasts, end=remove_and_end_context),
     ),

@@ -94,12 +94,6 @@ CHECKS = (
         remedy=f"{REMOVE} Push a context in threads: with app.app_context(): ...",
     ),
     Check(
-        "lifecycle.outliving-thread",
-        "A thread that outlives its request, in a copy of its context, is refused a session or leaves none.",
-        cases=(81,),
-        remedy="Refuse sessions to a context that has ended; in the thread, push a context of its own.",
-    ),
-    Check(
         "lifecycle.cli-command",
         "A command of the app leaves nothing open when it ends.",
         cases=(24,),

@@ -68,6 +68,12 @@ CHECKS = (
         remedy="Scope a session used after its context by the response; end it when the response closes.",
     ),
     Check(
+        "promises.outliving-thread",
+        "A thread that outlives its request, in a copy of its context, is refused a session or leaves none.",
+        cases=(81,),
+        remedy="Refuse sessions to a context that has ended; in the thread, push a context of its own.",
+    ),
+    Check(
         "promises.defaults",
         "autoflush and expire_on_commit are on, inside and outside requests, for raw SQL too.",
         cases=(28,),

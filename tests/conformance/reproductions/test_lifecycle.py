@@ -4,7 +4,6 @@ import contextlib
 import gc
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
 from typing import Any
 
 from flask import stream_with_context
@@ -221,23 +220,6 @@ def test_thread(uri: str) -> None:
     with ThreadPoolExecutor(1) as thread:
         thread.submit(work).result()
         assert_nothing_checked_out(pool, "the thread's context")
-
-
-def test_outliving_thread(uri: str) -> None:
-    app = make(uri)
-    pool = pool_of(app)
-    copies = []
-
-    @app.get("/start")
-    def start() -> str:
-        copies.append(copy_context())
-        return str(seen())
-
-    app.test_client().get("/start")
-    assert_nothing_checked_out(pool, "the request")
-    with ThreadPoolExecutor(1) as thread, contextlib.suppress(RuntimeError):
-        thread.submit(copies[0].run, seen).result()
-    assert_nothing_checked_out(pool, "a thread in the context of a request that had ended")
 
 
 def test_cli_command(uri: str) -> None:
