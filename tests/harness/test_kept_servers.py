@@ -77,8 +77,7 @@ def test_three_cold_runs_at_once_start_one_server(start: Callable[[], Run], test
         runs = [future.result() for future in [threads.submit(start) for _ in range(3)]]
 
     assert len({id_of(run, testbed_backend) for run in runs}) == 1
-    labelled = {"label": containers.REUSE_LABEL}
-    assert len(images.connect(testbed_backend).containers.list(all=True, filters=labelled)) == 1
+    assert len(containers.remove_reusable(images.connect(testbed_backend))) == 1
 
 
 def test_a_server_that_does_not_answer_is_replaced_with_a_message(
