@@ -33,7 +33,6 @@ BATTERY = ("flask_sqlalchemy_testbed.battery", "flask_sqlalchemy_testbed/battery
 
 def pytest_configure(config: pytest.Config) -> None:
     """Refuse values that are wrong whatever the app is."""
-    settings.seconds(config, "start-timeout")
     config.stash[DRIVERS] = {}
     if chosen := settings.setting(config, "driver"):
         from flask_sqlalchemy_testbed.subject.drivers import UnknownDriverError, drivers  # noqa: PLC0415 - on use

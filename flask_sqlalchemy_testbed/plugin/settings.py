@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
 
-from flask_sqlalchemy_testbed.options import OPTIONS, Option
+from flask_sqlalchemy_testbed.options import OPTIONS, Option, flag
 
 SERVER_TIMEOUT = "testbed_server_timeout"
+# Thirty years: timers of the operating system refuse much longer times.
+MOST_SECONDS = 1e9
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -23,6 +26,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         elif option.default is not None:
             parser.addini(option.key, option.help, default=option.default)
     parser.addini(SERVER_TIMEOUT, "seconds for a server to get ready", default="60")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse a time limit that is none before anything starts."""
+    for option in OPTIONS.values():
+        if option.metavar == "SECONDS":
+            seconds(config, option.name)
+    server_timeout(config)
 
 
 def given(config: pytest.Config, name: str) -> Any:
@@ -41,16 +52,16 @@ def seconds(config: pytest.Config, name: str) -> float:
     """Return the value of an option that is a number of seconds.
 
     Raises:
-        pytest.UsageError: it is no number.
+        pytest.UsageError: it is no number, or cannot be a time.
     """
-    return _number(OPTIONS[name].key, setting(config, name))
+    return _number(flag(name), setting(config, name))
 
 
 def server_timeout(config: pytest.Config) -> float:
     """Return the seconds that a server may take to get ready.
 
     Raises:
-        pytest.UsageError: the key holds no number.
+        pytest.UsageError: the key holds no number, or it cannot be a time.
     """
     return _number(SERVER_TIMEOUT, config.getini(SERVER_TIMEOUT))
 
@@ -63,9 +74,12 @@ def _add(group: pytest.OptionGroup, option: Option) -> None:
         group.addoption(option.flag, action=action, metavar=option.metavar, help=option.help)
 
 
-def _number(key: str, text: Any) -> float:
+def _number(name: str, text: Any) -> float:
     try:
-        return float(text)
+        number = float(text)
     except ValueError:
-        message = f"{key} is a number of seconds, not {text!r}."
-        raise pytest.UsageError(message) from None
+        number = math.nan
+    if 0 <= number <= MOST_SECONDS:
+        return number
+    message = f"{name} cannot be {text}. Give a number of seconds; 0 sets no limit."
+    raise pytest.UsageError(message)
