@@ -175,13 +175,17 @@ class Run:
         futures, self._futures, self.servers = self._futures, [], {}
         wait(futures, timeout=CANCEL_TIMEOUT)
         servers = [future.result() for future in futures if future.done() and not future.exception()]
+        # The reaper may have been killed since the servers got ready.
+        is_reaped = self._reaper is not None and self._reaper.is_running()
+        for server in servers:
+            server.is_reaped = server.is_reaped and is_reaped
         with ThreadPoolExecutor(max(1, len(servers))) as threads:
             all_closed = all(list(threads.map(_close, servers)))
         if self._sweeper is not None:
             self._sweeper.join(SWEEP_TIMEOUT)
         if self._reaper is not None:
             ended = all_closed and all(future.done() for future in futures)
-            reaped = any(getattr(server, "is_reaped", False) for server in servers)
+            reaped = any(server.is_reaped for server in servers)
             if ended and reaped:
                 self._reaper.finish()
             self._reaper.dismiss(all_gone=ended and not reaped)

@@ -39,6 +39,7 @@ class Directory:
 
     def _use(self, backend: Backend, path: Path) -> None:
         self.backend = backend
+        self.is_reaped = False
         self.capabilities = backend.capabilities | {"throwaway"}
         self.url: URL | None = None
         self.path = path

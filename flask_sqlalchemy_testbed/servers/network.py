@@ -27,6 +27,8 @@ class Server(Protocol):
     version: str
     source: str
     """The origin of the server, for messages."""
+    is_reaped: bool
+    """Whether the reaper removes the server after the run, so that `close` need not wait for that."""
 
     @property
     def url(self) -> URL | None:
@@ -88,7 +90,6 @@ class NetworkServer:
         self.source = source
         self.container = container
         self.is_reaped = False
-        """Whether the reaper removes the container after the run, so that `close` need not wait for that."""
         self._databases: list[str] = []
         self._kept: set[str] = set()
         self._connection = Connection(url, options=backend.connect_options, setup=backend.session_setup)
