@@ -17,6 +17,7 @@ MODULES = (
     "app_option",
     "schema",
     "baseline",
+    "outage",
     "failures",
     "selection",
     "reporting",

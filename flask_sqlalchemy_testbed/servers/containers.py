@@ -161,9 +161,7 @@ class Container:
 
     def has_ended(self) -> bool:
         """Whether the server has stopped running."""
-        wrapped = self._container.get_wrapped_container()
-        wrapped.reload()
-        return wrapped.status not in {"created", "running", "restarting"}
+        return _has_ended(self._container.get_wrapped_container())
 
     def log(self, since: float) -> str:
         """Return the server's log since this `time.time()`, or why it cannot be read."""
@@ -230,6 +228,32 @@ def _attached(found: DockerModel) -> DockerContainer:
 
 def _reusable_source(base: str, short: str) -> str:
     return f"{base}, reusable container {short}"
+
+
+def has_ended(backend: Backend, container: str) -> bool:
+    """Whether the server in a container has stopped running.
+
+    Args:
+        backend: The kind of server.
+        container: Docker's id of the container.
+    """
+    try:
+        client = images.connect(backend)
+    except ServerError:
+        return True
+    with contextlib.closing(client):
+        try:
+            return _has_ended(client.containers.get(container))
+        except NotFound:
+            return True
+
+
+def _has_ended(container: DockerModel) -> bool:
+    try:
+        container.reload()
+    except (NotFound, OSError):  # It was removed, or its engine has ended too.
+        return True
+    return container.status not in {"created", "running", "restarting", "paused"}
 
 
 def log_of(backend: Backend, container: str, since: float) -> str:

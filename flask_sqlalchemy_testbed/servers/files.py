@@ -69,6 +69,10 @@ class Directory:
         (self.path / KEPT_FILE).touch()
         return [f"look:   sqlite3 {self.path / name}.db", f"remove: rm -r {self.path}"]
 
+    def outage(self) -> str:
+        """Return an empty string: files do not end."""
+        return ""
+
     def log(self, since: float) -> str:  # noqa: ARG002 - files have no log
         """Return an empty string."""
         return ""

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from typing import TYPE_CHECKING, Protocol
 
 from flask_sqlalchemy_testbed.backends.connection import Connection
 from flask_sqlalchemy_testbed.servers.given import variable
-from flask_sqlalchemy_testbed.servers.readiness import ServerError, log_tail, wait_until_ready
+from flask_sqlalchemy_testbed.servers.readiness import (
+    POLL_SECONDS,
+    ServerError,
+    log_tail,
+    login_errors,
+    port_errors,
+    wait_until_ready,
+)
 
 if TYPE_CHECKING:
     from threading import Event
@@ -17,6 +25,10 @@ if TYPE_CHECKING:
 
     from flask_sqlalchemy_testbed.backends.base import Backend
     from flask_sqlalchemy_testbed.servers.containers import Container
+
+
+# Seconds for a server that restarts to answer, and for an engine to notice that a container has ended.
+RETURN_TIMEOUT = 2.0
 
 
 class Server(Protocol):
@@ -46,6 +58,9 @@ class Server(Protocol):
     def keep(self, name: str) -> list[str]:
         """Leave the database and its server after the run, and return how to inspect and to remove them."""
 
+    def outage(self) -> str:
+        """Return why the server cannot be used any more; an empty string if it can, or may soon."""
+
     def log(self, since: float) -> str:
         """Return what the server has written since this `time.time()`; empty if its log cannot be read."""
 
@@ -67,6 +82,9 @@ class ServerContainer(Protocol):
     @property
     def is_reusable(self) -> bool:
         """Whether it outlives the run: other runs use it too."""
+
+    def has_ended(self) -> bool:
+        """Whether the server has stopped running."""
 
     def log(self, since: float) -> str:
         """Return what the server has written since this `time.time()`."""
@@ -100,6 +118,18 @@ class NetworkServer:
         for (requirement,) in self._connection.rows(self.backend.unmet_requirements):
             message = f"{requirement}."
             raise ServerError(message)
+
+    def outage(self) -> str:
+        """Return that the server has ended; it has a moment to answer again."""
+        deadline = time.monotonic() + RETURN_TIMEOUT
+        while errors := login_errors(self.backend, self.url):
+            over = time.monotonic() >= deadline
+            if self.container.has_ended() if self.container else over and port_errors(self.url):
+                return f"The {self.backend.name} server ({self.source}) has ended: {errors[0].rstrip('.')}."
+            if over:
+                return ""
+            time.sleep(POLL_SECONDS)
+        return ""
 
     def locate(self, name: str) -> URL:
         """Return the URL of the database with this name."""

@@ -60,7 +60,7 @@ def wait_until_ready(  # noqa: PLR0913 - each is a reason to stop waiting
     """
     next_check = time.monotonic() + CONTAINER_POLL_SECONDS
     deadline = time.monotonic() + within
-    while errors := _port_errors(url) or _login_errors(backend, url):
+    while errors := port_errors(url) or login_errors(backend, url):
         problem = ""
         if fatal := [line for line in errors if re.search(backend.fatal_login_error, line)]:
             problem = f"refuses the log-in of {url.username or 'nobody'}: {fatal[0]}"
@@ -84,7 +84,7 @@ def log_tail(container: StartingContainer | None) -> str:
     return f" Its log ends: {' | '.join(lines)}" if lines else ""
 
 
-def _port_errors(url: URL) -> list[str]:
+def port_errors(url: URL) -> list[str]:
     """Return the error if nothing listens on the port yet: a bare socket costs less than the driver."""
     if url.host and url.port:
         try:
@@ -96,7 +96,7 @@ def _port_errors(url: URL) -> list[str]:
     return []
 
 
-def _login_errors(backend: Backend, url: URL) -> list[str]:
+def login_errors(backend: Backend, url: URL) -> list[str]:
     """Return the lines of the driver's error; an empty list if the log-in succeeds."""
     connection = Connection(url, options=backend.login_options)
     try:
