@@ -22,27 +22,18 @@ pytestmark = pytest.mark.bad_day
 SQLITE = BACKENDS["sqlite"]
 
 
-@pytest.mark.parametrize("value", ["-1", "nan", "inf", "1e400", "soon"])
-@pytest.mark.parametrize("option", ["--testbed-start-timeout", "--testbed-check-timeout"])
-def test_a_time_limit_that_is_none_is_one_sentence(project: Project, option: str, value: str) -> None:
-    outcome = project.run(f"{option}={value}")
-
-    assert outcome.code == pytest.ExitCode.USAGE_ERROR
-    assert outcome.lines("ERROR") == [
-        f"ERROR: {option} cannot be {value}. Give a number of seconds; 0 sets no limit."
-    ]
-
-
 def test_the_time_limit_of_a_server_is_checked_before_the_first_test(project: Project) -> None:
     outcome = project.run("-o", "testbed_server_timeout=-1")
 
     assert outcome.lines("ERROR") == [
-        "ERROR: testbed_server_timeout cannot be -1. Give a number of seconds; 0 sets no limit."
+        "ERROR: testbed_server_timeout is '-1'. Give a number of seconds, such as 30."
     ]
 
 
 @pytest.mark.parametrize(("value", "code"), [("-1", pytest.ExitCode.USAGE_ERROR), ("0", pytest.ExitCode.OK)])
-def test_the_command_takes_the_same_time_limits(project: Project, value: str, code: int) -> None:
+def test_the_command_takes_no_negative_time_limit_and_0_as_none(
+    project: Project, value: str, code: int
+) -> None:
     project.write(FACTORY, "shop.py")
     words = ["shop", "--backend", "sqlite", "--check", "lifecycle.request-ends", "--start-timeout", value]
     ran = subprocess.run(
@@ -54,7 +45,7 @@ def test_the_command_takes_the_same_time_limits(project: Project, value: str, co
     )
 
     assert ran.returncode == code, ran.stderr
-    assert ("--start-timeout cannot be -1.0. " in ran.stderr) == (code != 0)
+    assert ("--start-timeout is '-1.0'. " in ran.stderr) == (code != 0)
 
 
 @pytest.mark.parametrize(
