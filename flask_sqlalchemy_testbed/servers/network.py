@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import time
 from typing import TYPE_CHECKING, Protocol
 
@@ -266,9 +267,22 @@ def _with_database(
             server.disconnect()
             raise
     except Exception as error:  # noqa: BLE001 - mostly the driver's, about a missing privilege
-        message = f"{backend.name} ({source}) cannot be used: {str(error).strip().splitlines()[0]}"
+        problem = str(error).strip().splitlines()[0]
+        if grant := _missing_grant(backend, url, str(error)):
+            problem = f"a privilege is missing. Run this as its administrator: {grant};"
+        message = f"{backend.name} ({source}) cannot be used: {problem}"
         raise ServerError(message) from None
     return server
+
+
+def _missing_grant(backend: Backend, url: URL, error: str) -> str:
+    """Return the statement that grants the privilege that the driver misses; empty if it misses none."""
+    for pattern, query in backend.grants.items():
+        if re.search(pattern, error):
+            with contextlib.closing(Connection(url, options=backend.connect_options)) as connection:
+                ((statement,),) = connection.rows(query)
+            return str(statement)
+    return ""
 
 
 def _named(statement: str, database: str) -> str:
