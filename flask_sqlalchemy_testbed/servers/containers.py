@@ -282,7 +282,7 @@ def _log(container: DockerModel, since: float) -> str:
 
 
 def _no_log(error: Exception) -> str:
-    return f"(the log cannot be read: {error})"
+    return f"(the log cannot be read: {getattr(error, 'explanation', None) or error})"
 
 
 class _WithoutRyuk:

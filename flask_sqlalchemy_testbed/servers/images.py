@@ -47,6 +47,19 @@ def connect(backend: Backend) -> docker.DockerClient:
     Raises:
         ServerError: No engine answers, or it refuses this user.
     """
+    try:
+        return engine()
+    except ServerError as error:
+        message = f"No server for {backend.name}: {error}, or give a server in {variable(backend)}."
+        raise ServerError(message) from None
+
+
+def engine() -> docker.DockerClient:
+    """Return a client of the Docker engine; the caller closes it.
+
+    Raises:
+        ServerError: As for `connect`; to the message the caller adds the alternative to an engine.
+    """
     # testcontainers knows all the places that may configure the engine's address.
     from testcontainers.core.docker_client import DockerClient  # noqa: PLC0415 - takes 0.3 s to import
 
@@ -54,8 +67,7 @@ def connect(backend: Backend) -> docker.DockerClient:
         client = DockerClient(timeout=ANSWER_WITHIN).client
         client.ping()
     except (DockerException, OSError) as error:
-        message = f"No server for {backend.name}: {_problem(error)}, or give a server in {variable(backend)}."
-        raise ServerError(message) from None
+        raise ServerError(_problem(error)) from None
     client.api.timeout = BUILD_TIMEOUT
     return client
 

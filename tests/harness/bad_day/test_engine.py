@@ -112,6 +112,26 @@ def test_a_backend_that_was_asked_for_is_never_dropped(project: Project) -> None
     assert f"No server for {KIND.name}: no Docker engine answers" in ran.stderr
 
 
+def test_a_slow_engine_is_waited_for_by_the_command_too(project: Project) -> None:
+    project.write(FACTORY, "shop.py")
+    words = [sys.executable, "-m", "flask_sqlalchemy_testbed", "shop", "--check", "lifecycle.request-ends"]
+    given = {"TESTBED_POSTGRESQL_URI": "", "TESTBED_MYSQL_URI": ""}
+    with engine(delay=3) as one:
+        process = subprocess.Popen(
+            words,
+            cwd=project.path,
+            env={**os.environ, **given, "DOCKER_HOST": one.host},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        with process:
+            assert one.asked.wait(60)  # It pulls the image of a backend.
+            process.kill()
+            output, _ = process.communicate()
+
+    assert "not tested on" not in output
+
+
 def test_ctrl_c_during_a_pull_ends_the_run_at_once(project: Project) -> None:
     assert KIND.recipe is not None
     project.backends = [KIND.name]
