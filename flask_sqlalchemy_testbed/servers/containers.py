@@ -160,7 +160,7 @@ class Container:
         return URL.create(self._backend.drivername, USER, PASSWORD, host, port, DATABASE)
 
     def has_ended(self) -> bool:
-        """Whether the server has stopped running."""
+        """Return whether the server has stopped running."""
         return _has_ended(self._container.get_wrapped_container())
 
     def log(self, since: float) -> str:
@@ -231,7 +231,7 @@ def _reusable_source(base: str, short: str) -> str:
 
 
 def has_ended(backend: Backend, container: str) -> bool:
-    """Whether the server in a container has stopped running.
+    """Return whether the server in a container has stopped running.
 
     Args:
         backend: The kind of server.

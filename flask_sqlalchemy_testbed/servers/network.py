@@ -86,7 +86,7 @@ class ServerContainer(Protocol):
         """Whether it outlives the run: other runs use it too."""
 
     def has_ended(self) -> bool:
-        """Whether the server has stopped running."""
+        """Return whether the server has stopped running."""
 
     def log(self, since: float) -> str:
         """Return what the server has written since this `time.time()`."""

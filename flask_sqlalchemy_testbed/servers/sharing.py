@@ -93,7 +93,7 @@ class LentContainer:
         self._backend = backend
 
     def has_ended(self) -> bool:
-        """Whether the server has stopped running."""
+        """Return whether the server has stopped running."""
         from flask_sqlalchemy_testbed.servers.containers import has_ended  # noqa: PLC0415 - as below
 
         return has_ended(self._backend, self.id)
