@@ -3,7 +3,6 @@
 import contextlib
 import re
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -46,7 +45,6 @@ def test_a_server_of_the_wrong_kind_is_recognized(
     (other, *_) = (name for name in SERVERS if name != testbed_backend.name)
     project.backends = [other]
     given = testbed_server.url.set(drivername=BACKENDS[other].drivername)
-    started = time.monotonic()
     outcome = project.run(**{variable(BACKENDS[other]): given.render_as_string(hide_password=False)})
 
     assert outcome.code == pytest.ExitCode.USAGE_ERROR
@@ -55,7 +53,6 @@ def test_a_server_of_the_wrong_kind_is_recognized(
         f"ERROR: {other} ({variable(BACKENDS[other])}) cannot be used:"
         f" a {testbed_backend.name} server answers at {given.host}:{given.port}. Name another address."
     )
-    assert time.monotonic() - started < 6
 
 
 # By the name of the backend: the administrator's client in the container, how a user is made, and a database
