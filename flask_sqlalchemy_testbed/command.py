@@ -95,40 +95,47 @@ def _available_backends() -> tuple[str, ...]:
     from flask_sqlalchemy_testbed.backends.drivers import MissingDriverError  # noqa: PLC0415
     from flask_sqlalchemy_testbed.servers.given import variable  # noqa: PLC0415
 
-    available: list[Backend] = []
-    without_server: list[Backend] = []
+    available: list[str] = []
+    of_engine: list[Backend] = []
     for backend in BACKENDS.values():
         try:
-            (available if has_server(backend) else without_server).append(backend)
+            if needs_engine(backend):
+                of_engine.append(backend)
         except MissingDriverError as error:
             click.echo(f"The app is not tested on {backend.name}. {error}")
-    if without_server:
+        else:
+            available.append(backend.name)
+    if of_engine and (problem := _engine_problem()):
+        names = [backend.name for backend in of_engine]
         click.echo(
-            "No Docker engine answers: the app is not tested on"
-            f" {' and '.join(backend.name for backend in without_server)}."
-            f" Start Docker, or name a server in {' or '.join(map(variable, without_server))}."
+            f"The app is not tested on {' and '.join(names)}: {problem},"
+            f" or name a server in {' or '.join(map(variable, of_engine))}."
         )
-    return tuple(backend.name for backend in available)
+        available = [name for name in available if name not in names]
+    return tuple(available)
 
 
-def has_server(backend: Backend) -> bool:
-    """Return whether a server is given, or an engine can start one. This starts nothing.
+def _engine_problem() -> str:
+    """Return why no Docker engine can be used; an empty string if one can. This starts nothing."""
+    from flask_sqlalchemy_testbed.servers.images import engine  # noqa: PLC0415 - it needs half a second
+    from flask_sqlalchemy_testbed.servers.readiness import ServerError  # noqa: PLC0415
+
+    try:
+        engine().close()
+    except ServerError as error:
+        return str(error)
+    return ""
+
+
+def needs_engine(backend: Backend) -> bool:
+    """Return whether only a Docker engine can start its server: none is given.
 
     Raises:
         MissingDriverError: no server is given, and no driver is installed to connect to a new one.
     """
     from flask_sqlalchemy_testbed.servers.given import variable  # noqa: PLC0415
 
-    if os.environ.get(variable(backend)) or not (backend.drivername and backend.recipe):
-        return True
-    from flask_sqlalchemy_testbed.servers.images import connect  # noqa: PLC0415 - it needs half a second
-    from flask_sqlalchemy_testbed.servers.readiness import ServerError  # noqa: PLC0415
-
-    try:
-        connect(backend).close()
-    except ServerError:
-        return False
-    return True
+    return not os.environ.get(variable(backend)) and bool(backend.drivername and backend.recipe)
 
 
 def _known_backends(_ctx: click.Context, _option: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:

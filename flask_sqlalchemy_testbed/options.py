@@ -161,6 +161,6 @@ def words(values: Mapping[str, Any]) -> list[str]:
             found.append(flag(name))
         elif isinstance(value, (list, tuple)):
             found += [word for one in value for word in (flag(name), str(one))]
-        elif value:
+        elif value or isinstance(value, float):  # 0 seconds are no limit, unlike no option.
             found += [flag(name), str(value)]
     return found

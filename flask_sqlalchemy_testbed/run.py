@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-import time
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -34,6 +33,8 @@ if TYPE_CHECKING:
 RUNNING_SERVER_TIMEOUT = 5.0
 # How long the end of a run waits for the removal of the remains of killed runs.
 SWEEP_TIMEOUT = 5.0
+# How long it waits for a start that was cancelled. A pull or a build ends with the process.
+CANCEL_TIMEOUT = 1.0
 
 
 class Run:
@@ -105,20 +106,18 @@ class Run:
         if self._loan_of is None and any("container" in expected_capabilities(backend) for backend in wanted):
             # First, because all threads need it.
             import flask_sqlalchemy_testbed.servers.containers  # noqa: F401, PLC0415
-        with ThreadPoolExecutor(max(1, len(wanted))) as threads:
-            futures = [threads.submit(self._server, backend) for backend in wanted]
-            self._futures += futures
+        futures = [self._start_in_background(backend) for backend in wanted]
+        self._futures += futures
+        try:
             self._import_sqlalchemy()
-            try:
-                for future in futures:
-                    try:
-                        self.servers[future.result().backend.name] = future.result()
-                    except (ServerError, MissingDriverError) as error:
-                        errors.append(str(error))
-            except BaseException:
-                # The executor waits for its threads.
-                self._cancelled.set()
-                raise
+            for future in futures:
+                try:
+                    self.servers[future.result().backend.name] = future.result()
+                except (ServerError, MissingDriverError) as error:
+                    errors.append(str(error))
+        except BaseException:
+            self._cancelled.set()
+            raise
         if errors:
             raise ServerError("\n".join(errors))
         self._start_sweeper()
@@ -184,14 +183,19 @@ class Run:
             isolation.database.connection.close()
         self._isolations.clear()
         futures, self._futures, self.servers = self._futures, [], {}
+        wait(futures, timeout=CANCEL_TIMEOUT)
         servers = [future.result() for future in futures if future.done() and not future.exception()]
+        # The reaper may have been killed since the servers got ready.
+        is_reaped = self._reaper is not None and self._reaper.is_running()
+        for server in servers:
+            server.is_reaped = server.is_reaped and is_reaped
         with ThreadPoolExecutor(max(1, len(servers))) as threads:
             all_closed = all(list(threads.map(_close, servers)))
         if self._sweeper is not None:
             self._sweeper.join(SWEEP_TIMEOUT)
         if self._reaper is not None:
             ended = all_closed and all(future.done() for future in futures)
-            reaped = any(getattr(server, "is_reaped", False) for server in servers)
+            reaped = any(server.is_reaped for server in servers)
             if ended and reaped:
                 self._reaper.finish()
             self._reaper.dismiss(all_gone=ended and not reaped)
@@ -239,6 +243,19 @@ class Run:
             reusable=reusable,
         )
 
+    def _start_in_background(self, backend: Backend) -> Future[Server]:
+        """Start a server in a daemon thread: an executor would wait for a pull after Ctrl-C."""
+        future: Future[Server] = Future()
+
+        def start() -> None:
+            try:
+                future.set_result(self._server(backend))
+            except BaseException as error:  # noqa: BLE001 - `result` raises it
+                future.set_exception(error)
+
+        threading.Thread(target=start, name=f"start {backend.name}", daemon=True).start()
+        return future
+
     def _server(self, backend: Backend) -> Server:
         """Return the server of this backend, with the run's first database. Runs in a thread."""
         if self._loan_of is not None and (loan := self._loan_of(backend.name)):
@@ -266,11 +283,11 @@ class Run:
 
     def _server_in_container(self, backend: Backend) -> NetworkServer:
         _ = backend.drivername  # raises before a container is started
-        deadline = time.monotonic() + self._within
         container = self.start_container(backend, reusable=self._keep_servers)
         self._imported.wait()
         if container.is_reusable:
-            within = min(self._within, RUNNING_SERVER_TIMEOUT)
+            # Another run may have started it a moment ago.
+            within = min(self._within, max(RUNNING_SERVER_TIMEOUT, self._within - container.age))
             try:
                 return self._ready(container, backend, within)
             except ServerError as error:
@@ -278,7 +295,7 @@ class Run:
                     raise
                 self._notify(f"testbed: replacing a reusable {backend.name} server: {error}")
             container = self.start_container(backend, reusable=True)
-        return self._ready(container, backend, round(max(0.0, deadline - time.monotonic()), 1))
+        return self._ready(container, backend, self._within)
 
     def _ready(self, container: Container, backend: Backend, within: float) -> NetworkServer:
         server = server_in(container, backend, self.name, within=within, cancelled=self._cancelled)
@@ -316,7 +333,9 @@ def _sweep(backend_in_docker: Backend | None) -> None:
         if backend_in_docker is not None:
             from flask_sqlalchemy_testbed.servers import containers, images  # noqa: PLC0415
 
-            containers.sweep(images.connect(backend_in_docker))
+            client = images.connect(backend_in_docker)
+            containers.sweep(client)
+            images.sweep(client)
 
 
 def _close(server: Server) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from flask_sqlalchemy_testbed.backends.drivers import MissingDriverError
@@ -116,6 +116,16 @@ class Recipe:
 
 
 @dataclass(frozen=True, slots=True)
+class Greeting:
+    """The beginning of the server's protocol, by which a server of the wrong kind is recognized."""
+
+    question: bytes
+    """Sent to the server; empty if the server speaks first."""
+    answer: bytes
+    """A regular expression for the beginning of its answer."""
+
+
+@dataclass(frozen=True, slots=True)
 class Backend:
     """A kind of database, as data. In its SQL, `{database}` and `{session}` are placeholders for names."""
 
@@ -195,6 +205,11 @@ class Backend:
     """Returns the settings of the server that are not defaults or that matter anyway: (name, value)."""
     activity: str
     """Returns a line of text for each session: what it does and which session blocks it."""
+
+    grants: Mapping[str, str] = field(default_factory=dict)
+    """By a regular expression for the driver's message: a query for the statement that grants what is missing."""
+    greeting: Greeting | None = None
+    """How a server of this kind shows itself; None if this is unknown."""
 
     @property
     def drivername(self) -> str:

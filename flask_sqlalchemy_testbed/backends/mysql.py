@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from flask_sqlalchemy_testbed.backends.base import (
     NAME_PATTERN,
     Backend,
+    Greeting,
     Recipe,
     Snapshot,
     delete_one_by_one,
@@ -133,6 +134,8 @@ def track_writes(connection: Connection, built: BuiltContents) -> MysqlTracker |
 def _plain(table: str) -> str:
     return table[1:-1].replace("``", "`")
 
+
+ACCOUNT = "SUBSTRING_INDEX(CURRENT_USER(), '@', 1), '\\'@\\'', SUBSTRING_INDEX(CURRENT_USER(), '@', -1)"
 
 MYSQL = Backend(
     name="mysql",
@@ -313,4 +316,12 @@ MYSQL = Backend(
         WHERE processlist_db = DATABASE() AND processlist_id <> CONNECTION_ID()
         ORDER BY processlist_id
     """,
+    grants=MappingProxyType(
+        {
+            r"\(1142,": f"SELECT CONCAT('GRANT SELECT ON performance_schema.* TO \\'', {ACCOUNT}, '\\'')",
+            r"\(1044,": f"SELECT CONCAT('GRANT ALL ON `testbed\\\\_%`.* TO \\'', {ACCOUNT}, '\\'')",
+        }
+    ),
+    # A handshake of version 10, or an error such as "too many connections".
+    greeting=Greeting(b"", rb"(?s).{4}[\x0a\xff]"),
 )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from flask_sqlalchemy_testbed.backends.base import (
     NAME_PATTERN,
     Backend,
+    Greeting,
     Recipe,
     Snapshot,
     no_readers,
@@ -363,4 +364,6 @@ POSTGRESQL = Backend(
         WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
         ORDER BY pid
     """,
+    # The request for TLS; the answer is one byte.
+    greeting=Greeting(b"\0\0\0\x08\x04\xd2\x16\x2f", rb"[SN]\Z"),
 )

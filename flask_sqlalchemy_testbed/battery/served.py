@@ -12,6 +12,7 @@ from sqlalchemy import event, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry, Pool
 
+from flask_sqlalchemy_testbed.servers.processes import end_with
 from flask_sqlalchemy_testbed.subject.app import AppMaker
 from flask_sqlalchemy_testbed.subject.subject import Subject
 from flask_sqlalchemy_testbed.timeline.recorder import record_in_this_process
@@ -21,12 +22,20 @@ PREFIX = "TESTBED_SERVED_"
 
 def environment(subject: Subject, uri: str, whoami: str) -> dict[str, str]:
     """Return the variables for `serve`; `whoami` is a query for the id of the server's session."""
-    settings = {"SUBJECT": json.dumps(subject.as_dict()), "URI": uri, "WHOAMI": whoami}
+    settings = {
+        "SUBJECT": json.dumps(subject.as_dict()),
+        "URI": uri,
+        "WHOAMI": whoami,
+        "PARENT": str(os.getpid()),
+    }
     return {PREFIX + name: value for name, value in settings.items()}
 
 
 def serve() -> Flask:
     """Return the app, whose pool has a connection that this process opened."""
+    # A run that is killed cannot end gunicorn, nor a killed gunicorn its workers, which may hang.
+    end_with(int(os.environ[PREFIX + "PARENT"]))
+    os.register_at_fork(after_in_child=lambda: end_with(os.getppid()))
     record_in_this_process()
     uri, whoami = (os.environ[PREFIX + name] for name in ("URI", "WHOAMI"))
     subject = Subject.from_dict(json.loads(os.environ[PREFIX + "SUBJECT"]))

@@ -16,6 +16,7 @@ from flask_sqlalchemy_testbed.checks.check import check_of
 from flask_sqlalchemy_testbed.options import flag
 from flask_sqlalchemy_testbed.plugin import outputs, settings
 from flask_sqlalchemy_testbed.plugin.failures import LEAK_MARK
+from flask_sqlalchemy_testbed.plugin.outage import outages
 from flask_sqlalchemy_testbed.plugin.selection import backends_of, unknown_checks
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ class Baseline:
                 for check, backend in sorted(self._passed - self._failed)
                 if backend in self._known.get(check, ())
             ]
-        elif exitstatus not in FINISHED:
+        elif exitstatus not in FINISHED or outages(self._config):
             self._lines = [f"{self._path.name} was not written: the run was interrupted."]
         elif not self._failed | self._passed:
             self._lines = [f"{self._path.name} was not written: no check was run."]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -43,6 +45,7 @@ def testbed_database(
     """Yield a clean database. The test fails if it leaves a connection or transaction open."""
     item: pytest.Item = request.node
     run = state.run_of(request.config)
+    _leave_deleted_directory(request.config)
     item.stash[state.BEGAN] = time.time(), testbed_server
     isolation = run.isolation(testbed_server)
     isolation.clean(testbed_schema, restart_identities=_restarts_identities(item))
@@ -86,6 +89,14 @@ def testbed_other_database(
 def other_database_uri(testbed_other_database: Database) -> str:
     """Return the URI of the second database."""
     return testbed_other_database.uri
+
+
+def _leave_deleted_directory(config: pytest.Config) -> None:
+    """Go back to where pytest was started if a test has deleted the directory: no command starts there."""
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        os.chdir(config.invocation_params.dir)
 
 
 def _restarts_identities(item: pytest.Item) -> bool:

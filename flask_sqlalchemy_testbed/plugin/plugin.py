@@ -18,6 +18,7 @@ MODULES = (
     "schema",
     "outputs",
     "baseline",
+    "outage",
     "failures",
     "selection",
     "reporting",

@@ -86,10 +86,22 @@ def create_all(metadata: str) -> Callable[[str], None]:
 
     def create(uri: str) -> None:
         from sqlalchemy import NullPool, create_engine  # noqa: PLC0415
+        from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415
+
+        from flask_sqlalchemy_testbed.redaction import redact  # noqa: PLC0415 - on use
 
         engine = create_engine(uri, poolclass=NullPool)
-        _metadata(metadata).create_all(engine)
-        engine.dispose()
+        try:
+            _metadata(metadata).create_all(engine)
+        except SQLAlchemyError as error:
+            reason = redact(str(error).strip().splitlines()[0])
+            message = (
+                f"{flag('metadata')} {metadata!r}: its tables cannot be created on {engine.dialect.name}:"
+                f" {reason}. Correct the first table or column that it names."
+            )
+            raise SchemaError(message) from error
+        finally:
+            engine.dispose()
 
     return create
 
@@ -126,17 +138,10 @@ class Command:
         self._names = names
         self._environment = environment
         self._drivers = drivers
-        self._error: SchemaError | None = None
 
     def __call__(self, uri: str) -> None:
-        """Run the command, unless it has failed before."""
-        if self._error is None:
-            try:
-                self._check(uri, self._run(uri))
-            except SchemaError as error:
-                self._error = error
-        if self._error is not None:
-            raise self._error
+        """Run the command; raise SchemaError if it fails or creates no table."""
+        self._check(uri, self._run(uri))
 
     def _run(self, uri: str) -> str:
         """Return the output without passwords."""

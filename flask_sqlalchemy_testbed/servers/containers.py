@@ -7,9 +7,10 @@ import hashlib
 import os
 import socket
 import threading
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from docker.errors import APIError, NotFound
+from docker.errors import APIError, DockerException, NotFound
 from docker.types import Mount
 from testcontainers.core.config import ConnectionMode, testcontainers_config
 from testcontainers.core.container import DockerContainer
@@ -21,7 +22,7 @@ from flask_sqlalchemy_testbed.servers.reaper import BACKEND_LABEL, RUN_LABEL
 from flask_sqlalchemy_testbed.servers.recipes import DATABASE, PASSWORD, USER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     import docker
     from docker.models.containers import Container as DockerModel
@@ -89,35 +90,34 @@ class Container:
             message = f"{backend.name} does not run in a container"
             raise ValueError(message)
         tag, base = images.bake(client, backend, recipe, notify)
-        labels = {
-            RUN_LABEL: run,
-            BACKEND_LABEL: backend.name,
-            PROCESS_LABEL: str(ProcessId.of(os.getpid())),
-        }
-        if reusable:
-            key = _reuse_key(client, tag, recipe, (*flags, size, port))
-            if found := _find_reusable(client, key):
-                source = _reusable_source(base, found.short_id)
-                return cls(backend, recipe, _attached(found), source, reusable=True)
-            labels = {REUSE_LABEL: key, BACKEND_LABEL: backend.name}
-        container = DockerContainer(tag).with_command([*recipe.command, *flags])
-        _expose(container, recipe.port, port)
-        container.with_kwargs(
-            labels=labels,
-            mounts=[
-                Mount(path, source="", type="tmpfs", tmpfs_size=size, tmpfs_mode=0o1777)
-                for path in recipe.memory
-            ],
-        )
-        try:
+        # Runs that start at the same moment share one reusable container.
+        turn = images.locked(recipe) if reusable else contextlib.nullcontext()
+        with turn, _start_errors(backend):
+            labels = {
+                RUN_LABEL: run,
+                BACKEND_LABEL: backend.name,
+                PROCESS_LABEL: str(ProcessId.of(os.getpid())),
+            }
+            if reusable:
+                key = _reuse_key(client, tag, recipe, (*flags, size, port))
+                if found := _find_reusable(client, key):
+                    source = _reusable_source(base, found.short_id)
+                    return cls(backend, recipe, _attached(found), source, reusable=True)
+                labels = {REUSE_LABEL: key, BACKEND_LABEL: backend.name}
+            container = DockerContainer(tag).with_command([*recipe.command, *flags])
+            _expose(container, recipe.port, port)
+            container.with_kwargs(
+                labels=labels,
+                mounts=[
+                    Mount(path, source="", type="tmpfs", tmpfs_size=size, tmpfs_mode=0o1777)
+                    for path in recipe.memory
+                ],
+            )
             with _without_ryuk:
                 container.start()
-        except APIError as error:
-            message = f"{backend.name}: the container does not start: {error.explanation or error}"
-            raise ServerError(message) from None
-        short = container.get_wrapped_container().short_id
-        source = _reusable_source(base, short) if reusable else f"{base}, throwaway container {short}"
-        return cls(backend, recipe, container, source, reusable=reusable)
+            short = container.get_wrapped_container().short_id
+            source = _reusable_source(base, short) if reusable else f"{base}, throwaway container {short}"
+            return cls(backend, recipe, container, source, reusable=reusable)
 
     @property
     def address(self) -> tuple[str, int]:
@@ -136,6 +136,12 @@ class Container:
         except OSError:
             return frozenset({"container", "throwaway"})
         return frozenset({"container", "throwaway", "routed"})
+
+    @property
+    def age(self) -> float:
+        """The seconds since it was created."""
+        created = images.time_of(self._container.get_wrapped_container().attrs["Created"])
+        return (datetime.now(UTC) - created).total_seconds()
 
     @property
     def id(self) -> str:
@@ -159,9 +165,7 @@ class Container:
 
     def has_ended(self) -> bool:
         """Return whether the server has stopped running."""
-        wrapped = self._container.get_wrapped_container()
-        wrapped.reload()
-        return wrapped.status not in {"created", "running", "restarting"}
+        return _has_ended(self._container.get_wrapped_container())
 
     def log(self, since: float) -> str:
         """Return the server's log since this `time.time()`, or why it cannot be read."""
@@ -187,6 +191,16 @@ class Container:
         """Kill and remove the container: none of its data is needed."""
         with contextlib.suppress(NotFound):
             self._container.stop()
+
+
+@contextlib.contextmanager
+def _start_errors(backend: Backend) -> Iterator[None]:
+    try:
+        yield
+    except (DockerException, OSError) as error:
+        reason = getattr(error, "explanation", None) or error
+        message = f"{backend.name}: the container does not start: {reason}"
+        raise ServerError(message) from None
 
 
 def remove_reusable(client: docker.DockerClient) -> list[str]:
@@ -220,6 +234,32 @@ def _reusable_source(base: str, short: str) -> str:
     return f"{base}, reusable container {short}"
 
 
+def has_ended(backend: Backend, container: str) -> bool:
+    """Return whether the server in a container has stopped running.
+
+    Args:
+        backend: The kind of server.
+        container: Docker's id of the container.
+    """
+    try:
+        client = images.connect(backend)
+    except ServerError:
+        return True
+    with contextlib.closing(client):
+        try:
+            return _has_ended(client.containers.get(container))
+        except NotFound:
+            return True
+
+
+def _has_ended(container: DockerModel) -> bool:
+    try:
+        container.reload()
+    except (NotFound, OSError):  # It was removed, or its engine has ended too.
+        return True
+    return container.status not in {"created", "running", "restarting", "paused"}
+
+
 def log_of(backend: Backend, container: str, since: float) -> str:
     """Return the log of the server in a container, or why it cannot be read.
 
@@ -246,7 +286,7 @@ def _log(container: DockerModel, since: float) -> str:
 
 
 def _no_log(error: Exception) -> str:
-    return f"(the log cannot be read: {error})"
+    return f"(the log cannot be read: {getattr(error, 'explanation', None) or error})"
 
 
 class _WithoutRyuk:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import shutil
@@ -14,12 +15,16 @@ from typing import TYPE_CHECKING
 from flask_sqlalchemy_testbed.backends.base import NAME_PATTERN
 from flask_sqlalchemy_testbed.backends.connection import Connection
 from flask_sqlalchemy_testbed.servers.processes import ProcessId
+from flask_sqlalchemy_testbed.servers.readiness import ServerError
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
 
     from flask_sqlalchemy_testbed.backends.base import Backend
 
+MEMORY = Path("/dev/shm")  # noqa: S108 - the directory of a run is private to its user
+# Bytes for the databases of a run; Docker's own /dev/shm has four times as many.
+ROOM = 16 << 20
 PROCESS_FILE = "owner"
 KEPT_FILE = "kept"
 # A run writes the process file much sooner than this after it has made the directory.
@@ -30,13 +35,11 @@ class Directory:
     """A `Server` that holds the database files of one run; `close` removes them."""
 
     def __init__(self, backend: Backend, name: str) -> None:
-        path = _parent() / name
-        path.mkdir(mode=0o700)
-        (path / PROCESS_FILE).write_text(str(ProcessId.of(os.getpid())))
-        self._use(backend, path)
+        self._use(backend, _made(name))
 
     def _use(self, backend: Backend, path: Path) -> None:
         self.backend = backend
+        self.is_reaped = False
         self.capabilities = backend.capabilities | {"throwaway"}
         self.url: URL | None = None
         self.path = path
@@ -66,6 +69,10 @@ class Directory:
         (self.path / KEPT_FILE).touch()
         return [f"look:   sqlite3 {self.path / name}.db", f"remove: rm -r {self.path}"]
 
+    def outage(self) -> str:
+        """Return an empty string: files do not end."""
+        return ""
+
     def log(self, since: float) -> str:  # noqa: ARG002 - files have no log
         """Return an empty string."""
         return ""
@@ -77,14 +84,9 @@ class Directory:
 
 
 def sweep() -> list[Path]:
-    """Remove the directories of runs that were killed.
-
-    Returns:
-        The removed directories.
-    """
-    stale = [
-        path for path in _parent().glob("testbed_*") if re.match(NAME_PATTERN, path.name) and _is_stale(path)
-    ]
+    """Remove the directories of runs that were killed, and return them."""
+    found = [path for parent in dict.fromkeys(_parents()) for path in parent.glob("testbed_*")]
+    stale = [path for path in found if re.match(NAME_PATTERN, path.name) and _is_stale(path)]
     for path in stale:
         shutil.rmtree(path, ignore_errors=True)
     return stale
@@ -100,6 +102,32 @@ def _is_stale(path: Path) -> bool:
     return process is None or process.has_ended()
 
 
-def _parent() -> Path:
-    memory = Path("/dev/shm")  # noqa: S108 - the directory is private to its user
-    return memory if os.access(memory, os.W_OK) else Path(tempfile.gettempdir())
+def room(parent: Path) -> int:
+    """Return the bytes that are free in a folder."""
+    return shutil.disk_usage(parent).free
+
+
+def _made(name: str) -> Path:
+    """Make the directory in memory, or in the temporary folder where memory is full."""
+    problems = []
+    for parent in _parents():
+        path = parent / name
+        try:
+            if room(parent) < ROOM:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # noqa: TRY301 - to try the next one
+            path.mkdir(mode=0o700)
+            try:
+                (path / PROCESS_FILE).write_text(str(ProcessId.of(os.getpid())))
+            except OSError:
+                shutil.rmtree(path, ignore_errors=True)
+                raise
+        except OSError as error:
+            problems.append(f"{parent}: {error.strerror}")
+        else:
+            return path
+    message = f"No folder can hold the database files ({'; '.join(problems)}). Make room in one of them."
+    raise ServerError(message)
+
+
+def _parents() -> list[Path]:
+    return [MEMORY, Path(tempfile.gettempdir())]

@@ -53,6 +53,12 @@ def given_url(backend: Backend) -> tuple[str, URL] | None:
         # Without the text, which may contain a password.
         message = f"{name} is not a database URI. Write it as {example}, with @ / : # ? %-encoded."
         raise ServerError(message) from None
+    if _has_unquoted_at(text):
+        # The parts that SQLAlchemy found may contain some of the password.
+        message = (
+            f"{name} has an @ that is not quoted. Write @ as %40 in the user's name and password: {example}."
+        )
+        raise ServerError(message)
     scheme, _, driver = url.drivername.partition("+")
     if scheme not in backend.schemes or not (url.host or url.query.get("host")):
         found = f"{url.drivername}://{url.host or ''}"
@@ -67,9 +73,19 @@ def given_url(backend: Backend) -> tuple[str, URL] | None:
     except (ImportError, NoSuchModuleError) as error:
         message = f"{name} names a driver that cannot be imported: {error}. Install it or name another."
         raise ServerError(message) from None
+    if url.get_dialect().is_async:
+        message = f"{name} names an asynchronous driver, {driver}. Name another: {backend.drivername}://..."
+        raise ServerError(message)
     url = _with_password_file(url, name)
     know(url.password)
     return name, url
+
+
+def _has_unquoted_at(uri: str) -> bool:
+    """Return whether more than one @ stands before the query; one in a value of the query is plain text."""
+    _, _, rest = uri.partition("@")
+    before, _, query = rest.partition("?")
+    return "@" in before or any("@" in word.partition("=")[0] for word in query.split("&"))
 
 
 def _with_password_file(url: URL, name: str) -> URL:

@@ -6,25 +6,39 @@ An image is built again when its recipe or its base image changes.
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
+import fcntl
+import re
+import time
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 from docker.errors import APIError, DockerException, ImageNotFound
 
 from flask_sqlalchemy_testbed.servers import recipes
 from flask_sqlalchemy_testbed.servers.given import variable
-from flask_sqlalchemy_testbed.servers.readiness import ServerError
+from flask_sqlalchemy_testbed.servers.readiness import LOG_TAIL_LINES, ServerError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     import docker
     from docker.models.images import Image
 
     from flask_sqlalchemy_testbed.backends.base import Backend, Recipe
 
-CONNECT_TIMEOUT = 2
+# Seconds for the engine of a busy machine; a machine without an engine refuses at once.
+ANSWER_WITHIN = 30
+# Seconds without a word from the engine while it pulls or builds.
 BUILD_TIMEOUT = 300
+PROGRESS_SECONDS = 5.0
 BASE_LABEL = "testbed.base"
+# The Dockerfiles set it first, so the layers of a build that was cut short have it, too.
+LAYER_LABEL = "testbed.backend"
+KEPT_UNUSED = timedelta(days=14)
+# The engine marks what a command wrote to its standard error.
+COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+# A layer that no image uses may belong to a build that is running.
+LONGEST_BUILD = timedelta(hours=1)
 
 
 def connect(backend: Backend) -> docker.DockerClient:
@@ -34,21 +48,29 @@ def connect(backend: Backend) -> docker.DockerClient:
         backend: The backend that needs the engine, for the message.
 
     Raises:
-        ServerError: No engine answers.
+        ServerError: No engine answers, or it refuses this user.
+    """
+    try:
+        return engine()
+    except ServerError as error:
+        message = f"No server for {backend.name}: {error}, or give a server in {variable(backend)}."
+        raise ServerError(message) from None
+
+
+def engine() -> docker.DockerClient:
+    """Return a client of the Docker engine; the caller closes it.
+
+    Raises:
+        ServerError: As for `connect`; to the message the caller adds the alternative to an engine.
     """
     # testcontainers knows all the places that may configure the engine's address.
     from testcontainers.core.docker_client import DockerClient  # noqa: PLC0415 - takes 0.3 s to import
 
     try:
-        client = DockerClient(timeout=CONNECT_TIMEOUT).client
+        client = DockerClient(timeout=ANSWER_WITHIN).client
         client.ping()
     except (DockerException, OSError) as error:
-        install = " (`make engine` installs it)" if recipes.in_source_tree() else ""
-        message = (
-            f"No server for {backend.name}: no Docker engine answers ({_first_line(error)})."
-            f" Start Docker{install}, or give a server in {variable(backend)}."
-        )
-        raise ServerError(message) from None
+        raise ServerError(_problem(error)) from None
     client.api.timeout = BUILD_TIMEOUT
     return client
 
@@ -56,13 +78,13 @@ def connect(backend: Backend) -> docker.DockerClient:
 def bake(
     client: docker.DockerClient, backend: Backend, recipe: Recipe, notify: Callable[[str], None]
 ) -> tuple[str, str]:
-    """Build the image of a throwaway server unless it is there.
+    """Build the image of a throwaway server unless it is there, and record that the image is used.
 
     Args:
         client: The engine.
         backend: The backend; its name is part of the tag.
         recipe: The recipe of the image.
-        notify: Called with a line of text before anything slow.
+        notify: Called with a line of text before anything slow, and every few seconds while it lasts.
 
     Returns:
         The tag of the image, and the name of its base image.
@@ -71,59 +93,192 @@ def bake(
         ServerError: The base image cannot be pulled, or the build fails.
     """
     base_name = recipes.base_image(recipe)
-    base = _base(client, backend, base_name, notify)
-    tag = f"testbed-{backend.name}:{recipes.digest(recipe, base.id or '')}"
-    try:
-        client.images.get(tag)
-    except ImageNotFound:
-        notify(f"testbed: building the image of {backend.name} from {base_name}, once ...")
-        _build(client, backend, recipe, base_name, tag)
-        _remove_superseded(client, base_name, tag)
+    # Runs that start at the same moment build an image once.
+    with locked(recipe):
+        base = _base(client, backend, recipe, base_name, notify)
+        name, version = f"testbed-{backend.name}", recipes.digest(recipe, base.id or "")
+        tag = f"{name}:{version}"
+        try:
+            image = client.images.get(tag)
+        except ImageNotFound:
+            _build(client, backend, recipe, base_name, tag, notify)
+        else:
+            # The engine records when an image was tagged last, also if the tag stays the same.
+            image.tag(name, version)
     return tag, base_name
 
 
-def _base(client: docker.DockerClient, backend: Backend, name: str, notify: Callable[[str], None]) -> Image:
+@contextlib.contextmanager
+def locked(recipe: Recipe) -> Iterator[None]:
+    """Let one process at a time build the image of a recipe, or start a container that others will use."""
+    with (recipes.folder(recipe) / "Dockerfile").open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def sweep(client: docker.DockerClient) -> None:
+    """Remove images that no run has used for two weeks, and the layers of builds that were cut short."""
+    now = datetime.now(UTC)
+    for image in client.images.list(filters={"label": BASE_LABEL}):
+        tagged = image.attrs.get("Metadata", {}).get("LastTagTime") or image.attrs["Created"]
+        if now - max(time_of(tagged), time_of(image.attrs["Created"])) > KEPT_UNUSED:
+            for tag in image.tags:
+                _remove(client, tag)
+    for image in client.images.list(filters={"label": LAYER_LABEL, "dangling": True}):
+        if now - time_of(image.attrs["Created"]) > LONGEST_BUILD:
+            _remove(client, str(image.id))
+
+
+def _base(
+    client: docker.DockerClient, backend: Backend, recipe: Recipe, name: str, notify: Callable[[str], None]
+) -> Image:
     try:
-        return client.images.get(name)
-    except ImageNotFound:
+        with contextlib.suppress(ImageNotFound):
+            return client.images.get(name)
+        repository, tag = _repository_and_tag(name)
         notify(f"testbed: pulling {name} ...")
-    try:
-        return client.images.pull(*_repository_and_tag(name))
-    except (APIError, OSError) as error:
-        build = "Build it with `make engine`" if recipes.in_source_tree() else "Pull it yourself"
-        message = (
-            f"No server for {backend.name}: the image {name} is not here and cannot be pulled"
-            f" ({_first_line(error)}). {build}, or give a server in {variable(backend)}."
-        )
-        raise ServerError(message) from None
-
-
-def _build(client: docker.DockerClient, backend: Backend, recipe: Recipe, base: str, tag: str) -> None:
-    output = ""
-    for event in client.api.build(
-        path=str(recipes.folder(recipe)),
-        tag=tag,
-        buildargs={recipe.variable: base},
-        labels={BASE_LABEL: base},
-        rm=True,
-        forcerm=True,
-        decode=True,
-    ):
-        if "error" in event:
+        events = client.api.pull(repository, tag=tag, stream=True, decode=True)
+        if not (reason := _follow(events, f"testbed: pulling {name}", notify).error):
+            return client.images.get(name)
+    except (DockerException, OSError) as error:
+        reason = _first_line(error)
+        if "invalid reference format" in reason:
             message = (
-                f"{backend.name}: {recipe.folder} cannot be built on {base}:"
-                f" {event['error'].strip()} {output}"
+                f"No server for {backend.name}: {name!r} cannot be the name of an image."
+                f" Set {recipe.variable} to a name such as {recipes.default_base_image(recipe)}."
             )
-            raise ServerError(message)
-        output = str(event.get("stream", "")).strip() or output
+            raise ServerError(message) from None
+    build = "Build it with `make engine`" if recipes.can_make_engine() else "Pull it yourself"
+    message = (
+        f"No server for {backend.name}: the image {name} is not here and cannot be pulled"
+        f" ({reason}). {build}, or give a server in {variable(backend)}."
+    )
+    raise ServerError(message)
 
 
-def _remove_superseded(client: docker.DockerClient, base: str, tag: str) -> None:
-    """Remove the images that were built on this base before, except those that a container uses."""
-    for image in client.images.list(filters={"label": f"{BASE_LABEL}={base}"}):
-        for old in {*image.tags} - {tag}:
-            with contextlib.suppress(APIError):
-                client.images.remove(old)
+def _build(  # noqa: PLR0913, PLR0917 - each is needed
+    client: docker.DockerClient,
+    backend: Backend,
+    recipe: Recipe,
+    base: str,
+    tag: str,
+    notify: Callable[[str], None],
+) -> None:
+    layers: list[str] = []
+    doing = f"testbed: building the image of {backend.name} from {base}, once"
+    notify(f"{doing} ...")
+    try:
+        events = client.api.build(
+            path=str(recipes.folder(recipe)),
+            tag=tag,
+            buildargs={recipe.variable: base},
+            labels={BASE_LABEL: base},
+            rm=True,
+            forcerm=True,
+            decode=True,
+        )
+        followed = _follow(events, doing, notify)
+        layers, reason = followed.layers, followed.error
+    except (DockerException, OSError) as error:
+        reason = _first_line(error)
+    else:
+        if not reason:
+            return
+        reason = " | ".join([*followed.output[-LOG_TAIL_LINES:], reason])
+    for layer in reversed(layers):
+        with contextlib.suppress(APIError):
+            if not client.images.get(layer).tags:
+                _remove(client, layer)
+    message = (
+        f"No server for {backend.name}: {recipe.folder} cannot be built on {base}: {reason}."
+        f" Name another image in {recipe.variable}, or give a server in {variable(backend)}."
+    )
+    raise ServerError(message)
+
+
+class _Request:
+    """What the engine has reported so far about a pull or a build."""
+
+    def __init__(self) -> None:
+        self.error = ""
+        self.output: list[str] = []
+        """The lines that the commands of the recipe wrote."""
+        self.layers: list[str] = []
+        """The ids of the images that the steps of the build made."""
+        self._step = ""
+        self._bytes: dict[str, tuple[int, int]] = {}
+
+    def add(self, event: dict[str, Any]) -> None:
+        """Take one event."""
+        self.error = str(event.get("error", self.error)).strip()
+        detail = event.get("progressDetail") or {}
+        if "total" in detail and event.get("status") == "Downloading":
+            self._bytes[event["id"]] = detail["current"], detail["total"]
+        for line in COLOURS.sub("", str(event.get("stream", ""))).splitlines():
+            word, _, rest = line.strip().partition(" ")
+            if word.lower() == "step":
+                self._step, self.output = rest.partition(" ")[0], []
+            elif word == "--->":
+                if not rest.startswith(("Running in", "Using cache")):
+                    self.layers.append(rest)
+            elif word and not line.startswith(("Removing intermediate", "Successfully", "-->")):
+                self.output.append(line.strip())
+
+    @property
+    def progress(self) -> str:
+        """How much is done, in words."""
+        if self._step:
+            return f"step {self._step}"
+        done, total = (sum(values[part] for values in self._bytes.values()) / 1e6 for part in (0, 1))
+        return f"{done:.0f} of {total:.0f} MB" if total else ""
+
+
+def _follow(events: Iterator[dict[str, Any]], doing: str, notify: Callable[[str], None]) -> _Request:
+    """Read the events of a pull or a build to their end; report every few seconds how far it is."""
+    request = _Request()
+    began = reported = time.monotonic()
+    for event in events:
+        request.add(event)
+        if (now := time.monotonic()) - reported >= PROGRESS_SECONDS:
+            reported = now
+            notify(f"{doing} ... {now - began:.0f} s {request.progress}".rstrip())
+    return request
+
+
+def _remove(client: docker.DockerClient, image: str) -> None:
+    """Remove an image, unless a container or another image needs it."""
+    with contextlib.suppress(APIError):
+        client.images.remove(image)
+
+
+def _problem(error: Exception) -> str:
+    """Return why no engine can be used, and the beginning of the remedy."""
+    from testcontainers.core.docker_client import get_docker_host  # noqa: PLC0415 - as above
+
+    causes = list(_causes(error))
+    engine = f"the Docker engine at {get_docker_host() or 'unix:///var/run/docker.sock'}"
+    if any(isinstance(cause, PermissionError) for cause in causes):
+        return (
+            f"permission denied for {engine}."
+            " Add your user to the group docker (`sudo usermod -aG docker $USER`) and log in again"
+        )
+    if any(isinstance(cause, TimeoutError) for cause in causes):
+        return f"{engine} did not answer within {ANSWER_WITHIN} s. Try again when it is less busy, restart it"
+    install = " (`make engine` installs it)" if recipes.can_make_engine() else ""
+    return f"no Docker engine answers ({_first_line(error)}). Start Docker{install}"
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and those that it was raised for; requests and urllib3 pass theirs as arguments."""
+    yield error
+    for cause in (error.__cause__, error.__context__, *error.args):
+        if isinstance(cause, BaseException):
+            yield from _causes(cause)
+
+
+def time_of(text: str) -> datetime:
+    """Return a time that the engine wrote, to the second; Python does not read its nanoseconds."""
+    return datetime.fromisoformat(f"{text[:19]}+00:00")
 
 
 def _repository_and_tag(name: str) -> tuple[str, str]:
@@ -133,4 +288,6 @@ def _repository_and_tag(name: str) -> tuple[str, str]:
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0][:200]
+    # The explanation is the engine's own text, without the address of the request.
+    text = getattr(error, "explanation", None) or error
+    return str(text).strip().splitlines()[0][:200].rstrip(".")

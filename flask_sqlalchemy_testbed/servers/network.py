@@ -7,12 +7,21 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
+import time
 from typing import TYPE_CHECKING, Protocol
 
 from flask_sqlalchemy_testbed.backends.connection import Connection
-from flask_sqlalchemy_testbed.redaction import know
+from flask_sqlalchemy_testbed.redaction import know, redact
 from flask_sqlalchemy_testbed.servers.given import variable
-from flask_sqlalchemy_testbed.servers.readiness import ServerError, log_tail, wait_until_ready
+from flask_sqlalchemy_testbed.servers.readiness import (
+    POLL_SECONDS,
+    ServerError,
+    log_tail,
+    login_errors,
+    port_errors,
+    wait_until_ready,
+)
 
 if TYPE_CHECKING:
     from threading import Event
@@ -23,6 +32,10 @@ if TYPE_CHECKING:
     from flask_sqlalchemy_testbed.servers.containers import Container
 
 
+# Seconds for a server that restarts to answer, and for an engine to notice that a container has ended.
+RETURN_TIMEOUT = 2.0
+
+
 class Server(Protocol):
     """A place for a run's databases."""
 
@@ -31,6 +44,8 @@ class Server(Protocol):
     version: str
     source: str
     """The origin of the server, for messages."""
+    is_reaped: bool
+    """Whether the reaper removes the server after the run, so that `close` need not wait for that."""
 
     @property
     def url(self) -> URL | None:
@@ -67,6 +82,9 @@ class Server(Protocol):
             Lines of text: how to inspect and how to remove them.
         """
 
+    def outage(self) -> str:
+        """Return why the server cannot be used any more; an empty string if it can, or may soon."""
+
     def log(self, since: float) -> str:
         """Return the server's log; empty if it cannot be read.
 
@@ -93,6 +111,9 @@ class ServerContainer(Protocol):
     def is_reusable(self) -> bool:
         """Return whether the container outlives the run: other runs use it too."""
 
+    def has_ended(self) -> bool:
+        """Return whether the server has stopped running."""
+
     def log(self, since: float) -> str:
         """Return the log of the server since this `time.time()`."""
 
@@ -116,7 +137,6 @@ class NetworkServer:
         self.source = source
         self.container = container
         self.is_reaped = False
-        """Whether the reaper removes the container after the run, so that `close` need not wait for that."""
         self._databases: list[str] = []
         self._kept: set[str] = set()
         self._connection = Connection(url, options=backend.connect_options, setup=backend.session_setup)
@@ -127,6 +147,18 @@ class NetworkServer:
         for (requirement,) in self._connection.rows(self.backend.unmet_requirements):
             message = f"{requirement}."
             raise ServerError(message)
+
+    def outage(self) -> str:
+        """Return that the server has ended; it has a moment to answer again."""
+        deadline = time.monotonic() + RETURN_TIMEOUT
+        while errors := login_errors(self.backend, self.url):
+            over = time.monotonic() >= deadline
+            if self.container.has_ended() if self.container else over and port_errors(self.url):
+                return f"The {self.backend.name} server ({self.source}) has ended: {errors[0].rstrip('.')}."
+            if over:
+                return ""
+            time.sleep(POLL_SECONDS)
+        return ""
 
     def locate(self, name: str) -> URL:
         """Return the URL of the database with this name."""
@@ -164,7 +196,8 @@ class NetworkServer:
             connection.run([_named(statement, name) for statement in self.backend.keep])
         if self.container is not None:
             return self.container.keep(name)
-        uri = self.locate(name).set(drivername=self.backend.name).render_as_string(hide_password=True)
+        # The driver may take the password from the query, too.
+        uri = redact(self.locate(name).set(drivername=self.backend.name).render_as_string(hide_password=True))
         return [f"look:   {uri}", f"remove: {_named('; '.join(self.backend.drop), name)}"]
 
     def log(self, since: float) -> str:
@@ -278,9 +311,22 @@ def _with_database(
             server.disconnect()
             raise
     except Exception as error:  # noqa: BLE001 - mostly the driver's, about a missing privilege
-        message = f"{backend.name} ({source}) cannot be used: {str(error).strip().splitlines()[0]}"
+        problem = str(error).strip().splitlines()[0]
+        if grant := _missing_grant(backend, url, str(error)):
+            problem = f"a privilege is missing. Run this as its administrator: {grant};"
+        message = f"{backend.name} ({source}) cannot be used: {problem}"
         raise ServerError(message) from None
     return server
+
+
+def _missing_grant(backend: Backend, url: URL, error: str) -> str:
+    """Return the statement that grants the privilege that the driver misses; empty if it misses none."""
+    for pattern, query in backend.grants.items():
+        if re.search(pattern, error):
+            with contextlib.closing(Connection(url, options=backend.connect_options)) as connection:
+                ((statement,),) = connection.rows(query)
+            return str(statement)
+    return ""
 
 
 def _named(statement: str, database: str) -> str:

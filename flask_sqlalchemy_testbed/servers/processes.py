@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
+import signal
+import sys
 from dataclasses import dataclass
 from pathlib import Path
+
+# From linux/prctl.h; Python has no name for it.
+PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +59,20 @@ class ProcessId:
         The result is False if this process cannot see it.
         """
         return self.is_local() and not (_exists(self.pid) and _start_time(self.pid) == self.started)
+
+
+def end_with(parent: int) -> None:
+    """Have the kernel kill this process when its parent ends; end at once if the parent has ended already.
+
+    A process that this one forks has to call it, too. Only Linux can do this.
+
+    Args:
+        parent: The number of the process that started this one.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _exists(pid: int) -> bool:

@@ -10,6 +10,7 @@ import socket
 import time
 from typing import TYPE_CHECKING, Protocol
 
+from flask_sqlalchemy_testbed.backends import BACKENDS
 from flask_sqlalchemy_testbed.backends.connection import Connection
 
 if TYPE_CHECKING:
@@ -17,12 +18,14 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import URL
 
-    from flask_sqlalchemy_testbed.backends.base import Backend
+    from flask_sqlalchemy_testbed.backends.base import Backend, Greeting
 
 POLL_SECONDS = 0.02
 # Each query to the Docker engine takes processor time from the server that is starting.
 CONTAINER_POLL_SECONDS = 0.25
 LOG_TAIL_LINES = 5
+# A server that speaks first does so at once.
+GREETING_SECONDS = 0.5
 
 
 class ServerError(Exception):
@@ -68,10 +71,15 @@ def wait_until_ready(  # noqa: PLR0913 - each is a reason to stop waiting
     """
     next_check = time.monotonic() + CONTAINER_POLL_SECONDS
     deadline = time.monotonic() + within
-    while errors := _port_errors(url) or _login_errors(backend, url):
+    is_first = True
+    while errors := port_errors(url) or login_errors(backend, url):
         problem = ""
         if fatal := [line for line in errors if re.search(backend.fatal_login_error, line)]:
             problem = f"refuses the log-in of {url.username or 'nobody'}: {fatal[0]}"
+        elif is_first and container is None and (other := _other_kind(backend, url)):
+            problem = (
+                f"cannot be used: a {other} server answers at {url.host}:{url.port}. Name another address."
+            )
         elif cancelled is not None and cancelled.is_set():
             problem = "is no longer needed: startup was cancelled."
         elif container is not None and time.monotonic() >= next_check and container.has_ended():
@@ -83,6 +91,7 @@ def wait_until_ready(  # noqa: PLR0913 - each is a reason to stop waiting
             raise ServerError(message)
         if time.monotonic() >= next_check:
             next_check = time.monotonic() + CONTAINER_POLL_SECONDS
+        is_first = False
         time.sleep(POLL_SECONDS)
 
 
@@ -92,11 +101,26 @@ def log_tail(container: StartingContainer | None) -> str:
     return f" Its log ends: {' | '.join(lines)}" if lines else ""
 
 
-def _port_errors(url: URL) -> list[str]:
-    """Return the error if nothing listens on the port yet.
+def _other_kind(backend: Backend, url: URL) -> str:
+    """Return the name of the backend whose server answers in place of this one's; empty if none does."""
+    if _greets(url, backend.greeting):
+        return ""
+    return next((other.name for other in BACKENDS.values() if _greets(url, other.greeting)), "")
 
-    A bare socket costs less than the driver.
-    """
+
+def _greets(url: URL, greeting: Greeting | None) -> bool:
+    if greeting is None or not url.host or not url.port:
+        return False
+    try:
+        with socket.create_connection((url.host, url.port), timeout=GREETING_SECONDS) as connection:
+            connection.sendall(greeting.question)
+            return re.match(greeting.answer, connection.recv(64)) is not None
+    except OSError:
+        return False
+
+
+def port_errors(url: URL) -> list[str]:
+    """Return the error if nothing listens on the port yet: a bare socket costs less than the driver."""
     if url.host and url.port:
         try:
             socket.create_connection((url.host, url.port), timeout=POLL_SECONDS).close()
@@ -107,7 +131,7 @@ def _port_errors(url: URL) -> list[str]:
     return []
 
 
-def _login_errors(backend: Backend, url: URL) -> list[str]:
+def login_errors(backend: Backend, url: URL) -> list[str]:
     """Return the lines of the driver's error; an empty list if the log-in succeeds."""
     connection = Connection(url, options=backend.login_options)
     try:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,9 +28,12 @@ def folder(recipe: Recipe) -> Path:
 
 
 def base_image(recipe: Recipe) -> str:
-    """Return the name of the base image: from the environment, else from `.env`."""
-    if name := os.environ.get(recipe.variable):
-        return name
+    """Return the name of the base image: from the environment, else the default."""
+    return os.environ.get(recipe.variable) or default_base_image(recipe)
+
+
+def default_base_image(recipe: Recipe) -> str:
+    """Return the name of the base image in `.env`."""
     settings = dict(
         line.partition("=")[::2]
         for line in (_root() / ".env").read_text(encoding="utf-8").splitlines()
@@ -54,11 +58,19 @@ def digest(recipe: Recipe, base_id: str) -> str:
     return summary.hexdigest()[:12]
 
 
-def in_source_tree() -> bool:
-    """Return whether the package lies in its source tree, whose Makefile has `make engine`."""
+def can_make_engine() -> bool:
+    """Return whether `make engine` works: here is its Makefile, and root can install Debian's packages."""
+    try:
+        here = Path.cwd().is_relative_to(_PACKAGE.parent)
+    except FileNotFoundError:  # The working directory was deleted.
+        here = False
+    return here and _in_source_tree() and os.geteuid() == 0 and shutil.which("apt-get") is not None
+
+
+def _in_source_tree() -> bool:
     source = _PACKAGE.parent
     return (source / "docker").is_dir() and (source / ".env").is_file()
 
 
 def _root() -> Path:
-    return _PACKAGE.parent if in_source_tree() else _PACKAGE / "data"
+    return _PACKAGE.parent if _in_source_tree() else _PACKAGE / "data"

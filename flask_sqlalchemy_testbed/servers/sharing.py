@@ -110,6 +110,12 @@ class LentContainer:
         self.capabilities = frozenset(loan.capabilities)
         self._backend = backend
 
+    def has_ended(self) -> bool:
+        """Return whether the server has stopped running."""
+        from flask_sqlalchemy_testbed.servers.containers import has_ended  # noqa: PLC0415 - as below
+
+        return has_ended(self._backend, self.id)
+
     def log(self, since: float) -> str:
         """Return the log of the server since this `time.time()`."""
         # Docker's client takes 0.3 s to import, and most workers do not need it.

@@ -13,14 +13,13 @@ import sys
 from importlib.metadata import entry_points
 from pathlib import Path
 
+from flask_sqlalchemy_testbed.servers.processes import end_with
 from flask_sqlalchemy_testbed.subject.guard import only_databases_of_the_run
 
 
 def main() -> None:
-    """Run the command in this process and exit with its status.
-
-    The status is 1 if a connection was refused.
-    """
+    """Run the command in this process; exit with its status, or with 1 if a connection was refused."""
+    end_with(os.getppid())
     command = sys.argv[1:]
     if command and Path(command[0]).name in {"python", "python3"} and len(command) > 1:
         command = command[1:]

@@ -39,13 +39,17 @@ def within(seconds: float, *, last_resort: Callable[[str], None]) -> Iterator[No
     Elsewhere the time is not limited: only there can a signal interrupt the code.
 
     Args:
-        seconds: the limit.
+        seconds: the limit; 0 sets none.
         last_resort: called with the stack before the process exits, if the code cannot be interrupted.
 
     Raises:
         TookTooLongError: the code was interrupted.
     """
-    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
+    if (
+        not seconds
+        or threading.current_thread() is not threading.main_thread()
+        or not hasattr(signal, "setitimer")
+    ):
         yield
         return
     over = threading.Event()

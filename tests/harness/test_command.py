@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 import flask_sqlalchemy_testbed
 from flask_sqlalchemy_testbed.backends import BACKENDS
-from flask_sqlalchemy_testbed.command import command, has_server
+from flask_sqlalchemy_testbed.command import command, needs_engine
 from tests.harness.shops import FACTORY, ONE_APP, WITHOUT_REMOVE
 
 BIN = Path(sys.executable).parent
@@ -207,16 +207,16 @@ def test_a_database_without_a_server_or_a_driver_is_left_out(folder: Path) -> No
     )
 
     assert "The app is not tested on mysql. mysql needs a driver" in ran.stdout
-    assert "No Docker engine answers: the app is not tested on postgresql. Start Docker" in ran.stdout
+    assert "The app is not tested on postgresql: no Docker engine answers (" in ran.stdout
+    assert "). Start Docker, or name a server in TESTBED_POSTGRESQL_URI." in ran.stdout
     assert "1 check on 1 backend: 1 passed" in ran.stdout
 
 
 def test_a_given_server_is_taken_without_docker(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")
     monkeypatch.setenv("TESTBED_POSTGRESQL_URI", "postgresql://x@127.0.0.1/x")
     monkeypatch.delenv("TESTBED_MYSQL_URI", raising=False)
 
-    assert [name for name, backend in BACKENDS.items() if has_server(backend)] == ["sqlite", "postgresql"]
+    assert [name for name, backend in BACKENDS.items() if needs_engine(backend)] == ["mysql"]
 
 
 def test_tracebacks_are_in_the_report_and_printed_on_request(folder: Path) -> None:

@@ -6,6 +6,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from flask_sqlalchemy_testbed.backends import BACKENDS
+from flask_sqlalchemy_testbed.servers.processes import ProcessId
 from tests.harness.projects import Project, eventually
 
 WITHIN = 30.0
@@ -67,6 +69,34 @@ def test_nothing_is_left_of_a_killed_run_while_its_forked_process_still_runs(wai
 
         eventually(lambda: not left_of(run))
         os.kill(child(), 0)  # it still runs and has inherited the reaper's pipe
+
+
+@pytest.mark.bad_day
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a process with its parent")
+@pytest.mark.parametrize("program", ["python", "sh"])
+def test_a_schema_command_ends_with_a_killed_run(project: Project, program: str) -> None:
+    project.write("import os, time; open('ready', 'w').write(str(os.getpid())); time.sleep(60)", "hang.py")
+    project.write("echo $$ >ready; sleep 60", "hang.sh")
+    project.write("def test_it(testbed_database): pass")
+    file = {"python": "hang.py", "sh": "hang.sh"}[program]
+    with project.start("--testbed-schema-command", f"{program} {file}") as process:
+        command = ProcessId.of(int(eventually(lambda: read(project.path / "ready"))))
+        process.kill()
+        process.wait(WITHIN)
+
+        eventually(command.has_ended)
+
+
+@pytest.mark.bad_day
+def test_nothing_is_left_of_a_run_whose_reaper_was_killed(waiting: Project) -> None:
+    with waiting.start() as process, ended_child(waiting):
+        run = run_in(waiting)
+        for reaper in processes_of(run):
+            os.kill(reaper, signal.SIGKILL)
+        os.killpg(process.pid, signal.SIGINT)
+        process.wait(WITHIN)
+
+        assert left_of(run) == []
 
 
 def test_the_next_run_removes_what_a_killed_run_with_a_killed_reaper_has_left(waiting: Project) -> None:

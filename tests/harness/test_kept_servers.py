@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -31,9 +32,10 @@ def start(
     runs: list[Run] = []
 
     def start() -> Run:
-        runs.append(Run(keep_servers=True, notify=messages.append))
-        runs[-1].start([testbed_backend])
-        return runs[-1]
+        run = Run(keep_servers=True, notify=messages.append)
+        runs.append(run)
+        run.start([testbed_backend])
+        return run
 
     yield start
     for run in runs:
@@ -70,6 +72,15 @@ def test_two_runs_at_once_share_it(start: Callable[[], Run], testbed_backend: Ba
     assert databases[0].name != databases[1].name
     first.close()
     assert databases[1].connection.rows("SELECT 1") == [(1,)]
+
+
+@pytest.mark.bad_day
+def test_three_cold_runs_at_once_start_one_server(start: Callable[[], Run], testbed_backend: Backend) -> None:
+    with ThreadPoolExecutor(3) as threads:
+        runs = [future.result() for future in [threads.submit(start) for _ in range(3)]]
+
+    assert len({id_of(run, testbed_backend) for run in runs}) == 1
+    assert len(containers.remove_reusable(images.connect(testbed_backend))) == 1
 
 
 def test_a_server_that_does_not_answer_is_replaced_with_a_message(

@@ -1,0 +1,173 @@
+"""Values of options and of the environment that cannot be right, and folders without room."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from flask_sqlalchemy_testbed.backends import BACKENDS
+from flask_sqlalchemy_testbed.backends.base import new_name
+from flask_sqlalchemy_testbed.servers import files
+from flask_sqlalchemy_testbed.servers.given import given_url
+from flask_sqlalchemy_testbed.servers.readiness import ServerError
+from tests.harness.projects import Project
+from tests.harness.shops import FACTORY
+
+pytestmark = pytest.mark.bad_day
+
+SQLITE = BACKENDS["sqlite"]
+
+
+def test_the_time_limit_of_a_server_is_checked_before_the_first_test(project: Project) -> None:
+    outcome = project.run("-o", "testbed_server_timeout=-1")
+
+    assert outcome.lines("ERROR") == [
+        "ERROR: testbed_server_timeout is '-1'. Give a number of seconds, such as 30."
+    ]
+
+
+@pytest.mark.parametrize(("value", "code"), [("-1", pytest.ExitCode.USAGE_ERROR), ("0", pytest.ExitCode.OK)])
+def test_the_command_takes_no_negative_time_limit_and_0_as_none(
+    project: Project, value: str, code: int
+) -> None:
+    project.write(FACTORY, "shop.py")
+    words = ["shop", "--backend", "sqlite", "--check", "lifecycle.request-ends", "--start-timeout", value]
+    ran = subprocess.run(
+        [sys.executable, "-m", "flask_sqlalchemy_testbed", *words],
+        cwd=project.path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert ran.returncode == code, ran.stderr
+    assert ("--start-timeout is '-1.0'. " in ran.stderr) == (code != 0)
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "mysql://ada:s3@cr3t@host/db",
+        "mysql://ada:s3@cr3t/x@host/db",
+        "mysql://ada:s3@cr3t?x@host/db",
+        "mysql://ada:s3@cr3t:1/x@host/db",
+        "mysql://ada@cr3t:pw@host/db",
+        "postgresql://ada:s3@cr3t@host/db",
+    ],
+)
+def test_an_unquoted_at_in_a_uri_is_one_sentence_without_the_password(
+    monkeypatch: pytest.MonkeyPatch, uri: str
+) -> None:
+    monkeypatch.setenv("TESTBED_MYSQL_URI", uri)
+    with pytest.raises(ServerError, match=r"^TESTBED_MYSQL_URI has an @ .* %40 .*host/database\.$") as error:
+        given_url(BACKENDS["mysql"])
+
+    assert "cr3t" not in str(error.value)
+
+
+def test_an_at_in_a_value_of_the_query_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TESTBED_MYSQL_URI", "mysql://ada:s3%40cr3t@host/db?init_command=a@b")
+    found = given_url(BACKENDS["mysql"])
+
+    assert found is not None
+    assert found[1].password == "s3@cr3t"
+
+
+@pytest.mark.parametrize("driver", ["no_such_driver", "pg8000"])
+def test_a_driver_that_is_not_installed_is_one_sentence(project: Project, driver: str) -> None:
+    project.backends = ["postgresql"]
+    outcome = project.run(TESTBED_POSTGRESQL_URI=f"postgresql+{driver}://ada:s3cr3t@host/db")
+
+    assert outcome.code == pytest.ExitCode.USAGE_ERROR
+    (line,) = outcome.lines("ERROR")
+    assert line.startswith("ERROR: TESTBED_POSTGRESQL_URI names a driver that cannot be imported: ")
+    assert line.endswith(" Install it or name another.")
+
+
+@pytest.mark.parametrize("memory", ["full", "absent", "not a directory"])
+def test_files_fall_back_to_the_temporary_folder(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, memory: str
+) -> None:
+    place = tmp_path / memory
+    if memory == "not a directory":
+        place.touch()
+    if memory == "full":
+        place.mkdir()
+        monkeypatch.setattr(files, "room", lambda parent: 0 if parent == place else 1 << 40)
+    monkeypatch.setattr(files, "MEMORY", place)
+    with closing(files.Directory(SQLITE, new_name())) as directory:
+        assert directory.path.parent == Path(tempfile.gettempdir())
+
+    assert not directory.path.exists()
+    assert not place.is_dir() or not list(place.iterdir())
+
+
+def test_where_no_folder_has_room_the_message_names_both(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(files, "room", lambda _: 0)
+    monkeypatch.setattr(files, "MEMORY", tmp_path)
+    with pytest.raises(ServerError) as error:
+        files.Directory(SQLITE, new_name())
+
+    full = os.strerror(28)
+    assert str(error.value) == (
+        f"No folder can hold the database files ({tmp_path}: {full}; {tempfile.gettempdir()}: {full})."
+        " Make room in one of them."
+    )
+
+
+def test_a_killed_run_that_fell_back_is_cleaned_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(files, "MEMORY", tmp_path / "absent")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    left = tmp_path / new_name()
+    left.mkdir()
+    (left / files.PROCESS_FILE).write_text("")
+
+    assert files.sweep() == [left]
+
+
+@pytest.mark.parametrize(
+    "option", [("--testbed-metadata", "models:metadata"), ("--testbed-schema-command", "python make.py")]
+)
+def test_a_test_that_deletes_its_working_directory_breaks_no_other(
+    project_here: Project, option: tuple[str, str]
+) -> None:
+    project_here.write(
+        """
+        from sqlalchemy import Column, Integer, MetaData, Table
+
+        metadata = MetaData()
+        Table("thing", metadata, Column("id", Integer, primary_key=True))
+        """,
+        "models.py",
+    )
+    project_here.write(
+        """
+        import os
+        from sqlalchemy import create_engine
+        from models import metadata
+
+        metadata.create_all(create_engine(os.environ["DATABASE_URL"]))
+        """,
+        "make.py",
+    )
+    project_here.write(
+        """
+        import os
+
+        def test_it(testbed_database, tmp_path):
+            os.chdir(tmp_path)
+            tmp_path.rmdir()
+
+        def test_later(testbed_other_database):
+            pass
+        """
+    )
+    outcome = project_here.run(*option)
+
+    assert outcome.code == 0, outcome.text
