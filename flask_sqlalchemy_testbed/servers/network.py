@@ -12,7 +12,7 @@ import time
 from typing import TYPE_CHECKING, Protocol
 
 from flask_sqlalchemy_testbed.backends.connection import Connection
-from flask_sqlalchemy_testbed.redaction import know, redact
+from flask_sqlalchemy_testbed.redaction import know
 from flask_sqlalchemy_testbed.servers.given import variable
 from flask_sqlalchemy_testbed.servers.readiness import (
     POLL_SECONDS,
@@ -196,8 +196,7 @@ class NetworkServer:
             connection.run([_named(statement, name) for statement in self.backend.keep])
         if self.container is not None:
             return self.container.keep(name)
-        # The driver may take the password from the query, too.
-        uri = redact(self.locate(name).set(drivername=self.backend.name).render_as_string(hide_password=True))
+        uri = self.locate(name).set(drivername=self.backend.name).render_as_string(hide_password=True)
         return [f"look:   {uri}", f"remove: {_named('; '.join(self.backend.drop), name)}"]
 
     def log(self, since: float) -> str:

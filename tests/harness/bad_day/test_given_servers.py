@@ -1,6 +1,5 @@
 """Given servers of the wrong kind, and accounts that lack a privilege."""
 
-import contextlib
 import re
 import subprocess
 from pathlib import Path
@@ -8,12 +7,11 @@ from pathlib import Path
 import pytest
 
 from flask_sqlalchemy_testbed.backends import BACKENDS
-from flask_sqlalchemy_testbed.backends.base import Backend, new_name
+from flask_sqlalchemy_testbed.backends.base import Backend
 from flask_sqlalchemy_testbed.plugin import state
 from flask_sqlalchemy_testbed.servers.given import variable
 from flask_sqlalchemy_testbed.servers.network import NetworkServer
 from flask_sqlalchemy_testbed.servers.readiness import wait_until_ready
-from flask_sqlalchemy_testbed.servers.recipes import PASSWORD
 from tests.harness.projects import Project
 
 pytestmark = pytest.mark.bad_day
@@ -105,19 +103,3 @@ def test_messages_name_each_missing_privilege_and_no_more_than_the_documentation
     assert sorted(one.replace("'ada'@'%'", "you").replace(" ada ", " you ") for one in granted) == sorted(
         of_this_kind
     )
-
-
-@pytest.mark.testbed_needs("server")
-def test_a_password_in_the_query_of_a_uri_is_not_printed_for_a_kept_server(
-    testbed_server: NetworkServer, testbed_backend: Backend
-) -> None:
-    given = testbed_server.url.set(password=None).update_query_dict({"password": PASSWORD})
-    name = new_name()
-    with contextlib.closing(NetworkServer(testbed_backend, given, source="given")) as server:
-        server.create(name)
-        try:
-            look, _ = server.keep(name)
-        finally:
-            server.drop(name)
-
-    assert look.endswith("password=***")
