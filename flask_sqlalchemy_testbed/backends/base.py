@@ -71,10 +71,13 @@ class OpenTransaction:
     """A transaction that is open on the server."""
 
     session: str
+    """The id of its session; empty where a database has no sessions."""
     detail: str
 
     def __str__(self) -> str:
-        return f"session {self.session}: {self.detail}"
+        if not self.session:
+            return f"transaction ({self.detail})"
+        return f"transaction on the server: session {self.session}: {self.detail}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ def writers(connection: Connection) -> list[OpenTransaction]:
     except Exception as error:
         if "locked" not in str(error):
             raise
-        return [OpenTransaction("?", "holds the write lock")]
+        return [OpenTransaction("", "holds the write lock")]
     finally:
         connection.rows(WAIT_FOR_LOCKS)
     return []

@@ -83,7 +83,7 @@ class Probe:
         for database in databases:
             # A server may notice the end of a transaction late; with a leak known, there is no need to wait.
             within = 0 if found else DISCONNECT_DELAY
-            found += [f"transaction on the server: {each}" for each in database.open_transactions(within)]
+            found += [str(each) for each in database.open_transactions(within)]
         return found
 
     def repair(self, database: Database) -> None:
