@@ -133,7 +133,7 @@ down: ## Stop the services of `make up`; the data stays
 	$(COMPOSE) down
 
 .PHONY: remove-servers
-remove-servers: $(READY) ## Remove the servers that --testbed-keep-servers left
+remove-servers: $(READY) ## Remove all kept servers of this machine, also those of other projects
 	$(BIN)/python -m flask_sqlalchemy_testbed.servers remove
 
 .PHONY: engine

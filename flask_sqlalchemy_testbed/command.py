@@ -6,6 +6,7 @@ Every `flask` command imports this module, so it imports click and the table of 
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,9 +30,9 @@ EPILOG = """\
 Exit status: 0 if each check that applies passed, 1 if a check failed, 2 or more if the app could not be
 tested.
 """
+REPORT = "testbed-report"
 DEFAULTS = {
     "backend": "sqlite, and the others if a Docker engine answers",
-    "report": "testbed-report; '' writes none",
 }
 BATTERY = Path(__file__).with_name("battery")
 PLUGIN = "flask_sqlalchemy_testbed"
@@ -57,6 +58,10 @@ class _Command(click.Command):
 def _run(app: str | None, **values: Any) -> None:
     """Run pytest on the battery, with a configuration of its own, and exit with its status."""
     ctx = click.get_current_context()
+    _require_xdist(ctx.meta[__name__])
+    if values["testbed_report"] is None and not values["testbed_check"]:
+        # A report of some checks must not replace that of all.
+        values["testbed_report"] = REPORT
     values["testbed_app"] = app or values["testbed_app"] or _app_of_flask(ctx)
     values["testbed_backend"] = values["testbed_backend"] or _available_backends()
     # The paths are absolute, so that pytest looks for a conftest.py nowhere but in the battery.
@@ -69,6 +74,16 @@ def _run(app: str | None, **values: Any) -> None:
 
     given = words({name: values[option.key] for name, option in OPTIONS.items() if option.key in values})
     ctx.exit(int(pytest.main([*command, *given, *ctx.meta[__name__]])))
+
+
+def _require_xdist(of_pytest: list[str]) -> None:
+    """Raise a usage error if pytest's options name a parallel run and the package for it is missing."""
+    from importlib.util import find_spec  # noqa: PLC0415
+
+    parallel = any(re.match("-n|--numprocesses", word) for word in of_pytest)
+    if parallel and find_spec("xdist") is None:
+        message = "-n needs pytest-xdist: pip install pytest-xdist."
+        raise click.UsageError(message)
 
 
 def _app_of_flask(ctx: click.Context) -> str | None:
@@ -160,7 +175,6 @@ def _option(option: Option) -> click.Option:
         metavar=option.metavar or None,
         multiple=option.repeatable,
         type=float if option.metavar == "SECONDS" else None,
-        default="testbed-report" if option.name == "report" else None,
         callback=_known_backends if option.name == "backend" else None,
     )
 

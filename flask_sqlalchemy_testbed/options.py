@@ -93,7 +93,12 @@ _ALL = (
         default="",
     ),
     Option("matrix", "write the outcome of each check on each backend there, as JSON", "FILE"),
-    Option("report", "write a report there, with the evidence for each check", "DIR"),
+    Option(
+        "report",
+        "write a report there, with the evidence for each check"
+        " (the commands: testbed-report, or none with --check; '' writes none)",
+        "DIR",
+    ),
     Option(
         "keep-failed",
         "stop at the first failure, leave its server and its rows, and print how to connect",

@@ -71,6 +71,7 @@ class OpenTransaction:
     """A transaction that is open on the server, or a lock that outlives transactions."""
 
     session: str
+    """The id of its session; empty where a database has no sessions."""
     detail: str
     kind: str = "transaction"
     """`transaction` or `lock`."""
@@ -78,7 +79,10 @@ class OpenTransaction:
     """The statement that ends it; empty if its session has to be terminated."""
 
     def __str__(self) -> str:
-        return self.detail if self.end else f"session {self.session}: {self.detail}"
+        if not self.session:
+            return f"{self.kind} ({self.detail})"
+        detail = self.detail if self.end else f"session {self.session}: {self.detail}"
+        return f"{self.kind} on the server: {detail}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ def writers(connection: Connection) -> list[OpenTransaction]:
     except Exception as error:
         if "locked" not in str(error):
             raise
-        return [OpenTransaction("?", "holds the write lock")]
+        return [OpenTransaction("", "holds the write lock")]
     finally:
         connection.rows(WAIT_FOR_LOCKS)
     return []
@@ -56,7 +56,7 @@ def readers(connection: Connection) -> list[OpenTransaction]:
         busy = True
     finally:
         connection.rows(WAIT_FOR_LOCKS)
-    return [OpenTransaction("?", "reads the file")] if busy else []
+    return [OpenTransaction("", "reads the file")] if busy else []
 
 
 class SqliteTracker:

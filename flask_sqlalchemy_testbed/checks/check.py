@@ -38,8 +38,7 @@ def check(which: str | Check) -> Callable[[F], F]:
         raise ValueError(message)
 
     def mark(function: F) -> F:
-        needs = found.needs + (("promises",) if found.group == "promises" else ())
-        marked = pytest.mark.testbed_needs(*needs)(function) if needs else function
+        marked = pytest.mark.testbed_needs(*found.needs)(function) if found.needs else function
         return pytest.mark.testbed_check(found)(marked)  # type: ignore[no-any-return]
 
     return mark

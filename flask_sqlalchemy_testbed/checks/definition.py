@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-GROUPS = ("binding", "lifecycle", "transactions", "portability", "faults", "isolation", "promises")
+PROMISES = "promises"
+"""The group of claims that only this project's own binding makes."""
+GROUPS = ("binding", "lifecycle", "transactions", "portability", "faults", "isolation", PROMISES)
 
 
 @dataclass(frozen=True, slots=True)

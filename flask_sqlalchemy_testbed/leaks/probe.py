@@ -97,7 +97,7 @@ class Probe:
         for database in databases:
             # A server may notice the end of a transaction late; with a leak known, there is no need to wait.
             within = 0 if found else DISCONNECT_DELAY
-            found += [f"{each.kind} on the server: {each}" for each in database.left_open(within)]
+            found += [str(each) for each in database.left_open(within)]
         return found + [f"{CHANGE} of the server: {change}" for change, _ in self.statements.changes()]
 
     def repair(self, database: Database) -> None:

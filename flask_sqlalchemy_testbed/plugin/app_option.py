@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from flask_sqlalchemy_testbed.checks.definition import PROMISES
 from flask_sqlalchemy_testbed.plugin import settings, state
 from flask_sqlalchemy_testbed.plugin.app_start import resolve_app
 
@@ -17,9 +18,8 @@ if TYPE_CHECKING:
     from flask_sqlalchemy_testbed.subject.subject import Subject
 
 # The capabilities of an app and of its environment, and why a check does not apply without them.
-PROMISES, SEVERAL_APPS, GUNICORN = "promises", "several-apps", "gunicorn"
+SEVERAL_APPS, GUNICORN = "several-apps", "gunicorn"
 LACKS = {
-    PROMISES: "the app does not promise it: checks of this project's own binding, off by default",
     SEVERAL_APPS: "the app is made when its module is imported; there is no factory of several apps",
     GUNICORN: "gunicorn is not installed",
 }
@@ -107,7 +107,8 @@ def drivers_of(config: pytest.Config) -> dict[str, str]:
 
 def promises(config: pytest.Config) -> bool:
     """Return whether the checks of this project's own binding are selected."""
-    return bool(settings.setting(config, "promises"))
+    named = settings.given(config, "check") or ()
+    return bool(settings.setting(config, "promises")) or any(one.startswith(f"{PROMISES}.") for one in named)
 
 
 def facts(config: pytest.Config) -> dict[str, str]:
@@ -130,8 +131,6 @@ def facts(config: pytest.Config) -> dict[str, str]:
 
 def lacking(config: pytest.Config, needed: set[str]) -> str:
     """Return why the app or its environment lacks a needed capability; empty if it lacks none."""
-    if PROMISES in needed and not promises(config):
-        return LACKS[PROMISES]
     if GUNICORN in needed and find_spec("gunicorn") is None:
         return LACKS[GUNICORN]
     if SEVERAL_APPS in needed and APP_MAKER in config.stash:

@@ -60,8 +60,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
     """Return a line for each server: its version and its source."""
-    servers = config.stash[state.RUN].servers.values() if state.RUN in config.stash else ()
-    return [f"{server.backend.name}: {server.version} ({server.source})" for server in servers]
+    return state.new_servers(config)
 
 
 def _fixtures_of(backends: list[Backend]) -> ModuleType:

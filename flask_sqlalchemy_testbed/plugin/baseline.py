@@ -97,12 +97,26 @@ class Baseline:
                 for check, backend in sorted(self._passed - self._failed)
                 if backend in self._known.get(check, ())
             ]
+            listed = {backend for backends in self._known.values() for backend in backends}
+            self._lines += [
+                f"{backend} has no entries in {self._path.name}: each failure there counts as new. Name the"
+                " backends of the run that wrote the file, or delete the file and write it again on all"
+                " backends."
+                for backend in sorted({backend for _, backend in self._failed} - listed)
+            ]
         elif exitstatus not in FINISHED or outages(self._config):
             self._lines = [f"{self._path.name} was not written: the run was interrupted."]
         elif not self._failed | self._passed:
             self._lines = [f"{self._path.name} was not written: no check was run."]
         elif outputs.write(session, "baseline", lambda: write(self._path, self._failed)):
-            self._lines = [f"{self._path.name} written: {len(self._failed)} known failures."]
+            number = len(self._failed)
+            of = f"{number} known failure{'s' * (number != 1)}"
+            if settings.given(self._config, "check"):
+                of += (
+                    f", of the checks of {flag('check')} alone. For a baseline of all checks, delete it and"
+                    f" run again without {flag('check')}"
+                )
+            self._lines = [f"{self._path.name} written: {of}."]
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Print which entries can be deleted, or how many were written."""

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="session")
 def testbed_server(testbed_backend: Backend, pytestconfig: pytest.Config) -> Server:
     """Return the server that all tests on this backend share."""
-    return state.run_of(pytestconfig).server(testbed_backend)
+    server = state.run_of(pytestconfig).server(testbed_backend)
+    state.describe_new_servers(pytestconfig)
+    return server
 
 
 @pytest.fixture(scope="session")

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from flask_sqlalchemy_testbed.backends import BACKENDS
 from flask_sqlalchemy_testbed.backends.base import Backend
 from flask_sqlalchemy_testbed.checks.check import check_of
+from flask_sqlalchemy_testbed.checks.definition import PROMISES
+from flask_sqlalchemy_testbed.options import flag
 from flask_sqlalchemy_testbed.plugin import settings, state
-from flask_sqlalchemy_testbed.plugin.app_option import LACKS, lacking
+from flask_sqlalchemy_testbed.plugin.app_option import LACKS, lacking, promises
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -39,6 +43,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Leave out other checks before all other plugins, and tests that do not apply after them."""
     if wanted := set(settings.given(config, "check") or ()):
         _leave_out_other_checks(config, items, wanted)
+    elif not promises(config):
+        _leave_out_promises(config, items)
     result = yield
     _leave_out_not_applicable(config, items)
     return result
@@ -46,7 +52,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
     """Return a line for each reason why tests do not apply."""
-    return [f"not applicable: {count} ({reason})" for reason, count in sorted(_counts(config).items())]
+    # Of tests: a check may have several.
+    return [
+        f"not applicable: {count} test{'s' * (count != 1)} ({reason})"
+        for reason, count in sorted(_counts(config).items())
+    ]
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -62,11 +72,21 @@ def pytest_testnodedown(node: Any) -> None:
         node.config.stash[_COUNTS] = counts
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Write the lines in a parallel run, whose controller collects no tests."""
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config
+) -> None:
+    """Write the lines in a parallel run, whose controller collects no tests, and why no test was left."""
     if state.RUN_NAME in config.stash:
         for line in pytest_report_collectionfinish(config):
             terminalreporter.write_line(line)
+    if exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
+        chosen = [backend.name for backend in config.stash[state.BACKENDS]]
+        words = set(re.findall(r"\w+", f"{config.option.markexpr} {config.option.keyword}"))
+        for name in sorted(BACKENDS.keys() & words - set(chosen)):
+            terminalreporter.write_line(
+                f"{name} is not among the backends of this run ({', '.join(chosen)}), and -m and -k add none."
+                f" Add {flag('backend')} {','.join([*chosen, name])}."
+            )
 
 
 def _counts(config: pytest.Config) -> dict[str, int]:
@@ -83,6 +103,13 @@ def _leave_out_other_checks(config: pytest.Config, items: list[pytest.Item], wan
         raise pytest.UsageError(message)
     config.hook.pytest_deselected(items=[item for item in items if ids.get(item) not in wanted])
     items[:] = [item for item in items if ids.get(item) in wanted]
+
+
+def _leave_out_promises(config: pytest.Config, items: list[pytest.Item]) -> None:
+    left_out = [item for item in items if (check := check_of(item)) and check.group == PROMISES]
+    if left_out:
+        items[:] = [item for item in items if item not in left_out]
+        config.hook.pytest_deselected(items=left_out)
 
 
 def unknown_checks(names: list[str], known: list[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,6 +21,8 @@ BACKENDS: pytest.StashKey[list[Backend]] = pytest.StashKey()
 RUN: pytest.StashKey[Run] = pytest.StashKey()
 RUN_NAME: pytest.StashKey[str] = pytest.StashKey()
 """Set in a parallel run: the names of its workers' databases begin alike."""
+DESCRIBED: pytest.StashKey[set[str]] = pytest.StashKey()
+"""The backends whose servers have been described to the user."""
 KEPT: pytest.StashKey[list[str]] = pytest.StashKey()
 """Lines on how to connect to the server that --testbed-keep-failed has left."""
 WORKER: pytest.StashKey[Worker] = pytest.StashKey()
@@ -36,6 +39,34 @@ INTERRUPTED: pytest.StashKey[bool] = pytest.StashKey()
 """Set if Ctrl-C ended the test: its code could not close what it had open."""
 NOT_APPLICABLE: pytest.StashKey[str] = pytest.StashKey()
 """Why the test was deselected: the capability that is missing."""
+
+
+def new_servers(config: pytest.Config) -> list[str]:
+    """Return a line for each server of the run that no earlier call has described.
+
+    Args:
+        config: pytest's configuration.
+    """
+    if RUN not in config.stash:
+        return []
+    described = config.stash.setdefault(DESCRIBED, set())
+    new = [server for name, server in config.stash[RUN].servers.items() if name not in described]
+    described |= {server.backend.name for server in new}
+    return [f"{server.backend.name}: {server.version} ({server.source})" for server in new]
+
+
+def describe_new_servers(config: pytest.Config) -> None:
+    """Print the lines of `new_servers`; a worker of pytest-xdist prints none.
+
+    Args:
+        config: pytest's configuration.
+    """
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    capture = config.pluginmanager.get_plugin("capturemanager")
+    if (lines := new_servers(config)) and reporter and reporter.verbosity >= 0:
+        with capture.global_and_fixture_disabled() if capture else contextlib.nullcontext():
+            for line in lines:
+                reporter.write_line(line)
 
 
 def run_of(config: pytest.Config) -> Run:

@@ -74,6 +74,7 @@ class Controller:
         except ServerError as error:
             # The tests on the other backends run.
             errors = {name: {"error": str(error)} for name in names}
+        state.describe_new_servers(self._config)
         path = self._directory() / LATE_SERVERS
         path.touch(mode=0o600)
         path.write_text(json.dumps({**errors, **self._servers()}), encoding="utf-8")

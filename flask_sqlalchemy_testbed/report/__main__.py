@@ -1,6 +1,7 @@
 """Merge the reports of several runs into one.
 
 Use: python -m flask_sqlalchemy_testbed.report build/*/evidence.json --output build/report
+Files in the folder of --output are not read.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true", help="exit with status 1 if a check failed")
     options = parser.parse_args(arguments)
     try:
-        reports = {name: read(path) for name, path in jobs(options.files).items()}
+        reports = {name: read(path) for name, path in jobs(inputs(options.files, options.output)).items()}
     except (OSError, ValueError, KeyError) as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)  # noqa: T201 - a command writes to the terminal
         return 2
@@ -48,6 +49,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     pages.write(options.output, report)
     print(f"{counts(report)}; {options.output / 'index.html'}")  # noqa: T201 - as above
     return int(options.check and bool(failures(report)))
+
+
+def inputs(paths: list[Path], output: Path) -> list[Path]:
+    """Return the paths without those that this command wrote itself: `build/*/` matches its output.
+
+    A report that is given alone is written again in its place.
+    """
+    return [path for path in paths if path.resolve().parent != output.resolve()] or paths
 
 
 def jobs(paths: list[Path]) -> dict[str, Path]:

@@ -17,11 +17,13 @@ def write(directory: Path, report: Report) -> None:
     """Write all files of a report.
 
     Args:
-        directory: Where to write; it is created if necessary. If there is a `power.json` beside it, the page
-            shows it too.
+        directory: Where to write; it is created if necessary, and Git ignores the files of a new one. If
+            there is a `power.json` beside it, the page shows it too.
         report: The report with its evidence.
     """
     directory.mkdir(parents=True, exist_ok=True)
+    if not any(directory.iterdir()):
+        (directory / ".gitignore").write_text("*\n", encoding="utf-8")
     matrix.write(directory / "evidence.json", report, indent=None)
     matrix.write(directory / "matrix.json", matrix.matrix_of(report))
     (directory / "summary.md").write_text(markdown.render(report), encoding="utf-8")

@@ -36,12 +36,16 @@ def columns_of(report: Matrix) -> list[str]:
 def counts(report: Matrix) -> str:
     """Return how many results of each outcome there are, in one line."""
     results = [outcome for row in report["checks"] for outcome in row["results"].values()]
-    by_outcome = [f"{results.count(outcome)} {outcome}" for outcome in Outcome if outcome in results]
+    by_outcome = [_count(results.count(outcome), outcome) for outcome in Outcome if outcome in results]
     checks, backends = len(report["checks"]), len(columns_of(report))
     return (
         f"{checks} check{'s' * (checks != 1)} on {backends} backend{'s' * (backends != 1)}:"
         f" {', '.join(by_outcome) or 'no results'}"
     )
+
+
+def _count(number: int, outcome: Outcome) -> str:
+    return f"{number} {outcome}{'s' * (outcome is Outcome.KNOWN_FAILURE and number != 1)}"
 
 
 def failures(report: Matrix) -> list[CheckRow]:

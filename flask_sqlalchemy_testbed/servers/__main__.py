@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Remove the servers that `--testbed-keep-servers` has left."""
+    """Remove all servers of this machine that `--testbed-keep-servers` left, also those of other projects."""
     parser = argparse.ArgumentParser(
         prog="python -m flask_sqlalchemy_testbed.servers", description=main.__doc__
     )

@@ -351,7 +351,8 @@ def _address(client: DockerClient) -> str | None:
     None if the engine runs on another machine, which can be reached only through its network.
     """
     mode = client.get_connection_mode()
-    if mode == ConnectionMode.docker_host and client.host() in LOOPBACK:
+    # In the first mode this process is in a container, and needs no published port.
+    if mode == ConnectionMode.bridge_ip or (mode == ConnectionMode.docker_host and client.host() in LOOPBACK):
         return "127.0.0.1"
     if mode == ConnectionMode.gateway_ip:
         config = client.client.networks.get("bridge").attrs["IPAM"]["Config"]

@@ -72,13 +72,16 @@ def resolve(options: AppOptions, uri: str) -> Subject:
     errors: dict[str, SubjectError] = {}
     for call in calls:
         try:
-            return Attempt(subject, call, modules).run(uri)
+            resolved = Attempt(subject, call, modules).run(uri)
         except NoSessionError:
             raise
         except SubjectError as error:
             errors[call.description] = error
             if isinstance(error, BoundElsewhereError):
                 modules.remove()  # A global may hold the engine of this attempt.
+        else:
+            _refuse_unused_key(resolved, call)
+            return resolved
     raise _failure(subject, errors)
 
 
@@ -143,6 +146,18 @@ def _inspect(subject: Subject, place: Place, modules: ProjectModules) -> tuple[S
 def _module_of(found: Any) -> str:
     """Return the module in which a factory is defined; empty for other objects."""
     return found.__module__ or "" if inspect.isroutine(found) or inspect.isclass(found) else ""
+
+
+def _refuse_unused_key(subject: Subject, call: FactoryCall) -> None:
+    """Raise SubjectError if the app was made without the configuration whose key the user named."""
+    if subject.uri_key and not subject.uri_env and (call.by_environment or call.by_argument):
+        where = f", with the URI {subject.where_the_uri_is}" if call.by_environment else ""
+        message = (
+            f"{flag('uri-key')} {subject.uri_key} has no effect: {subject} was made"
+            f" {call.description}{where}. Leave the option out, or name the key under which the app reads"
+            " the URI."
+        )
+        raise SubjectError(message)
 
 
 def _failure(subject: Subject, errors: Mapping[str, SubjectError]) -> SubjectError:

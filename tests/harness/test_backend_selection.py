@@ -90,7 +90,7 @@ def test_a_test_that_does_not_apply_is_counted_not_skipped(project: Project) -> 
     )
     outcome = project.run("--collect-only", "--testbed-backend", EVERY)
 
-    assert "not applicable: 1 (sqlite lacks server)" in outcome.text
+    assert "not applicable: 1 test (sqlite lacks server)" in outcome.text
     assert "2/3 tests collected (1 deselected)" in outcome.text
 
 

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from tests.harness.projects import Outcome, Project
-from tests.harness.shops import WITHOUT_REMOVE
+from tests.harness.shops import FACTORY, WITHOUT_REMOVE
 
 pytestmark = pytest.mark.bad_day
 
@@ -272,3 +272,130 @@ def test_a_missing_variable_of_the_app_suggests_the_option(project: Project, pla
         if place == "on import"
         else "'SHOP_DB'. Set the environment variable SHOP_DB, or, if it holds the database URI, add",
     )
+
+
+def test_a_baseline_without_entries_of_a_backend_says_how_to_add_them(shop: Project) -> None:
+    shop.write(json.dumps({"known": {"lifecycle.request-ends": ["postgresql"]}}), "known.json")
+
+    outcome = shop.run(*ONE, "--testbed-backend", "sqlite", "--testbed-baseline", "known.json")
+
+    assert (
+        "sqlite has no entries in known.json: each failure there counts as new. Name the backends of the run"
+        " that wrote the file, or delete the file and write it again on all backends."
+    ) in outcome.lines("sqlite has no entries")
+    assert "1 failed" in outcome.text
+
+
+def test_a_baseline_without_entries_of_a_backend_that_passes_needs_none(project: Project) -> None:
+    project.write(FACTORY, "shop.py")
+    project.write(json.dumps({"known": {"lifecycle.request-ends": ["postgresql"]}}), "known.json")
+
+    outcome = project.run(*ONE, "--testbed-backend", "sqlite", "--testbed-baseline", "known.json")
+
+    assert "has no entries" not in outcome.text
+
+
+def test_a_baseline_of_some_checks_says_so(shop: Project) -> None:
+    outcome = shop.run(*ONE, "--testbed-baseline", "known.json", CI="")
+
+    assert (
+        "known.json written: 1 known failure, of the checks of --testbed-check alone. For a baseline of all"
+        " checks, delete it and run again without --testbed-check.\n"
+    ) in outcome.text
+
+
+OF_A_BACKEND = """
+    def test_it(testbed_backend):
+        pass
+"""
+
+
+@pytest.mark.parametrize("words", [("-m", "postgresql"), ("-k", "[postgresql]"), ("-m", "postgresql", "-n1")])
+def test_a_mark_of_a_backend_that_does_not_run_names_the_option(
+    project: Project, words: tuple[str, ...]
+) -> None:
+    project.write(OF_A_BACKEND)
+
+    outcome = project.run("--testbed-backend", "sqlite", *words)
+
+    assert outcome.code == pytest.ExitCode.NO_TESTS_COLLECTED
+    assert (
+        "postgresql is not among the backends of this run (sqlite), and -m and -k add none. Add"
+        " --testbed-backend sqlite,postgresql.\n"
+    ) in outcome.text
+
+
+READS_A_VARIABLE = """
+    import os
+
+    from flask import Flask
+    from flask_sqlalchemy import SQLAlchemy
+
+    db = SQLAlchemy()
+
+    def create_app(config=None):
+        app = Flask("shop")
+        app.config["SQLALCHEMY_DATABASE_URI"] = os.environ["DATABASE_URL"]
+        db.init_app(app)
+        return app
+"""
+
+
+def test_a_wrong_key_of_the_uri_is_refused_if_the_app_reads_a_variable(project: Project) -> None:
+    project.write(READS_A_VARIABLE, "shop.py")
+
+    outcome = project.run(*ONE, "--testbed-uri-key", "FOO")
+
+    assert_usage_error(outcome, "--testbed-uri-key FOO has no effect: --testbed-app 'shop:create_app'")
+    assert "Leave the option out, or name the key under which the app reads the URI." in outcome.text
+
+
+@pytest.mark.parametrize("words", [(), ("-n", "1")])
+def test_a_server_of_the_configuration_file_is_described_when_it_is_used(
+    project: Project, words: tuple[str, ...]
+) -> None:
+    project.write("[pytest]\ntestbed_backend = sqlite\n", "pytest.ini")
+    project.write("def test_it(database_uri): pass\ndef test_again(database_uri): pass")
+
+    outcome = project.run(*words)
+
+    (line,) = outcome.lines("sqlite: ")
+    assert re.fullmatch(r"sqlite: [\d.]+ \(files in .*\)", line)
+
+
+def test_a_lock_left_on_sqlite_is_described_without_a_session(project: Project) -> None:
+    project.write(
+        """
+        import sqlite3
+
+        def test_it(testbed_database):
+            global connection
+            connection = sqlite3.connect(testbed_database.url.database, isolation_level=None)
+            connection.execute("BEGIN IMMEDIATE")
+        """
+    )
+
+    outcome = project.run("--testbed-backend", "sqlite")
+
+    assert "left open: 1 transaction\n" in outcome.text
+    assert "- transaction (holds the write lock)" in outcome.text
+
+
+def test_promises_of_this_project_are_no_rows_of_another_app(project: Project) -> None:
+    project.write(FACTORY, "shop.py")
+
+    outcome = project.run(*CHECK, "--collect-only")
+
+    assert "test_lifecycle.py" in outcome.text
+    assert "test_promises.py" not in outcome.text
+    assert "not promise" not in outcome.text
+
+
+def test_a_promise_that_is_named_is_checked(project: Project) -> None:
+    project.write(FACTORY, "shop.py")
+
+    outcome = project.run(*CHECK, "--testbed-check", "promises.defaults", "--testbed-matrix", "matrix.json")
+
+    assert re.search("1 check on 1 backend: 1 (passed|failed)", outcome.text)
+    matrix = json.loads((project.path / "matrix.json").read_text())
+    assert matrix["subject"]["promises"] == "checked"

@@ -58,7 +58,9 @@ def folder(tmp_path: Path) -> Path:
 def test_each_command_prints_the_matrix_writes_the_report_and_exits_with_the_outcome(
     folder: Path, program: tuple[str, ...], app: str, code: int
 ) -> None:
-    ran = run(folder, *program, app, *ONE, PYTEST_ADDOPTS="--no-such-option", PYTEST_PLUGINS="conftest")
+    words = ("--backend", "sqlite", "--", "-k", "test_request_ends")  # With --check there is no report.
+
+    ran = run(folder, *program, app, *words, PYTEST_ADDOPTS="--no-such-option", PYTEST_PLUGINS="conftest")
 
     assert ran.returncode == code, ran.stdout + ran.stderr
     assert f"battery: {app}" in ran.stdout
@@ -220,7 +222,7 @@ def test_a_given_server_is_taken_without_docker(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_tracebacks_are_in_the_report_and_printed_on_request(folder: Path) -> None:
-    brief = run(folder, *MODULE, "leaky", *ONE)
+    brief = run(folder, *MODULE, "leaky", *ONE, "--report", "testbed-report")
     whole = run(folder, *MODULE, "leaky", *ONE, "--", "--tb=short")
 
     assert "= FAILURES =" not in brief.stdout
@@ -240,4 +242,29 @@ def test_a_mistyped_check_leaves_the_last_report(folder: Path) -> None:
     assert (
         "Unknown check lifecycle.request-end. Did you mean lifecycle.request-ends" in ran.stdout + ran.stderr
     )
+    assert page.read_text() == "The last report."
+
+
+@pytest.mark.bad_day
+@pytest.mark.parametrize("words", [["-n", "2"], ["-nauto"], ["--numprocesses=2"]])
+def test_a_parallel_run_without_its_package_names_the_package(
+    monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "xdist", None)
+
+    result = CliRunner().invoke(command, ["leaky", "--backend", "sqlite", "--", *words])
+
+    assert result.exit_code == 2
+    assert result.output.splitlines()[-1] == "Error: -n needs pytest-xdist: pip install pytest-xdist."
+
+
+@pytest.mark.bad_day
+def test_a_run_of_one_check_keeps_the_report_of_all(folder: Path) -> None:
+    page = folder / "testbed-report" / "index.html"
+    page.parent.mkdir()
+    page.write_text("The last report.")
+
+    ran = run(folder, *MODULE, "leaky", *ONE)
+
+    assert "1 check on 1 backend: 1 failed" in ran.stdout
     assert page.read_text() == "The last report."

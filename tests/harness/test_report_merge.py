@@ -3,9 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from flask_sqlalchemy_testbed.report import markdown
+from flask_sqlalchemy_testbed.report import markdown, pages
 from flask_sqlalchemy_testbed.report.__main__ import main
 from flask_sqlalchemy_testbed.report.merge import merge
+from flask_sqlalchemy_testbed.report.summary import counts
 from tests.harness.reports import report
 
 
@@ -90,3 +91,40 @@ def test_the_markdown_has_failures_first_and_folded_tables() -> None:
     assert "<https://github.com/level12/keg/issues/96>\n- **Remedy:** Mend it.\n" in text
     assert text.index("### ❌ `lifecycle.breaks`") < text.index("<details>")
     assert "| binding.holds<br><sub>It holds.</sub> | ✅ passed |" in text
+
+
+@pytest.mark.bad_day
+def test_the_command_does_not_read_its_own_output(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    files = []
+    for backend in ("sqlite", "postgresql"):
+        path = tmp_path / backend / "evidence.json"
+        path.parent.mkdir()
+        path.write_text(json.dumps(report(backend, "3.50")))
+        files.append(str(path))
+    output = tmp_path / "report"
+
+    assert main([*files, "--output", str(output)]) == 0
+    first = capsys.readouterr().out
+    assert main([*files, str(output / "evidence.json"), "--output", str(output)]) == 0
+
+    assert capsys.readouterr().out == first
+
+
+@pytest.mark.parametrize(("number", "words"), [(1, "1 known failure"), (2, "2 known failures")])
+def test_known_failures_are_counted_in_the_plural(number: int, words: str) -> None:
+    results = {f"backend{i}": "known failure" for i in range(number)}
+    one = report()
+    one["checks"] = [{**one["checks"][0], "results": results}]
+
+    assert counts(one).endswith(f": {words}")
+
+
+@pytest.mark.bad_day
+def test_a_new_folder_of_a_report_is_ignored_by_git(tmp_path: Path) -> None:
+    pages.write(tmp_path / "new", report())
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "notes.txt").touch()
+    pages.write(tmp_path / "old", report())
+
+    assert (tmp_path / "new" / ".gitignore").read_text() == "*\n"
+    assert not (tmp_path / "old" / ".gitignore").exists()

@@ -200,6 +200,6 @@ def test_all_files_are_written_and_power_is_found_beside_them(tmp_path: Path) ->
     pages.write(tmp_path / "report", report())
 
     written = {path.name for path in (tmp_path / "report").iterdir()}
-    assert written == {"index.html", "summary.md", "matrix.json", "evidence.json"}
+    assert written == {".gitignore", "index.html", "summary.md", "matrix.json", "evidence.json"}
     assert "no_remove" in (tmp_path / "report" / "index.html").read_text()
     assert "evidence" not in json.loads((tmp_path / "report" / "matrix.json").read_text())

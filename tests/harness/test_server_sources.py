@@ -229,3 +229,26 @@ def test_a_server_for_another_process_has_its_capabilities_and_hides_its_passwor
     with closing(borrow(loan)) as borrowed:
         assert borrowed.capabilities == testbed_server.capabilities
     assert "uri=" not in repr(loan)
+
+
+@pytest.mark.bad_day
+@pytest.mark.testbed_needs("routed")
+def test_a_server_beside_the_container_of_the_run_listens_on_the_loopback_address(
+    project: Project, testbed_backend: Backend
+) -> None:
+    project.backends = [testbed_backend.name]
+    project.write(
+        """
+        import docker
+
+        def test_it(testbed_server, database_uri):
+            client = docker.from_env()
+            published = client.containers.get(testbed_server.container.id).ports.values()
+            client.close()
+            assert {one["HostIp"] for ports in published for one in ports or ()} == {"127.0.0.1"}
+        """
+    )
+
+    outcome = project.run(TESTCONTAINERS_CONNECTION_MODE="bridge_ip")
+
+    assert outcome.code == 0, outcome.text
