@@ -175,6 +175,8 @@ def _option(option: Option) -> click.Option:
         metavar=option.metavar or None,
         multiple=option.repeatable,
         type=float if option.metavar == "SECONDS" else None,
+        # Said, because click 8.3 otherwise takes a value such as -1 for an option.
+        default=None,
         callback=_known_backends if option.name == "backend" else None,
     )
 

@@ -10,7 +10,6 @@ from pathlib import Path
 import docker
 import pytest
 
-from flask_sqlalchemy_testbed.backends import BACKENDS
 from flask_sqlalchemy_testbed.backends.base import Backend, new_name
 from flask_sqlalchemy_testbed.run import Run
 from flask_sqlalchemy_testbed.servers import images, recipes
@@ -100,11 +99,13 @@ def test_a_dockerfile_that_cannot_be_read_is_one_sentence(
 
 
 @pytest.mark.parametrize("name", ["UPPER/case:1", "a b", "postgres:18:18", ":", "-"])
-def test_an_impossible_name_of_an_image_is_one_sentence(project_of_its_own: Project, name: str) -> None:
-    project_of_its_own.backends = project_of_its_own.backends[-1:]
-    recipe = BACKENDS[project_of_its_own.backends[0]].recipe
+def test_an_impossible_name_of_an_image_is_one_sentence(
+    project: Project, testbed_backend: Backend, name: str
+) -> None:
+    recipe = testbed_backend.recipe
     assert recipe is not None
-    outcome = project_of_its_own.run(**{recipe.variable: name})
+    project.backends = [testbed_backend.name]
+    outcome = project.run(**{recipe.variable: name})
 
     assert outcome.code == pytest.ExitCode.USAGE_ERROR
     (line,) = outcome.lines("ERROR: No server for ")
