@@ -46,7 +46,7 @@ def given_url(backend: Backend) -> tuple[str, URL] | None:
 
     from flask_sqlalchemy_testbed.redaction import know  # noqa: PLC0415
 
-    example = f"{backend.name}://user@host/database"
+    example = f"{backend.name}://user:password@host/database"
     try:
         url = make_url(text)
     except (ArgumentError, ValueError):
