@@ -5,6 +5,7 @@
 
 import json
 import os
+from collections.abc import Mapping
 
 from flask import Flask, jsonify
 from flask.typing import ResponseReturnValue
@@ -12,6 +13,7 @@ from sqlalchemy import event, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry, Pool
 
+from flask_sqlalchemy_testbed.subject import guard
 from flask_sqlalchemy_testbed.subject.app import AppMaker
 from flask_sqlalchemy_testbed.subject.subject import Subject
 from flask_sqlalchemy_testbed.timeline.recorder import record_in_this_process
@@ -19,19 +21,22 @@ from flask_sqlalchemy_testbed.timeline.recorder import record_in_this_process
 PREFIX = "TESTBED_SERVED_"
 
 
-def environment(subject: Subject, uri: str, whoami: str) -> dict[str, str]:
+def environment(subject: Subject, uri: str, binds: Mapping[str, str], whoami: str) -> dict[str, str]:
     """Return the variables for `serve`; `whoami` is a query for the id of the server's session."""
     settings = {"SUBJECT": json.dumps(subject.as_dict()), "URI": uri, "WHOAMI": whoami}
+    settings["BINDS"] = json.dumps(binds)
     return {PREFIX + name: value for name, value in settings.items()}
 
 
 def serve() -> Flask:
     """Return the app, whose pool has a connection that this process opened."""
+    guard.inherit()
+    guard.start()
     record_in_this_process()
     uri, whoami = (os.environ[PREFIX + name] for name in ("URI", "WHOAMI"))
     subject = Subject.from_dict(json.loads(os.environ[PREFIX + "SUBJECT"]))
     maker = AppMaker(subject)
-    maker.start(uri)
+    maker.start(uri, json.loads(os.environ[PREFIX + "BINDS"]))
     event.listen(Pool, "connect", _record_process)
     app = maker.make(uri)
 

@@ -10,6 +10,7 @@ from flask import Flask
 from sqlalchemy import select
 from sqlalchemy.engine import Engine
 
+from flask_sqlalchemy_testbed.battery.further import Binds
 from flask_sqlalchemy_testbed.battery.tables import OLD_ITEM, Item, create_all
 from flask_sqlalchemy_testbed.battery.threads import WITHIN, at_once, poll
 from flask_sqlalchemy_testbed.databases import DISCONNECT_DELAY, Database
@@ -28,11 +29,13 @@ class Trial:
     def __init__(self, request: pytest.FixtureRequest, database: Database) -> None:
         self._request = request
         self._probe = state.run_of(request.config).probe
-        self._databases = [database]
         self._apps: list[Flask] = []
         self._maker = app_maker(request.config)
-        self._maker.start(database.uri)
         self.subject = self._maker.subject
+        self._binds = Binds(request, self.subject)
+        self._databases = [database, *self._binds.databases.values()]
+        self._other: Database | None = None
+        self._maker.start(database.uri, self._binds.uris)
         self._probe.look_into("" if self.subject.session_is_callable else self.subject.session_path)
         self.database = database
         self.backend = database.backend.name
@@ -40,9 +43,15 @@ class Trial:
     @property
     def other(self) -> Database:
         """Return a second clean database on the same server, which the leak probe also watches."""
-        if len(self._databases) == 1:
-            self._databases.append(self._request.getfixturevalue("testbed_other_database"))
-        return self._databases[1]
+        if self._other is None:
+            self._other = self._request.getfixturevalue("testbed_other_database")
+            self._databases.append(self._other)
+        return self._other
+
+    @property
+    def bind_uris(self) -> dict[str, str]:
+        """Return the URI of each further database of the app, by the name of its engine."""
+        return self._binds.uris
 
     @property
     def session(self) -> Any:
@@ -56,6 +65,7 @@ class Trial:
         `keep` is false.
         """
         app = self._maker.make(uri or self.database.uri)
+        self._binds.create_tables(app)
         # The checks need responses with status 500, whatever the app's own configuration says.
         app.testing = app.debug = False
         app.config["PROPAGATE_EXCEPTIONS"] = False
@@ -140,6 +150,7 @@ class Trial:
         """Dispose of the engines of the apps, and let the apps go."""
         for app in self._apps:
             self.engine(app).dispose()
+            self._binds.dispose(app)
         self._apps.clear()
 
 
