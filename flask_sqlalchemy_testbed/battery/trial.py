@@ -50,7 +50,12 @@ class Trial:
 
     @property
     def bind_uris(self) -> dict[str, str]:
-        """Return the URI of each further database of the app, by the name of its engine."""
+        """Return the URI of each further database of the app, by the name of its engine.
+
+        The databases have the app's own tables.
+        """
+        if self._binds.databases:
+            self.app()
         return self._binds.uris
 
     @property

@@ -11,7 +11,7 @@ from flask import appcontext_pushed
 
 from flask_sqlalchemy_testbed.subject.app import AppMaker
 from flask_sqlalchemy_testbed.subject.binding import check_binding, context_of
-from flask_sqlalchemy_testbed.subject.binds import ENGINES, check_binds, configured_binds
+from flask_sqlalchemy_testbed.subject.binds import check_binds, configured_binds, may_hide_engines
 from flask_sqlalchemy_testbed.subject.errors import SubjectError
 from flask_sqlalchemy_testbed.subject.sessions import check_returned_session, find_session
 
@@ -71,7 +71,6 @@ class Attempt:
                 error = raised
             self._learn_binds(apps, uri)
             if self._subject.binds:
-                self._modules.remove()
                 found = self._made(uri)
             elif error is not None:
                 raise error
@@ -96,9 +95,8 @@ class Attempt:
 
     def _learn_binds(self, apps: list[Flask], uri: str) -> None:
         """Complete the subject with the further engines of the apps of a call."""
-        given = self._subject.configuration(uri).get(ENGINES)
-        if given and any(app.config.get(ENGINES) == given for app in apps):
-            # The configuration may have replaced a mapping with more engines: call once without it.
+        configuration = self._subject.configuration(uri)
+        if any(may_hide_engines(app, configuration) for app in apps):
             unread = replace(self._subject, uri_key=UNREAD)
             with contextlib.closing(AppMaker(unread, self._modules)) as maker, suppress(SubjectError):
                 maker.start(uri)
@@ -121,7 +119,6 @@ class Attempt:
     def _note(self) -> str:
         made = "made" if self._subject.makes_several_apps else "one app,"
         where = "" if self._call.by_argument else f", the URI {self._subject.where_the_uri_is}"
-        binds = (
-            f", with a database for each of {', '.join(self._subject.binds)}" if self._subject.binds else ""
-        )
+        names = ", ".join(self._subject.binds)
+        binds = f", with a further database for {names}" if names else ""
         return f"{made} {self._call.description}{where}{binds}"

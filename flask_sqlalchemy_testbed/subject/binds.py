@@ -21,9 +21,26 @@ if TYPE_CHECKING:
 
     from flask_sqlalchemy_testbed.subject.subject import Subject
 
-# The configuration keys of the extensions, and the name of the first engine.
+# The configuration keys of the extensions; Flask-SQLAlchemy adds the first if it is missing.
 BINDS, ENGINES = "SQLALCHEMY_BINDS", "SQLALCHEMY_ENGINES"
+# The name of the first engine.
 FIRST = {BINDS: None, ENGINES: "default"}
+
+
+def may_hide_engines(app: Flask, configuration: Mapping[str, Any]) -> bool:
+    """Return whether a configuration may have replaced a mapping with more engines.
+
+    Args:
+        app: an app that was made with the configuration.
+        configuration: the configuration.
+    """
+    has_engines = hasattr(type(app.extensions.get("sqlalchemy")), "engines")
+    return (
+        has_engines
+        and _key_of(app) == ENGINES
+        and ENGINES in configuration
+        and app.config.get(ENGINES) == configuration[ENGINES]
+    )
 
 
 def configured_binds(app: Flask, uri: str) -> tuple[str, dict[str, dict[str, Any]]]:
@@ -65,10 +82,10 @@ def check_binds(subject: Subject, app: Flask, binds: Mapping[str, str], *, other
     for name, engine in further_engines(app).items():
         wanted = binds.get(name, otherwise)
         if wanted and not is_in_memory(engine.url) and not is_same_database(make_url(wanted), engine.url):
-            key = subject.binds_key or (ENGINES if ENGINES in app.config else BINDS)
             message = (
                 f"{subject} has a further engine {name!r} on {engine.url.render_as_string()}, which is not a"
-                f" database of this run: have the app take {key} from the configuration that it is given."
+                f" database of this run: have the app take {_key_of(app)} from the configuration that it is"
+                " given."
             )
             raise BindElsewhereError(message)
 
@@ -78,7 +95,7 @@ def further_engines(app: Flask) -> dict[str, Engine]:
     with context_of(app):
         engines = getattr(app.extensions.get("sqlalchemy"), "engines", None)
         found = dict(engines) if engines else {}
-    return {name: engine for name, engine in found.items() if name not in FIRST.values()}
+    return {name: engine for name, engine in found.items() if name != FIRST[_key_of(app)]}
 
 
 def metadata_of_bind(app: Flask, name: str) -> MetaData | None:
@@ -90,6 +107,11 @@ def metadata_of_bind(app: Flask, name: str) -> MetaData | None:
     """
     found: Mapping[str, MetaData] = getattr(app.extensions.get("sqlalchemy"), "metadatas", {})
     return found.get(name)
+
+
+def _key_of(app: Flask) -> str:
+    """Return the configuration key of the app's extension."""
+    return BINDS if BINDS in app.config else ENGINES
 
 
 def _is_plain(value: object) -> bool:

@@ -65,6 +65,8 @@ def create_app(config):
     return app
 """
 AUDITED = """
+import os
+
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
 
@@ -81,6 +83,9 @@ def create_app(config=None):
     app.config["SQLALCHEMY_BINDS"] = {"audit": "sqlite:////nowhere/audit.db"}
     app.config.update(config or {})
     db.init_app(app)
+    with app.app_context():
+        for engine in db.engines.values():
+            os.register_at_fork(after_in_child=lambda engine=engine: engine.dispose(close=False))
 
     @app.before_request
     def note():
@@ -219,10 +224,10 @@ def test_the_header_says_that_a_command_runs_unguarded(
 def test_rows_of_a_bind_are_written_to_a_database_of_the_run(tmp_path: Path) -> None:
     (tmp_path / "shop.py").write_text(AUDITED)
 
-    outcome = battery(tmp_path, checks=("lifecycle.request-ends",))
+    outcome = battery(tmp_path, checks=("lifecycle.request-ends", "binding.fork"))
 
     assert outcome.code == 0, outcome.text
-    assert "with a database for each of audit" in outcome.text
+    assert "with a further database for audit" in outcome.text
 
 
 def test_a_connection_to_a_bind_that_is_left_open_fails_the_check(tmp_path: Path) -> None:
