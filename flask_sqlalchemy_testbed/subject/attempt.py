@@ -12,7 +12,7 @@ from flask import appcontext_pushed
 from flask_sqlalchemy_testbed.subject.app import AppMaker
 from flask_sqlalchemy_testbed.subject.binding import check_binding, context_of
 from flask_sqlalchemy_testbed.subject.binds import check_binds, configured_binds, may_hide_engines
-from flask_sqlalchemy_testbed.subject.errors import SubjectError
+from flask_sqlalchemy_testbed.subject.errors import StartedElsewhereError, SubjectError
 from flask_sqlalchemy_testbed.subject.sessions import check_returned_session, find_session
 
 if TYPE_CHECKING:
@@ -71,7 +71,13 @@ class Attempt:
                 error = raised
             self._learn_binds(apps, uri)
             if self._subject.binds:
-                found = self._made(uri)
+                try:
+                    found = self._made(uri)
+                except StartedElsewhereError:
+                    # The factory connected before the engines could be checked.
+                    for app in apps[-1:]:
+                        check_binds(self._subject, app, {}, otherwise=uri)
+                    raise
             elif error is not None:
                 raise error
         self._modules.add_root(found.session_path.partition(":")[0])

@@ -131,13 +131,16 @@ def test_a_bind_in_memory_or_on_the_first_database_needs_no_other(
     ("parameter", "values"),
     [
         ("config=None", "config or {}, SQLALCHEMY_BINDS=Own.SQLALCHEMY_BINDS"),
+        ("config=None, *, connects=True", "config or {}, SQLALCHEMY_BINDS=Own.SQLALCHEMY_BINDS"),
         ("uri", "SQLALCHEMY_DATABASE_URI=uri"),
     ],
 )
 def test_a_bind_that_cannot_be_replaced_is_told_in_one_sentence(
     write: Write, uri: str, parameter: str, values: str
 ) -> None:
-    factory = f"def create_app({parameter}):\n    return made(lambda own: own.update({values}))"
+    connects = "    with app.app_context():\n        db.create_all()\n" if "connects" in parameter else ""
+    made = f"    app = made(lambda own: own.update({values}))\n{connects}    return app"
+    factory = f"def create_app({parameter}):\n{made}"
     write(BINDS.format(audit=AUDIT), factory)
 
     with pytest.raises(SubjectError) as raised:
