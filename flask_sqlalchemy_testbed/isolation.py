@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from flask_sqlalchemy_testbed.backends.base import BuiltContents
 from flask_sqlalchemy_testbed.backends.polling import PollingTracker, identity_positions, tables_with_rows
 from flask_sqlalchemy_testbed.databases import DISCONNECT_DELAY, Database
+from flask_sqlalchemy_testbed.subject import guard
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,6 +45,7 @@ class Isolation:
 
     def __init__(self, server: Server, name: str, statements: Statements | None = None) -> None:
         self.database = Database(server.backend, server.locate(name))
+        guard.allow(self.database.url)
         self._server = server
         self._name = name
         self._schema: Schema | None = None

@@ -75,6 +75,13 @@ _ALL = (
         repeatable=True,
         default=(),
     ),
+    Option(
+        "allow-file",
+        "let the app open this SQLite file, which the run did not create; repeatable",
+        "PATH",
+        repeatable=True,
+        default=(),
+    ),
     Option("start-timeout", "fail when making the app takes longer (default: 30)", "SECONDS", default="30"),
     Option("check", "run only this check of the battery; repeatable", "ID", repeatable=True),
     Option("check-timeout", "fail a check that takes longer (default: 30)", "SECONDS", default="30"),

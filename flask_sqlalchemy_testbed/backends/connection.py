@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -31,6 +32,13 @@ BATCH_DRIVERS = {
     "psycopg": BatchDriver(all_results=True, options={"prepare_threshold": None}),
     "pymysql": BatchDriver(all_results=True, options={"client_flag": 1 << 16}),  # MULTI_STATEMENTS
 }
+
+_connecting = threading.local()
+
+
+def is_connecting() -> bool:
+    """Return whether this thread is opening a connection of the harness, not one of the app."""
+    return getattr(_connecting, "now", False)
 
 
 class Connection:
@@ -109,7 +117,11 @@ class Connection:
 
     def _connect(self) -> DBAPIConnection:
         args, options = self._dialect.create_connect_args(self.url)
-        connection = self._dialect.connect(*args, **{**options, **self._options})
+        _connecting.now = True
+        try:
+            connection = self._dialect.connect(*args, **{**options, **self._options})
+        finally:
+            _connecting.now = False
         self.times_connected += 1
         try:
             self._dialect.set_isolation_level(connection, "AUTOCOMMIT")

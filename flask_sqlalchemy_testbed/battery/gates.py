@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from flask_sqlalchemy_testbed.databases import Database
+from flask_sqlalchemy_testbed.subject import guard
 
 
 class Link:
@@ -16,6 +17,7 @@ class Link:
         path = Path(database.url.database or "")
         self._directory = path.parent
         self._link = folder / "link"
+        guard.allow_file(self._link / path.name)
         self.uri = f"sqlite:///{self._link / path.name}"
 
     def open(self) -> None:

@@ -171,8 +171,10 @@ def lent(request: pytest.FixtureRequest, own: OwnServer) -> Iterator[OwnServer]:
     probe.start(own.database)
     yield own
     own.mend()
-    if leaks := probe.leaks(own.database):
-        probe.repair(own.database)
+    databases = [own.database, *item.stash.get(state.DATABASES, ())]
+    if leaks := probe.leaks(*databases):
+        for database in databases:
+            probe.repair(database)
         fail_for_leaks(item, leaks)
 
 

@@ -5,6 +5,7 @@
 
 import json
 import os
+from collections.abc import Mapping
 
 from flask import Flask, jsonify
 from flask.typing import ResponseReturnValue
@@ -13,6 +14,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry, Pool
 
 from flask_sqlalchemy_testbed.servers.processes import end_with
+from flask_sqlalchemy_testbed.subject import guard
 from flask_sqlalchemy_testbed.subject.app import AppMaker
 from flask_sqlalchemy_testbed.subject.subject import Subject
 from flask_sqlalchemy_testbed.timeline.recorder import record_in_this_process
@@ -20,11 +22,12 @@ from flask_sqlalchemy_testbed.timeline.recorder import record_in_this_process
 PREFIX = "TESTBED_SERVED_"
 
 
-def environment(subject: Subject, uri: str, whoami: str) -> dict[str, str]:
+def environment(subject: Subject, uri: str, binds: Mapping[str, str], whoami: str) -> dict[str, str]:
     """Return the variables for `serve`; `whoami` is a query for the id of the server's session."""
     settings = {
         "SUBJECT": json.dumps(subject.as_dict()),
         "URI": uri,
+        "BINDS": json.dumps(binds),
         "WHOAMI": whoami,
         "PARENT": str(os.getpid()),
     }
@@ -36,11 +39,13 @@ def serve() -> Flask:
     # A run that is killed cannot end gunicorn, nor a killed gunicorn its workers, which may hang.
     end_with(int(os.environ[PREFIX + "PARENT"]))
     os.register_at_fork(after_in_child=lambda: end_with(os.getppid()))
+    guard.inherit()
+    guard.start()
     record_in_this_process()
     uri, whoami = (os.environ[PREFIX + name] for name in ("URI", "WHOAMI"))
     subject = Subject.from_dict(json.loads(os.environ[PREFIX + "SUBJECT"]))
     maker = AppMaker(subject)
-    maker.start(uri)
+    maker.start(uri, json.loads(os.environ[PREFIX + "BINDS"]))
     event.listen(Pool, "connect", _record_process)
     app = maker.make(uri)
 

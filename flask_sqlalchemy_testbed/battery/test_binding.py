@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from sqlalchemy import Pool, create_engine, text
+from sqlalchemy import Pool, create_engine, make_url, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import object_session
 
+from flask_sqlalchemy_testbed.backends.base import new_name
 from flask_sqlalchemy_testbed.battery.gates import gate_to
 from flask_sqlalchemy_testbed.battery.tables import Item
 from flask_sqlalchemy_testbed.battery.threads import WITHIN, Task, at_once
@@ -21,6 +22,7 @@ from flask_sqlalchemy_testbed.battery.trial import Trial, get
 from flask_sqlalchemy_testbed.battery.workers import WORKERS, workers
 from flask_sqlalchemy_testbed.checks.check import check
 from flask_sqlalchemy_testbed.redaction import redact
+from flask_sqlalchemy_testbed.subject import guard
 from flask_sqlalchemy_testbed.subject.binding import check_binding
 from flask_sqlalchemy_testbed.subject.errors import FactoryError, SubjectError
 
@@ -211,11 +213,12 @@ def test_second_engine(trial: Trial) -> None:
 
 @check("binding.relative-path")
 def test_relative_path(trial: Trial, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    files = set()
+    uri, files = f"sqlite:///{new_name()}.db", set()
+    guard.allow(make_url(uri))
     for name in ("here", "there"):
         (tmp_path / name).mkdir()
         monkeypatch.chdir(tmp_path / name)
-        database = trial.engine(trial.app("sqlite:///testbed_relative.db")).url.database
+        database = trial.engine(trial.app(uri)).url.database
         assert database is not None
         files.add(str((tmp_path / name).joinpath(database)))
     for path in files:
@@ -260,7 +263,7 @@ def test_listeners(trial: Trial) -> None:
 @check("binding.fork")
 def test_fork(trial: Trial, tmp_path: Path) -> None:
     log = tmp_path / "gunicorn.log"
-    with workers(trial.subject, trial.database.uri, WHOAMI[trial.backend], log) as forked:
+    with workers(trial.subject, trial.database.uri, trial.bind_uris, WHOAMI[trial.backend], log) as forked:
         answers = forked.answers(40)
 
     wrong = [answer for answer in answers if answer.get("opened_by") != answer.get("process", "none")]

@@ -11,6 +11,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import select
 from sqlalchemy.engine import Engine
 
+from flask_sqlalchemy_testbed.battery.further import Binds
 from flask_sqlalchemy_testbed.battery.tables import OLD_ITEM, OWN, Item, create_all
 from flask_sqlalchemy_testbed.battery.threads import WITHIN, at_once, poll
 from flask_sqlalchemy_testbed.databases import DISCONNECT_DELAY, Database
@@ -29,11 +30,13 @@ class Trial:
     def __init__(self, request: pytest.FixtureRequest, database: Database) -> None:
         self._request = request
         self._probe = state.run_of(request.config).probe
-        self._databases = [database]
         self._apps: list[Flask] = []
         self._maker = app_maker(request.config)
-        self._maker.start(database.uri)
         self.subject = self._maker.subject
+        self._binds = Binds(request, self.subject)
+        self._databases = [database, *self._binds.databases.values()]
+        self._other: Database | None = None
+        self._maker.start(database.uri, self._binds.uris)
         self._probe.look_into("" if self.subject.session_is_callable else self.subject.session_path)
         self.database = database
         self.backend = database.backend.name
@@ -41,9 +44,20 @@ class Trial:
     @property
     def other(self) -> Database:
         """Return a second clean database on the same server, which the leak probe also watches."""
-        if len(self._databases) == 1:
-            self._databases.append(self._request.getfixturevalue("testbed_other_database"))
-        return self._databases[1]
+        if self._other is None:
+            self._other = self._request.getfixturevalue("testbed_other_database")
+            self._databases.append(self._other)
+        return self._other
+
+    @property
+    def bind_uris(self) -> dict[str, str]:
+        """Return the URI of each further database of the app, by the name of its engine.
+
+        The databases have the app's own tables.
+        """
+        if self._binds.databases:
+            self.app()
+        return self._binds.uris
 
     @property
     def session(self) -> Any:
@@ -56,7 +70,9 @@ class Trial:
         No statement is sent to any other database. The check references the app until the check ends, unless
         `keep` is false.
         """
-        return self._prepared(self._maker.make(uri or self.database.uri), keep=keep)
+        app = self._maker.make(uri or self.database.uri)
+        self._binds.create_tables(app)
+        return self._prepared(app, keep=keep)
 
     def unused_app(self) -> Flask:
         """Make an app whose session was not looked up yet: `app` does that, to see which engine it has.
@@ -158,6 +174,7 @@ class Trial:
         """Dispose of the engines of the apps, and let the apps go."""
         for app in self._apps:
             self.engine(app).dispose()
+            self._binds.dispose(app)
         self._apps.clear()
 
 

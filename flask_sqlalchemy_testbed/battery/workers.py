@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection, HTTPException
 from importlib.metadata import version
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from flask_sqlalchemy_testbed.battery import served
+from flask_sqlalchemy_testbed.subject import guard
 from flask_sqlalchemy_testbed.subject.subject import Subject
 
 SERVED = "flask_sqlalchemy_testbed.battery.served:serve()"
@@ -60,14 +61,24 @@ class Workers:
 
 
 @contextlib.contextmanager
-def workers(subject: Subject, uri: str, whoami: str, log: Path) -> Iterator[Workers]:
+def workers(
+    subject: Subject, uri: str, binds: Mapping[str, str], whoami: str, log: Path
+) -> Iterator[Workers]:
     """Start gunicorn, with its output in `log`; kill it and all its workers at the end."""
     with socket.create_server(("127.0.0.1", 0), backlog=64) as listener, log.open("wb") as output:
         # Requests that come before the workers wait in the socket's backlog.
         command = ["gunicorn", "--preload", "--workers", str(WORKERS), *_without_control_socket()]
+        # Without it gunicorn would run the project's own gunicorn.conf.py.
+        command += ["--config", f"python:{served.__name__}"]
+        refusals = log.with_suffix(".refusals")
+        inherited = {name: os.environ[name] for name in os.environ.keys() - {"GUNICORN_CMD_ARGS"}}
         process = subprocess.Popen(
             [sys.executable, "-m", *command, "--bind", f"fd://{listener.fileno()}", SERVED],
-            env={**os.environ, **served.environment(subject, uri, whoami)},
+            env={
+                **inherited,
+                **guard.environment(refusals),
+                **served.environment(subject, uri, binds, whoami),
+            },
             pass_fds=[listener.fileno()],
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -81,6 +92,7 @@ def workers(subject: Subject, uri: str, whoami: str, log: Path) -> Iterator[Work
             # Workers may hang. The group's id cannot be another's: gunicorn has not been waited for yet.
             os.killpg(process.pid, signal.SIGKILL)
             process.wait(ANSWER_WITHIN)
+            guard.read_refusals(refusals)
 
 
 def _without_control_socket() -> list[str]:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from flask_sqlalchemy_testbed.backends.base import new_name
 from flask_sqlalchemy_testbed.checks.definition import PROMISES
-from flask_sqlalchemy_testbed.plugin import settings, state
+from flask_sqlalchemy_testbed.plugin import containment, settings, state
 from flask_sqlalchemy_testbed.plugin.app_start import resolve_app
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ APP_MAKER: pytest.StashKey[AppMaker] = pytest.StashKey()
 DRIVERS: pytest.StashKey[dict[str, str]] = pytest.StashKey()
 WORKERINPUT = "testbed_subject"
 OPTIONS_OF_APP = ("app", "session", "uri-key", "uri-env")
-BATTERY = ("flask_sqlalchemy_testbed.battery", "flask_sqlalchemy_testbed/battery")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -139,7 +139,7 @@ def lacking(config: pytest.Config, needed: set[str]) -> str:
 
 
 def _runs_the_battery(config: pytest.Config) -> bool:
-    return bool(settings.given(config, "app")) or any(n in word for word in config.args for n in BATTERY)
+    return bool(settings.given(config, "app")) or any(map(containment.names_battery, config.args))
 
 
 def _find(config: pytest.Config, *, servers: bool) -> AppMaker | None:
@@ -148,6 +148,7 @@ def _find(config: pytest.Config, *, servers: bool) -> AppMaker | None:
     from flask_sqlalchemy_testbed.subject.errors import SubjectError  # noqa: PLC0415 - the same
 
     if APP_MAKER not in config.stash:
+        containment.start(config)
         try:
             subject = _from_controller(config) or _resolve_on_a_file(config)
             if subject is None and servers:
@@ -156,6 +157,7 @@ def _find(config: pytest.Config, *, servers: bool) -> AppMaker | None:
             raise pytest.UsageError(str(error)) from None
         if subject is None:
             return None
+        containment.found(config)
         config.stash[APP_MAKER] = AppMaker(subject)
         config.add_cleanup(config.stash[APP_MAKER].close)
     return config.stash[APP_MAKER]
@@ -170,13 +172,14 @@ def _from_controller(config: pytest.Config) -> Subject | None:
 
 def _resolve_on_a_file(config: pytest.Config) -> Subject | None:
     """Try an empty SQLite database, which shows most mistakes at once; None if a server may work."""
-    import secrets  # noqa: PLC0415 - on use
     import tempfile  # noqa: PLC0415 - on use
 
     from flask_sqlalchemy_testbed.subject.errors import NoWorkingFactoryCallError  # noqa: PLC0415 - on use
+    from flask_sqlalchemy_testbed.subject.guard import allow_file  # noqa: PLC0415 - on use
 
     with tempfile.TemporaryDirectory() as directory:
-        file = Path(directory, f"testbed_{secrets.token_hex(6)}.db")
+        file = Path(directory, f"{new_name()}.db")
+        allow_file(file)
         try:
             return resolve_app(config, _app_options(config), f"sqlite:///{file}")
         except NoWorkingFactoryCallError:

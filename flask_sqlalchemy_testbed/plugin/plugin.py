@@ -14,6 +14,7 @@ MODULES = (
     "settings",
     "xdist",
     "fixtures",
+    "containment",
     "app_option",
     "schema",
     "outputs",

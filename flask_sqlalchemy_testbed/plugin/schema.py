@@ -62,6 +62,18 @@ def pytest_sessionstart(session: pytest.Session) -> None:
             raise pytest.UsageError(str(error)) from None
 
 
+def pytest_report_header(config: pytest.Config) -> str | None:
+    """Say that the connections of a command are not refused, if that is so."""
+    if not (command := settings.setting(config, "schema-command")):
+        return None
+    from flask_sqlalchemy_testbed.subject.guarded_command import is_guarded  # noqa: PLC0415 - on use
+
+    if is_guarded(shlex.split(command)):
+        return None
+    option = f"{flag('schema-command')} {command!r}"
+    return f"unguarded: {option} is no Python script of this environment and can reach any database"
+
+
 def schema_of(config: pytest.Config) -> Callable[[str], None] | None:
     """Return the function that creates the tables in the empty database of a URI.
 
@@ -148,13 +160,14 @@ class Command:
         import subprocess  # noqa: PLC0415 - on use
 
         from flask_sqlalchemy_testbed.redaction import redact  # noqa: PLC0415 - on use
+        from flask_sqlalchemy_testbed.subject import guard  # noqa: PLC0415 - on use
         from flask_sqlalchemy_testbed.subject.drivers import with_driver  # noqa: PLC0415 - on use
 
         given = dict.fromkeys(self._names, with_driver(uri, self._drivers))
         try:
             ran = subprocess.run(
                 self._words,
-                env={**os.environ, **self._environment, **given},
+                env={**os.environ, **guard.environment(), **self._environment, **given},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,

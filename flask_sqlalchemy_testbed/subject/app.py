@@ -10,22 +10,26 @@ from flask import Flask
 
 from flask_sqlalchemy_testbed.options import flag
 from flask_sqlalchemy_testbed.subject.binding import check_binding
+from flask_sqlalchemy_testbed.subject.binds import check_binds
 from flask_sqlalchemy_testbed.subject.discovery import Place
 from flask_sqlalchemy_testbed.subject.errors import FactoryError, SubjectError, remedy_of
 from flask_sqlalchemy_testbed.subject.factories import factory_calls
 from flask_sqlalchemy_testbed.subject.guard import guarded_start
-from flask_sqlalchemy_testbed.subject.process_state import Environment, ProjectModules
+from flask_sqlalchemy_testbed.subject.process_state import Arguments, Environment, ProjectModules
 from flask_sqlalchemy_testbed.subject.subject import one_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from flask_sqlalchemy_testbed.subject.subject import Subject
 
 
 class AppMaker:
     """Makes apps of a subject, and undoes the changes that this makes in the process.
 
-    These are the environment variables, the imported modules, and the one app of a subject that is no
-    factory. `start` begins with another database, as a new process would; `close` restores the variables.
+    These are the environment variables, `sys.argv`, the imported modules, and the one app of a subject that
+    is no factory. `start` begins with another database, as a new process would; `close` restores the first
+    two.
     """
 
     def __init__(self, subject: Subject, modules: ProjectModules | None = None) -> None:
@@ -36,21 +40,26 @@ class AppMaker:
             subject.roots, subject.modules, import_twice=not subject.imports_once
         )
         self._environment = Environment()
+        self._arguments = Arguments(self._place.module)
+        self._binds: Mapping[str, str] = {}
         self._only_app: tuple[str, Flask] | None = None
         if subject.folder and subject.folder not in sys.path:
             sys.path.insert(0, subject.folder)
 
-    def start(self, uri: str) -> None:
+    def start(self, uri: str, binds: Mapping[str, str] | None = None) -> None:
         """Begin as a new process with `uri` in its environment, if the app reads the URI there.
 
         The app's modules are imported again: they may have read the variable during the import.
 
         Args:
             uri: The URI of a database of the run.
+            binds: The URI of a database of the run for each bind of the subject, by its name.
         """
         self._only_app = None
+        self._arguments.set()
+        self._binds = {name: self.subject.uri(bind) for name, bind in (binds or {}).items()}
         if self.subject.by_environment:
-            self._environment.set(self.subject.variables, self.subject.uri(uri))
+            self._set_variables(self.subject.uri(uri))
         if self.subject.by_environment or not self.subject.makes_several_apps:
             self._modules.remove()
 
@@ -66,6 +75,7 @@ class AppMaker:
         Raises:
             FactoryError: the factory raised.
             BoundElsewhereError: the app is bound to another database.
+            BindElsewhereError: one of its further engines is.
             SubjectError: the subject is one app, and is on another database already; or it made no app.
         """
         uri = self.subject.uri(uri)
@@ -79,6 +89,8 @@ class AppMaker:
         # The caller may be in a context, or have a session in this thread; another thread has neither.
         with ThreadPoolExecutor(1) as thread:
             thread.submit(check_binding, self.subject, app, uri).result()
+            if self.subject.binds:
+                thread.submit(check_binds, self.subject, app, self._binds).result()
         return app
 
     def call(self, uri: str) -> Flask:
@@ -96,13 +108,13 @@ class AppMaker:
         """
         subject, uri = self.subject, self.subject.uri(uri)
         if subject.by_environment:
-            self._environment.set(subject.variables, uri)
+            self._set_variables(uri)
         with guarded_start(str(subject)):
             found = self._modules.find(self._place.path, flag("app"))
             calls = factory_calls(found, self._place.arguments, environment=bool(subject.uri_env))
             call = next(call for call in calls if call.name == subject.factory_call)
             try:
-                app = call.make(subject.configuration(uri), uri)
+                app = call.make(subject.configuration(uri, self._binds), uri)
             except (Exception, SystemExit) as error:
                 holds = f" that holds {one_of(subject.keys)}" if call.name == "mapping" else ""
                 message = (
@@ -121,5 +133,11 @@ class AppMaker:
         return app
 
     def close(self) -> None:
-        """Restore the environment variables of the process."""
+        """Restore the environment variables and the arguments of the process."""
         self._environment.restore()
+        self._arguments.restore()
+
+    def _set_variables(self, uri: str) -> None:
+        self._environment.set(self.subject.variables, uri)
+        for name, bind in self._binds.items():
+            self._environment.set([self.subject.variable_of_bind(name)], bind)

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from flask import appcontext_pushed
+
 from flask_sqlalchemy_testbed.subject.app import AppMaker
 from flask_sqlalchemy_testbed.subject.binding import check_binding, context_of
+from flask_sqlalchemy_testbed.subject.binds import check_binds, configured_binds, may_hide_engines
+from flask_sqlalchemy_testbed.subject.errors import StartedElsewhereError, SubjectError
 from flask_sqlalchemy_testbed.subject.sessions import check_returned_session, find_session
 
 if TYPE_CHECKING:
@@ -16,6 +21,9 @@ if TYPE_CHECKING:
     from flask_sqlalchemy_testbed.subject.factories import FactoryCall
     from flask_sqlalchemy_testbed.subject.process_state import ProjectModules
     from flask_sqlalchemy_testbed.subject.subject import Subject
+
+# A configuration key that no app reads.
+UNREAD = "TESTBED_UNREAD_URI"
 
 
 class Attempt:
@@ -40,17 +48,38 @@ class Attempt:
     def run(self, uri: str) -> Subject:
         """Make an app on an empty database and find its session.
 
+        An app with further engines is made again, with each of them on the same database.
+
         Returns:
             The subject as this call makes it.
 
         Raises:
-            SubjectError: no app was made, it is on another database, or its session was not found.
+            SubjectError: no app was made, it or a further engine is on another database, or its session was
+                not found.
         """
-        with contextlib.closing(AppMaker(self._subject, self._modules)) as maker:
-            maker.start(uri)
-            app = maker.call(uri)
-            found = self._with_session(app)
-            check_binding(found, app, uri).dispose()
+        apps: list[Flask] = []
+
+        def add(app: Flask, **_: object) -> None:
+            apps.append(app)
+
+        # A factory may fail because of a further engine: its app shows which engines there are.
+        with appcontext_pushed.connected_to(add):
+            error: SubjectError | None = None
+            try:
+                found = self._made(uri)
+            except SubjectError as raised:
+                error = raised
+            self._learn_binds(apps, uri)
+            if self._subject.binds:
+                try:
+                    found = self._made(uri)
+                except StartedElsewhereError:
+                    # The factory connected before the engines could be checked.
+                    for app in apps[-1:]:
+                        check_binds(self._subject, app, {}, otherwise=uri)
+                    raise
+            elif error is not None:
+                raise error
         self._modules.add_root(found.session_path.partition(":")[0])
         return replace(
             found,
@@ -59,6 +88,29 @@ class Attempt:
             imports_once=self._modules.import_twice is False,
             notes=(*found.notes, self._note()),
         )
+
+    def _made(self, uri: str) -> Subject:
+        binds = dict.fromkeys(self._subject.binds, uri)
+        with contextlib.closing(AppMaker(self._subject, self._modules)) as maker:
+            maker.start(uri, binds)
+            app = maker.call(uri)
+            found = self._with_session(app)
+            check_binding(found, app, uri).dispose()
+            check_binds(found, app, binds, otherwise=uri)
+        return found
+
+    def _learn_binds(self, apps: list[Flask], uri: str) -> None:
+        """Complete the subject with the further engines of the apps of a call."""
+        configuration = self._subject.configuration(uri)
+        if any(may_hide_engines(app, configuration) for app in apps):
+            unread = replace(self._subject, uri_key=UNREAD)
+            with contextlib.closing(AppMaker(unread, self._modules)) as maker, suppress(SubjectError):
+                maker.start(uri)
+                apps.append(maker.call(uri))
+        for app in apps:
+            key, binds = configured_binds(app, uri)
+            if binds:
+                self._subject = replace(self._subject, binds_key=key, binds=binds)
 
     def _with_session(self, app: Flask) -> Subject:
         subject = self._subject
@@ -73,4 +125,6 @@ class Attempt:
     def _note(self) -> str:
         made = "made" if self._subject.makes_several_apps else "one app,"
         where = "" if self._call.by_argument else f", the URI {self._subject.where_the_uri_is}"
-        return f"{made} {self._call.description}{where}"
+        names = ", ".join(self._subject.binds)
+        binds = f", with a further database for {names}" if names else ""
+        return f"{made} {self._call.description}{where}{binds}"

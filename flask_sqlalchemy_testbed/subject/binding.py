@@ -82,16 +82,21 @@ def is_same_database(given: URL, bound: URL) -> bool:
     """Return whether both URLs mean one database; drivers and options may differ."""
     if given.get_backend_name() != "sqlite":
         return (given.host, given.port, given.database) == (bound.host, bound.port, bound.database)
-    if bound.get_backend_name() != "sqlite" or _is_in_memory(given) != _is_in_memory(bound):
+    if bound.get_backend_name() != "sqlite" or is_in_memory(given) != is_in_memory(bound):
         return False
-    if _is_in_memory(given):
+    if is_in_memory(given):
         return True
     path, bound_path = Path(given.database or ""), Path(bound.database or "")
     # The app decides which folder a relative path is in.
     return path.resolve() == bound_path.resolve() if path.is_absolute() else path.name == bound_path.name
 
 
-def _is_in_memory(url: URL) -> bool:
+def is_in_memory(url: URL) -> bool:
+    """Return whether the URL is of a SQLite database that is no file."""
+    return url.get_backend_name() == "sqlite" and _names_no_file(url)
+
+
+def _names_no_file(url: URL) -> bool:
     return url.database in {None, "", ":memory:"} or bool({"memdb", "memory"} & set(url.query.values()))
 
 

@@ -64,9 +64,15 @@ def _as_python(mapping: Mapping[str, Any]) -> str:
 
 
 def _as_toml(mapping: Mapping[str, Any]) -> str:
-    flat = [f"{name} = {json.dumps(value)}\n" for name, value in mapping.items() if isinstance(value, str)]
-    tables = [(name, value) for name, value in mapping.items() if isinstance(value, Mapping)]
-    return "".join([*flat, *(f"[{name}]\n{_as_toml(value)}" for name, value in tables)])
+    return "".join(f"{name} = {_toml_value(value)}\n" for name, value in mapping.items())
+
+
+def _toml_value(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return (
+            f"{{{', '.join(f'{json.dumps(name)} = {_toml_value(inner)}' for name, inner in value.items())}}}"
+        )
+    return json.dumps(value)
 
 
 _WRITERS: dict[str, Callable[[Mapping[str, Any]], str]] = {".json": json.dumps, ".toml": _as_toml}

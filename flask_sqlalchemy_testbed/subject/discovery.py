@@ -9,6 +9,7 @@ import os
 import re
 import sys
 from dataclasses import dataclass, replace
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +151,21 @@ def find(path: str, option: str) -> Any:
             raise SubjectError(message)
         found = getattr(found, name)
     return found
+
+
+def file_of(module: str) -> str:
+    """Return the file of a module without importing anything; empty if it has none.
+
+    Args:
+        module: its full name; it may also be in the working directory.
+    """
+    spec, places = None, [str(Path.cwd()), *sys.path]
+    name = ""
+    for part in module.split("."):
+        name = f"{name}.{part}" if name else part
+        spec = PathFinder.find_spec(name, places)
+        places = list(spec.submodule_search_locations or ()) if spec else []
+    return (spec.origin if spec else None) or ""
 
 
 def import_module(module: str, option: str) -> Any:

@@ -23,6 +23,10 @@ class BoundElsewhereError(SubjectError):
     """The app's session is bound to another database than the given one; no statement was sent."""
 
 
+class BindElsewhereError(SubjectError):
+    """A further engine of the app is on a database that the run did not create, and was not replaced."""
+
+
 class StartedElsewhereError(SubjectError):
     """While it started, the app tried to connect to a database outside the run; nothing was sent."""
 

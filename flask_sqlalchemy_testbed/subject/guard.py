@@ -1,57 +1,165 @@
-"""Refuse connections to databases outside the run while the app's start-up code runs."""
+"""Refuse the app's connections to databases that this run did not create.
+
+Databases on servers are compared by name: names of runs are random, and some checks forward another port to
+their server. SQLite files are compared by real path; databases in memory are always allowed.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import functools
-import importlib
-import importlib.util
+import json
 import os
-import re
 import sys
 import threading
-from pathlib import PurePath
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
 
-from sqlalchemy import event
-from sqlalchemy.engine import Engine
-
+from flask_sqlalchemy_testbed.backends.connection import is_connecting
 from flask_sqlalchemy_testbed.options import flag
 from flask_sqlalchemy_testbed.subject.errors import StartedElsewhereError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
+    from types import FrameType
 
-# Only databases of runs have such a name.
-DATABASE_OF_A_RUN = re.compile(r"testbed_[0-9a-f]{12}(?![0-9a-f])")
-# A file of the run may be reached by a link with a longer name.
-FILE_OF_A_RUN = "testbed_"
+    from sqlalchemy.engine import URL
+
+# Hands the allowed databases to child processes, as JSON.
+VARIABLE = "TESTBED_GUARD"
+# Packages that keep a SQLite file of their own while the app runs.
+EXEMPT = ("coverage",)
 
 _lock = threading.Lock()
-_watching: list[list[str]] = []
-_installed = False
+_allowed: set[str] = set()
+_watching: list[list[Refusal]] = []
+_log = ""
+"""In a child process: the file for its refusals."""
 
 
 class ForbiddenDatabaseError(Exception):
     """The database is not one of this run; the connection was refused, and nothing was sent."""
 
 
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A connection that was refused."""
+
+    database: str
+    """The database in words."""
+    file: str = ""
+    """The path of a SQLite file."""
+
+    def __str__(self) -> str:
+        return self.database
+
+    @property
+    def remedy(self) -> str:
+        """Return a clause that says how the app may use a SQLite file; empty for other databases."""
+        return f", or allow the file: {flag('allow-file')} {self.file}" if self.file else ""
+
+
+def allow(url: URL) -> None:
+    """Let the app connect to a database.
+
+    Args:
+        url: A database of this run. A relative SQLite path means a file of that name in any folder, so the
+            name must be unique.
+    """
+    database = url.database or ""
+    if url.get_backend_name() == "sqlite" and Path(database).is_absolute():
+        allow_file(database)
+    else:
+        _allowed.add(database)
+
+
+def allow_file(path: str | Path) -> None:
+    """Let the app connect to a SQLite file.
+
+    Args:
+        path: Its path; it need not exist.
+    """
+    _allowed.update((os.path.abspath(path), os.path.realpath(path)))  # noqa: PTH100 - Path.resolve follows links
+
+
+def environment(log: Path | None = None) -> dict[str, str]:
+    """Return the variable with which `inherit` allows the same databases in a child process.
+
+    Args:
+        log: A file for the refusals of the child, which `read_refusals` reads.
+    """
+    return {VARIABLE: json.dumps({"allowed": sorted(_allowed.copy()), "log": str(log or "")})}
+
+
+def inherit() -> None:
+    """Allow the databases that the parent process allows, and tell it of refusals."""
+    global _log  # noqa: PLW0603 - there is one parent
+    inherited = json.loads(os.environ.get(VARIABLE, '{"allowed": [], "log": ""}'))
+    _allowed.update(inherited["allowed"])
+    _log = inherited["log"]
+
+
+def read_refusals(log: Path) -> None:
+    """Count the refusals of a child process as this process's own.
+
+    Args:
+        log: The file that `environment` was given.
+    """
+    for line in log.read_text(encoding="utf-8").splitlines() if log.exists() else ():
+        _notify(Refusal(*json.loads(line)))
+
+
+def start() -> list[Refusal]:
+    """Refuse connections of all threads to any other database until this process ends, or `stop`.
+
+    Returns:
+        The refusals so far; more are added.
+    """
+    from flask_sqlalchemy_testbed.subject.interception import intercept  # noqa: PLC0415 - it imports drivers
+
+    intercept(lambda: bool(_watching), _check_file, _check_server)
+    refusals: list[Refusal] = []
+    with _lock:
+        _watching.append(refusals)
+    return refusals
+
+
+def stop(refusals: list[Refusal]) -> None:
+    """End what `start` began.
+
+    Args:
+        refusals: The result of `start`.
+    """
+    with _lock:
+        _watching[:] = [other for other in _watching if other is not refusals]
+
+
 @contextlib.contextmanager
-def only_databases_of_the_run() -> Iterator[list[str]]:
+def only_databases_of_the_run() -> Iterator[list[Refusal]]:
     """Refuse connections of all threads to any other database, with `ForbiddenDatabaseError`.
 
     Yields:
-        The databases that have been refused so far, in words; more are added during the block.
+        The refusals so far; more are added during the block.
     """
-    _install()
-    refused: list[str] = []
-    with _lock:
-        _watching.append(refused)
+    refusals = start()
     try:
-        yield refused
+        yield refusals
+    finally:
+        stop(refusals)
+
+
+@contextlib.contextmanager
+def suspended() -> Iterator[None]:
+    """Refuse nothing in the block, in which no code of the app runs."""
+    with _lock:
+        before = _watching.copy()
+        _watching.clear()
+    try:
+        yield
     finally:
         with _lock:
-            _watching[:] = [other for other in _watching if other is not refused]
+            _watching[:0] = before
 
 
 @contextlib.contextmanager
@@ -65,129 +173,69 @@ def guarded_start(app: str) -> Iterator[None]:
         StartedElsewhereError: the app tried to connect to another database, even if it caught the refusal.
     """
     error: Exception | None = None
-    with only_databases_of_the_run() as refused:
+    with only_databases_of_the_run() as refusals:
         try:
             yield
         except Exception as raised:
-            if not refused:
+            if not refusals:
                 raise
             error = raised
-    if refused:
+    if refusals:
         message = (
-            f"{app} tried to connect to {refused[0]} when it started: that is not a database of this run, and"
-            " the connection was refused. Name the place where the app reads the URI:"
-            f" {flag('uri-key')} KEY, or {flag('uri-env')} VARIABLE."
+            f"{app} tried to connect to {refusals[0]} when it started: that is not a database of this run,"
+            " and the connection was refused. Name the place where the app reads the URI:"
+            f" {flag('uri-key')} KEY, or {flag('uri-env')} VARIABLE{refusals[0].remedy}."
         )
         raise StartedElsewhereError(message) from error
 
 
-def _refuse_unless_ours(database: str, description: str) -> None:
-    if not _watching or DATABASE_OF_A_RUN.match(database):
+def _check_file(path: str) -> None:
+    """Refuse a SQLite file, given by a path or by a URI as SQLite reads it."""
+    if path in _allowed:
         return
-    with _lock:
-        for refused in _watching:
-            refused.append(description)
-    message = (
-        f"{description} is not a database of this run; the connection was refused, and nothing was sent."
-    )
+    name = path
+    if path.startswith("file:"):
+        uri = urlsplit(path)
+        name = unquote(uri.path)
+        if "mode=memory" in uri.query or "vfs=memdb" in uri.query:
+            return
+    if name in {"", ":memory:"}:
+        return
+    places = {os.path.basename(name), os.path.abspath(name), os.path.realpath(name)}  # noqa: PTH100, PTH119
+    if not places & _allowed:
+        _refuse(Refusal(f"the SQLite file {name}", name))
+
+
+def _check_server(options: Mapping[str, object]) -> None:
+    """Refuse a database of a server, given by the options of a driver under any of their names."""
+    names = (str(options[name]) for name in ("dbname", "database", "db") if options.get(name))
+    database = next(names, "")
+    if database in _allowed:
+        return
+    host = options.get("host") or options.get("unix_socket") or "the default host"
+    port = f":{options['port']}" if options.get("port") else ""
+    _refuse(Refusal(f"the database {database or '(none named)'} on {host}{port}"))
+
+
+def _refuse(refusal: Refusal) -> None:
+    if is_connecting() or _caller().partition(".")[0] in EXEMPT:
+        return
+    _notify(refusal)
+    if _log:
+        with Path(_log).open("a", encoding="utf-8") as log:
+            log.write(json.dumps([refusal.database, refusal.file]) + "\n")
+    message = f"{refusal} is not a database of this run; the connection was refused, and nothing was sent."
     raise ForbiddenDatabaseError(message)
 
 
-def _check_file(path: str) -> None:
-    text = path.removeprefix("file:").partition("?")[0]
-    if text in {"", ":memory:"} or "mode=memory" in path or "vfs=memdb" in path:
-        return
-    if not PurePath(text).name.startswith(FILE_OF_A_RUN):
-        _refuse_unless_ours("", f"the SQLite file {text}")
+def _notify(refusal: Refusal) -> None:
+    for refusals in _watching.copy():
+        refusals.append(refusal)
 
 
-def _check_server(options: Mapping[str, Any]) -> None:
-    """Check the options of a connection, under whichever names a driver gives them."""
-    names = (str(options[name]) for name in ("dbname", "database", "db") if options.get(name))
-    database = next(names, "")
-    host = options.get("host") or options.get("unix_socket") or "the default host"
-    port = f":{options['port']}" if options.get("port") else ""
-    _refuse_unless_ours(database, f"the database {database or '(none named)'} on {host}{port}")
-
-
-def _before_engine_connects(dialect: Any, _: object, arguments: list[Any], options: dict[str, Any]) -> None:
-    """Check the connections of engines, whose drivers may be others than those wrapped below."""
-    if not _watching:
-        return
-    if dialect.name == "sqlite":
-        _check_file(str(arguments[0] if arguments else options.get("database", "")))
-    else:
-        _check_server({**_parsed(arguments[0] if arguments else ""), **options})
-
-
-def _parsed(dsn: object) -> dict[str, str]:
-    """Return the options in a text such as `host=localhost dbname=shop`, or in a URI."""
-    text = os.fsdecode(dsn) if isinstance(dsn, (str, bytes)) else ""
-    if match := re.match(r"\w[\w+]*://(?:[^@/]*@)?([^:/]*)(?::(\d+))?/([^?]*)", text):
-        return {"host": match[1], "port": match[2] or "", "dbname": match[3]}
-    pairs = re.findall(r"(\w+)\s*=\s*('(?:[^'\\]|\\.)*'|\S+)", text)
-    return {name: value.strip("'") for name, value in pairs}
-
-
-def _install() -> None:
-    """Install the hooks once; outside the block they do nothing.
-
-    Audit hooks cannot be removed.
-    """
-    global _installed  # noqa: PLW0603 - there is one per process
-    with _lock:
-        if _installed:
-            return
-        _installed = True
-    event.listen(Engine, "do_connect", _before_engine_connects)
-    sys.addaudithook(_audit)
-    # Drivers that are used without an engine, or by an engine with a `creator`.
-    _wrap("psycopg2", "psycopg2", "_connect", lambda dsn="", *_, **options: {**_parsed(dsn), **options})
-    _wrap(
-        "psycopg",
-        "psycopg",
-        "Connection.connect",
-        lambda _, conninfo="", **options: {**_parsed(conninfo), **options},
-    )
-    _wrap("pymysql", "pymysql.connections", "Connection.connect", lambda connection, *_: vars(connection))
-    _wrap("MySQLdb", "MySQLdb.connections", "Connection.__init__", _options_of_mysqlclient)
-
-
-def _audit(name: str, arguments: tuple[Any, ...]) -> None:
-    if _watching and name == "sqlite3.connect":
-        _check_file(os.fsdecode(arguments[0]))
-
-
-def _options_of_mysqlclient(
-    _: object,
-    host: str = "",
-    _user: str = "",
-    _password: str = "",
-    database: str = "",
-    *__: object,
-    **options: Any,
-) -> dict[str, Any]:
-    return {"host": host, "database": database, **options}
-
-
-def _wrap(package: str, module: str, path: str, options_of: Callable[..., Mapping[str, Any]]) -> None:
-    """Check the options before the function of an installed driver connects."""
-    if importlib.util.find_spec(package) is None:
-        return
-    try:
-        owner: Any = importlib.import_module(module)
-        *owners, name = path.split(".")
-        for part in owners:
-            owner = getattr(owner, part)
-        original = vars(owner)[name]
-    except (ImportError, AttributeError, KeyError):  # Another version of the driver.
-        return
-    call = original.__func__ if isinstance(original, classmethod) else original
-
-    @functools.wraps(call)
-    def connect(*arguments: Any, **named: Any) -> Any:
-        if _watching:
-            _check_server(options_of(*arguments, **named))
-        return call(*arguments, **named)
-
-    setattr(owner, name, classmethod(connect) if call is not original else connect)
+def _caller() -> str:
+    """Return the module that called the driver."""
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - `inspect` reads source files
+    while frame is not None and frame.f_globals.get("__package__") == __package__:
+        frame = frame.f_back
+    return frame.f_globals.get("__name__", "") if frame is not None else ""

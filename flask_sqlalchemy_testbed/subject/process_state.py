@@ -1,4 +1,4 @@
-"""Undo the changes of an app in this process: environment variables and imported modules."""
+"""Undo the changes of an app in this process: environment variables, arguments and imported modules."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flask_sqlalchemy_testbed.subject.discovery import find
+from flask_sqlalchemy_testbed.subject.discovery import file_of, find
 from flask_sqlalchemy_testbed.subject.errors import SubjectError
 
 if TYPE_CHECKING:
@@ -37,6 +37,25 @@ class Environment:
             else:
                 os.environ[name] = value
         self._before.clear()
+
+
+class Arguments:
+    """The command line that the app sees: its own file alone, from `set` to `restore`."""
+
+    def __init__(self, module: str) -> None:
+        """Prepare for an app of this module."""
+        self._module = module
+        self._before: list[str] | None = None
+
+    def set(self) -> None:
+        """Hide the command line of this process, which the app could try to read."""
+        if self._before is None:
+            self._before, sys.argv = sys.argv, [file_of(self._module)]
+
+    def restore(self) -> None:
+        """Show the command line again."""
+        if self._before is not None:
+            sys.argv, self._before = self._before, None
 
 
 class ProjectModules:

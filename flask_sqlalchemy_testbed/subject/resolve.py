@@ -12,6 +12,7 @@ from flask_sqlalchemy_testbed.subject.attempt import Attempt
 from flask_sqlalchemy_testbed.subject.discovery import import_module, locate
 from flask_sqlalchemy_testbed.subject.drivers import with_driver
 from flask_sqlalchemy_testbed.subject.errors import (
+    BindElsewhereError,
     BoundElsewhereError,
     NoSessionError,
     NoWorkingFactoryCallError,
@@ -20,7 +21,7 @@ from flask_sqlalchemy_testbed.subject.errors import (
 )
 from flask_sqlalchemy_testbed.subject.factories import FactoryCall, factory_calls
 from flask_sqlalchemy_testbed.subject.guard import ForbiddenDatabaseError, guarded_start
-from flask_sqlalchemy_testbed.subject.process_state import Environment, ProjectModules
+from flask_sqlalchemy_testbed.subject.process_state import Arguments, Environment, ProjectModules
 from flask_sqlalchemy_testbed.subject.sessions import is_callable_for_session
 from flask_sqlalchemy_testbed.subject.subject import URI_VARIABLES, Subject
 
@@ -63,12 +64,14 @@ def resolve(options: AppOptions, uri: str) -> Subject:
     uri = with_driver(uri, options.drivers)
     place = locate(options.app)
     modules = ProjectModules([place.module, options.session.partition(":")[0]])
-    environment = Environment()
+    environment, arguments = Environment(), Arguments(place.module)
+    arguments.set()
     try:
         subject = _import(options, place, modules, environment, uri)
         subject, calls = _inspect(subject, place, modules)
     finally:
         environment.restore()
+        arguments.restore()
     errors: dict[str, SubjectError] = {}
     for call in calls:
         try:
@@ -77,7 +80,7 @@ def resolve(options: AppOptions, uri: str) -> Subject:
             raise
         except SubjectError as error:
             errors[call.description] = error
-            if isinstance(error, BoundElsewhereError):
+            if isinstance(error, (BoundElsewhereError, BindElsewhereError)):
                 modules.remove()  # A global may hold the engine of this attempt.
         else:
             _refuse_unused_key(resolved, call)
@@ -172,6 +175,9 @@ def _failure(subject: Subject, errors: Mapping[str, SubjectError]) -> SubjectErr
             f" the URI from an environment variable: {flag('app')} \"myapp:create_app('testing')\""
             f" {flag('uri-env')} DATABASE_URL."
         )
+    # The app was made with this call, and its session is on the right database.
+    if bind := next((error for error in errors.values() if isinstance(error, BindElsewhereError)), None):
+        return bind
     if len(errors) == 1:
         (error,) = errors.values()
         return kind(f"{error} {advice}" if isinstance(error, BoundElsewhereError) else str(error))

@@ -47,6 +47,10 @@ class Subject:
     """The environment variable of the URI; empty for all of `URI_VARIABLES`."""
     drivers: Mapping[str, str] = field(default_factory=dict)
     """The driver that the app is to use, by backend."""
+    binds_key: str = ""
+    """The configuration key of the further engines."""
+    binds: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """The options of each further engine that needs a database of the run, by its name."""
     factory_call: str = ""
     """The name of a `FactoryCall`."""
     by_environment: bool = False
@@ -125,11 +129,12 @@ class Subject:
         """
         return with_driver(uri, self.drivers)
 
-    def configuration(self, uri: str) -> dict[str, Any]:
+    def configuration(self, uri: str, binds: Mapping[str, str] | None = None) -> dict[str, Any]:
         """Return the configuration that puts an app on the database of `uri`.
 
         Args:
             uri: The URI of a database of the run.
+            binds: The URI for each of the subject's binds that gets one, by its name.
         """
         configuration: dict[str, Any] = {}
         for key in self.keys:
@@ -138,6 +143,9 @@ class Subject:
             for part in path:
                 inner = inner.setdefault(part, {})
             inner[last] = self.uri(uri)
+        for name, bind in (binds or {}).items():
+            options = self.binds[name]
+            configuration.setdefault(self.binds_key, {})[name] = {"url": bind, **options} if options else bind
         return configuration
 
     @property
@@ -149,6 +157,14 @@ class Subject:
     def variables(self) -> tuple[str, ...]:
         """Return the environment variables that hold the URI."""
         return (self.uri_env,) if self.uri_env else URI_VARIABLES
+
+    def variable_of_bind(self, name: str) -> str:
+        """Return the environment variable of a bind, as `app.config.from_prefixed_env` reads it.
+
+        Args:
+            name: The name of the bind.
+        """
+        return f"FLASK_{self.binds_key}__{name}"
 
     @property
     def where_the_uri_is(self) -> str:

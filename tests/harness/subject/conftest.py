@@ -8,18 +8,25 @@ from pathlib import Path
 
 import pytest
 
+from flask_sqlalchemy_testbed.subject.guard import allow_file
 from flask_sqlalchemy_testbed.subject.subject import URI_VARIABLES
 from tests.harness.subject.resolving import Write
 
 
 @pytest.fixture
 def uri(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path / 'testbed_0123456789ab.db'}"
+    return _database(tmp_path / "testbed_0123456789ab.db")
 
 
 @pytest.fixture
-def other_uri(uri: str) -> str:
-    return uri.replace("ab.db", "ac.db")
+def other_uri(tmp_path: Path) -> str:
+    return _database(tmp_path / "testbed_0123456789ac.db")
+
+
+def _database(path: Path) -> str:
+    """Return the URI of a database that the guard takes for one of this run."""
+    allow_file(path)
+    return f"sqlite:///{path}"
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from flask_sqlalchemy_testbed.subject import guard
 from flask_sqlalchemy_testbed.subject.app import AppMaker
 from flask_sqlalchemy_testbed.subject.binding import engine_of
 from flask_sqlalchemy_testbed.subject.errors import SubjectError
@@ -47,10 +48,14 @@ def once(parameter: str) -> str:
         (once(""), {"imports_once": True}),
     ],
 )
-def test_the_app_is_made_on_the_database_it_is_given(
-    write: Write, uri: str, source: str, how: dict[str, object], monkeypatch: pytest.MonkeyPatch
+def test_the_app_is_made_on_the_database_it_is_given(  # noqa: PLR0913, PLR0917 - pytest passes them by name
+    write: Write,
+    uri: str,
+    other_uri: str,
+    source: str,
+    how: dict[str, object],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    other_uri = uri.replace("ab.db", "ac.db")
     monkeypatch.setattr(sys, "shop_is_there", False, raising=False)
     flask_app = sys.modules["flask.app"]
     write(URI.format(OTHER), name="settings.py")
@@ -82,6 +87,7 @@ def test_an_import_that_failed_once_is_repeated(
 ) -> None:
     write(ONE_APP, "app.extensions['engine'].connect().close()")
     subject = resolved(uri, "shop")
+    guard.allow_file(tmp_path / "nowhere" / "testbed_ab.db")
     maker, nowhere = AppMaker(subject), f"sqlite:///{tmp_path}/nowhere/testbed_ab.db"
     maker.start(nowhere)
     with pytest.raises(SubjectError, match="unable to open"):

@@ -1,0 +1,52 @@
+"""The further databases of the app under test in one check: one for each of its other engines."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import NullPool, create_engine
+
+from flask_sqlalchemy_testbed.plugin import state
+from flask_sqlalchemy_testbed.subject.binds import further_engines, metadata_of_bind
+
+if TYPE_CHECKING:
+    import pytest
+    from flask import Flask
+
+    from flask_sqlalchemy_testbed.databases import Database
+    from flask_sqlalchemy_testbed.subject.subject import Subject
+
+
+class Binds:
+    """Clean databases beside the first, on the server that all checks share; all are checked for leaks."""
+
+    def __init__(self, request: pytest.FixtureRequest, subject: Subject) -> None:
+        self.databases: dict[str, Database] = {}
+        run = state.run_of(request.config)
+        for number, name in enumerate(subject.binds, 1):
+            isolation = run.isolation(request.getfixturevalue("testbed_server"), f"bind{number}")
+            isolation.clean()
+            run.probe.track(isolation.database)
+            request.node.stash.setdefault(state.DATABASES, []).append(isolation.database)
+            self.databases[name] = isolation.database
+        self._without_tables = set(self.databases)
+
+    @property
+    def uris(self) -> dict[str, str]:
+        """Return the URI of each database, by the name of its engine."""
+        return {name: database.uri for name, database in self.databases.items()}
+
+    def create_tables(self, app: Flask) -> None:
+        """Create the app's own tables in each database, over a connection of the battery."""
+        for name in sorted(self._without_tables):
+            if (metadata := metadata_of_bind(app, name)) is not None:
+                engine = create_engine(self.databases[name].uri, poolclass=NullPool)
+                metadata.create_all(engine)
+                engine.dispose()
+        self._without_tables.clear()
+
+    def dispose(self, app: Flask) -> None:
+        """Close the pools of the further engines."""
+        if self.databases:
+            for engine in further_engines(app).values():
+                engine.dispose()
