@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from flask_sqlalchemy_testbed.backends import choose
-from flask_sqlalchemy_testbed.checks.definition import Check
+from flask_sqlalchemy_testbed.checks.definition import PROMISES, Check
 from flask_sqlalchemy_testbed.run import Run
 from tests.lent import written
 from tests.meeting import ROOT, Meeting, false_alarms, find, lean, meet
