@@ -145,11 +145,15 @@ class Trial:
 
         at_once(*[work] * number)
 
+    def leaks(self) -> list[str]:
+        """Return the connections, sessions and transactions that are still open, in words."""
+        # In an empty context: to look up a session in a context that is still pushed would create one there.
+        return Context().run(self._probe.leaks, *self._databases)
+
     def assert_nothing_open(self, after: str = "") -> None:
         """Fail the check if a connection, a session or a transaction is still open."""
         __tracebackhide__ = True
-        # In an empty context: to look up a session in a context that is still pushed would create one there.
-        if leaks := Context().run(self._probe.leaks, *self._databases):
+        if leaks := self.leaks():
             pytest.fail(f"{after}: {describe(leaks)}" if after else describe(leaks))
 
     def assert_nothing_left(self) -> None:

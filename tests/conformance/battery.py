@@ -12,8 +12,8 @@ from .subjects import Subject
 
 # The time limit of the whole battery on all backends; each check has its own limit.
 SECONDS = 900
-# The reason begins like this if the check passed and the harness found a leak after it.
-LEFT_OPEN = "teardown: Failed: left open"
+# The reason begins with one of these if the check passed and the harness found a leak after it.
+LEFT_OPEN = ("teardown: Failed: left open", "teardown: Failed: left in")
 
 # check -> backend -> text.
 Table = dict[str, dict[str, str]]
