@@ -77,7 +77,7 @@ def _seconds(name: str, text: str) -> float:
         number = float(text)
     except ValueError:
         number = math.nan
-    if number >= 0:  # It is false for nan.
+    if 0 <= number < math.inf:  # It is false for nan.
         return number
     message = f"{name} is {text!r}. Give a number of seconds, such as 30."
     raise pytest.UsageError(message)

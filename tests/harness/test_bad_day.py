@@ -249,7 +249,7 @@ def test_a_test_of_the_user_that_hangs_fails_after_the_timeout(project: Project,
 
 
 @pytest.mark.parametrize("option", ["timeout", "check-timeout", "start-timeout"])
-@pytest.mark.parametrize("value", ["-1", "nan", "soon"])
+@pytest.mark.parametrize("value", ["-1", "nan", "inf", "soon"])
 def test_a_time_limit_that_is_none_is_a_usage_error(project: Project, option: str, value: str) -> None:
     project.write("def test_it(): pass")
 
