@@ -146,7 +146,8 @@ def test_ctrl_c_during_a_pull_ends_the_run_at_once(project: Project) -> None:
                 process.kill()
         took = time.monotonic() - pressed
 
-    assert process.returncode == pytest.ExitCode.INTERRUPTED
+    # Python ends by the signal itself if it arrives at a moment when pytest does not handle it.
+    assert process.returncode in {pytest.ExitCode.INTERRUPTED, -signal.SIGINT}, output
     assert f"testbed: pulling {recipes.default_base_image(KIND.recipe)} ..." in output
     assert "Traceback" not in output
     assert took < 10

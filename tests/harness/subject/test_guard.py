@@ -5,7 +5,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import coverage
 import psycopg2
 import pymysql
 import pytest
@@ -135,6 +134,7 @@ def test_the_connections_of_the_harness_are_allowed(tmp_path: Path) -> None:
 
 
 def test_the_data_file_of_coverage_is_allowed(tmp_path: Path) -> None:
+    coverage = pytest.importorskip("coverage", reason="coverage is not installed")
     data = coverage.CoverageData(str(tmp_path / ".coverage"))
 
     with only_databases_of_the_run() as refused:
