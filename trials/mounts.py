@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from app import create_app
 from app.database import get_engine, live_sessions
+from app.database.url import read_password
 from flask_sqlalchemy_testbed.backends import BACKENDS
 from flask_sqlalchemy_testbed.backends.base import Backend
 from flask_sqlalchemy_testbed.backends.connection import Connection
@@ -67,9 +68,13 @@ class Mounted:
     @contextlib.contextmanager
     def outside(self, **options: object) -> Iterator[Database]:
         """Connect to the database outside the app, its pool and its events, for the `with` block."""
-        database = Database(self.backend, self.engine.url)
+        url = self.engine.url
+        if path := self.app.config.get("DATABASE_PASSWORD_FILE"):
+            # The app reads it at each connection: the URL of its engine has no password.
+            url = url.set(password=read_password(path))
+        database = Database(self.backend, url)
         given = {**self.backend.connect_options, **self.backend.login_options, **options}
-        database.connection = Connection(self.engine.url, options=given, setup=self.backend.session_setup)
+        database.connection = Connection(url, options=given, setup=self.backend.session_setup)
         try:
             yield database
         finally:

@@ -4,9 +4,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import make_url
 
 from tests.trials.conftest import Reader
 from trials import tape
+from trials.mounts import mount
 from trials.wsgi import create_trial
 
 ROOT = Path(__file__).parents[2]
@@ -55,3 +57,19 @@ def test_the_trial_needs_no_package_of_the_tests() -> None:
     )
 
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=60)
+
+
+@pytest.mark.testbed_needs("server")
+def test_the_connection_outside_the_app_reads_the_password_file(database_uri: str, tmp_path: Path) -> None:
+    url = make_url(database_uri)
+    (tmp_path / "password").write_text(f"{url.password}\n")
+    uri = url.set(password="wrong").render_as_string(hide_password=False)
+    name = url.get_backend_name()
+    mounted = mount(
+        name,
+        {"DATABASE_URI": uri, "DATABASE_PASSWORD_FILE": str(tmp_path / "password")},
+        trials=False,
+    )
+
+    with mounted.outside() as database:
+        assert database.connection.rows("SELECT 40 + 2") == [(42,)]
