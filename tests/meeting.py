@@ -177,7 +177,7 @@ def meet(
         meeting: The specimen; the results are written into it.
         backends: The value of --testbed-backend.
         environment: The variables of the processes.
-        everywhere: The ids of checks that also run on the wrong binding of every specimen.
+        everywhere: The ids of checks that run on the wrong binding besides those of the specimen.
     """
     began = time.monotonic()
     named = meeting.specimen.caught_by

@@ -2,8 +2,8 @@
 
 On the sound bindings, which look unusual and are right, no check may fail.
 
-`python -m tests.power` runs the checks of each specimen, and all checks that stop no server; with `--full`,
-all checks. It prints each result at once and writes them all to `build/power.json`.
+`python -m tests.power` runs the checks of each specimen, and on one of them all checks that stop no server;
+with `--full`, those too. It prints each result at once and writes them all to `build/power.json`.
 """
 
 import argparse
@@ -116,7 +116,13 @@ def meet_all(
             environment = lean({**os.environ, **loans}, directory)
             # The sound bindings promise nothing beyond the claims that hold for every app.
             unpromised = [check for check in everywhere if not check.startswith(f"{PROMISES}.")]
-            coming = [threads.submit(meet, meeting, backends, environment, everywhere) for meeting in ordered]
+            # One specimen meets all checks, so that a check that no specimen names is noticed.
+            coming = [
+                threads.submit(
+                    meet, meeting, backends, environment, everywhere if meeting is ordered[0] else ()
+                )
+                for meeting in ordered
+            ]
             calm = {
                 name: threads.submit(false_alarms, name, backends, environment, unpromised) for name in sound
             }
