@@ -56,8 +56,9 @@ class Refusal:
 
     @property
     def remedy(self) -> str:
-        """Return a clause that says how the app may use a SQLite file; empty for other databases."""
-        return f", or allow the file: {flag('allow-file')} {self.file}" if self.file else ""
+        """Return a clause that says how the app may use a second SQLite file; empty for other databases."""
+        second = "or, if it is a second file, such as a cache, allow it"
+        return f", {second}: {flag('allow-file')} {self.file}" if self.file else ""
 
 
 def allow(url: URL) -> None:

@@ -167,6 +167,7 @@ def _failure(subject: Subject, errors: Mapping[str, SubjectError]) -> SubjectErr
     """Return an error that lists the result of each call."""
     advice = (
         f"Name the place where the app reads the URI: {flag('uri-key')} KEY, or {flag('uri-env')} VARIABLE."
+        " If the URI is fixed in the code, let the app read the variable DATABASE_URL first."
     )
     kind = NoWorkingFactoryCallError if any(map(_is_of_a_database, errors.values())) else SubjectError
     if not errors:
