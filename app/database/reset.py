@@ -28,11 +28,11 @@ class Changes(NamedTuple):
     """Describe the statements that change what a connection keeps between transactions."""
 
     commands: str
-    """What such a command begins with."""
+    """An expression that matches the beginning of such a command."""
     anywhere: str
-    """What such a statement contains."""
+    """An expression that matches some part of such a statement."""
     words: tuple[str, ...]
-    """Each match of ``anywhere`` contains one of them."""
+    """Words in lower case; each match of ``anywhere`` contains one of them."""
 
 
 _MYSQL = Changes(

@@ -55,7 +55,7 @@ def write(session: pytest.Session, name: str, action: Callable[[], None]) -> boo
     """Call `action`, which writes the output of an option; note an error for `pytest_terminal_summary`.
 
     Args:
-        session: Pytest's session, whose exit status tells of an error.
+        session: Pytest's session; an error changes its exit status from 0 to 4.
         name: The option.
         action: The function that writes.
 

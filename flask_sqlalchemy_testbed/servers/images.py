@@ -197,7 +197,7 @@ def _build(  # noqa: PLR0913, PLR0917 - each is needed
 
 
 class _Request:
-    """What the engine has reported so far about a pull or a build."""
+    """The progress of a pull or a build, as the engine has reported it."""
 
     def __init__(self) -> None:
         self.error = ""

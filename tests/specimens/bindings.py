@@ -158,5 +158,5 @@ class Sound:
     """A binding without a mistake: no check may fail on it."""
 
     why: str
-    """What is unusual about it, and why that is right, in one sentence."""
+    """One sentence that describes the unusual part of the binding and gives the reason why it is right."""
     build: Build
