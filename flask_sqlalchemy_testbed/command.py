@@ -77,7 +77,7 @@ def _run(app: str | None, **values: Any) -> None:
 
 
 def _require_xdist(of_pytest: list[str]) -> None:
-    """Raise a usage error if pytest's options name a parallel run and the package for it is missing."""
+    """Refuse pytest's option for a parallel run if its package is missing."""
     from importlib.util import find_spec  # noqa: PLC0415
 
     parallel = any(re.match("-n|--numprocesses", word) for word in of_pytest)

@@ -1,4 +1,7 @@
-"""A clean database for every test, with real commits: only tables that were written to are cleaned."""
+"""Give each test a clean database, with real commits.
+
+Only tables that were written to are cleaned.
+"""
 
 from __future__ import annotations
 
@@ -114,7 +117,10 @@ class Isolation:
         return False
 
     def _refresh(self, contents: _Contents, view: str) -> bool:
-        """Refresh a materialised view if its rows are not the built ones; return whether they are then."""
+        """Refresh a materialised view if its rows are not the built ones.
+
+        Return whether they are the built ones then.
+        """
         built = contents.rows.get(view, [])
         if self._rows(view) == built:
             return True

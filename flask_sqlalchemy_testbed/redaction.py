@@ -37,7 +37,11 @@ _known: list[tuple[str, re.Pattern[str] | None]] = []
 
 
 def know(password: object) -> None:
-    """Replace this password by stars from now on, in all its forms; ignore None and an empty one."""
+    """Replace this password by stars from now on, in all its forms.
+
+    Args:
+        password: None and an empty password are ignored.
+    """
     global _known  # noqa: PLW0603 - replaced as a whole, since other threads read it
     text = str(password or "")
     if text.strip() in {"", THROWAWAY_PASSWORD} or any(text == form for form, _ in _known):
@@ -83,7 +87,11 @@ def redact(text: str) -> str:
 
 
 def redact_all(value: Any) -> Any:
-    """Return a copy of a document of dictionaries, lists and tuples in which each text is redacted."""
+    """Return a copy of a document in which each text is redacted.
+
+    Args:
+        value: A text, or dictionaries, lists and tuples of texts and other values.
+    """
     if isinstance(value, str):
         return redact(value)
     if isinstance(value, dict):
@@ -93,7 +101,7 @@ def redact_all(value: Any) -> Any:
 
 @functools.cache
 def know_environment() -> None:
-    """Know the passwords in the environment variables: in URIs, and under the name of a password.
+    """Know the passwords of the environment: in URIs, and under the name of a password.
 
     Once, before the first text is redacted.
     """
@@ -107,7 +115,10 @@ def know_environment() -> None:
 
 @functools.cache
 def _pattern() -> re.Pattern[str]:
-    """Return what finds passwords by the text around them; to compile it takes 8 ms, which most runs save."""
+    """Return the expression that finds passwords by the text around them.
+
+    Its compilation takes 8 ms, which most runs save.
+    """
     return re.compile(
         rf"""
         # up to the last @ of the authority; of the word, if an unquoted slash that ends no port comes first
@@ -134,7 +145,7 @@ def _starred(found: re.Match[str]) -> str:
 
 
 def _forms(password: str) -> set[str]:
-    """Return the password as it is, and as URIs, Python, JSON, SQL, HTML, shells and base64 have it.
+    """Return the forms of a password in URIs, Python, JSON, SQL, HTML, shells and base64.
 
     A form of a form is one too, such as the `repr` of an SQL statement.
     """

@@ -1,4 +1,4 @@
-"""Watch the statements that SQLAlchemy sends for rare ones, whose effects are searched for only then."""
+"""Watch for rare statements, whose effects are searched for only after them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ROUNDS = 3
 
 
 class Statements(Subscription):
-    """The rare statements of a test, and the shared objects of its server before the first of them.
+    """Note the rare statements of a test, and the shared objects before the first.
 
     It sees the statements of all SQLAlchemy engines of this process, and none of other processes, of plain
     driver connections, or inside stored routines.

@@ -84,7 +84,9 @@ def find(names: Iterable[str]) -> list[Meeting]:
 
 
 def lean(environment: Mapping[str, str], directory: str) -> dict[str, str]:
-    """Return an environment in which pytest starts fast: a proof of power starts it over a hundred times.
+    """Return an environment in which pytest starts fast.
+
+    A proof of power starts it over a hundred times.
 
     Args:
         environment: The variables to start from.
@@ -103,7 +105,7 @@ def lean(environment: Mapping[str, str], directory: str) -> dict[str, str]:
 def battery(
     name: str, options: Iterable[str], environment: Mapping[str, str], *, corrected: bool = False
 ) -> list[Row]:
-    """Run checks on the specimen of that name in a process of its own, and return the rows of the matrix.
+    """Run checks on a specimen in a process of its own; return the rows of the matrix.
 
     Raises:
         BatteryError: There is no matrix.

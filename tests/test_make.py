@@ -1,4 +1,4 @@
-"""`make` says in one sentence what is wrong with the machine, and destroys nothing that it did not make."""
+"""`make` names a fault of the machine in one sentence, and keeps the user's files."""
 
 import os
 import shutil
@@ -166,7 +166,7 @@ WORKING = {"info": "echo /", "compose": "echo 2.40.0", "buildx": "true", "port":
 
 
 def preflight(folder: Path, part: str = "stack", **changes: str) -> subprocess.CompletedProcess[str]:
-    """Run docker/preflight with these variables, and a command `docker` that gives these answers."""
+    """Run docker/preflight with these variables and these answers of `docker`."""
     write_program(folder / "docker", DOCKER.format(**{**WORKING, **changes}))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 
 class StaleSessionError(RuntimeError):
-    """The session has ended, or its engine was replaced or disposed of. The message says what to call."""
+    """The session has ended, or its engine was replaced. The message says what to call."""
 
 
 class BoundSession(Session):
@@ -101,7 +101,7 @@ class BoundSession(Session):
             log.warning("A session's connection was lost before its rollback: %s", error.orig)
 
     def disown(self) -> None:
-        """In a forked child, leave the connections to the parent: send nothing, close nothing."""
+        """Leave the connections to the parent, in a forked child: send and close nothing."""
         self._lock = threading.RLock()  # Another thread of the parent may have held the old one.
         self._refusal = "This session belongs to the parent process. Call db_session() for another."
         for connection in self._connections():

@@ -104,7 +104,9 @@ class _Body:
                 variable.set(value)
 
     def release_file(self, environ: WSGIEnvironment) -> Iterable[bytes] | None:
-        """Return the server's own wrapper of a file, which runs no code of the app, and end this body.
+        """Return the server's own wrapper of a file, and end this body.
+
+        The wrapper runs no code of the app.
 
         A server such as gunicorn sends the file itself, if the app returns that wrapper.
         """

@@ -23,7 +23,10 @@ _process = os.getpid()
 
 
 def notice_fork() -> None:
-    """Act as a forked child if this process is one. Python is not told of a fork by a server in C."""
+    """Act as a forked child if this process is one.
+
+    Python itself does not notice a fork by a server that is written in C.
+    """
     global _process  # noqa: PLW0603 - the process is one
     if os.getpid() != _process:
         _process = os.getpid()

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 
 def limit_waits(engine: Engine, seconds: float) -> None:
-    """Limit how long a connection to PostgreSQL waits for an answer. Other databases are left alone.
+    """Limit how long a connection to PostgreSQL waits for an answer.
+
+    Other databases are left alone.
 
     Only this limit frees a thread from a server that is frozen as a whole, paused or swapped
     out: its kernel still acknowledges data. When the time is over, the connection is closed

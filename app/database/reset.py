@@ -1,4 +1,4 @@
-"""Reset the session state of pooled connections, so that the next user finds them as they were made.
+"""Reset the session state of pooled connections before their next use.
 
 The rollback at the return of a connection does not undo ``SET``, ``USE``, locks of the session,
 temporary tables and the like.

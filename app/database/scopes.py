@@ -1,4 +1,4 @@
-"""Find the scope that code runs in: a context, a response or a thread; and the binding of the scope."""
+"""Find the scope of the running code (context, response or thread), and its binding."""
 
 from __future__ import annotations
 

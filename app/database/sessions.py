@@ -73,7 +73,10 @@ def _owner_of(bind: Engine | Connection) -> tuple[Binding | None, Engine | None]
 
 
 class ScopeRegistry(ScopedRegistry[BoundSession]):
-    """Hold one session for each scope, weakly: a scope that is garbage collected loses its session."""
+    """Hold one session for each scope, weakly.
+
+    A scope that is garbage collected loses its session.
+    """
 
     createfunc: BoundSessionmaker
 
@@ -157,7 +160,7 @@ db_session = BoundScopedSession(BoundSessionmaker(class_=BoundSession, autoflush
 
 
 def _leave_the_parents_alone() -> None:
-    """In a forked child, give each live engine an empty pool, and each scope no session."""
+    """Give each live engine an empty pool, and each scope no session, in a forked child."""
     live = live_bindings()
     for session in {*db_session.registry.sessions(), *(session for _, session in connections_of_sessions())}:
         session.disown()

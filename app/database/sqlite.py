@@ -1,4 +1,4 @@
-"""Give SQLite what servers have: transactions, foreign keys, readers beside a writer, a shared memory."""
+"""Prepare SQLite: transactions, foreign keys, write-ahead logging, shared memory."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def prepare_sqlite(engine: Engine, *, in_memory: bool, autocommit: bool) -> None
 
 
 def _begin(connection: Connection) -> None:
-    """Begin a transaction before its first statement, in the mode of the option ``sqlite_begin``.
+    """Begin a transaction before its first statement, as ``sqlite_begin`` says.
 
     The sqlite3 module itself begins at the first change, so that earlier reads and savepoints
     would be outside the transaction. The modes are DEFERRED, the default, and IMMEDIATE, for

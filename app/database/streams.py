@@ -19,7 +19,7 @@ FEW_ROWS = 100
 
 
 def discard_unread_rows(engine: Engine) -> None:
-    """Close a connection that is rolled back, or returned, while a streamed result has unread rows.
+    """Close a connection that ends its transaction with unread rows of a stream.
 
     The pool opens another. A commit or another statement on the connection still reads all rows,
     since the transaction needs the connection. Drivers other than PyMySQL are left alone.

@@ -1,4 +1,7 @@
-"""The databases that the harness supports: a module and a registry entry for each, and no other list of them."""
+"""Register the databases that the harness supports.
+
+Each has a module and an entry here; there is no other list of them.
+"""
 
 from __future__ import annotations
 
@@ -26,6 +29,9 @@ class UnknownBackendError(ValueError):
 
 def choose(names: Iterable[str]) -> list[Backend]:
     """Return the backends with these names, each once, in the given order.
+
+    Args:
+        names: Names of backends; a repeated name counts once.
 
     Raises:
         UnknownBackendError: A name is unknown; the message lists the known ones.

@@ -1,4 +1,4 @@
-"""The description of a kind of database, and the types that its parts exchange with the rest of the harness."""
+"""Describe a kind of database, and define the types of its parts."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Snapshot:
 
 
 class WriteTracker(Protocol):
-    """Find the tables that were written to; the tracker remembers what was clean at the last snapshot."""
+    """Find the tables that were written to since the last snapshot."""
 
     def snapshot(self) -> Snapshot:
         """Query the server for what has changed, in one round trip if the driver sends batches."""
@@ -63,7 +63,7 @@ class WriteTracker(Protocol):
         """Delete the rows of these tables, which the last snapshot listed, and execute `restart`."""
 
     def accept(self, tables: Sequence[str]) -> None:
-        """Mark these tables, which the last snapshot listed, as clean: their rows are the built ones."""
+        """Mark these tables of the last snapshot as clean: their rows are the built ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ SharedObjects = dict[str, SharedObject] | None
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """The parts of a throwaway server: a folder with a Dockerfile, and the base image's variable in `.env`."""
+    """The folder with the Dockerfile of a throwaway server, and its variable in `.env`."""
 
     folder: str
     variable: str
@@ -131,7 +131,10 @@ class Greeting:
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """A kind of database, as data. In its SQL, `{database}` and `{session}` are placeholders for names."""
+    """A kind of database, as data.
+
+    In its SQL, `{database}` and `{session}` are placeholders for names.
+    """
 
     name: str
     drivers: tuple[Driver, ...]
@@ -211,13 +214,13 @@ class Backend:
     """Returns a line of text for each session: what it does and which session blocks it."""
 
     grants: Mapping[str, str] = field(default_factory=dict)
-    """By a regular expression for the driver's message: a query for the statement that grants what is missing."""
+    """Queries for the statement that grants a missing privilege, by an expression for the driver's message."""
     greeting: Greeting | None = None
     """How a server of this kind shows itself; None if this is unknown."""
 
     @property
     def drivername(self) -> str:
-        """The driver name for a `URL`: the preferred driver of those that are installed.
+        """Return the driver name for a `URL`: the preferred driver of those that are installed.
 
         Raises:
             MissingDriverError: No driver is installed.

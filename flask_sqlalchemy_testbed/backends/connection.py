@@ -1,4 +1,4 @@
-"""The harness's own connection: plain DBAPI in autocommit, outside every pool and every SQLAlchemy event."""
+"""Connect for the harness itself: plain DBAPI, without a pool and SQLAlchemy's events."""
 
 from __future__ import annotations
 
@@ -76,6 +76,12 @@ class Connection:
     def rows(self, statement: str) -> list[tuple[Any, ...]]:
         """Execute the statement and return its rows, if any.
 
+        Args:
+            statement: SQL without parameters.
+
+        Returns:
+            The rows; an empty list if the statement returns none.
+
         Raises:
             Exception: The driver's own exception.
         """
@@ -92,6 +98,9 @@ class Connection:
     def batch(self, statements: Sequence[str]) -> list[tuple[Any, ...]]:
         """Execute the statements, in one round trip if the driver can.
 
+        Args:
+            statements: SQL without parameters, each without a semicolon at its end.
+
         Returns:
             The rows of the last statement that returned any.
         """
@@ -104,7 +113,11 @@ class Connection:
         return next((rows for rows in reversed(results) if rows), [])
 
     def run(self, statements: Sequence[str]) -> None:
-        """Execute the statements one by one."""
+        """Execute the statements one by one.
+
+        Args:
+            statements: SQL without parameters.
+        """
         for statement in statements:
             self.rows(statement)
 

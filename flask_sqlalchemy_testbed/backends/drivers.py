@@ -21,5 +21,5 @@ class Driver:
 
     @property
     def is_installed(self) -> bool:
-        """Whether the driver can be imported."""
+        """Return whether the driver can be imported."""
         return find_spec(self.name) is not None

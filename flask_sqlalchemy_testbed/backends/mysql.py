@@ -120,7 +120,10 @@ class MysqlTracker:
                 self._clean[name] = self._now.get(name, 0) + count
 
     def accept(self, tables: Sequence[str]) -> None:
-        """Accept only equal counts in both snapshots: then no session wrote while the rows were compared."""
+        """Accept only equal counts in both snapshots.
+
+        Otherwise a session wrote while the rows were compared.
+        """
         for name in map(_plain, tables):
             if self._before.get(name, 0) == self._now.get(name, 0):
                 self._clean[name] = self._now.get(name, 0)

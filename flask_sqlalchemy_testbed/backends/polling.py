@@ -42,7 +42,12 @@ class PollingTracker:
 
 
 def tables_with_rows(connection: Connection, tables: Sequence[str]) -> list[str]:
-    """Return those of the tables that have at least one row."""
+    """Return those of the tables that have at least one row.
+
+    Args:
+        connection: A connection to their database.
+        tables: Quoted names.
+    """
     found: list[str] = []
     for start in range(0, len(tables), TABLES_PER_QUERY):
         some = tables[start : start + TABLES_PER_QUERY]
@@ -55,5 +60,12 @@ def tables_with_rows(connection: Connection, tables: Sequence[str]) -> list[str]
 
 
 def identity_positions(backend: Backend, connection: Connection) -> dict[str, str]:
-    """Return the statement that restores each generator of keys, by name; see `Backend.identities`."""
+    """Return the statement that restores each generator of keys, by name.
+
+    See `Backend.identities`.
+
+    Args:
+        backend: The backend of the database.
+        connection: A connection to the database.
+    """
     return dict(connection.rows(backend.identities)) if backend.identities else {}

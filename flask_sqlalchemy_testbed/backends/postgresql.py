@@ -185,7 +185,10 @@ def _restart(connection: Connection, sequence: str) -> str:
 
 
 def _moved(connection: Connection, sequences: Sequence[str], start: int) -> list[str]:
-    """Return queries for the numbers, from `start` on, of the sequences that have moved since this call."""
+    """Return queries for the sequences that have moved since this call.
+
+    The queries number them from `start` on.
+    """
     states = [(*known, *_state(connection, known[1])) for known in enumerate(sequences, start)]
     if not states:
         return []

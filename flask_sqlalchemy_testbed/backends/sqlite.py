@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
 
 def writers(connection: Connection) -> list[OpenTransaction]:
-    """Find a writing transaction by trying to begin one: SQLite allows only one at a time and lists none."""
+    """Find a writing transaction by an attempt to begin one.
+
+    SQLite allows only one at a time and lists none.
+    """
     connection.rows("PRAGMA busy_timeout = 0")
     try:
         connection.run(["BEGIN IMMEDIATE", "ROLLBACK"])
@@ -37,7 +40,7 @@ def writers(connection: Connection) -> list[OpenTransaction]:
 
 
 def readers(connection: Connection) -> list[OpenTransaction]:
-    """Find a reading transaction: it holds up a commit, or with a write-ahead log its checkpoint.
+    """Find a reading transaction: it blocks a commit, or the checkpoint of a log.
 
     A checkpoint waits only for readers if there is something to copy, so this writes what is there already.
     """

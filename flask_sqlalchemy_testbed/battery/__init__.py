@@ -1,4 +1,4 @@
-"""The battery: checks for the known mistakes in how a Flask app uses SQLAlchemy, as pytest tests.
+"""Check a Flask app for the known mistakes in its use of SQLAlchemy.
 
 flask testbed
 pytest --pyargs flask_sqlalchemy_testbed.battery --testbed-app app:create_app

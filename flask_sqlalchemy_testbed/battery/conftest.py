@@ -15,13 +15,13 @@ __all__ = ["connect", "own_server", "own_servers", "own_trial", "testbed_schema"
 
 
 def pytest_collection_finish() -> None:
-    """Exclude all present objects from garbage collection: the collections of some checks become faster."""
+    """Exclude present objects from garbage collection, so that some checks are faster."""
     gc.freeze()
 
 
 @pytest.fixture(scope="session")
 def testbed_schema() -> Callable[[str], None]:
-    """Return the function that creates the battery's tables; the app's own tables are not created."""
+    """Return the function that creates the battery's tables, and none of the app's."""
     return tables.create_all
 
 

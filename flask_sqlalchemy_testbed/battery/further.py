@@ -1,4 +1,4 @@
-"""The further databases of the app under test in one check: one for each of its other engines."""
+"""Give each further engine of the app under test a database in one check."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 
 class Binds:
-    """Clean databases beside the first, on the server that all checks share; all are checked for leaks."""
+    """Hold the clean databases beside the first, on the server that all checks share.
+
+    All are checked for leaks.
+    """
 
     def __init__(self, request: pytest.FixtureRequest, subject: Subject) -> None:
         self.databases: dict[str, Database] = {}

@@ -49,7 +49,10 @@ SUPERUSER = {
 
 
 class OwnServer:
-    """A throwaway server, and one database with the battery's tables. A restart removes all its data."""
+    """A throwaway server with one database that has the battery's tables.
+
+    A restart removes all its data.
+    """
 
     def __init__(
         self, run: Run, backend: Backend, *, flags: Sequence[str] = (), size: int | None = None
@@ -107,7 +110,7 @@ class OwnServer:
         self._docker().stop(timeout=1)
 
     def start(self) -> None:
-        """Start the server again at the same address; wait until it is ready and create the empty tables."""
+        """Start the server again at the same address, and create the empty tables."""
         self._docker().start()
         self._wait()
         self._isolation.database.connection.close()
@@ -161,7 +164,10 @@ OwnServers = Callable[..., OwnServer]
 
 @contextlib.contextmanager
 def lent(request: pytest.FixtureRequest, own: OwnServer) -> Iterator[OwnServer]:
-    """Give the server to one check, running and clean; repair it afterwards and fail the check for leaks."""
+    """Give the server to one check, running and clean.
+
+    Afterwards repair it, and fail the check for leaks.
+    """
     item: pytest.Item = request.node
     item.stash[state.BEGAN] = time.time(), own.server
     item.stash.setdefault(RESCUES, []).append(own.kill)
@@ -180,7 +186,9 @@ def lent(request: pytest.FixtureRequest, own: OwnServer) -> Iterator[OwnServer]:
 
 @pytest.fixture(scope="session")
 def own_servers(testbed_backend: Backend, pytestconfig: pytest.Config) -> Iterator[OwnServers]:
-    """Return a function from flags and a size to the server that the checks share; all end with the backend.
+    """Return a function that returns the shared server with these flags and this size.
+
+    All servers end with the backend.
 
     The size is that of the server's data in bytes; without one there is no limit.
     """

@@ -1,4 +1,4 @@
-"""The app under test as gunicorn serves it: made, and used once, before the workers are forked.
+"""Make the app under test for gunicorn, and use it once before the workers fork.
 
 `environment` passes the settings to `serve` in environment variables.
 """

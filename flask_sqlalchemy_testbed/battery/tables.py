@@ -1,4 +1,7 @@
-"""The battery's own tables. The prefix of their names keeps them apart from the tables of apps."""
+"""Define the battery's own tables.
+
+The prefix of their names keeps them apart from the tables of apps.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When the database fails: which requests get an error, and whether later requests succeed again."""
+"""Check which requests fail with the database, and that later requests succeed."""
 
 import os
 import threading
@@ -101,7 +101,10 @@ def app(trial: Trial) -> Flask:
 
 
 def status(app: Flask, path: str = "/testbed/names") -> int:
-    """Return the status that a client gets: a server also answers 500 if a teardown callback raises."""
+    """Return the status that a client gets.
+
+    A server also answers 500 if a teardown callback raises.
+    """
     try:
         return app.test_client().get(path).status_code
     except DBAPIError:
@@ -126,7 +129,7 @@ def end_sessions(database: Database) -> None:
 
 
 def shorten_limits(trial: Trial, app: Flask) -> None:
-    """Shorten the time limits that the app set for its connections; add none that the app did not set."""
+    """Shorten the time limits that the app set for its connections, and add none."""
 
     def connect(_dialect: object, _record: object, _args: object, options: dict[str, Any]) -> None:
         for name, most in LIMITS[trial.backend].items():
@@ -218,7 +221,7 @@ def test_held_too_long(trial: Trial, app: Flask) -> None:
 
 @pytest.fixture
 def new_primary(own_server: OwnServer, testbed_server: NetworkServer) -> Iterator[Database]:
-    """Return an empty database on the run's server, with the same name as that on the check's own server."""
+    """Return an empty database on the run's server, named as that on the own server."""
     testbed_server.create(own_server.name)
     database = Database(testbed_server.backend, testbed_server.locate(own_server.name))
     create_all(database.uri)
@@ -332,7 +335,7 @@ def test_stopped_mid_query(own_trial: Trial, own_server: OwnServer, testbed_back
 def fail_in_time(
     trial: Trial, server: OwnServer, silence: Callable[[], None], uri: str | None = None
 ) -> Flask:
-    """Make a request while the server does not answer, and fail the check unless it fails in bounded time."""
+    """Fail the check unless a request without an answer fails in bounded time."""
     app = trial.app_with_views(uri)
     shorten_limits(trial, app)
     assert_answers(app)

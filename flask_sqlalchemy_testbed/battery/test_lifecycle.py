@@ -66,7 +66,10 @@ def fail(_: object = None) -> None:
 
 @contextlib.contextmanager
 def odd_errors_suppressed() -> Iterator[None]:
-    """Suppress `OddError`, and a group of nothing else: Flask 3.2 raises all errors of a teardown as one."""
+    """Suppress `OddError`, alone or in a group of its kind.
+
+    Flask 3.2 raises all errors of a teardown as one group.
+    """
     try:
         yield
     except* OddError:

@@ -1,4 +1,7 @@
-"""Differences between databases: those that a binding must handle, and those that no binding changes."""
+"""Check the differences between databases.
+
+A binding must handle some of them, and can change none of the others.
+"""
 
 import contextlib
 import threading

@@ -1,4 +1,6 @@
-"""Checks of promises that only bindings like `app.database` make; --testbed-promises runs them.
+"""Check promises that only bindings like `app.database` make.
+
+`--testbed-promises` runs these checks.
 
 The module of such an app's session also has `init_engine(uri, *, app)`, which binds an app again.
 """

@@ -10,7 +10,10 @@ WITHIN = 10.0
 
 
 class Task(Generic[T]):
-    """A function that runs in a thread of its own. If it hangs, neither the check nor the run waits."""
+    """A function that runs in a thread of its own.
+
+    If it hangs, neither the check nor the run waits.
+    """
 
     def __init__(self, work: Callable[[], T]) -> None:
         self.ended = threading.Event()

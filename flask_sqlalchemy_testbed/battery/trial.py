@@ -75,7 +75,9 @@ class Trial:
         return self._prepared(app, keep=keep)
 
     def unused_app(self) -> Flask:
-        """Make an app whose session was not looked up yet: `app` does that, to see which engine it has.
+        """Make an app whose session was not looked up yet.
+
+        `app` looks it up, to see its engine.
 
         The caller looks at the engine before it sends a statement, which could go to any database.
         """
@@ -91,7 +93,7 @@ class Trial:
         return app
 
     def app_with_views(self, uri: str | None = None, *, keep: bool = True) -> Flask:
-        """Make an app that writes at `/testbed/write` and lists the names of items at `/testbed/names`."""
+        """Make an app that writes at `/testbed/write` and lists items at `/testbed/names`."""
         app = self.app(uri, keep=keep)
         add_view(app, "/testbed/write", self.write)
         add_view(app, "/testbed/names", self.read)
@@ -205,7 +207,10 @@ def add_view(app: Flask, path: str, view: Callable[..., Any]) -> None:
 
 
 def get(app: Flask, path: str) -> Any:
-    """Return the JSON or the text of the response to a GET request; its status line unless that is 200."""
+    """Return the JSON or the text of the response to a GET request.
+
+    If the status is not 200, return the status line.
+    """
     response = app.test_client().get(path)
     if response.status_code != 200:  # noqa: PLR2004
         return response.status
@@ -213,7 +218,7 @@ def get(app: Flask, path: str) -> Any:
 
 
 def read_twice(trial: Trial, lookup: Callable[[], Item]) -> list[str]:
-    """Return an item's name as two requests read it, before and after another connection changes it."""
+    """Return an item's name as read before and after another connection changes it."""
     app, kept = trial.app(), []
 
     def view() -> str:

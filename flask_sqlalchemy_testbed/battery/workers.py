@@ -1,4 +1,4 @@
-"""The app under test in gunicorn: one process makes it, and four workers are forked from that process."""
+"""Run the app under test in gunicorn: four workers, forked after it was made."""
 
 import contextlib
 import json
@@ -96,6 +96,6 @@ def workers(
 
 
 def _without_control_socket() -> list[str]:
-    """Return the option that stops gunicorn from opening its control socket in the home directory."""
+    """Return the option that keeps gunicorn's control socket out of the home directory."""
     major, minor = version("gunicorn").split(".")[:2]
     return ["--no-control-socket"] if (int(major), int(minor)) >= CONTROL_SOCKET_SINCE else []

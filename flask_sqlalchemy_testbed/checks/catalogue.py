@@ -15,13 +15,17 @@ class Case:
 
     @property
     def url(self) -> str:
-        """The URL of the report; empty if there is none."""
+        """Return the URL of the report; empty if there is none."""
         project, hash_, number = self.thread.partition("#")
         return f"https://github.com/{project}/issues/{number}" if hash_ else self.thread
 
 
 def reported(cases: Iterable[int]) -> list[Case]:
-    """Return the cases with these numbers in their order, without numbers that are not in the catalogue."""
+    """Return the cases with these numbers, without numbers that the catalogue lacks.
+
+    Args:
+        cases: The numbers, in the order of the result.
+    """
     return [CASES[number] for number in cases if number in CASES]
 
 

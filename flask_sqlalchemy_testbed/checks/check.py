@@ -45,6 +45,10 @@ def check(which: str | Check) -> Callable[[F], F]:
 
 
 def check_of(item: pytest.Item) -> Check | None:
-    """Return the check that the test is marked with, or None."""
+    """Return the check that the test is marked with, or None.
+
+    Args:
+        item: A test.
+    """
     mark = item.get_closest_marker("testbed_check")
     return mark.args[0] if mark else None

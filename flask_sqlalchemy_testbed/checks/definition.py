@@ -43,5 +43,5 @@ class Check:
 
     @property
     def group(self) -> str:
-        """The part of the id before the dot."""
+        """Return the part of the id before the dot."""
         return self.id.partition(".")[0]

@@ -44,14 +44,20 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Refuse an app that cannot be tested, before servers start, if the battery is certain to run."""
+    """Refuse an app that cannot be tested before servers start.
+
+    A run of the user's own tests may need no app.
+    """
     if _runs_the_battery(session.config):
         _find(session.config, servers=False)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_setupnodes(config: pytest.Config) -> None:
-    """Resolve an app that starts on a server only before the workers start: each would repeat it."""
+    """Resolve an app that needs a server before the workers start.
+
+    Each worker would repeat it.
+    """
     if _runs_the_battery(config):
         _find(config, servers=True)
 
@@ -91,6 +97,9 @@ def pytest_configure_node(node: Any) -> None:
 
 def app_maker(config: pytest.Config) -> AppMaker:
     """Return the object that makes the apps of this process; the run closes it.
+
+    Args:
+        config: pytest's configuration.
 
     Raises:
         pytest.UsageError: there is no app, or it cannot be tried.
@@ -171,7 +180,10 @@ def _from_controller(config: pytest.Config) -> Subject | None:
 
 
 def _resolve_on_a_file(config: pytest.Config) -> Subject | None:
-    """Try an empty SQLite database, which shows most mistakes at once; None if a server may work."""
+    """Try the app on an empty SQLite database, which shows most mistakes at once.
+
+    Return None if it may work on a server.
+    """
     import tempfile  # noqa: PLC0415 - on use
 
     from flask_sqlalchemy_testbed.subject.errors import NoWorkingFactoryCallError  # noqa: PLC0415 - on use

@@ -62,7 +62,10 @@ def start(config: pytest.Config) -> None:
 
 
 def found(config: pytest.Config) -> None:
-    """Ignore the refusals so far: `resolve` has told them, or another call of the factory worked."""
+    """Ignore the refusals so far.
+
+    `resolve` has reported them, or another call of the factory worked.
+    """
     containment = config.stash[_CONTAINMENT]
     containment.seen = len(containment.refusals)
 
@@ -83,7 +86,10 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def _end_after_refusal(item: pytest.Item) -> Generator[None, object, object]:
-    """End the run before the check is reported as failed: the outcome of no check would mean anything."""
+    """End the run before the check is reported as failed.
+
+    After a refusal the outcome of no check would mean anything.
+    """
     try:
         return (yield)
     finally:

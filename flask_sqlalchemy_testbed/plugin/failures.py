@@ -63,7 +63,7 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_report_teststatus(report: pytest.TestReport, config: pytest.Config) -> tuple[str, str, str] | None:
-    """Count a test that leaves something open as failed, although that shows only at its teardown."""
+    """Count a test that leaves something open as failed, though its call has passed."""
     if not getattr(report, LEAK_MARK, False):
         return None
     if reporter := config.pluginmanager.get_plugin("terminalreporter"):

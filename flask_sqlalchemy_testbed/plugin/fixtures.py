@@ -94,7 +94,10 @@ def other_database_uri(testbed_other_database: Database) -> str:
 
 
 def _leave_deleted_directory(config: pytest.Config) -> None:
-    """Go back to where pytest was started if a test has deleted the directory: no command starts there."""
+    """Return to the first directory of pytest if a test has deleted the current one.
+
+    No command starts in a deleted directory.
+    """
     try:
         Path.cwd()
     except FileNotFoundError:

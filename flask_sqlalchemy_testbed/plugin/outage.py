@@ -51,7 +51,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Find out whether a test has failed because its backend cannot be used; such a test was not run."""
+    """Count a test that failed because its backend cannot be used as not run."""
     report = yield
     backend = backend_of(item)
     if call.excinfo is None or backend is None or not _needs_server(item):

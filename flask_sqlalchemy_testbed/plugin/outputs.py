@@ -1,4 +1,4 @@
-"""Files that a run writes at its end: refuse a path that cannot be written before the first test.
+"""Refuse a path that cannot be written, before the first test.
 
 A write that fails nevertheless, such as on a full disk, is reported after the verdicts. The exit status then
 is not 0.
@@ -52,7 +52,7 @@ def path_of(config: pytest.Config, name: str) -> Path | None:
 
 
 def write(session: pytest.Session, name: str, action: Callable[[], None]) -> bool:
-    """Call `action`, which writes the output of an option; note an error for `pytest_terminal_summary`.
+    """Write the output of an option, and note an error for the end of the run.
 
     Args:
         session: Pytest's session; an error changes its exit status from 0 to 4.

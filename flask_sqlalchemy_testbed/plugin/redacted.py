@@ -1,4 +1,4 @@
-"""Remove passwords from the reports of tests, before pytest and other plugins show or write them."""
+"""Remove passwords from the reports of tests before any plugin shows them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,10 @@ def _redacted_report(config: pytest.Config, report: R) -> R:
 
 
 def _redacted(value: Any) -> Any:
-    """Return pytest's representation of a failure with all its texts redacted, in place where it can be."""
+    """Return pytest's representation of a failure with all its texts redacted.
+
+    It is changed in place if possible.
+    """
     from flask_sqlalchemy_testbed.redaction import redact  # noqa: PLC0415 - as above
 
     if isinstance(value, str):

@@ -75,7 +75,10 @@ def pytest_testnodedown(node: Any) -> None:
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config
 ) -> None:
-    """Write the lines in a parallel run, whose controller collects no tests, and why no test was left."""
+    """Write the lines in a parallel run, and the reason if no test was left.
+
+    The controller of a parallel run collects no tests.
+    """
     if state.RUN_NAME in config.stash:
         for line in pytest_report_collectionfinish(config):
             terminalreporter.write_line(line)

@@ -1,4 +1,7 @@
-"""Fail a check or a test that takes too long, report which thread and session wait, and continue the run."""
+"""Fail a check or a test that takes too long, and continue the run.
+
+The report shows which threads and sessions wait.
+"""
 
 from __future__ import annotations
 
@@ -96,7 +99,10 @@ def _start_server(item: pytest.Item) -> None:
 
 
 def _end_with(status: int | None) -> None:
-    """End the process if a thread that still hangs would keep it alive; everything is reported by now."""
+    """End the process if a thread that still hangs would keep it alive.
+
+    All results are reported by now.
+    """
     main = threading.main_thread()
     left = [thread for thread in threading.enumerate() if not thread.daemon and thread is not main]
     for thread in left if status is not None else ():
@@ -136,7 +142,10 @@ def _fail(item: pytest.Item, phase: str, message: str, *, pytrace: bool) -> None
 
 
 class Watchdog:
-    """Limits the time of its `with` block; then reports the waiting threads and interrupts the block."""
+    """Limit the time of a `with` block.
+
+    When it is over, report the waiting threads and interrupt the block.
+    """
 
     def __init__(self, item: pytest.Item, phase: str, seconds: float) -> None:
         self.has_expired = False

@@ -52,7 +52,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def inputs(paths: list[Path], output: Path) -> list[Path]:
-    """Return the paths without those that this command wrote itself: `build/*/` matches its output.
+    """Return the paths without those that this command wrote itself.
+
+    `build/*/` matches its output.
 
     A report that is given alone is written again in its place.
     """

@@ -59,7 +59,7 @@ def failed_on(row: CheckRow) -> list[str]:
 
 
 def remedy_of(row: CheckRow) -> str:
-    """Return the remedy of a failed check: its own, or that of a leak if the check itself passed."""
+    """Return the remedy of a check, or that of a leak if the check itself passed."""
     reasons = reasons_of(row)
     return LEAK_REMEDY if reasons and all(map(_LEAK.match, reasons)) else row["remedy"]
 

@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Remove all servers of this machine that `--testbed-keep-servers` left, also those of other projects."""
+    """Remove all servers that `--testbed-keep-servers` left on this machine.
+
+    Those of other projects are removed too.
+    """
     parser = argparse.ArgumentParser(
         prog="python -m flask_sqlalchemy_testbed.servers", description=main.__doc__
     )

@@ -139,7 +139,7 @@ class Container:
 
     @property
     def age(self) -> float:
-        """The seconds since it was created."""
+        """Return the seconds since it was created."""
         created = images.time_of(self._container.get_wrapped_container().attrs["Created"])
         return (datetime.now(UTC) - created).total_seconds()
 

@@ -80,7 +80,10 @@ def given_url(backend: Backend) -> tuple[str, URL] | None:
 
 
 def _has_unquoted_at(uri: str) -> bool:
-    """Return whether more than one @ stands before the query; one in a value of the query is plain text."""
+    """Return whether more than one @ stands before the query.
+
+    An @ in a value of the query is plain text.
+    """
     _, _, rest = uri.partition("@")
     before, _, query = rest.partition("?")
     return "@" in before or any("@" in word.partition("=")[0] for word in query.split("&"))

@@ -78,7 +78,7 @@ def engine() -> docker.DockerClient:
 def bake(
     client: docker.DockerClient, backend: Backend, recipe: Recipe, notify: Callable[[str], None]
 ) -> tuple[str, str]:
-    """Build the image of a throwaway server unless it is there, and record that the image is used.
+    """Build the image of a throwaway server if it is missing, and record its use.
 
     Args:
         client: The engine.
@@ -110,14 +110,18 @@ def bake(
 
 @contextlib.contextmanager
 def locked(recipe: Recipe) -> Iterator[None]:
-    """Let one process at a time build the image of a recipe, or start a container that others will use."""
+    """Let one process at a time build an image, or start a container for several runs."""
     with (recipes.folder(recipe) / "Dockerfile").open() as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
 def sweep(client: docker.DockerClient) -> None:
-    """Remove images that no run has used for two weeks, and the layers of builds that were cut short."""
+    """Remove images without a use for two weeks, and layers of interrupted builds.
+
+    Args:
+        client: A client of the engine that has the images.
+    """
     now = datetime.now(UTC)
     for image in client.images.list(filters={"label": BASE_LABEL}):
         tagged = image.attrs.get("Metadata", {}).get("LastTagTime") or image.attrs["Created"]
@@ -269,7 +273,10 @@ def _problem(error: Exception) -> str:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and those that it was raised for; requests and urllib3 pass theirs as arguments."""
+    """Yield an error and its causes.
+
+    requests and urllib3 pass the causes as arguments.
+    """
     yield error
     for cause in (error.__cause__, error.__context__, *error.args):
         if isinstance(cause, BaseException):

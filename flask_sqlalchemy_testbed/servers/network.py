@@ -319,7 +319,7 @@ def _with_database(
 
 
 def _missing_grant(backend: Backend, url: URL, error: str) -> str:
-    """Return the statement that grants the privilege that the driver misses; empty if it misses none."""
+    """Return the statement that grants the missing privilege; empty if none is missing."""
     for pattern, query in backend.grants.items():
         if re.search(pattern, error):
             with contextlib.closing(Connection(url, options=backend.connect_options)) as connection:

@@ -62,7 +62,9 @@ class ProcessId:
 
 
 def end_with(parent: int) -> None:
-    """Have the kernel kill this process when its parent ends; end at once if the parent has ended already.
+    """Have the kernel kill this process when its parent ends.
+
+    If the parent has ended already, end at once.
 
     A process that this one forks has to call it, too. Only Linux can do this.
 

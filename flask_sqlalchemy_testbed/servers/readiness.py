@@ -29,7 +29,10 @@ GREETING_SECONDS = 0.5
 
 
 class ServerError(Exception):
-    """A server cannot be used; the message is one line that says why and what to do, without passwords."""
+    """A server cannot be used.
+
+    The message is one line with the reason and the remedy, without passwords.
+    """
 
     def __str__(self) -> str:
         from flask_sqlalchemy_testbed.redaction import redact  # noqa: PLC0415 - compiles a long pattern
@@ -102,7 +105,7 @@ def log_tail(container: StartingContainer | None) -> str:
 
 
 def _other_kind(backend: Backend, url: URL) -> str:
-    """Return the name of the backend whose server answers in place of this one's; empty if none does."""
+    """Return the backend whose server answers in place of this one's; empty if none."""
     if _greets(url, backend.greeting):
         return ""
     return next((other.name for other in BACKENDS.values() if _greets(url, other.greeting)), "")
@@ -120,7 +123,10 @@ def _greets(url: URL, greeting: Greeting | None) -> bool:
 
 
 def port_errors(url: URL) -> list[str]:
-    """Return the error if nothing listens on the port yet: a bare socket costs less than the driver."""
+    """Return the error if nothing listens on the port yet.
+
+    A bare socket costs less than the driver.
+    """
     if url.host and url.port:
         try:
             socket.create_connection((url.host, url.port), timeout=POLL_SECONDS).close()

@@ -59,7 +59,10 @@ def digest(recipe: Recipe, base_id: str) -> str:
 
 
 def can_make_engine() -> bool:
-    """Return whether `make engine` works: here is its Makefile, and root can install Debian's packages."""
+    """Return whether `make engine` works here.
+
+    It needs this repository, root, and Debian's packages.
+    """
     try:
         here = Path.cwd().is_relative_to(_PACKAGE.parent)
     except FileNotFoundError:  # The working directory was deleted.

@@ -63,6 +63,11 @@ def engine_of(subject: Subject, app: Flask) -> Engine:
 def check_binding(subject: Subject, app: Flask, uri: str) -> Engine:
     """Return the engine of the session inside `app`, if it is on the database of `uri`.
 
+    Args:
+        subject: the app and its session, by name.
+        app: an app of the subject.
+        uri: the database that the app was given.
+
     Raises:
         BoundElsewhereError: it is on another database.
         SubjectError: the session has no engine there.

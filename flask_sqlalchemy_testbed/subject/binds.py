@@ -1,4 +1,7 @@
-"""The further databases of an app: binds of Flask-SQLAlchemy, engines of Flask-SQLAlchemy-Lite."""
+"""Find the further databases of an app.
+
+They are binds of Flask-SQLAlchemy, or engines of Flask-SQLAlchemy-Lite.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +47,7 @@ def may_hide_engines(app: Flask, configuration: Mapping[str, Any]) -> bool:
 
 
 def configured_binds(app: Flask, uri: str) -> tuple[str, dict[str, dict[str, Any]]]:
-    """Return the configuration key of the app's further engines, and the options of each by its name.
+    """Return the configuration key of the further engines, and the options of each.
 
     Engines on the database of `uri`, and those in memory, need no database of their own and are left out.
 
@@ -91,7 +94,11 @@ def check_binds(subject: Subject, app: Flask, binds: Mapping[str, str], *, other
 
 
 def further_engines(app: Flask) -> dict[str, Engine]:
-    """Return the engines that the app's extension has beside the first, by name."""
+    """Return the engines that the app's extension has beside the first, by name.
+
+    Args:
+        app: an app of the subject.
+    """
     with context_of(app):
         engines = getattr(app.extensions.get("sqlalchemy"), "engines", None)
         found = dict(engines) if engines else {}

@@ -24,19 +24,28 @@ class BoundElsewhereError(SubjectError):
 
 
 class BindElsewhereError(SubjectError):
-    """A further engine of the app is on a database that the run did not create, and was not replaced."""
+    """A further engine of the app is on a database that the run did not create."""
 
 
 class StartedElsewhereError(SubjectError):
-    """While it started, the app tried to connect to a database outside the run; nothing was sent."""
+    """At its start the app tried to connect to a database outside the run.
+
+    Nothing was sent.
+    """
 
 
 class NoSessionError(SubjectError):
-    """The app was made, but its session was not found; another call of the factory would not help."""
+    """The app was made, but its session was not found.
+
+    Another call of the factory would not help.
+    """
 
 
 class NoWorkingFactoryCallError(SubjectError):
-    """A database library raised in every promising call; on another kind of database one may work."""
+    """A database library raised in every call.
+
+    On another kind of database a call may work.
+    """
 
 
 def remedy_of(error: BaseException) -> str:

@@ -56,7 +56,7 @@ class Refusal:
 
     @property
     def remedy(self) -> str:
-        """Return a clause that says how the app may use a second SQLite file; empty for other databases."""
+        """Return a clause on the use of a second SQLite file; empty for other databases."""
         second = "or, if it is a second file, such as a cache, allow it"
         return f", {second}: {flag('allow-file')} {self.file}" if self.file else ""
 
@@ -112,7 +112,7 @@ def read_refusals(log: Path) -> None:
 
 
 def start() -> list[Refusal]:
-    """Refuse connections of all threads to any other database until this process ends, or `stop`.
+    """Refuse connections of all threads to any other database until `stop`.
 
     Returns:
         The refusals so far; more are added.

@@ -33,7 +33,10 @@ def is_guarded(command: Sequence[str]) -> bool:
 
 
 def main() -> None:
-    """Run the command in this process; exit with its status, or with 1 if a connection was refused."""
+    """Run the command in this process, and exit with its status.
+
+    The status is 1 if a connection was refused.
+    """
     end_with(os.getppid())
     command = sys.argv[1:]
     run = _runner(command)

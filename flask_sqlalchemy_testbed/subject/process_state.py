@@ -1,4 +1,4 @@
-"""Undo the changes of an app in this process: environment variables, arguments and imported modules."""
+"""Undo an app's changes of this process: variables, arguments, imported modules."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Promise 6, for threads in a copy of a context: they use its session while it runs, and no longer."""
+"""Promise 6, for threads in a copy of a context: they use its session while it runs."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -25,7 +25,10 @@ def thread() -> Iterator[ThreadPoolExecutor]:
 
 
 def copied(thread: ThreadPoolExecutor, work: Callable[[], object]) -> Future[object]:
-    """Start ``work`` in a thread with a copy of this context, as a free-threaded Python does for all."""
+    """Start ``work`` in a thread with a copy of this context.
+
+    A free-threaded Python starts each thread in this way.
+    """
     return thread.submit(copy_context().run, work)
 
 

@@ -100,7 +100,10 @@ def test_a_write_in_a_read_only_transaction_of_the_app_costs_no_other_connection
 
 @pytest.fixture
 def contended(make_app: Callable[..., Flask], testbed_backend: Backend) -> Iterator[Engine]:
-    """Yield an engine that waits a second for locks, with two rows; its app lives as long as the test."""
+    """Yield an engine that waits a second for locks, with two rows.
+
+    Its app lives as long as the test.
+    """
     app = make_app(DATABASE_ENGINE_OPTIONS={"connect_args": SHORT_WAITS[testbed_backend.name]})
     engine = engine_of(app)
     with engine.begin() as connection:

@@ -25,7 +25,7 @@ Fork = Callable[[], int]
 
 @pytest.fixture(params=["python", "c"])
 def fork(request: pytest.FixtureRequest) -> Fork:
-    """Return a function that forks as Python does, or as a server in C that does not tell Python."""
+    """Return a function that forks as Python does, or unnoticed by Python."""
     return os.fork if request.param == "python" else ctypes.PyDLL(None).fork
 
 

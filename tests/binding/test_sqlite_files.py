@@ -1,4 +1,4 @@
-"""Promise 10: SQLite files that cannot be switched to write-ahead logging, and drivers that begin, work."""
+"""Promise 10: read-only SQLite files work, and drivers that begin transactions."""
 
 import os
 import sqlite3
@@ -77,7 +77,7 @@ def test_a_file_that_another_program_reads_can_be_read(path: Path) -> None:
     sys.version_info < (3, 12), reason="the sqlite3 module has `autocommit` since Python 3.12"
 )
 class TestDriverBegins:
-    """``connect_args={"autocommit": False}``: the driver, not the binding, begins each transaction."""
+    """With ``connect_args={"autocommit": False}`` the driver begins each transaction."""
 
     @pytest.fixture(params=["file", "memory"])
     def engine(self, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:

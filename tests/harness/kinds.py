@@ -1,4 +1,7 @@
-"""Objects that are neither tables nor rows, by backend: statements that leave one, and a query for it."""
+"""List objects that are neither tables nor rows, by backend.
+
+Each has statements that leave one, and a query for it.
+"""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""A mistake of the user or the machine is one sentence, said at once, and no verdict is lost."""
+"""A mistake of the user is one sentence, said at once, and no verdict is lost."""
 
 import json
 import re

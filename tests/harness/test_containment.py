@@ -1,4 +1,4 @@
-"""While the battery runs, the app reaches databases of the run alone, and sees its own file as `sys.argv`."""
+"""In the battery the app reaches databases of the run alone, and has `sys.argv`."""
 
 import os
 import re

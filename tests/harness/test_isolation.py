@@ -129,7 +129,7 @@ def make_objects(uri: str) -> None:
 
 @pytest.fixture(scope="module")
 def new(testbed_server: Server) -> Iterator[Callable[[], Isolation]]:
-    """A function that creates a database."""
+    """Yield a function that creates a database."""
     made: list[Isolation] = []
     statements = Statements()
 
@@ -149,7 +149,7 @@ def new(testbed_server: Server) -> Iterator[Callable[[], Isolation]]:
 
 @pytest.fixture(scope="module")
 def as_built(new: Callable[[], Isolation]) -> dict[str, Any]:
-    """The contents of a database that no test has used."""
+    """Return the contents of a database that no test has used."""
     fresh = new()
     make_tables(fresh.database.uri)
     return contents(fresh)
@@ -157,7 +157,7 @@ def as_built(new: Callable[[], Isolation]) -> dict[str, Any]:
 
 @pytest.fixture(scope="module", params=["server counts writes", "polling"])
 def made(request: pytest.FixtureRequest, new: Callable[[], Isolation]) -> Isolation:
-    """A database on a server that counts writes, and on one that does not."""
+    """Return a database on a server that counts writes, and on one that does not."""
     made = new()
     if request.param == "polling":
         made.database.backend = replace(made.database.backend, track_writes=lambda _connection, _built: None)
@@ -312,7 +312,7 @@ def test_a_commit_during_the_cleaning_is_undone(
 
 
 def act(isolation: Isolation, engine: Engine, chance: random.Random) -> list[str]:
-    """Execute up to five statements over one kind of connection, and commit each unless it is refused."""
+    """Execute up to five statements, and commit each unless it is refused."""
     statements = [
         statement.format(key=chance.randrange(1, 4))
         for _ in range(chance.randrange(6))

@@ -1,4 +1,4 @@
-"""A password that the run knows is on no line of the terminal and in no file that the run writes."""
+"""A known password is on no line of the terminal and in no file of the run."""
 
 from pathlib import Path
 

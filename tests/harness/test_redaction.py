@@ -1,4 +1,4 @@
-"""No password leaves the process: not one that the run knows, and not one that a text shows to be one."""
+"""No password leaves the process: neither a known one nor one marked by its text."""
 
 import base64
 import html

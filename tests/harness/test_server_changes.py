@@ -32,7 +32,7 @@ PROMOTE = {
 
 @pytest.fixture
 def database(testbed_backend: Backend, pytestconfig: pytest.Config) -> Iterator[Database]:
-    """A database on a server of its own, whose user is an administrator."""
+    """Yield a database on a server of its own, whose user is an administrator."""
     container = state.run_of(pytestconfig).start_container(testbed_backend, flags=FLAGS[testbed_backend.name])
     try:
         wait_until_ready(

@@ -68,7 +68,10 @@ def set_on_first_connection(uri: str, *, once: bool) -> Engine:
 
 
 def with_shared_cache(uri: str, isolation_level: str) -> Engine:
-    """Make an engine; all connections to SQLite share one cache, without which they read no dirty rows."""
+    """Make an engine whose connections read uncommitted rows.
+
+    On SQLite that needs one cache for all connections.
+    """
     options: dict[str, Any] = {"isolation_level": isolation_level}
     url = make_url(uri)
     if url.get_backend_name() == "sqlite":

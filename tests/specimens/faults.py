@@ -54,7 +54,7 @@ def take_read_only_for_lost(app: Flask, _session: Any) -> None:
 
 
 def with_lock_limit(uri: str, *, seconds: int) -> Engine:
-    """Make an engine whose MySQL waits so long for a lock, and whose driver waits 30 s for an answer."""
+    """Make an engine with this limit for locks on MySQL, and 30 s for an answer."""
     engine = make_engine(uri)
 
     @event.listens_for(engine, "connect")

@@ -24,7 +24,10 @@ ended: weakref.WeakSet[object] = weakref.WeakSet()
 
 
 class Body:
-    """A response with context variables of its own, which ends its request's session when it is closed."""
+    """A response with context variables of its own.
+
+    Its end removes the session of its request.
+    """
 
     def __init__(self, remove: Callable[[], object], wsgi_app: Any, *request: Any) -> None:
         self._remove = remove
@@ -53,7 +56,7 @@ class Body:
 
 
 def scope() -> object:
-    """Return the response or the context; refuse one that has ended, in a thread that outlives it."""
+    """Return the response or the context, and refuse one that has ended."""
     if (found := response.get(None) or context()) in ended:
         message = "The response or the context has ended."
         raise RuntimeError(message)

@@ -1,4 +1,7 @@
-"""All checks as data, by id. The battery's tests refer to them: `@check("lifecycle.request-ends")`."""
+"""Hold all checks as data, by id.
+
+The battery's tests refer to them: `@check("lifecycle.request-ends")`.
+"""
 
 from __future__ import annotations
 

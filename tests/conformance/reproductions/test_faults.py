@@ -105,7 +105,7 @@ def set_default_of_database(uri: str, value: str) -> None:
 
 
 def refuse_open_connections(uri: str) -> None:
-    """Have MySQL answer writes on the connections that are open now with the error of a read-only server."""
+    """Have MySQL refuse writes on the open connections, as a read-only server does."""
     text = "The MySQL server is running with the --super-read-only option so it cannot execute this statement"
     connections = ", ".join(map(str, sessions(uri)))
     outside(

@@ -35,7 +35,10 @@ def strange(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Callable[..., Backend]]:
-    """A function from lines of a Dockerfile to a backend whose image is built from them on the usual one."""
+    """Return a function that makes a backend from lines of a Dockerfile.
+
+    Its image is built from them on the usual image.
+    """
     assert testbed_backend.recipe is not None
     usual, _ = images.bake(engine, testbed_backend, testbed_backend.recipe, print)
     recipe = replace(

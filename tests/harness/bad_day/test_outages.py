@@ -1,4 +1,4 @@
-"""A backend that cannot be used any more: the cause is said once, and the tests that need it are not run."""
+"""The tests of a backend that cannot be used are not run, and its cause is said once."""
 
 import json
 import re
