@@ -1,5 +1,5 @@
 #!/bin/bash
-# Becomes the server, on a data directory that is initialised first where it is empty.
+# Initialises the data directory if it is empty, and starts the server.
 # Its variables and files are those that the official MySQL image documents; time zone names are not loaded.
 set -Eeuo pipefail
 shopt -s nullglob
@@ -10,7 +10,7 @@ die() {
   exit 1
 }
 
-# $NAME, or what is in the file that $NAME_FILE names.
+# Prints $NAME, or the content of the file that $NAME_FILE names.
 from_file() { # NAME DEFAULT
   local file=$1_FILE
   [ -z "${!1:-}" ] || [ -z "${!file:-}" ] || die "Both $1 and $file are set; set one of them."
@@ -22,7 +22,7 @@ from_file() { # NAME DEFAULT
   unset "$file"
 }
 
-# What the server itself would make of its options and files for a setting.
+# Prints the value of a setting that the server reads from its options and files.
 setting() { # NAME SERVER...
   "${@:2}" --verbose --help --log-bin-index=/nonexistent/index 2>/dev/null | sed -n "s/^$1 \+//p"
 }
@@ -46,7 +46,7 @@ require_password() {
   fi
 }
 
-# A string that stays one in any SQL mode that a server starts in.
+# Prints a string literal that is valid in every SQL mode at the start of a server.
 quoted() { printf "'%s'" "$(sed -e 's/\\/\\\\/g' -e "s/'/''/g" <<<"$1")"; }
 
 mysql_here() { MYSQL_PWD=$ROOT mysql --no-defaults --protocol=socket --socket="$socket" --user=root --comments "$@"; }
@@ -71,12 +71,12 @@ run_shell() { # FILE
   if [ -x "$1" ]; then
     "$1"
   else
-    # shellcheck source=/dev/null # not known before it is mounted
+    # shellcheck source=/dev/null # mounted at run time
     . "$1"
   fi
 }
 
-# Scripts run in the order of their names against a server that nobody else can reach.
+# Scripts run in the order of their names, against a server that accepts no other connections.
 run_scripts() {
   local file
   local -a database=()

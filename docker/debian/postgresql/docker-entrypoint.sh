@@ -1,5 +1,5 @@
 #!/bin/bash
-# Becomes the server, on a data directory that is initialised first where it is empty.
+# Initialises the data directory if it is empty, and starts the server.
 # Its variables and files are those that the official PostgreSQL image documents.
 set -Eeuo pipefail
 shopt -s nullglob
@@ -10,7 +10,7 @@ die() {
   exit 1
 }
 
-# $NAME, or what is in the file that $NAME_FILE names.
+# Prints $NAME, or the content of the file that $NAME_FILE names.
 from_file() { # NAME DEFAULT
   local file=$1_FILE
   [ -z "${!1:-}" ] || [ -z "${!file:-}" ] || die "Both $1 and $file are set; set one of them."
@@ -37,7 +37,7 @@ require_password() {
 
 initialise() {
   local arguments=()
-  eval "arguments=(${POSTGRES_INITDB_ARGS:-})" # quoted words, as initdb would have them on a command line
+  eval "arguments=(${POSTGRES_INITDB_ARGS:-})" # the words may be quoted, as on a command line
   [ -z "${POSTGRES_INITDB_WALDIR:-}" ] || arguments+=(--waldir "$POSTGRES_INITDB_WALDIR")
   initdb --pgdata="$PGDATA" --username="$POSTGRES_USER" --pwfile=<(printf '%s\n' "$POSTGRES_PASSWORD") "${arguments[@]}"
   printf '\nhost all all all %s\n' "${POSTGRES_HOST_AUTH_METHOD:-$(postgres -D "$PGDATA" -C password_encryption)}" \
@@ -51,12 +51,12 @@ run_shell() { # FILE
   if [ -x "$1" ]; then
     "$1"
   else
-    # shellcheck source=/dev/null # not known before it is mounted
+    # shellcheck source=/dev/null # mounted at run time
     . "$1"
   fi
 }
 
-# Scripts run in the order of their names against a server that nobody else can reach.
+# Scripts run in the order of their names, against a server that accepts no other connections.
 run_scripts() {
   local file
   for file in /docker-entrypoint-initdb.d/*; do
