@@ -79,6 +79,7 @@ class Run:
         self._cancelled = threading.Event()
         self._imported = threading.Event()
         self._futures: list[Future[Server]] = []
+        self._unusable: dict[str, str] = {}
         self._backend_in_docker: Backend | None = None
         self._sweeper: threading.Thread | None = None
 
@@ -93,7 +94,8 @@ class Run:
         """Make the servers of these backends ready, all at the same time.
 
         Args:
-            backends: The kinds of servers; servers that are ready stay as they are.
+            backends: The kinds of servers. Servers that are ready stay as they are, and a server that
+                could not be used is not tried again: each test would wait for its time limit.
 
         Raises:
             ServerError: Servers cannot be used; the message has a line for each.
@@ -102,7 +104,8 @@ class Run:
             message = "The run is over."
             raise ServerError(message)
         wanted = [backend for backend in backends if backend.name not in self.servers]
-        errors = []
+        errors = [self._unusable[backend.name] for backend in wanted if backend.name in self._unusable]
+        wanted = [backend for backend in wanted if backend.name not in self._unusable]
         if self._loan_of is None and any("container" in expected_capabilities(backend) for backend in wanted):
             # First, because all threads need it.
             import flask_sqlalchemy_testbed.servers.containers  # noqa: F401, PLC0415
@@ -110,10 +113,11 @@ class Run:
         self._futures += futures
         try:
             self._import_sqlalchemy()
-            for future in futures:
+            for backend, future in zip(wanted, futures, strict=True):
                 try:
-                    self.servers[future.result().backend.name] = future.result()
+                    self.servers[backend.name] = future.result()
                 except (ServerError, MissingDriverError) as error:
+                    self._unusable[backend.name] = str(error)
                     errors.append(str(error))
         except BaseException:
             self._cancelled.set()

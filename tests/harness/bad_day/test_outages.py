@@ -5,10 +5,13 @@ import re
 
 import pytest
 
+from flask_sqlalchemy_testbed.backends import BACKENDS
 from flask_sqlalchemy_testbed.backends.base import Backend
 from flask_sqlalchemy_testbed.battery.gates import Port
 from flask_sqlalchemy_testbed.databases import Database
+from flask_sqlalchemy_testbed.run import Run
 from flask_sqlalchemy_testbed.servers.given import variable
+from flask_sqlalchemy_testbed.servers.readiness import ServerError
 from tests.harness.projects import Outcome, Project, eventually
 
 pytestmark = pytest.mark.bad_day
@@ -176,3 +179,23 @@ def test_checks_that_were_not_run_are_no_failures_in_matrix_and_baseline(project
     (row,) = json.loads((project.path / "matrix.json").read_text())["checks"]
     assert row["results"] == {"sqlite": "not run"}
     assert not (project.path / "known.json").exists()
+
+
+def test_a_server_that_cannot_be_used_is_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def given_url(backend: Backend) -> None:
+        asked.append(backend.name)
+        message = "It is away."
+        raise ServerError(message)
+
+    monkeypatch.setattr("flask_sqlalchemy_testbed.run.given_url", given_url)
+    run = Run(notify=lambda _: None)
+    try:
+        for _ in range(2):
+            with pytest.raises(ServerError, match=r"^It is away\.$"):
+                run.start([BACKENDS["postgresql"]])
+    finally:
+        run.close()
+
+    assert asked == ["postgresql"]
