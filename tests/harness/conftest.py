@@ -4,10 +4,17 @@ from pathlib import Path
 
 import pytest
 
+from flask_sqlalchemy_testbed import redaction
 from flask_sqlalchemy_testbed.plugin import state
 from flask_sqlalchemy_testbed.servers.given import variable
 from flask_sqlalchemy_testbed.servers.network import expected_capabilities
 from tests.harness.projects import Project
+
+
+@pytest.fixture(autouse=True)
+def passwords_of_one_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget the passwords of a test, which are ordinary words in the messages of the next ones."""
+    monkeypatch.setattr(redaction, "_known", redaction._known)  # noqa: SLF001 - kept to be restored
 
 
 @pytest.fixture
