@@ -108,6 +108,34 @@ def test_a_given_server_that_ends_is_said_once(
     assert count == NOT_RUN.format(18)
 
 
+@pytest.mark.testbed_needs("server")
+def test_a_further_server_that_cannot_start_fails_only_its_own_test(project_here: Project) -> None:
+    project_here.write(
+        """
+        import pytest
+        from flask_sqlalchemy_testbed.servers.readiness import ServerError
+
+        @pytest.fixture
+        def standby():
+            raise ServerError("the standby did not start")
+
+        def test_a_first_one(testbed_database):
+            pass
+
+        def test_the_standby(testbed_database, standby):
+            pass
+
+        def test_a_last_one(testbed_database):
+            pass
+        """
+    )
+    outcome = project_here.run()
+
+    count = len(project_here.backends)
+    errors = f"{count} error" + "s" * (count > 1)
+    assert f"= {2 * count} passed, {errors} in" in outcome.lines("=")[-1]
+
+
 @pytest.mark.parametrize("parallel", [(), TWO], ids=["one process", "two workers"])
 def test_a_schema_command_that_fails_is_said_once(project_here: Project, parallel: tuple[str, ...]) -> None:
     project_here.write("raise SystemExit('the migration is broken')", "make.py")
