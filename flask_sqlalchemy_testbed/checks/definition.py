@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,6 +14,21 @@ PROMISES = "promises"
 GROUPS = ("binding", "lifecycle", "transactions", "portability", "faults", "isolation", PROMISES)
 
 
+class Severity(StrEnum):
+    """The harm that a failure does in production; the first is the worst."""
+
+    DATA = "data at risk"
+    """Rows are lost, wrong, or read and written by another app, request or user."""
+    AVAILABILITY = "availability"
+    """Requests fail or wait, or connections run out, until someone intervenes."""
+    PORTABILITY = "portability"
+    """Code that works on one database or in one setting works otherwise in another."""
+
+
+# For the claims, which name them often.
+DATA, AVAILABILITY, PORTABILITY = Severity
+
+
 @dataclass(frozen=True, slots=True)
 class Check:
     """One claim of the battery about an app and its database."""
@@ -21,6 +37,8 @@ class Check:
     """`group.name`; it never changes."""
     claim: str
     """The condition that must be true, in one sentence."""
+    severity: Severity | None = field(default=None, kw_only=True)
+    """The harm of a failure; each check of the battery has one, a check of one's own may lack it."""
     cases: tuple[int, ...] = field(default=(), kw_only=True)
     """The numbers of the reported failures in `catalogue.py` that it covers."""
     remedy: str = field(default="", kw_only=True)
