@@ -103,12 +103,12 @@ def test_its_code_runs(
 def test_the_failure_in_readme_is_real(tmp_path: Path) -> None:
     """Run the app of the page about your own app."""
     (shop,) = blocks("python", PAGES["docs/your-app.md"])
-    (failure,) = re.findall(r"^```\n(lifecycle.*?)^```$", PAGES["README.md"], re.MULTILINE | re.DOTALL)
+    (failure,) = re.findall(r"^```\n(Cause.*?)^```$", PAGES["README.md"], re.MULTILINE | re.DOTALL)
     (tmp_path / "shop.py").write_text(shop)
     command = ["flask_sqlalchemy_testbed", "shop:create_app", "--backend", "sqlite"]
 
     run = subprocess.run(
-        [sys.executable, "-m", *command, "--check", failure.split()[0], "--report", "report"],
+        [sys.executable, "-m", *command, "--check", failure.splitlines()[1].split()[0], "--report", "report"],
         cwd=tmp_path,
         env={**os.environ, "COLUMNS": "80"},
         stdout=subprocess.PIPE,

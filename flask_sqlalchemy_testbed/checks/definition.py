@@ -39,6 +39,8 @@ class Check:
     """The condition that must be true, in one sentence."""
     severity: Severity | None = field(default=None, kw_only=True)
     """The harm of a failure; each check of the battery has one, a check of one's own may lack it."""
+    cause: str = field(default="", kw_only=True)
+    """The name of a cause in `causes.py` that its failures share with those of other checks."""
     cases: tuple[int, ...] = field(default=(), kw_only=True)
     """The numbers of the reported failures in `catalogue.py` that it covers."""
     remedy: str = field(default="", kw_only=True)

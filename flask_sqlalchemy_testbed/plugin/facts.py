@@ -27,6 +27,7 @@ def subject(config: pytest.Config) -> dict[str, str]:
     """Return the facts about the app."""
     return {
         **app_option.facts(config),
+        **app_option.places_of(config),
         "promises": "checked" if app_option.promises(config) else "not checked",
     }
 

@@ -23,11 +23,15 @@ if TYPE_CHECKING:
 
 # An attribute of a worker's report, and a key of its `workeroutput`: findings, as JSON.
 FINDINGS = "testbed_findings"
+# The attributes of a check that a report shows.
+SENT = ("id", "claim", "severity", "cause", "cases", "remedy", "default_of")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Register the reporter, which is almost inactive while no check runs."""
-    config.pluginmanager.register(Reporter(config), "flask-sqlalchemy-testbed-reporter")
+    reporter = Reporter(config)
+    config.pluginmanager.register(reporter, "flask-sqlalchemy-testbed-reporter")
+    config.pluginmanager.register(LastLines(reporter), "flask-sqlalchemy-testbed-last-lines")
 
 
 class Reporter:
@@ -147,6 +151,17 @@ class Reporter:
         ):
             self._directory = None
 
+    def write_advice(self, terminal: pytest.TerminalReporter) -> None:
+        """Write which change to make first, if a check failed.
+
+        Args:
+            terminal: Where to write.
+        """
+        if self._findings.rows() and terminal.verbosity >= 0:
+            from flask_sqlalchemy_testbed.report.terminal import write_advice  # noqa: PLC0415 - on use
+
+            write_advice(terminal, self._report(ask=False))
+
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Write a row for each check with a column for each backend, then the failures."""
         if self._findings.rows() and terminalreporter.verbosity >= 0:
@@ -169,11 +184,7 @@ class Reporter:
 
         # As JSON: pytest-xdist sends no subclass of str, such as an outcome or the name of a column.
         found = [
-            (
-                {"id": check.id, "claim": check.claim, "cases": check.cases, "remedy": check.remedy},
-                backend,
-                one,
-            )
+            ({name: getattr(check, name) for name in SENT}, backend, one)
             for check, backend, one in self._unsent
         ]
         self._unsent = []
@@ -197,6 +208,22 @@ class Reporter:
             "evidence": self._findings.evidence(),
         }
         return _redact(report)  # type: ignore[no-any-return]
+
+
+class LastLines:
+    """Writes the advice below pytest's own summary, where a long output leaves the reader."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        self._reporter = reporter
+
+    # Outside the wrapper of pytest's terminal reporter, which writes the summary.
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, object, object]:
+        """Write the advice when all other lines are written."""
+        result = yield
+        if terminal := session.config.pluginmanager.get_plugin("terminalreporter"):
+            self._reporter.write_advice(terminal)
+        return result
 
 
 def _unpacked(text: str) -> list[Finding]:

@@ -50,6 +50,12 @@ class CheckRow(TypedDict):
     id: str
     group: str
     claim: str
+    severity: NotRequired[str]
+    """A value of `Severity`; empty if the check states none. An older report lacks it, and the next two."""
+    cause: NotRequired[str]
+    """The name of a cause in `checks/causes.py`."""
+    default_of: NotRequired[str]
+    """The product whose own default fails the check."""
     cases: list[int]
     remedy: str
     results: dict[str, str]

@@ -1,5 +1,6 @@
 """Claims about binding engines to apps."""
 
+from flask_sqlalchemy_testbed.checks.causes import ENGINES_STAY, SHARED_ENGINE
 from flask_sqlalchemy_testbed.checks.definition import AVAILABILITY, DATA, Check
 
 CHECKS = (
@@ -7,6 +8,7 @@ CHECKS = (
         "binding.uses-the-given-uri",
         "An app's session is bound to the database that its configuration names.",
         severity=DATA,
+        cause=SHARED_ENGINE,
         cases=(7,),
         remedy="Make the engine in the factory, from the configuration that it was called with.",
     ),
@@ -14,6 +16,7 @@ CHECKS = (
         "binding.two-apps",
         "Two apps in one process each keep their own database, or the second app is refused.",
         severity=DATA,
+        cause=SHARED_ENGINE,
         cases=(1,),
         needs=("several-apps",),
         remedy="Keep the engine in app.extensions; find it by current_app when a session is made.",
@@ -22,6 +25,7 @@ CHECKS = (
         "binding.app-inside-app",
         "In a context inside another app's context, each app keeps its own database.",
         severity=DATA,
+        cause=SHARED_ENGINE,
         cases=(1, 20),
         needs=("several-apps",),
         remedy="Give each app context a session of its own: scope it by the context, not by the thread.",
@@ -30,6 +34,7 @@ CHECKS = (
         "binding.second-app",
         "Making another app does not move the sessions that are in use to another database.",
         severity=DATA,
+        cause=SHARED_ENGINE,
         cases=(2,),
         needs=("several-apps",),
         remedy="Do not remove sessions or reconfigure the sessionmaker in the factory.",
@@ -38,6 +43,7 @@ CHECKS = (
         "binding.config-changed-later",
         "After a change of the configuration of a finished app, all threads still use the same database.",
         severity=DATA,
+        cause=SHARED_ENGINE,
         cases=(7,),
         remedy="Make the engine once, in the factory; refuse or ignore later changes of the configuration.",
     ),
@@ -52,6 +58,7 @@ CHECKS = (
         "binding.dropped-apps",
         "Apps that are gone keep no connections: thirty factory calls do not fill the server.",
         severity=AVAILABILITY,
+        cause=ENGINES_STAY,
         cases=(4,),
         needs=("server", "several-apps"),
         remedy="Let the engine go with its app, or dispose of it when another replaces it.",
@@ -60,6 +67,7 @@ CHECKS = (
         "binding.twenty-places",
         "Thirty apps, one after another, all connect to a server that allows twenty connections.",
         severity=AVAILABILITY,
+        cause=ENGINES_STAY,
         cases=(4,),
         needs=("container",),
         remedy="Let the engine go with its app, or dispose of it when another replaces it.",

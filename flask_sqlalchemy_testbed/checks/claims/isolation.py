@@ -1,5 +1,6 @@
 """Claims about tests that do not affect each other."""
 
+from flask_sqlalchemy_testbed.checks.causes import ENGINES_STAY, SESSIONS_STAY_OPEN, SHARED_ENGINE
 from flask_sqlalchemy_testbed.checks.definition import AVAILABILITY, DATA, PORTABILITY, Check
 
 KEYS_ARE_RESET = "the server generates the keys, and the harness resets them"
@@ -10,6 +11,7 @@ CHECKS = (
         "isolation.committed-rows-go",
         "Rows that a view committed are visible in the same test, and gone in the next.",
         severity=DATA,
+        cause=SESSIONS_STAY_OPEN,
         cases=(65,),
         remedy="Call session.remove() in a teardown_appcontext callback: no object outlives its test then.",
     ),
@@ -24,6 +26,7 @@ CHECKS = (
         "isolation.worker-holds-on",
         "A thread that still uses the database does not block the next test, or show it any rows.",
         severity=AVAILABILITY,
+        cause=SHARED_ENGINE,
         cases=(67,),
         needs=("several-apps",),
         remedy="Give each app an engine of its own.",
@@ -47,6 +50,7 @@ CHECKS = (
         "isolation.nothing-for-the-collector",
         "After an app's engine is disposed of, no connection waits for the garbage collector.",
         severity=AVAILABILITY,
+        cause=ENGINES_STAY,
         cases=(70, 5),
         remedy="Dispose of every engine, also one made during set-up; do not make one for each context.",
     ),

@@ -1,5 +1,6 @@
 """Claims about values and types on each database."""
 
+from flask_sqlalchemy_testbed.checks.causes import FOREIGN_KEYS_OFF, SESSIONS_STAY_OPEN, TIME_ZONE
 from flask_sqlalchemy_testbed.checks.definition import AVAILABILITY, DATA, PORTABILITY, Check
 
 UTC = "Set the connection's time zone: options=-c timezone=UTC, init_command=SET time_zone = '+00:00'."
@@ -8,6 +9,7 @@ CHECKS = (
         "portability.foreign-keys",
         "No connection of the pool accepts a row whose foreign key refers to no row.",
         severity=DATA,
+        cause=FOREIGN_KEYS_OFF,
         cases=(40,),
         remedy="On SQLite send PRAGMA foreign_keys = ON in a listener for the engine's `connect`.",
         unfailable={"postgresql": "only a superuser can switch its foreign keys off"},
@@ -17,6 +19,7 @@ CHECKS = (
         "portability.cascade",
         "ON DELETE CASCADE in the schema deletes dependent rows.",
         severity=DATA,
+        cause=FOREIGN_KEYS_OFF,
         cases=(40,),
         remedy="On SQLite send PRAGMA foreign_keys = ON in a listener for the engine's `connect`.",
         unfailable={"postgresql": "only a superuser can switch its foreign keys off"},
@@ -26,6 +29,7 @@ CHECKS = (
         "portability.writer-waits",
         "A writer waits until another one commits; it is not refused at once.",
         severity=AVAILABILITY,
+        cause=SESSIONS_STAY_OPEN,
         cases=(41,),
         remedy="Allow seconds to wait: `timeout` of SQLite's driver, the server's lock timeout elsewhere.",
     ),
@@ -33,6 +37,7 @@ CHECKS = (
         "portability.writer-lets-go",
         "A request that wrote and did not commit blocks no other writer once it has ended.",
         severity=AVAILABILITY,
+        cause=SESSIONS_STAY_OPEN,
         cases=(41,),
         remedy="Call session.remove() in a teardown_appcontext callback.",
     ),
@@ -75,6 +80,7 @@ CHECKS = (
         "portability.time-zone",
         "The current time of the database is in UTC.",
         severity=PORTABILITY,
+        cause=TIME_ZONE,
         cases=(46,),
         remedy=UTC,
         unfailable={"sqlite": "it knows no time zone but UTC"},
@@ -83,6 +89,7 @@ CHECKS = (
         "portability.time-zone-of-the-server",
         "The current time of the database is in UTC even if the server has another time zone.",
         severity=PORTABILITY,
+        cause=TIME_ZONE,
         cases=(46,),
         needs=("container",),
         remedy=UTC,

@@ -1,5 +1,6 @@
 """Claims about transactions and locks."""
 
+from flask_sqlalchemy_testbed.checks.causes import SESSIONS_STAY_OPEN
 from flask_sqlalchemy_testbed.checks.definition import AVAILABILITY, DATA, PORTABILITY, Check
 
 CHECKS = (
@@ -20,6 +21,7 @@ CHECKS = (
         "transactions.view-begins",
         "A view can begin its own transaction, `with session.begin():`, which commits or rolls back.",
         severity=AVAILABILITY,
+        cause=SESSIONS_STAY_OPEN,
         cases=(75,),
         remedy="Do not use the session before the view; or call session.rollback() before the view begins.",
     ),
@@ -27,6 +29,7 @@ CHECKS = (
         "transactions.no-dirty-reads",
         "No request reads rows that another transaction has not committed.",
         severity=DATA,
+        cause=SESSIONS_STAY_OPEN,
         cases=(78, 21),
         remedy="Do not choose the isolation level READ UNCOMMITTED.",
         unfailable={"postgresql": "it reads committed rows alone, even in READ UNCOMMITTED"},
@@ -56,6 +59,7 @@ CHECKS = (
         "transactions.fresh-reads",
         "A request reads all rows that were committed before it began, whatever earlier requests read.",
         severity=DATA,
+        cause=SESSIONS_STAY_OPEN,
         cases=(37,),
         remedy="Call session.remove() in a teardown_appcontext callback.",
     ),
@@ -63,6 +67,7 @@ CHECKS = (
         "transactions.reader-lets-go",
         "A table can be dropped as soon as the request that read it has ended.",
         severity=AVAILABILITY,
+        cause=SESSIONS_STAY_OPEN,
         cases=(35,),
         needs=("server",),
         remedy="Call session.remove() in a teardown_appcontext callback.",
