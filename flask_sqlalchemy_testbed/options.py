@@ -84,6 +84,7 @@ _ALL = (
     ),
     Option("start-timeout", "fail when making the app takes longer (default: 30)", "SECONDS", default="30"),
     Option("check", "run only this check of the battery; repeatable", "ID", repeatable=True),
+    Option("exclude", "leave out this check of the battery; repeatable", "ID", repeatable=True, default=()),
     Option("check-timeout", "fail a check that takes longer (default: 30)", "SECONDS", default="30"),
     Option(
         "timeout",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -18,15 +19,20 @@ class Severity(StrEnum):
     """The harm that a failure does in production; the first is the worst."""
 
     DATA = "data at risk"
-    """Rows are lost, wrong, or read and written by another app, request or user."""
     AVAILABILITY = "availability"
-    """Requests fail or wait, or connections run out, until someone intervenes."""
     PORTABILITY = "portability"
-    """Code that works on one database or in one setting works otherwise in another."""
 
 
 # For the claims, which name them often.
 DATA, AVAILABILITY, PORTABILITY = Severity
+HARM = MappingProxyType(
+    {
+        DATA: "Rows are lost, wrong, or read and written by another app, request or user.",
+        AVAILABILITY: "Requests fail or wait, or connections run out, until a person helps.",
+        PORTABILITY: "Code that works on one database, or with one setting, works otherwise with another.",
+    }
+)
+"""The meaning of each severity."""
 
 
 @dataclass(frozen=True, slots=True)
