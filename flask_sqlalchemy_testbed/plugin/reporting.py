@@ -243,6 +243,8 @@ def _judge(attempt: Attempt, report: pytest.TestReport) -> None:
     if report.failed or hasattr(report, "wasxfail"):
         # An expected failure is no pass: the claim does not hold.
         known = hasattr(report, KNOWN_MARK)
+        if known and (accepted := getattr(report, KNOWN_MARK)):
+            attempt["accepted"] = accepted
         attempt["outcome"] = Outcome.KNOWN_FAILURE if known else Outcome.FAILED
         attempt["reason"] = attempt["reason"] or _reason(report)
         attempt["failure"] += f"{report.longreprtext}\n"

@@ -130,6 +130,7 @@ def _attempt(attempt: Attempt) -> dict[str, Any]:
         "seconds": milliseconds(attempt["seconds"]),
         "reason": attempt["reason"],
         "failure": attempt["failure"].rstrip(),
+        "accepted": attempt.get("accepted", ""),
         "sections": attempt.get("sections", []),
         "log": attempt.get("log"),
         "picture": Markup(draw(events)),  # noqa: S704 - `draw` escapes texts

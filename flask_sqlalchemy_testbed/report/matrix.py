@@ -26,6 +26,8 @@ class Attempt(TypedDict):
     seconds: float
     failure: str
     """The failure as pytest shows it."""
+    accepted: NotRequired[str]
+    """The reason in the baseline for which a failure is known."""
     source: NotRequired[str]
     sections: NotRequired[list[tuple[str, str]]]
     """Captured output, logs and other sections of pytest's report, each with its title."""
