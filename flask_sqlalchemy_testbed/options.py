@@ -101,6 +101,7 @@ _ALL = (
         default="",
     ),
     Option("matrix", "write the outcome of each check on each backend there, as JSON", "FILE"),
+    Option("sarif", "write the failures there as SARIF 2.1.0, for code scanning", "FILE"),
     Option(
         "report",
         "write a report there, with the evidence for each check"

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 # Packages whose version may change the outcome of a check.
 PACKAGES = (
+    "flask-sqlalchemy-testbed",
     *("Flask", "SQLAlchemy", "Flask-SQLAlchemy", "Flask-SQLAlchemy-Lite"),
     *("psycopg2-binary", "psycopg2", "psycopg", "PyMySQL", "mysqlclient", "gunicorn", "pytest"),
 )

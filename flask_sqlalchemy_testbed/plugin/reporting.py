@@ -41,6 +41,7 @@ class Reporter:
         self._config = config
         self._findings = Findings()
         self._matrix = outputs.path_of(config, "matrix")
+        self._sarif = outputs.path_of(config, "sarif")
         self._directory = outputs.path_of(config, "report")
         self._gatherer: Gatherer | None = None
         self._is_worker = state.WORKER in config.stash
@@ -135,32 +136,46 @@ class Reporter:
         if self._is_worker:
             self._config.workeroutput[FINDINGS] = self._packed()  # type: ignore[attr-defined]
             return
-        if self._matrix is None and self._directory is None:
-            return
         if not self._findings.rows():  # The files of an earlier run say more.
             self._directory = None
             return
-        from flask_sqlalchemy_testbed.report import pages  # noqa: PLC0415 - on use
+        if self._matrix is None and self._directory is None and self._sarif is None:
+            return
+        from flask_sqlalchemy_testbed.report import pages, sarif  # noqa: PLC0415 - on use
         from flask_sqlalchemy_testbed.report.matrix import matrix_of, write  # noqa: PLC0415 - on use
 
         report = self._report(ask=True)
         if (matrix := self._matrix) is not None:
             outputs.write(session, "matrix", lambda: write(matrix, matrix_of(report)))
+        if (log := self._sarif) is not None:
+            found = sarif.document(report, self._config.invocation_params.dir)
+            outputs.write(session, "sarif", lambda: write(log, found))
         if (directory := self._directory) is not None and not outputs.write(
             session, "report", lambda: pages.write(directory, report)
         ):
             self._directory = None
 
-    def write_advice(self, terminal: pytest.TerminalReporter) -> None:
-        """Write which change to make first, if a check failed.
+    def write_last_lines(self, terminal: pytest.TerminalReporter) -> None:
+        """Write which change to make first, and in a job of GitHub Actions the annotations and the summary.
 
         Args:
             terminal: Where to write.
         """
-        if self._findings.rows() and terminal.verbosity >= 0:
-            from flask_sqlalchemy_testbed.report.terminal import write_advice  # noqa: PLC0415 - on use
+        if self._is_worker or not self._findings.rows():
+            return
+        from flask_sqlalchemy_testbed.report import github  # noqa: PLC0415 - on use
+        from flask_sqlalchemy_testbed.report.terminal import write_advice  # noqa: PLC0415 - on use
 
-            write_advice(terminal, self._report(ask=False))
+        report = self._report(ask=False)
+        if github.in_job():
+            for line in github.annotate(report, self._config.invocation_params.dir):
+                terminal.write_line(line)
+            try:
+                github.add_to_summary(report)
+            except OSError as error:
+                terminal.write_line(f"The summary of the job was not written: {error.strerror}.", red=True)
+        if terminal.verbosity >= 0:
+            write_advice(terminal, report)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Write a row for each check with a column for each backend, then the failures."""
@@ -211,7 +226,7 @@ class Reporter:
 
 
 class LastLines:
-    """Writes the advice below pytest's own summary, where a long output leaves the reader."""
+    """Writes below pytest's own summary, where a long output leaves the reader."""
 
     def __init__(self, reporter: Reporter) -> None:
         self._reporter = reporter
@@ -222,7 +237,7 @@ class LastLines:
         """Write the advice when all other lines are written."""
         result = yield
         if terminal := session.config.pluginmanager.get_plugin("terminalreporter"):
-            self._reporter.write_advice(terminal)
+            self._reporter.write_last_lines(terminal)
         return result
 
 

@@ -44,7 +44,7 @@ class _Call:
     """A call of a maker: its place, and the target of its assignment."""
 
     at: str
-    target: str
+    target: str = ""
 
 
 def places(subject: Subject) -> Places:
@@ -63,7 +63,8 @@ def places(subject: Subject) -> Places:
     held = None if own else _first(calls, reversed(library.makers))
     engine = (held and _first(calls, library.makers)) or _first(calls, ENGINE_MAKERS)
     made = held or _first(calls, SESSION_MAKERS)
-    factory = _definition(trees, place.attribute) or calls.get("Flask")
+    module = _relative(file_of(place.module))
+    factory = _definition(trees, place.attribute) or calls.get("Flask") or (module and _Call(f"{module}:1"))
     return Places(
         library=library.name if held else "",
         engine_at=engine.at if engine else "",
@@ -78,11 +79,16 @@ def _trees(modules: Iterable[str]) -> Iterator[tuple[str, ast.Module]]:
     """Yield each file that can be parsed with its tree, in the order of the modules."""
     for file in dict.fromkeys(file_of(module) for module in modules if module):
         try:
-            path = Path(file).resolve()
-            tree = ast.parse(path.read_bytes())
+            tree = ast.parse(Path(file).read_bytes())
         except (OSError, ValueError, SyntaxError):
             continue
-        yield str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path), tree
+        yield _relative(file), tree
+
+
+def _relative(file: str) -> str:
+    """Return the path of a file, relative to the current folder if the file is in it; empty for none."""
+    path = Path(file).resolve()
+    return file and str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
 def _library(trees: Iterable[ast.Module]) -> Library:

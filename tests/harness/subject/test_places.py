@@ -90,10 +90,12 @@ def test_a_session_of_sqlalchemy_beside_a_library_is_the_app_s_own(write: Write)
     assert (found.library, found.session_at, found.factory_at) == ("", "shop.py:4", "shop.py:5")
 
 
-def test_an_app_whose_code_cannot_be_read_has_no_places(write: Write) -> None:
+def test_an_app_whose_code_cannot_be_read_has_its_file_alone(write: Write) -> None:
     write(broken="def create_app(:\n")
 
-    assert places(Subject("broken:create_app", modules=("broken", "no.such.module"))) == Places()
+    found = places(Subject("broken:create_app", modules=("broken", "no.such.module")))
+
+    assert found == Places(factory_at="broken.py:1")
 
 
 def test_the_options_of_a_library_s_engine_may_stand_in_another_call_than_its_session(write: Write) -> None:
