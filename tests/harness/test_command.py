@@ -150,6 +150,34 @@ def test_the_printed_command_runs_the_failed_check_again(folder: Path) -> None:
     assert "battery: leaky" in ran.stdout
 
 
+@pytest.mark.parametrize("parallel", [(), ("-n", "2")])
+def test_warnings_are_counted_by_kind_and_the_first_of_each_is_shown(
+    folder: Path, parallel: tuple[str, ...]
+) -> None:
+    warns = """
+    import warnings
+    warnings.warn("first\\nmore", DeprecationWarning)
+    for number in range(3):
+        warnings.warn(f"number {number}", UserWarning)"""
+    noisy = FACTORY.replace("def create_app(config=None):", f"def create_app(config=None):{warns}")
+    (folder / "app.py").write_text(noisy)
+
+    checks = ("--check", "lifecycle.request-ends", "--check", "lifecycle.context-ends")
+    ran = run(folder, *MODULE, "app", "--backend", "sqlite", *checks, "--", *parallel)
+
+    found = re.search(
+        r"^warnings: (\d+); the first of each kind:\n  UserWarning \((\d+)\): app\.py:\d+: number 0\n"
+        r"  DeprecationWarning \((\d+)\): app\.py:\d+: first\n",
+        ran.stdout,
+        re.MULTILINE,
+    )
+    assert found, ran.stdout
+    total, of_users, deprecated = map(int, found.groups())
+    assert (total, of_users) == (4 * deprecated, 3 * deprecated)
+    assert deprecated > 1
+    assert "number 1" not in ran.stdout
+
+
 @pytest.mark.parametrize("program", [MODULE, SCRIPT, FLASK])
 def test_each_command_lists_and_explains_checks_without_an_app(
     tmp_path: Path, program: tuple[str, ...]
