@@ -52,17 +52,21 @@ class Cause:
     option: str = field(default="", kw_only=True)
     """The option of the engine that `OPTION` stands for, such as `pool_pre_ping=True`."""
 
-    def remedy_in(self, *, session: str, engine: str, option: str) -> str:
+    def remedy_in(self, *, session: str, engine: str, option: str, note: str) -> str:
         """Return the remedy in the terms of one app.
 
         Args:
             session: The expression for its session, such as `db.session`.
             engine: The expression for its engine.
             option: The words for an option of its engine, with `NAME` and `VALUE`.
+            note: A sentence to add where the engine is used; may be empty.
         """
         name, _, value = self.option.partition("=")
         words = option.replace("NAME", name).replace("VALUE", value)
-        return self.remedy.replace("OPTION", words).replace("SESSION", session).replace("ENGINE", engine)
+        end = f" {note}" if note and "ENGINE" in self.remedy else ""
+        return (
+            self.remedy.replace("OPTION", words).replace("SESSION", session).replace("ENGINE", engine) + end
+        )
 
 
 SESSIONS_STAY_OPEN, LEFT_AFTER_CHECK = "sessions-stay-open", "left-after-check"

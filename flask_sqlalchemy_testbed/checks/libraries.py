@@ -24,11 +24,14 @@ class Library:
     engine: str = "engine"
     option: str = "NAME=VALUE to create_engine()"
     """The words for an option of the engine, with `NAME` and `VALUE`."""
+    note: str = field(default="", kw_only=True)
+    """A sentence on the use of the engine."""
     fails: tuple[str, ...] = field(default=(), kw_only=True)
     """The checks that the library fails by itself, though no product's default fails them."""
 
 
 _OPTIONS = 'engine_options={"NAME": VALUE} to'
+_IN_CONTEXT = "Do it in the factory, in a block `with app.app_context():`."
 NO_LIBRARY = Library("")
 _ALL = (
     Library(
@@ -38,6 +41,7 @@ _ALL = (
         "MAKER.session",
         "MAKER.engine",
         f"{_OPTIONS} SQLAlchemy()",
+        note=_IN_CONTEXT,
         fails=("lifecycle.later-context",),
     ),
     Library(
@@ -47,6 +51,7 @@ _ALL = (
         "MAKER.session",
         "MAKER.engine",
         f"{_OPTIONS} SQLAlchemy()",
+        note=_IN_CONTEXT,
     ),
     Library(
         "advanced-alchemy",

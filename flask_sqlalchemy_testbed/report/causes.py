@@ -43,6 +43,11 @@ class Group:
     """The smallest change, in the app's own terms; may be empty."""
 
     @property
+    def label(self) -> str:
+        """Return the severity, and whether a library's default is the cause; empty if neither is known."""
+        return ", ".join(filter(None, [self.severity, "a library's default" if self.default else ""]))
+
+    @property
     def cases(self) -> list[Case]:
         """Return the public reports that the first check covers."""
         return reported(self.rows[0]["cases"])
@@ -104,6 +109,7 @@ def _group(cause: Cause | None, rows: list[CheckRow], subject: Mapping[str, str]
             session=subject.get("session_name", "session"),
             engine=subject.get("engine_name", "engine"),
             option=library.option,
+            note=library.note,
         )
     products = dict.fromkeys(_product(row, cause, library) for row in rows)
     return Group(
@@ -128,5 +134,6 @@ def _weight(severity: str) -> int:
 
 
 def _default(product: str, library: str) -> str:
-    kept = f", and {library} keeps it" if library and library != product else ""
-    return f"This is a default of {product}{kept}."
+    if library == product:
+        return f"{library} fails this check by itself."
+    return f"This is a default of {product}{f', and {library} keeps it' if library else ''}."

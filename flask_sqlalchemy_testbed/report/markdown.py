@@ -41,8 +41,8 @@ def render(report: Report) -> str:
 
 
 def _group(group: Group, number: int) -> list[str]:
-    severity = f" ({group.severity})" if group.severity else ""
-    lines = [f"### {number}. {group.summary or group.rows[0]['id']}{severity}", ""]
+    label = f" ({group.label})" if group.label else ""
+    lines = [f"### {number}. {group.summary or group.rows[0]['id']}{label}", ""]
     for row in group.rows:
         lines += [f"- ❌ `{row['id']}` failed on {', '.join(failed_on(row))}: {row['claim']}"]
         lines += [

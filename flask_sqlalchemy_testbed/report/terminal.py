@@ -71,9 +71,9 @@ def write_advice(terminal: pytest.TerminalReporter, report: Report) -> None:
 def _explain(terminal: pytest.TerminalReporter, group: Group, number: str) -> None:
     """Print a cause: each of its checks with the evidence, then the reports and the change."""
     terminal.write_line("")
-    severity = f", {group.severity}" if group.severity else ""
+    label = f", {group.label}" if group.label else ""
     summary = f": {group.summary}" if group.summary else ""
-    terminal.write_line(f"Cause {number}{severity}{summary}", yellow=True, bold=True)
+    terminal.write_line(f"Cause {number}{label}{summary}", yellow=True, bold=True)
     for row in group.rows:
         columns = failed_on(row)
         terminal.write_line(f"{row['id']} failed on {', '.join(columns)}", red=True, bold=True)

@@ -4,7 +4,15 @@ import json
 import re
 from pathlib import Path
 
-from flask_sqlalchemy_testbed.checks.causes import CAUSES, PART_OF_GROUP, SESSIONS_STAY_OPEN
+import pytest
+
+from flask_sqlalchemy_testbed.checks.causes import (
+    CAUSES,
+    FOREIGN_KEYS_OFF,
+    PART_OF_GROUP,
+    SCOPED_BY_THREAD,
+    SESSIONS_STAY_OPEN,
+)
 from flask_sqlalchemy_testbed.checks.claims import CHECKS
 from flask_sqlalchemy_testbed.checks.definition import GROUPS
 from flask_sqlalchemy_testbed.checks.libraries import LIBRARIES
@@ -12,7 +20,7 @@ from flask_sqlalchemy_testbed.report.causes import Group, begin_with, groups
 from flask_sqlalchemy_testbed.report.matrix import CheckRow, Report
 from tests.harness.projects import Project
 from tests.harness.reports import report, row
-from tests.harness.shops import WITHOUT_REMOVE
+from tests.harness.shops import FACTORY, WITHOUT_REMOVE
 
 ROOT = Path(__file__).parents[2]
 EXPECTED = json.loads((ROOT / "tests" / "conformance" / "expected.json").read_text(encoding="utf-8"))
@@ -112,8 +120,13 @@ def test_a_library_s_own_fault_is_not_the_app_s() -> None:
 
     assert [group.default for group in of_library] == [
         "",
-        "This is a default of Flask-SQLAlchemy.",
+        "Flask-SQLAlchemy fails this check by itself.",
         "This is a default of SQLAlchemy, and Flask-SQLAlchemy keeps it.",
+    ]
+    assert [group.label for group in of_library] == [
+        "data at risk",
+        "data at risk, a library's default",
+        "availability, a library's default",
     ]
     assert groups(with_rows(checks[0]))[0].default == ""
 
@@ -135,6 +148,43 @@ def test_a_remedy_is_written_in_the_terms_of_the_app() -> None:
     assert "db.session.remove()" in flask_sqlalchemy[0].remedy
     assert "event.listen(db.engine, " in flask_sqlalchemy[1].remedy
     assert flask_sqlalchemy[2].remedy == 'Add engine_options={"pool_pre_ping": True} to SQLAlchemy().'
+
+
+def mended(source: str, old: str, new: str, imports: str = "") -> str:
+    assert old in source
+    return imports + source.replace(old, new)
+
+
+PLAIN_SCOPE = 'scoped_session(lambda: Session(current_app.extensions["engine"]))'
+
+
+@pytest.mark.parametrize("cause", [SESSIONS_STAY_OPEN, SCOPED_BY_THREAD, FOREIGN_KEYS_OFF])
+def test_the_code_in_a_remedy_mends_its_cause(project: Project, cause: str) -> None:
+    one = CAUSES[cause]
+    remedy = one.remedy_in(session="db_session", engine='app.extensions["engine"]', option="", note="")
+    code = remedy.removesuffix(".").partition(": ")[2]
+    checks = {
+        SESSIONS_STAY_OPEN: ["lifecycle.request-ends", "lifecycle.context-ends"],
+        SCOPED_BY_THREAD: ["lifecycle.nested-contexts", "lifecycle.async-view"],
+        FOREIGN_KEYS_OFF: ["portability.foreign-keys", "portability.cascade"],
+    }[cause]
+    before = WITHOUT_REMOVE if cause == SESSIONS_STAY_OPEN else FACTORY
+    if cause == SCOPED_BY_THREAD:
+        scope = code.replace("(...", PLAIN_SCOPE.removeprefix("scoped_session").removesuffix(")"))
+        imports = "from threading import get_ident\nfrom flask.globals import app_ctx\n"
+        after = mended(before, PLAIN_SCOPE, scope, imports)
+    else:
+        imports = "from sqlalchemy import event\n"
+        after = mended(before, "    return app\n", f"    {code}\n    return app\n", imports)
+    words = [word for check in checks for word in ("--testbed-check", check)]
+
+    project.write(before, "shop.py")
+    broken = project.run(*BATTERY, *words, "-q")
+    project.write(after, "shop.py")
+    whole = project.run(*BATTERY, *words, "-q")
+
+    assert "2 failed" in broken.text
+    assert "2 passed" in whole.text, after + whole.text
 
 
 def test_the_advice_names_the_first_check_its_place_and_its_remedy() -> None:
