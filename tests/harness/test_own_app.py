@@ -262,7 +262,7 @@ def test_an_expired_entry_whose_check_passes_is_only_no_longer_needed(project: P
 
     assert outcome.code == 0
     assert f"{REQUEST_ENDS} on sqlite is no longer needed in known.json" in outcome.text
-    assert "expired" not in outcome.text
+    assert "expired on" not in outcome.text
 
 
 def test_an_app_that_connects_when_it_is_made_leaves_no_file(project: Project) -> None:
