@@ -14,7 +14,8 @@ from flask_sqlalchemy_testbed.checks.check import check_of
 from flask_sqlalchemy_testbed.checks.definition import PROMISES
 from flask_sqlalchemy_testbed.options import flag
 from flask_sqlalchemy_testbed.plugin import settings, state
-from flask_sqlalchemy_testbed.plugin.app_option import APP_MAKER, LACKS, lacking, promises
+from flask_sqlalchemy_testbed.plugin.app_option import LACKS, lacking, promises
+from flask_sqlalchemy_testbed.plugin.containment import names_battery
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -52,12 +53,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     return result
 
 
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    """Return a line that names the excluded checks, in a run of the battery."""
+    excluded = sorted(set(settings.setting(config, "exclude") or ()))
+    battery = settings.given(config, "app") or any(map(names_battery, config.args))
+    return [f"excluded: {', '.join(excluded)}"] if excluded and battery else []
+
+
 def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
-    """Return a line for the excluded checks, and one for each reason why tests do not apply."""
-    excluded = settings.setting(config, "exclude") if APP_MAKER in config.stash else ()
-    lines = [f"excluded: {', '.join(sorted(set(excluded)))}"] if excluded else []
+    """Return a line for each reason why tests do not apply."""
     # Of tests: a check may have several.
-    return lines + [
+    return [
         f"not applicable: {count} test{'s' * (count != 1)} ({reason})"
         for reason, count in sorted(_counts(config).items())
     ]

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from flask_sqlalchemy_testbed.report.matrix import CheckRow, Matrix
 
 SEVERITIES = [str(severity) for severity in Severity]
+# The evidence of a failure before or after the check itself.
+_AROUND = ("setup: ", "teardown: ")
 _LEFT_AFTER = re.compile("teardown: .*left (open|in)")
 _LEFT = re.compile("left open: |left in its|left in their")
 
@@ -49,8 +51,9 @@ class Group:
 
     @property
     def cases(self) -> list[Case]:
-        """Return the public reports that the first check covers."""
-        return reported(self.rows[0]["cases"])
+        """Return the public reports that the first check covers; none if its claim itself did not fail."""
+        own = [reason for reason in reasons_of(self.rows[0]) if not reason.startswith(_AROUND)]
+        return reported(self.rows[0]["cases"]) if own else []
 
 
 def groups(report: Matrix) -> list[Group]:

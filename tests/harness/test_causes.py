@@ -94,6 +94,8 @@ def test_consequences_belong_to_the_cause_only_if_the_check_that_shows_it_failed
     alone = groups(with_rows(*consequences))
     assert ids(alone) == [["transactions.fresh-reads"], ["portability.time-zone"]]
     assert alone[0].summary == ""
+    assert alone[0].cases
+    assert alone[1].cases == []
     assert alone[1].summary == "The claims hold, but the app left something open after the check."
 
 
