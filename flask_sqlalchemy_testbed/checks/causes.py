@@ -120,9 +120,10 @@ _ALL = (
     Cause(
         ENDLESS_WAIT,
         "The driver waits without a limit for a server that does not answer.",
-        'Add connect_args to the engine: {"read_timeout": 30, "write_timeout": 30} for PyMySQL,'
-        ' {"tcp_user_timeout": 30000} for psycopg and psycopg2.',
+        'Add OPTION; with PyMySQL {...} is {"read_timeout": 30, "write_timeout": 30}, with psycopg and psycopg2'
+        ' it is {"tcp_user_timeout": 30000}.',
         part=Part.ENGINE,
+        option="connect_args={...}",
     ),
     Cause(
         FOREIGN_KEYS_OFF,
@@ -140,9 +141,10 @@ _ALL = (
     Cause(
         TIME_ZONE,
         "The time zone of the connections is not UTC.",
-        'Add connect_args to the engine: {"options": "-c timezone=UTC"} for PostgreSQL,'
-        ' {"init_command": "SET time_zone = \'+00:00\'"} for MySQL.',
+        'Add OPTION; on PostgreSQL {...} is {"options": "-c timezone=UTC"}, on MySQL it is'
+        """ {"init_command": "SET time_zone = '+00:00'"}.""",
         part=Part.ENGINE,
+        option="connect_args={...}",
     ),
 )
 CAUSES: Mapping[str, Cause] = MappingProxyType({cause.name: cause for cause in _ALL})
