@@ -120,8 +120,8 @@ _ALL = (
     Cause(
         ENDLESS_WAIT,
         "The driver waits without a limit for a server that does not answer.",
-        'Add OPTION; with PyMySQL {...} is {"read_timeout": 30, "write_timeout": 30}, with psycopg and psycopg2'
-        ' it is {"tcp_user_timeout": 30000}.',
+        'Add OPTION; with PyMySQL {...} is {"read_timeout": 30, "write_timeout": 30}, with psycopg and'
+        ' psycopg2 it is {"tcp_user_timeout": 30000}.',
         part=Part.ENGINE,
         option="connect_args={...}",
     ),

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flask_sqlalchemy_testbed.checks.libraries import LIBRARIES, NO_LIBRARY
-from flask_sqlalchemy_testbed.subject.discovery import Place, file_of
+from flask_sqlalchemy_testbed.subject.discovery import file_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -53,9 +53,9 @@ def places(subject: Subject) -> Places:
     Args:
         subject: The app and its session, by name.
     """
-    place = Place.parse(subject.app_path, "")
+    app_module, _, app = subject.app_path.partition(":")
     session_module, _, session = subject.session_path.partition(":")
-    trees = dict(_trees([session_module, place.module, *subject.roots, *sorted(subject.modules)]))
+    trees = dict(_trees([session_module, app_module, *subject.roots, *sorted(subject.modules)]))
     library = _library(trees.values())
     calls = dict(_calls(trees, {*ENGINE_MAKERS, *SESSION_MAKERS, *library.makers, "Flask"}))
     # An app may use SQLAlchemy's own session beside a library.
@@ -63,8 +63,10 @@ def places(subject: Subject) -> Places:
     held = None if own else _first(calls, reversed(library.makers))
     engine = (held and _first(calls, library.makers)) or _first(calls, ENGINE_MAKERS)
     made = held or _first(calls, SESSION_MAKERS)
-    module = _relative(file_of(place.module))
-    factory = _definition(trees, place.attribute) or calls.get("Flask") or (module and _Call(f"{module}:1"))
+    module = _relative(file_of(app_module))
+    factory = (
+        _definition(trees, app.partition("(")[0]) or calls.get("Flask") or (module and _Call(f"{module}:1"))
+    )
     return Places(
         library=library.name if held else "",
         engine_at=engine.at if engine else "",
