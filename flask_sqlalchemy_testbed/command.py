@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -166,6 +167,55 @@ def _known_backends(_ctx: click.Context, _option: click.Parameter, value: tuple[
     return tuple(backend.name for backend in chosen)
 
 
+def _print_version(ctx: click.Context, _option: click.Parameter, value: object) -> None:
+    if value:
+        from importlib.metadata import version  # noqa: PLC0415 - on use
+
+        click.echo(f"flask-sqlalchemy-testbed {version('flask-sqlalchemy-testbed')}")
+        ctx.exit()
+
+
+def _print_list(ctx: click.Context, _option: click.Parameter, value: object) -> None:
+    if value:
+        from flask_sqlalchemy_testbed.checks.claims import CHECKS  # noqa: PLC0415 - on use
+
+        width = max(map(len, CHECKS))
+        for check in CHECKS.values():
+            click.echo(f"{check.id.ljust(width)}  {(check.severity or '').ljust(12)}  {check.claim}")
+        ctx.exit()
+
+
+def _print_explanation(ctx: click.Context, _option: click.Parameter, value: str | None) -> None:
+    if value is None:
+        return
+    from flask_sqlalchemy_testbed.checks.claims import CHECKS  # noqa: PLC0415 - on use
+    from flask_sqlalchemy_testbed.checks.explanation import explanation  # noqa: PLC0415 - on use
+    from flask_sqlalchemy_testbed.checks.links import link  # noqa: PLC0415 - on use
+    from flask_sqlalchemy_testbed.plugin.selection import unknown_checks  # noqa: PLC0415 - on use
+
+    if value not in CHECKS:
+        raise click.UsageError(unknown_checks([value], list(CHECKS)))
+    click.echo(value)
+    for label, text in [*explanation(CHECKS[value]), ("more", link(value))]:
+        lines = textwrap.wrap(text, 86, break_long_words=False, break_on_hyphens=False)
+        for number, line in enumerate(lines):
+            click.echo(f"  {(f'{label}:' if number == 0 else '').ljust(12)}{line}")
+    ctx.exit()
+
+
+def _at_once(name: str, callback: Any, help_: str, metavar: str | None = None) -> click.Option:
+    """Return an option that needs no app: it prints a text and ends the command."""
+    return click.Option(
+        [f"--{name}"],
+        help=help_,
+        is_flag=metavar is None,
+        metavar=metavar,
+        is_eager=True,
+        expose_value=False,
+        callback=callback,
+    )
+
+
 def _option(option: Option) -> click.Option:
     text = DEFAULTS.get(option.name)
     return click.Option(
@@ -187,6 +237,9 @@ command = _Command(
     params=[
         click.Argument(["app"], required=False),
         *(_option(option) for option in OPTIONS.values() if not option.own_tests),
+        _at_once("list", _print_list, "list all checks with their severity and claim, and exit"),
+        _at_once("explain", _print_explanation, "explain a check: its claim, reports and remedy", "ID"),
+        _at_once("version", _print_version, "print the version, and exit"),
     ],
     help=HELP,
     epilog=EPILOG,

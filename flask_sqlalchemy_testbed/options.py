@@ -84,6 +84,7 @@ _ALL = (
     ),
     Option("start-timeout", "fail when making the app takes longer (default: 30)", "SECONDS", default="30"),
     Option("check", "run only this check of the battery; repeatable", "ID", repeatable=True),
+    Option("exclude", "leave out this check of the battery; repeatable", "ID", repeatable=True, default=()),
     Option("check-timeout", "fail a check that takes longer (default: 30)", "SECONDS", default="30"),
     Option(
         "timeout",
@@ -100,6 +101,7 @@ _ALL = (
         default="",
     ),
     Option("matrix", "write the outcome of each check on each backend there, as JSON", "FILE"),
+    Option("sarif", "write the failures there as SARIF 2.1.0, for code scanning", "FILE"),
     Option(
         "report",
         "write a report there, with the evidence for each check"

@@ -15,6 +15,7 @@ from flask_sqlalchemy_testbed.plugin.app_start import resolve_app
 
 if TYPE_CHECKING:
     from flask_sqlalchemy_testbed.subject.app import AppMaker
+    from flask_sqlalchemy_testbed.subject.places import Places
     from flask_sqlalchemy_testbed.subject.resolve import AppOptions
     from flask_sqlalchemy_testbed.subject.subject import Subject
 
@@ -25,6 +26,7 @@ LACKS = {
     GUNICORN: "gunicorn is not installed",
 }
 APP_MAKER: pytest.StashKey[AppMaker] = pytest.StashKey()
+PLACES: pytest.StashKey[Places] = pytest.StashKey()
 DRIVERS: pytest.StashKey[dict[str, str]] = pytest.StashKey()
 WORKERINPUT = "testbed_subject"
 OPTIONS_OF_APP = ("app", "session", "uri-key", "uri-env")
@@ -136,6 +138,21 @@ def facts(config: pytest.Config) -> dict[str, str]:
         "uri_env": subject.uri_env,
         **{name: text for name, text in optional.items() if text},
     }
+
+
+def places_of(config: pytest.Config) -> dict[str, str]:
+    """Return where the app makes its engine, its session and itself, as far as that is known.
+
+    Args:
+        config: pytest's configuration.
+    """
+    if APP_MAKER not in config.stash:
+        return {}
+    if PLACES not in config.stash:
+        from flask_sqlalchemy_testbed.subject.places import places  # noqa: PLC0415 - on use
+
+        config.stash[PLACES] = places(config.stash[APP_MAKER].subject)
+    return config.stash[PLACES].as_dict()
 
 
 def lacking(config: pytest.Config, needed: set[str]) -> str:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import pytest
 
 from flask_sqlalchemy_testbed.options import use_short_flags
+from flask_sqlalchemy_testbed.plugin.app_warnings import WarningCounter
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_configure() -> None:
-    """Name options as the commands do: in the workers of a parallel run too."""
+def pytest_configure(config: pytest.Config) -> None:
+    """Name options as the commands do: in the workers of a parallel run too. Count the app's warnings."""
     use_short_flags()
+    config.pluginmanager.register(WarningCounter())
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

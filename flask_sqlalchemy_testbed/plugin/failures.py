@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from flask_sqlalchemy_testbed.backends.base import Backend
 
 # Options that a repeated test sets itself, or that concern the outcome of the whole run.
-NOT_REPEATED = {"backend", "check", "baseline", "matrix", "report", "keep-failed", "keep-servers"}
+NOT_REPEATED = {
+    *("backend", "check", "exclude", "baseline", "matrix", "sarif", "report", "keep-failed", "keep-servers"),
+}
 # Attributes of a report, which pytest-xdist passes on to the controller.
 LEAK_MARK = "testbed_leak"
 KEEP_MARK = "testbed_keep"

@@ -23,11 +23,15 @@ if TYPE_CHECKING:
 
 # An attribute of a worker's report, and a key of its `workeroutput`: findings, as JSON.
 FINDINGS = "testbed_findings"
+# The attributes of a check that a report shows.
+SENT = ("id", "claim", "severity", "cause", "cases", "remedy", "default_of")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Register the reporter, which is almost inactive while no check runs."""
-    config.pluginmanager.register(Reporter(config), "flask-sqlalchemy-testbed-reporter")
+    reporter = Reporter(config)
+    config.pluginmanager.register(reporter, "flask-sqlalchemy-testbed-reporter")
+    config.pluginmanager.register(LastLines(reporter), "flask-sqlalchemy-testbed-last-lines")
 
 
 class Reporter:
@@ -37,6 +41,7 @@ class Reporter:
         self._config = config
         self._findings = Findings()
         self._matrix = outputs.path_of(config, "matrix")
+        self._sarif = outputs.path_of(config, "sarif")
         self._directory = outputs.path_of(config, "report")
         self._gatherer: Gatherer | None = None
         self._is_worker = state.WORKER in config.stash
@@ -131,21 +136,46 @@ class Reporter:
         if self._is_worker:
             self._config.workeroutput[FINDINGS] = self._packed()  # type: ignore[attr-defined]
             return
-        if self._matrix is None and self._directory is None:
-            return
         if not self._findings.rows():  # The files of an earlier run say more.
             self._directory = None
             return
-        from flask_sqlalchemy_testbed.report import pages  # noqa: PLC0415 - on use
+        if self._matrix is None and self._directory is None and self._sarif is None:
+            return
+        from flask_sqlalchemy_testbed.report import pages, sarif  # noqa: PLC0415 - on use
         from flask_sqlalchemy_testbed.report.matrix import matrix_of, write  # noqa: PLC0415 - on use
 
         report = self._report(ask=True)
         if (matrix := self._matrix) is not None:
             outputs.write(session, "matrix", lambda: write(matrix, matrix_of(report)))
+        if (log := self._sarif) is not None:
+            found = sarif.document(report, self._config.invocation_params.dir)
+            outputs.write(session, "sarif", lambda: write(log, found))
         if (directory := self._directory) is not None and not outputs.write(
             session, "report", lambda: pages.write(directory, report)
         ):
             self._directory = None
+
+    def write_last_lines(self, terminal: pytest.TerminalReporter) -> None:
+        """Write which change to make first, and in a job of GitHub Actions the annotations and the summary.
+
+        Args:
+            terminal: Where to write.
+        """
+        if self._is_worker or not self._findings.rows():
+            return
+        from flask_sqlalchemy_testbed.report import github  # noqa: PLC0415 - on use
+        from flask_sqlalchemy_testbed.report.terminal import write_advice  # noqa: PLC0415 - on use
+
+        report = self._report(ask=False)
+        if github.in_job():
+            for line in github.annotate(report, self._config.invocation_params.dir):
+                terminal.write_line(line)
+            try:
+                github.add_to_summary(report)
+            except OSError as error:
+                terminal.write_line(f"The summary of the job was not written: {error.strerror}.", red=True)
+        if terminal.verbosity >= 0:
+            write_advice(terminal, report)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Write a row for each check with a column for each backend, then the failures."""
@@ -169,11 +199,7 @@ class Reporter:
 
         # As JSON: pytest-xdist sends no subclass of str, such as an outcome or the name of a column.
         found = [
-            (
-                {"id": check.id, "claim": check.claim, "cases": check.cases, "remedy": check.remedy},
-                backend,
-                one,
-            )
+            ({name: getattr(check, name) for name in SENT}, backend, one)
             for check, backend, one in self._unsent
         ]
         self._unsent = []
@@ -199,6 +225,22 @@ class Reporter:
         return _redact(report)  # type: ignore[no-any-return]
 
 
+class LastLines:
+    """Writes below pytest's own summary, where a long output leaves the reader."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        self._reporter = reporter
+
+    # Outside the wrapper of pytest's terminal reporter, which writes the summary.
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, object, object]:
+        """Write the advice when all other lines are written."""
+        result = yield
+        if terminal := session.config.pluginmanager.get_plugin("terminalreporter"):
+            self._reporter.write_last_lines(terminal)
+        return result
+
+
 def _unpacked(text: str) -> list[Finding]:
     import json  # noqa: PLC0415 - on use
 
@@ -216,6 +258,8 @@ def _judge(attempt: Attempt, report: pytest.TestReport) -> None:
     if report.failed or hasattr(report, "wasxfail"):
         # An expected failure is no pass: the claim does not hold.
         known = hasattr(report, KNOWN_MARK)
+        if known and (accepted := getattr(report, KNOWN_MARK)):
+            attempt["accepted"] = accepted
         attempt["outcome"] = Outcome.KNOWN_FAILURE if known else Outcome.FAILED
         attempt["reason"] = attempt["reason"] or _reason(report)
         attempt["failure"] += f"{report.longreprtext}\n"

@@ -1,4 +1,4 @@
-"""Choose the tests to run: the checks named by `--testbed-check`, on suitable backends."""
+"""Choose the tests to run: the checks that the options name or exclude, on suitable backends."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from flask_sqlalchemy_testbed.checks.definition import PROMISES
 from flask_sqlalchemy_testbed.options import flag
 from flask_sqlalchemy_testbed.plugin import settings, state
 from flask_sqlalchemy_testbed.plugin.app_option import LACKS, lacking, promises
+from flask_sqlalchemy_testbed.plugin.containment import names_battery
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -41,6 +42,8 @@ def backends_of(item: pytest.Item) -> list[str]:
 @pytest.hookimpl(wrapper=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Any:
     """Leave out other checks before all other plugins, and tests that do not apply after them."""
+    if excluded := set(settings.setting(config, "exclude") or ()):
+        _leave_out_excluded(config, items, excluded)
     if wanted := set(settings.given(config, "check") or ()):
         _leave_out_other_checks(config, items, wanted)
     elif not promises(config):
@@ -48,6 +51,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     result = yield
     _leave_out_not_applicable(config, items)
     return result
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    """Return a line that names the excluded checks, in a run of the battery."""
+    excluded = sorted(set(settings.setting(config, "exclude") or ()))
+    battery = settings.given(config, "app") or any(map(names_battery, config.args))
+    return [f"excluded: {', '.join(excluded)}"] if excluded and battery else []
 
 
 def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
@@ -106,6 +116,20 @@ def _leave_out_other_checks(config: pytest.Config, items: list[pytest.Item], wan
         raise pytest.UsageError(message)
     config.hook.pytest_deselected(items=[item for item in items if ids.get(item) not in wanted])
     items[:] = [item for item in items if ids.get(item) in wanted]
+
+
+def _leave_out_excluded(config: pytest.Config, items: list[pytest.Item], excluded: set[str]) -> None:
+    from flask_sqlalchemy_testbed.checks.claims import CHECKS  # noqa: PLC0415 - on use
+
+    ids = {item: check.id for item in items if (check := check_of(item)) is not None}
+    # The battery's ids are known in a run of other tests too, for which a configuration file excludes some.
+    known = {*CHECKS, *ids.values()}
+    if unknown := excluded - known:
+        items.clear()
+        raise pytest.UsageError(unknown_checks(sorted(unknown), sorted(known)))
+    left_out = [item for item in items if ids.get(item) in excluded]
+    items[:] = [item for item in items if ids.get(item) not in excluded]
+    config.hook.pytest_deselected(items=left_out)
 
 
 def _leave_out_promises(config: pytest.Config, items: list[pytest.Item]) -> None:

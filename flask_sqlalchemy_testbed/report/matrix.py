@@ -26,6 +26,8 @@ class Attempt(TypedDict):
     seconds: float
     failure: str
     """The failure as pytest shows it."""
+    accepted: NotRequired[str]
+    """The reason in the baseline for which a failure is known."""
     source: NotRequired[str]
     sections: NotRequired[list[tuple[str, str]]]
     """Captured output, logs and other sections of pytest's report, each with its title."""
@@ -50,6 +52,12 @@ class CheckRow(TypedDict):
     id: str
     group: str
     claim: str
+    severity: NotRequired[str]
+    """A value of `Severity`; empty if the check states none. An older report lacks it, and the next two."""
+    cause: NotRequired[str]
+    """The name of a cause in `checks/causes.py`."""
+    default_of: NotRequired[str]
+    """The product whose own default fails the check."""
     cases: list[int]
     remedy: str
     results: dict[str, str]

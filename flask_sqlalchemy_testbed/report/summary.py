@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from flask_sqlalchemy_testbed.report.outcome import Outcome
 
 if TYPE_CHECKING:
     from flask_sqlalchemy_testbed.report.matrix import CheckRow, Matrix
-
-
-LEAK_REMEDY = (
-    "The check itself passed. Close what it left open, as with session.remove() in a teardown callback."
-)
-# The check that shows most plainly that sessions stay open.
-FIRST, SEVERAL = "lifecycle.request-ends", 3
-_LEAK = re.compile("teardown: .*left open|teardown: .*left in")
-_LEFT = re.compile("left open: |left in its|left in their")
 
 
 def title(report: Matrix) -> str:
@@ -56,24 +46,6 @@ def failures(report: Matrix) -> list[CheckRow]:
 def failed_on(row: CheckRow) -> list[str]:
     """Return the columns in which the check failed."""
     return [column for column, outcome in row["results"].items() if outcome == Outcome.FAILED]
-
-
-def remedy_of(row: CheckRow) -> str:
-    """Return the remedy of a check, or that of a leak if the check itself passed."""
-    reasons = reasons_of(row)
-    return LEAK_REMEDY if reasons and all(map(_LEAK.match, reasons)) else row["remedy"]
-
-
-def common_cause(report: Matrix) -> str:
-    """Return a line on the failures that a leak may explain; empty if there are not several."""
-    leaks = [row["id"] for row in failures(report) if any(map(_LEFT.search, reasons_of(row)))]
-    if len(leaks) < SEVERAL:
-        return ""
-    first = FIRST if FIRST in leaks else leaks[0]
-    return (
-        f"{len(leaks)} of {len(failures(report))} failed checks found something left open. Begin with"
-        f" {first}: the others may be its consequence."
-    )
 
 
 def reasons_of(row: CheckRow) -> dict[str, list[str]]:

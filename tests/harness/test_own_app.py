@@ -187,7 +187,10 @@ def test_a_failure_names_a_reported_case_and_the_remedy(project: Project) -> Non
         """
   reported:   Some requests leak their connections, until the pool is empty.
               https://github.com/pallets-eco/flask-sqlalchemy/issues/339
-  remedy:     Call session.remove() in a teardown_appcontext callback.
+  where:      shop.py:16
+  remedy:     In the factory, remove the session at the end of each context:
+              app.teardown_appcontext(lambda error: db_session.remove()).
+  more:       docs/checks.md#lifecyclerequest-ends
 """
         in outcome.text
     )
@@ -217,11 +220,49 @@ def test_a_baseline_excuses_what_it_lists_and_reports_what_no_longer_fails(proje
     assert [recorded.code, again.code, mended.code] == [0, 1, 0], recorded.text + again.text + mended.text
     assert "known.json written: 1 known failure, of the checks of --testbed-check alone." in recorded.text
     assert "1 xfailed" in recorded.text
-    assert json.loads((project.path / "known.json").read_text())["known"] == {REQUEST_ENDS: ["sqlite"]}
+    assert json.loads((project.path / "known.json").read_text())["known"] == {
+        REQUEST_ENDS: {"backends": ["sqlite"], "reason": "It failed in the run that wrote this file."}
+    }
     results = {row["id"]: row["results"]["sqlite"] for row in matrix["checks"]}
     assert results == {REQUEST_ENDS: "known failure", CONTEXT_ENDS: "failed"}
     assert re.search(r"^  request-ends +known$", again.text, re.MULTILINE)
     assert f"{REQUEST_ENDS} on sqlite is no longer needed in known.json: it passes." in mended.text
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [["sqlite"], {"backends": ["sqlite"], "reason": "A ticket.", "expires": "9999-12-31"}],
+    ids=["older form", "not expired"],
+)
+def test_an_entry_of_a_baseline_excuses_a_failure_until_it_expires(project: Project, entry: object) -> None:
+    project.write(WITHOUT_REMOVE, "shop.py")
+    known = project.path / "known.json"
+
+    known.write_text(json.dumps({"known": {REQUEST_ENDS: entry}}))
+    excused = check(project, REQUEST_ENDS, options=(*BASELINE, "-rx", "--testbed-report", "report"))
+    expired = {"backends": ["sqlite"], "reason": "A ticket.", "expires": "2001-12-31"}
+    known.write_text(json.dumps({"known": {REQUEST_ENDS: expired}}))
+    failed = check(project, REQUEST_ENDS, options=BASELINE)
+
+    assert (excused.code, failed.code) == (0, 1), excused.text + failed.text
+    if isinstance(entry, dict):
+        assert "known failure, in known.json: A ticket." in excused.text
+        assert "Known failure: A ticket." in (project.path / "report" / "index.html").read_text()
+    sentence = f"The entry of {REQUEST_ENDS} in known.json expired on 2001-12-31: mend the failure, or set a"
+    assert failed.text.count(sentence) == 1
+    assert sentence not in excused.text
+
+
+def test_an_expired_entry_whose_check_passes_is_only_no_longer_needed(project: Project) -> None:
+    project.write(FACTORY, "shop.py")
+    expired = {"backends": ["sqlite"], "expires": "2001-12-31"}
+    (project.path / "known.json").write_text(json.dumps({"known": {REQUEST_ENDS: expired}}))
+
+    outcome = check(project, REQUEST_ENDS, options=BASELINE)
+
+    assert outcome.code == 0
+    assert f"{REQUEST_ENDS} on sqlite is no longer needed in known.json" in outcome.text
+    assert "expired on" not in outcome.text
 
 
 def test_an_app_that_connects_when_it_is_made_leaves_no_file(project: Project) -> None:

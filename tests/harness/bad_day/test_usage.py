@@ -123,10 +123,13 @@ def test_a_run_that_passes_and_cannot_write_its_matrix_fails(project: Project) -
     [
         ({"lifecycle.request-end": ["sqlite"]}, "Unknown check lifecycle.request-end. Did you mean"),
         ({"lifecycle.request-ends": ["sqlit"]}, "Unknown backend 'sqlit'. Choose from"),
+        ({"lifecycle.request-ends": {"backends": ["sqlite"], "until": "x"}}, "ValueError: unknown key until"),
+        ({"lifecycle.request-ends": {"backends": ["sqlite"], "expires": "soon"}}, "Invalid isoformat"),
+        ({"lifecycle.request-ends": {"reason": "none"}}, "(KeyError: 'backends'); it looks like"),
     ],
 )
 def test_an_unknown_entry_of_a_baseline_is_a_usage_error(
-    shop: Project, known: dict[str, list[str]], sentence: str
+    shop: Project, known: dict[str, object], sentence: str
 ) -> None:
     shop.write(json.dumps({"known": known}), "known.json")
 
