@@ -62,6 +62,13 @@ _ALL = (
         default="",
     ),
     Option(
+        "metadata",
+        "the metadata of the app's tables, such as app.models:Base.metadata (default: that of an extension,"
+        " or of the app's modules); pytest creates the tables before each of your own tests",
+        "MODULE:ATTRIBUTE",
+        default="",
+    ),
+    Option(
         "uri-key",
         "the configuration key that holds the URI, such as SQLALCHEMY_ENGINES.default",
         "KEY",
@@ -116,13 +123,6 @@ _ALL = (
         "keep-servers",
         "leave throwaway servers for the next run that needs the same;"
         " `python -m flask_sqlalchemy_testbed.servers remove` removes them",
-    ),
-    Option(
-        "metadata",
-        "create the tables of this metadata before each of your own tests",
-        "MODULE:ATTRIBUTE",
-        default="",
-        own_tests=True,
     ),
     Option(
         "schema-command",

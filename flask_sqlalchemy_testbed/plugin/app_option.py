@@ -50,7 +50,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
     A run of the user's own tests may need no app.
     """
-    if _runs_the_battery(session.config):
+    if runs_the_battery(session.config):
         _find(session.config, servers=False)
 
 
@@ -60,7 +60,7 @@ def pytest_xdist_setupnodes(config: pytest.Config) -> None:
 
     Each worker would repeat it.
     """
-    if _runs_the_battery(config):
+    if runs_the_battery(config):
         _find(config, servers=True)
 
 
@@ -164,7 +164,8 @@ def lacking(config: pytest.Config, needed: set[str]) -> str:
     return ""
 
 
-def _runs_the_battery(config: pytest.Config) -> bool:
+def runs_the_battery(config: pytest.Config) -> bool:
+    """Return whether the run may contain checks, so that the app is made before any test."""
     return bool(settings.given(config, "app")) or any(map(containment.names_battery, config.args))
 
 
@@ -229,4 +230,5 @@ def _app_options(config: pytest.Config) -> AppOptions:
     from flask_sqlalchemy_testbed.subject.resolve import AppOptions  # noqa: PLC0415 - slow to import
 
     app, session, uri_key, uri_env = (settings.setting(config, name) for name in OPTIONS_OF_APP)
-    return AppOptions(app, session, uri_key, uri_env, drivers_of(config))
+    metadata = settings.setting(config, "metadata")
+    return AppOptions(app, session, uri_key, uri_env, drivers_of(config), metadata)

@@ -11,12 +11,10 @@ import pytest
 
 from flask_sqlalchemy_testbed.options import flag
 from flask_sqlalchemy_testbed.plugin import settings
-from flask_sqlalchemy_testbed.plugin.app_option import drivers_of
+from flask_sqlalchemy_testbed.plugin.app_option import drivers_of, runs_the_battery
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-
-    from sqlalchemy import MetaData
 
 # Seconds that a command may take, and how many lines of its output an error shows.
 WITHIN = 300
@@ -52,13 +50,18 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Refuse a metadata of the command line that cannot be imported, before servers start."""
-    if metadata := settings.given(session.config, "metadata"):
+    """Refuse a metadata of the command line that cannot be imported, before servers start.
+
+    For the battery, it is imported with the app.
+    """
+    metadata = settings.given(session.config, "metadata")
+    if metadata and not runs_the_battery(session.config):
         from flask_sqlalchemy_testbed.subject.errors import SubjectError  # noqa: PLC0415 - on use
+        from flask_sqlalchemy_testbed.subject.metadata import find_metadata  # noqa: PLC0415 - on use
 
         try:
-            _metadata(metadata)
-        except (SubjectError, SchemaError) as error:
+            find_metadata(metadata)
+        except SubjectError as error:
             raise pytest.UsageError(str(error)) from None
 
 
@@ -101,10 +104,11 @@ def create_all(metadata: str) -> Callable[[str], None]:
         from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415
 
         from flask_sqlalchemy_testbed.redaction import redact  # noqa: PLC0415 - on use
+        from flask_sqlalchemy_testbed.subject.metadata import find_metadata  # noqa: PLC0415 - on use
 
         engine = create_engine(uri, poolclass=NullPool)
         try:
-            _metadata(metadata).create_all(engine)
+            find_metadata(metadata).create_all(engine)
         except SQLAlchemyError as error:
             reason = redact(str(error).strip().splitlines()[0])
             message = (
@@ -116,18 +120,6 @@ def create_all(metadata: str) -> Callable[[str], None]:
             engine.dispose()
 
     return create
-
-
-def _metadata(name: str) -> MetaData:
-    from sqlalchemy import MetaData  # noqa: PLC0415
-
-    from flask_sqlalchemy_testbed.subject.discovery import find  # noqa: PLC0415
-
-    found = find(name, flag("metadata"))
-    if not isinstance(found, MetaData):
-        message = f"{flag('metadata')} {name!r} is a {type(found).__name__}, not a MetaData. Name a MetaData."
-        raise SchemaError(message)
-    return found
 
 
 class Command:

@@ -15,11 +15,14 @@ from flask_sqlalchemy_testbed.subject.discovery import Place
 from flask_sqlalchemy_testbed.subject.errors import FactoryError, SubjectError, remedy_of
 from flask_sqlalchemy_testbed.subject.factories import factory_calls
 from flask_sqlalchemy_testbed.subject.guard import guarded_start
+from flask_sqlalchemy_testbed.subject.metadata import metadata_of
 from flask_sqlalchemy_testbed.subject.process_state import Arguments, Environment, ProjectModules
 from flask_sqlalchemy_testbed.subject.subject import one_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from sqlalchemy import MetaData
 
     from flask_sqlalchemy_testbed.subject.subject import Subject
 
@@ -131,6 +134,14 @@ class AppMaker:
         if not subject.makes_several_apps:
             self._only_app = uri, app
         return app
+
+    def metadata(self, app: Flask) -> dict[str, list[MetaData]]:
+        """Return the metadata of an app's own tables, as `metadata_of` does.
+
+        Args:
+            app: An app that this object made.
+        """
+        return metadata_of(app, self._modules.names(), self.subject.metadata_path)
 
     def close(self) -> None:
         """Restore the environment variables and the arguments of the process."""

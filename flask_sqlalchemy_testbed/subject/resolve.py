@@ -21,6 +21,7 @@ from flask_sqlalchemy_testbed.subject.errors import (
 )
 from flask_sqlalchemy_testbed.subject.factories import FactoryCall, factory_calls
 from flask_sqlalchemy_testbed.subject.guard import ForbiddenDatabaseError, guarded_start
+from flask_sqlalchemy_testbed.subject.metadata import find_metadata
 from flask_sqlalchemy_testbed.subject.process_state import Arguments, Environment, ProjectModules
 from flask_sqlalchemy_testbed.subject.sessions import is_callable_for_session
 from flask_sqlalchemy_testbed.subject.subject import URI_VARIABLES, Subject
@@ -42,6 +43,7 @@ class AppOptions:
     uri_key: str = ""
     uri_env: str = ""
     drivers: Mapping[str, str] = field(default_factory=dict)
+    metadata: str = ""
 
     def __str__(self) -> str:
         return f"{flag('app')} {self.app!r}" if self.app else "The app that flask finds here"
@@ -63,7 +65,8 @@ def resolve(options: AppOptions, uri: str) -> Subject:
     """
     uri = with_driver(uri, options.drivers)
     place = locate(options.app)
-    modules = ProjectModules([place.module, options.session.partition(":")[0]])
+    named = (options.session, options.metadata)
+    modules = ProjectModules([place.module, *(path.partition(":")[0] for path in named)])
     environment, arguments = Environment(), Arguments(place.module)
     arguments.set()
     try:
@@ -96,6 +99,7 @@ def _import(
         str(place),
         folder=place.folder,
         session_path=options.session,
+        metadata_path=options.metadata,
         uri_key=options.uri_key,
         uri_env=options.uri_env,
         drivers=dict(options.drivers),
@@ -143,6 +147,8 @@ def _inspect(subject: Subject, place: Place, modules: ProjectModules) -> tuple[S
         modules.add_root(_module_of(found))
         if subject.session_path:
             subject = replace(subject, session_is_callable=is_callable_for_session(subject.session_path))
+        if subject.metadata_path:
+            find_metadata(subject.metadata_path)
     return subject, list(factory_calls(found, place.arguments, environment=bool(subject.uri_env)))
 
 

@@ -41,6 +41,8 @@ class Subject:
     """Empty where an extension keeps the session."""
     session_is_callable: bool = False
     """The path names a callable that returns the session."""
+    metadata_path: str = ""
+    """The metadata of the app's tables as `module:attribute`; empty to look for it in each app."""
     uri_key: str = ""
     """The configuration key of the URI, with dots into nested mappings; empty for all of `URI_KEYS`."""
     uri_env: str = ""

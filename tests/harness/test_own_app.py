@@ -160,7 +160,7 @@ def test_a_fault_of_the_start_is_reported_before_any_server(
         ((*SHOP, "--testbed-session", "shop:made"), "session 'shop:made' raised TypeError when called"),
         ((*SHOP, "--testbed-driver", "postgresql"), "is not of the form backend=driver"),
         ((*SHOP, "--testbed-baseline", "shop.py"), "'shop.py' cannot be read (JSONDecodeError"),
-        (("--testbed-metadata", "shop:made"), "metadata 'shop:made' is a function, not a MetaData."),
+        ((*SHOP, "--testbed-metadata", "shop:made"), "metadata 'shop:made' is a function, not a MetaData."),
         (("--testbed-metadata", "shop:x", "--testbed-schema-command", "true"), "not both"),
     ],
 )
