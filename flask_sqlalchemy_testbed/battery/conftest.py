@@ -7,6 +7,7 @@ import pytest
 
 from flask_sqlalchemy_testbed.backends.connection import Connection
 from flask_sqlalchemy_testbed.battery import tables
+from flask_sqlalchemy_testbed.battery.observer import observer
 from flask_sqlalchemy_testbed.battery.own_server import OwnServer, own_server, own_servers
 from flask_sqlalchemy_testbed.battery.trial import Trial
 from flask_sqlalchemy_testbed.databases import Database
@@ -14,9 +15,11 @@ from flask_sqlalchemy_testbed.databases import Database
 __all__ = ["connect", "own_server", "own_servers", "own_trial", "testbed_schema", "trial"]
 
 
-def pytest_collection_finish() -> None:
+def pytest_collection_finish(session: pytest.Session) -> None:
     """Exclude present objects from garbage collection, so that some checks are faster."""
     gc.freeze()
+    if session.items and not session.config.option.collectonly:
+        observer()  # It starts while the servers do.
 
 
 @pytest.fixture(scope="session")
