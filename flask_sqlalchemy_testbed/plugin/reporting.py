@@ -102,6 +102,11 @@ class Reporter:
         attempts = self._attempts(item)
         for attempt in attempts:
             _judge(attempt, report)
+            if report.skipped and state.NOT_APPLICABLE in item.stash:
+                attempt["outcome"] = Outcome.NOT_APPLICABLE
+                attempt["reason"] = item.stash[state.NOT_APPLICABLE]
+            if report.when == "teardown" and attempt["outcome"] == Outcome.PASSED:
+                attempt["reason"] = item.stash.get(state.NOTE, "")
             if self._gatherer is not None:
                 self._gatherer.add(item, attempt, report)
         if attempts and report.when == "teardown":

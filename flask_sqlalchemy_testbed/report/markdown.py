@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from flask_sqlalchemy_testbed.checks.links import link
 from flask_sqlalchemy_testbed.report.causes import begin_with, groups
 from flask_sqlalchemy_testbed.report.outcome import Outcome
-from flask_sqlalchemy_testbed.report.summary import columns_of, counts, failed_on, reasons_of, title
+from flask_sqlalchemy_testbed.report.summary import columns_of, counts, failed_on, notes, reasons_of, title
 
 if TYPE_CHECKING:
     from flask_sqlalchemy_testbed.report.causes import Group
@@ -31,6 +31,7 @@ def render(report: Report) -> str:
         for name, facts in report["servers"].items()
     ]
     lines = [f"## {title(report)}", "", counts(report), "", f"Databases: {', '.join(servers)}.", ""]
+    lines += [line for note in notes(report) for line in (f"Note: {note}", "")]
     if advice := begin_with(report):
         lines += [f"**{advice}**", ""]
     for number, group in enumerate(groups(report), 1):

@@ -22,7 +22,7 @@ class Attempt(TypedDict):
     outcome: str
     """A value of `Outcome`."""
     reason: str
-    """Why it did not pass, in one line."""
+    """Why it did not pass, or a note of a check that passed, in one line."""
     seconds: float
     failure: str
     """The failure as pytest shows it."""

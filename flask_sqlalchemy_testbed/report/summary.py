@@ -48,6 +48,16 @@ def failed_on(row: CheckRow) -> list[str]:
     return [column for column, outcome in row["results"].items() if outcome == Outcome.FAILED]
 
 
+def notes(report: Matrix) -> list[str]:
+    """Return a line for each note on a check that passed."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for row in report["checks"]:
+        for column, reason in row["reasons"].items():
+            if row["results"][column] == Outcome.PASSED:
+                found.setdefault((row["id"], reason), []).append(column)
+    return [f"{check} ({', '.join(columns)}): {note}" for (check, note), columns in found.items()]
+
+
 def reasons_of(row: CheckRow) -> dict[str, list[str]]:
     """Return each reason for the check's failure, with the columns in which it occurred."""
     found: dict[str, list[str]] = {}

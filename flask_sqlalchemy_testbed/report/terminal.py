@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from flask_sqlalchemy_testbed.checks.links import link
 from flask_sqlalchemy_testbed.report.causes import begin_with, groups
 from flask_sqlalchemy_testbed.report.outcome import Outcome
-from flask_sqlalchemy_testbed.report.summary import columns_of, counts, failed_on, reasons_of
+from flask_sqlalchemy_testbed.report.summary import columns_of, counts, failed_on, notes, reasons_of
 
 if TYPE_CHECKING:
     import pytest
@@ -50,6 +50,8 @@ def write(terminal: pytest.TerminalReporter, report: Report) -> None:
                 terminal.write(SHORT.get(outcome, outcome).ljust(place), **COLOURS.get(outcome, {}))
             terminal.write_line("")
     terminal.write_line(counts(report))
+    for note in notes(report):
+        terminal.write_line(f"note: {note}")
     write_advice(terminal, report)
     found = groups(report)
     for number, group in enumerate(found, 1):

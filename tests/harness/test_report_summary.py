@@ -3,7 +3,10 @@
 import json
 from pathlib import Path
 
+from flask_sqlalchemy_testbed.report import html, markdown
+from flask_sqlalchemy_testbed.report.summary import notes
 from tests.harness.projects import Project
+from tests.harness.reports import report
 
 INTERRUPTED = """
     from flask import Flask
@@ -25,6 +28,15 @@ INTERRUPTED = """
 
         return app
 """
+
+
+def test_the_note_of_a_check_that_passed_is_in_each_report() -> None:
+    found = report()
+    found["checks"][0]["reasons"] = {"postgresql": "One step fails."}
+
+    assert notes(found) == ["binding.holds (postgresql): One step fails."]
+    assert "\nNote: binding.holds (postgresql): One step fails.\n" in markdown.render(found)
+    assert "<small>One step fails.</small>" in html.render(found, power=[])
 
 
 def test_a_check_that_ctrl_c_interrupts_has_its_timeline(project: Project) -> None:
