@@ -120,4 +120,6 @@ CASES = {
     ),
     80: Case("The driver gives up before the server: the statement still waits there, and holds its locks."),
     81: Case("A thread that a request started in its context outlives it, and opens a session again."),
+    82: Case("A table works on SQLite, and another database cannot create it.", "Scifabric/pybossa#222"),
+    83: Case("Migrations fail on an empty database of another kind.", "c2siorg/tensormap#378"),
 }

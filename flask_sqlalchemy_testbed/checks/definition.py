@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 PROMISES = "promises"
 """The group of claims that only this project's own binding makes."""
-GROUPS = ("binding", "lifecycle", "transactions", "portability", "faults", "isolation", PROMISES)
+GROUPS = ("binding", "lifecycle", "transactions", "portability", "faults", "isolation", "schema", PROMISES)
 
 
 class Severity(StrEnum):
