@@ -80,7 +80,8 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Refuse an app that cannot be tested: once, before any check."""
     if any(
-        "trial" in getattr(item, "fixturenames", ()) and item.get_closest_marker("testbed_check")
+        {"trial", "maker"} & set(getattr(item, "fixturenames", ()))
+        and item.get_closest_marker("testbed_check")
         for item in items
     ):
         try:
