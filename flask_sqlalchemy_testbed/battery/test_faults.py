@@ -60,8 +60,13 @@ READ_ONLY = {
         "SELECT @@super_read_only",
     ),
 }
-# The variable with the server's limit for a lock, in seconds.
-LOCK_TIMEOUT = {"mysql": "innodb_lock_wait_timeout"}
+# The kinds of locks: the variable with the server's limit for a wait, in seconds, and statements that lock.
+LOCKS = {
+    "mysql": {
+        "row": ("innodb_lock_wait_timeout", ("BEGIN", "UPDATE testbed_item SET name = 'first'")),
+        "table": ("lock_wait_timeout", ("LOCK TABLES testbed_item WRITE",)),
+    }
+}
 # Whether SQLAlchemy classifies the driver's error after a shutdown as the loss of the connection.
 STOP_IS_KNOWN_AS_LOSS = {"postgresql": True, "mysql": False}
 # The drivers' options that limit waiting, in their own units, with the highest values used here.
@@ -268,33 +273,40 @@ def test_demoted_primary(
 
 @check("faults.lock-wait")
 def test_lock_wait(trial: Trial, connect: Callable[[], Connection], testbed_backend: Backend) -> None:
-    app, holder, waits = trial.app(), connect(), threading.Event()
-    limit = LOCK_TIMEOUT[trial.backend]
+    app, limits, waits = trial.app(), [0.0], [""]
 
-    def tenth(_dialect: object, _record: object, _args: object, options: dict[str, Any]) -> None:
+    def shorten(_dialect: object, _record: object, _args: object, options: dict[str, Any]) -> None:
+        limits[0] = options.get("read_timeout") or limits[0]
         if options.get("read_timeout"):
-            options["read_timeout"] = max(1, options["read_timeout"] // 10)
+            options["read_timeout"] = 2
 
-    event.listen(trial.engine(app), "do_connect", tenth)
+    event.listen(trial.engine(app), "do_connect", shorten)
 
-    @app.get("/testbed/wait")
-    def wait() -> str:
-        seconds = max(1, trial.session.scalar(text(f"SELECT @@{limit}")) // 10)
-        trial.session.execute(text(f"SET {limit} = {seconds}"))
-        waits.set()
+    @app.get("/testbed/wait/<limit>")
+    def wait(limit: str) -> str:
+        seconds = trial.session.scalar(text(f"SELECT @@{limit}"))
+        # Of both limits, the one that is shorter stays the shorter one.
+        ends_first = not limits[0] or seconds < limits[0]
+        trial.session.execute(text(f"SET {limit} = {1 if ends_first else 4}"))
+        waits.append(limit)
         trial.session.execute(update(Item).values(name="second"))
         return ""
 
-    holder.run([OLD_ITEM, "BEGIN", "UPDATE testbed_item SET name = 'first'"])
-    found = status(app, "/testbed/wait")
-    sessions = [line for (line,) in trial.database.connection.rows(testbed_backend.activity)]
-    # A transaction that was left open, and waits no longer, is a leak and not this failure.
-    waiting = [line for line in sessions if "second" in line and "WANTS" in line]
-    holder.rows("ROLLBACK")
+    trial.database.connection.rows(OLD_ITEM)
+    for kind, (limit, hold) in LOCKS[trial.backend].items():
+        holder = connect()
+        holder.run(hold)
+        found = status(app, f"/testbed/wait/{limit}")
+        sessions = [line for (line,) in trial.database.connection.rows(testbed_backend.activity)]
+        # A transaction that was left open, and waits no longer, is a leak and not this failure.
+        waiting = [line for line in sessions if "second" in line and "WANTS" in line]
+        holder.close()
 
-    assert waits.is_set(), "the request did not come to its update"
-    assert found >= ERROR, f"the request that waited for a lock was answered with {found}"
-    assert waiting == [], f"the request has ended, and its statement still waits: {waiting[0]}"
+        assert waits[-1] == limit, f"the request did not come to its update of a locked {kind}"
+        assert found >= ERROR, f"the request that waited for a locked {kind} was answered with {found}"
+        assert waiting == [], (
+            f"the request that waited for a locked {kind} has ended, its statement has not: {waiting[0]}"
+        )
 
 
 @check("faults.stopped-mid-query")

@@ -5,12 +5,13 @@ import gc
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import click
 import pytest
 from flask import Flask, abort, appcontext_tearing_down, stream_with_context
 from sqlalchemy import inspect, select, text
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError, InvalidRequestError
 from sqlalchemy.orm import Session, object_session
 from sqlalchemy.orm.exc import DetachedInstanceError
 from werkzeug.test import EnvironBuilder
@@ -22,6 +23,11 @@ from flask_sqlalchemy_testbed.checks.check import check
 
 FAILURES = {"abort": 404, "nowhere": 404, "error": 500, "handled": 418}
 
+# Ten rows, and a query for 10^8: reading those takes minutes. The hint has MySQL send the first at once.
+TEN = "INSERT INTO testbed_item (name) VALUES (0), (1), (2), (3), (4), (5), (6), (7), (8), (9)"
+MANY = "SELECT /*+ NO_BNL() */ a.name FROM " + ", ".join(f"testbed_item {alias}" for alias in "abcdefgh")  # noqa: S608
+# Seconds; a request that does not read them needs a few milliseconds.
+UNREAD = 4.0
 
 # Statements that change the state of a connection beyond its transaction, and queries that show the change.
 TEMPORARY_TABLE = "CREATE TEMPORARY TABLE testbed_left (id INTEGER)"
@@ -156,6 +162,73 @@ def test_unwrapped_stream(trial: Trial) -> None:
         list(body)
 
     trial.assert_nothing_open()
+
+
+@check("lifecycle.session-options")
+def test_session_options(trial: Trial) -> None:
+    app = trial.app()
+
+    def write() -> str:
+        try:
+            session = trial.session(expire_on_commit=False)
+        except (TypeError, RuntimeError, InvalidRequestError):
+            # A session may take no options, and a binding may refuse one: there is nothing to end then.
+            return "refused"
+        session.add(Item(name="uncommitted"))
+        session.flush()
+        return "written"
+
+    def chunks() -> Iterator[str]:
+        yield write()
+
+    views: dict[str, Callable[[], Any]] = {
+        "view": write,
+        "stream": chunks,
+        "stream-with-context": lambda: stream_with_context(chunks()),
+    }
+    for name, view in views.items():
+        add_view(app, f"/testbed/{name}", view)
+    for name in views:
+        found = get(app, f"/testbed/{name}")
+        assert found in {"written", "refused"}, (
+            f"the {name} that made a session with options returned {found}"
+        )
+        trial.assert_nothing_open(f"a {name} made a session with options")
+
+
+@check("lifecycle.unread-rows")
+@pytest.mark.filterwarnings("ignore:.*ServerCursor.*:ResourceWarning")  # psycopg 3 warns of an unread stream.
+def test_unread_rows(trial: Trial) -> None:
+    app = trial.app_with_views()
+    trial.database.connection.rows(TEN)
+
+    def chunks() -> Iterator[str]:
+        yield from trial.session.execute(text(MANY), execution_options={"yield_per": 10}).scalars()
+
+    add_view(app, "/testbed/first", lambda: next(chunks()))
+    add_view(app, "/testbed/stream", lambda: stream_with_context(chunks()))
+
+    def disconnect() -> str:
+        with served(app, "/testbed/stream") as body:
+            return next(body).decode()
+
+    ways: dict[str, Callable[[], Any]] = {
+        "a request that read one row of many": lambda: get(app, "/testbed/first"),
+        "a stream whose client disconnected after one row of many": disconnect,
+    }
+    for way, work in ways.items():
+        task = Task(work)
+        in_time = task.ended.wait(UNREAD)
+        if not in_time:
+            # It would read for minutes.
+            trial.database.terminate(trial.database.sessions())
+            task.ended.wait(WITHIN)
+        assert in_time, f"{way} did not end within {UNREAD:g} s: it reads the rows that nothing needs"
+        found = task.result()
+        assert found in set("0123456789"), f"{way} returned {found}"
+        trial.assert_nothing_open(way)
+        found = len(get(app, "/testbed/names"))
+        assert found == 10, f"after {way}, the next request read {found} rows of ten"
 
 
 @check("lifecycle.held-stream")

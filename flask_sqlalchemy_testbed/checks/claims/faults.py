@@ -73,11 +73,14 @@ CHECKS = (
     ),
     Check(
         "faults.lock-wait",
-        "A request that waits too long for a lock leaves no statement waiting on the server.",
+        "A request that waits too long for a locked row or table leaves no statement waiting on the server.",
         severity=AVAILABILITY,
         cases=(80,),
         needs=("bounded-reads",),
-        remedy="Let the server give up first: innodb_lock_wait_timeout below read_timeout (PyMySQL).",
+        remedy=(
+            "Let the server give up before PyMySQL: innodb_lock_wait_timeout and lock_wait_timeout (a year by"
+            " default) below read_timeout."
+        ),
     ),
     Check(
         "faults.stopped-mid-query",

@@ -47,6 +47,22 @@ CHECKS = (
         remedy="Scope the session by the context, and wrap the generator in stream_with_context.",
     ),
     Check(
+        "lifecycle.session-options",
+        "A session that is made with options, in a view or in a streamed body, is refused or ends with it.",
+        cases=(86,),
+        remedy="End whatever session the registry holds for the scope, also one that was made with options.",
+    ),
+    Check(
+        "lifecycle.unread-rows",
+        "A request that leaves the rows of a streamed result unread ends at once, and leaves nothing open.",
+        cases=(84,),
+        remedy=(
+            "PyMySQL reads all rows when it closes a streaming cursor: call session.connection().invalidate()"
+            " before, or select no more rows than you read."
+        ),
+        default_of="PyMySQL",
+    ),
+    Check(
         "lifecycle.held-stream",
         "While a streamed response stays unclosed, later requests on its thread still end their sessions.",
         severity=AVAILABILITY,

@@ -89,6 +89,17 @@ CHECKS = (
         remedy="Repeat the whole transaction after a rollback, never the statement that failed.",
     ),
     Check(
+        "transactions.failed-wait",
+        "A transaction that fails to get a lock, by a time limit or a deadlock, commits none of its rows.",
+        cases=(85, 38),
+        needs=("server",),
+        remedy=(
+            "Roll back after such an error. On MySQL a listener for `handle_error` can do it: after 1205 and"
+            " 1213 it sets is_active = False on the connection's transaction."
+        ),
+        default_of="MySQL",
+    ),
+    Check(
         "transactions.error-in-transaction",
         "After an error in a transaction, only PostgreSQL refuses every statement but a rollback.",
         severity=PORTABILITY,
