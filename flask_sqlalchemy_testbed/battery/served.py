@@ -58,10 +58,10 @@ def serve() -> Flask:
             session=str(connection.scalar(text(whoami))),
         )
 
-    answer = app.test_client().get("/testbed/who", buffered=True)  # closed, as a server does
-    if answer.status_code != 200:  # noqa: PLR2004
-        message = f"The app failed before the fork: {answer.text}"
-        raise RuntimeError(message)
+    with app.test_client().get("/testbed/who") as answer:  # It closes the response, as a server does.
+        if answer.status_code != 200:  # noqa: PLR2004
+            message = f"The app failed before the fork: {answer.text}"
+            raise RuntimeError(message)
     return app
 
 

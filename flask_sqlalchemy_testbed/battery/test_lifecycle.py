@@ -310,7 +310,7 @@ def test_exit(trial: Trial) -> None:
             get(app, "/testbed/leave")
         trial.assert_nothing_open(f"{errors[0].__name__} ended a request")
         with contextlib.suppress(errors[0]):
-            app.test_client().get("/testbed/stream", buffered=True)
+            get(app, "/testbed/stream")
         trial.assert_nothing_open(f"{errors.pop(0).__name__} ended a stream")
     trial.assert_nothing_left()
 

@@ -195,8 +195,9 @@ def closing(client: type[FlaskClient]) -> type[FlaskClient]:
     class ClosingClient(client):  # type: ignore[misc,valid-type] # of the app under test
         closes_responses = True
 
-        def open(self, *arguments: Any, **options: Any) -> Any:
-            return super().open(*arguments, **{**options, "buffered": True})
+        # Not `open`, which the app's own class may extend with such an argument.
+        def run_wsgi_app(self, environ: Any, buffered: bool = False) -> Any:  # noqa: ARG002, FBT001, FBT002
+            return super().run_wsgi_app(environ, buffered=True)
 
     return ClosingClient
 
