@@ -60,7 +60,7 @@ def serve() -> Flask:
 
     with app.test_client().get("/testbed/who") as answer:  # It closes the response, as a server does.
         if answer.status_code != 200:  # noqa: PLR2004
-            message = f"The app failed before the fork: {answer.text}"
+            message = f"The app failed before the fork: {answer.get_data(as_text=True)}"
             raise RuntimeError(message)
     return app
 

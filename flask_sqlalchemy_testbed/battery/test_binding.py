@@ -16,7 +16,7 @@ from sqlalchemy.orm import object_session
 
 from flask_sqlalchemy_testbed.backends.base import new_name
 from flask_sqlalchemy_testbed.battery.gates import gate_to
-from flask_sqlalchemy_testbed.battery.tables import Item
+from flask_sqlalchemy_testbed.battery.tables import Base, Item
 from flask_sqlalchemy_testbed.battery.threads import WITHIN, Task, at_once
 from flask_sqlalchemy_testbed.battery.trial import Trial, get
 from flask_sqlalchemy_testbed.battery.workers import WORKERS, workers
@@ -226,6 +226,28 @@ def test_relative_path(trial: Trial, tmp_path: Path, monkeypatch: pytest.MonkeyP
         Path(path).unlink(missing_ok=True)
 
     assert len(files) == 1, f"one relative path means {len(files)} files: {', '.join(sorted(files))}"
+
+
+@check("binding.in-memory")
+@pytest.mark.parametrize("uri", ["sqlite://", "sqlite:///:memory:"])
+def test_in_memory(trial: Trial, uri: str) -> None:
+    try:
+        app = trial.app(uri)
+    except FactoryError:
+        # An app that refuses such a database loses no rows.
+        return
+    Base.metadata.create_all(trial.engine(app))
+    commit(trial, app, "kept")
+
+    def read() -> list[str] | str:
+        with app.app_context():
+            try:
+                return trial.read()
+            except DBAPIError as error:
+                return f"the error {error.orig}"
+
+    for found in at_once(read, read):
+        assert found == ["kept"], f"another thread read {found}, not the committed row"
 
 
 @check("binding.starts-without-its-database")

@@ -98,6 +98,17 @@ CHECKS = (
         default_of="SQLAlchemy",
     ),
     Check(
+        "binding.in-memory",
+        "All threads of an app read the same database in memory.",
+        cases=(10,),
+        needs=("embedded", "several-apps"),
+        remedy=(
+            "Open file:/name?vfs=memdb, which all connections share; or give the engine a StaticPool, which has"
+            " one connection, and so one transaction, for all."
+        ),
+        default_of="SQLAlchemy",
+    ),
+    Check(
         "binding.starts-without-its-database",
         "While its database is down, the app starts and answers with errors; afterwards it works.",
         severity=AVAILABILITY,

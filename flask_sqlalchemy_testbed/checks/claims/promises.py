@@ -93,7 +93,7 @@ CHECKS = (
     ),
     Check(
         "promises.in-memory",
-        "All threads share one in-memory database, and each session has its own transaction.",
+        "In a database in memory, which all threads share, each session has its own transaction.",
         severity=AVAILABILITY,
         cases=(10,),
         needs=("embedded",),

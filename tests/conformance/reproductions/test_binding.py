@@ -1,14 +1,16 @@
 """A session uses the database of its app."""
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from sqlalchemy import event, make_url
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import object_session
 from sqlalchemy.pool import Pool
 
-from plain import Item, add, make, names, seen, session
+from plain import Base, Item, add, make, names, seen, session
 from proxies import ClosedProxy
 
 
@@ -69,6 +71,26 @@ def test_relative_path(uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
             files.add(Path.cwd() / session().get_bind().url.database)
 
     assert len(files) == 1, "sqlite:///relative.db names another file in another working directory"
+
+
+def test_in_memory(uri: str) -> None:
+    if make_url(uri).get_backend_name() != "sqlite":
+        return
+    app = make("sqlite://")
+    with app.app_context():
+        Base.metadata.create_all(session().get_bind())
+    add(app, "kept")
+
+    def read() -> list[str] | str:
+        with app.app_context():
+            try:
+                return seen()
+            except DBAPIError as error:
+                return str(error.orig)
+
+    with ThreadPoolExecutor(1) as thread:
+        found = thread.submit(read).result()
+    assert found == ["kept"], f"of a row that was committed in memory, another thread reads: {found}"
 
 
 def test_starts_without_its_database(uri: str, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -73,6 +74,45 @@ def test_unwrapped_stream(uri: str) -> None:
         app.test_client().get("/stream", buffered=True)
 
     assert_nothing_checked_out(pool, "the response")
+
+
+def test_session_options(uri: str) -> None:
+    app = make(uri)
+    pool = pool_of(app)
+
+    @app.get("/options")
+    def options() -> str:
+        try:
+            with_options = session()(expire_on_commit=False)
+        except TypeError:
+            return "no options"
+        with_options.add(Item(name="uncommitted"))
+        with_options.flush()
+        return "written"
+
+    app.test_client().get("/options")
+    assert_nothing_checked_out(pool, "a request whose session has options")
+
+
+def test_unread_rows(uri: str) -> None:
+    app = make(uri)
+    pool = pool_of(app)
+    outside(uri, "INSERT INTO item (name) VALUES (0), (1), (2), (3), (4), (5), (6), (7), (8), (9)")
+    # 10^8 rows. The hint has MySQL send the first at once.
+    many = "SELECT /*+ NO_BNL() */ a.name FROM " + ", ".join(f"item {alias}" for alias in "abcdefgh")  # noqa: S608
+
+    @app.get("/first")
+    def first() -> str:
+        return str(session().execute(text(many), execution_options={"yield_per": 10}).scalars().first())
+
+    # A session that the garbage collector would end does not count as ended.
+    gc.disable()
+    thread = threading.Thread(target=app.test_client().get, args=("/first",), daemon=True)
+    thread.start()
+    thread.join(5)
+
+    assert not thread.is_alive(), "a request that needs one row of many still reads after 5 s"
+    assert_nothing_checked_out(pool, "a request that has read one row of many")
 
 
 def test_held_stream(uri: str) -> None:

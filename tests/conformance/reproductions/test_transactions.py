@@ -3,7 +3,7 @@
 from sqlalchemy import create_engine, make_url, select, text
 from sqlalchemy.exc import DBAPIError
 
-from plain import Item, make, names, outside, session
+from plain import Item, make, names, outside, session, write
 
 
 def test_savepoint_released(uri: str) -> None:
@@ -30,6 +30,30 @@ def test_fresh_reads(uri: str) -> None:
 
     found = app.test_client().get("/name").text
     assert found == "new", f"the second request reads {found!r} where 'new' was committed before it"
+
+
+def test_failed_wait(uri: str) -> None:
+    app = make(uri)
+    limit = {"postgresql": "SET lock_timeout = '200ms'", "mysql": "SET innodb_lock_wait_timeout = 1"}
+
+    @app.get("/half")
+    def half() -> str:
+        write("before")
+        session().execute(text(limit[make_url(uri).get_backend_name()]))
+        try:
+            session().execute(text("UPDATE item SET name = 'waited'"))
+        except DBAPIError:
+            write("after")
+            session().commit()
+        return ""
+
+    outside(uri, "INSERT INTO item (id, name) VALUES (91, 'old')")
+    with create_engine(uri).connect() as holder:
+        holder.execute(text("UPDATE item SET name = 'held' WHERE id = 91"))
+        app.test_client().get("/half")
+
+    found = names(uri)
+    assert found == ["old"], f"after a lock wait timeout that the view swallows, {found} are committed"
 
 
 def test_reader_lets_go(uri: str) -> None:
