@@ -103,8 +103,8 @@ CHECKS = (
         cases=(10,),
         needs=("embedded", "several-apps"),
         remedy=(
-            "Open file:/name?vfs=memdb, which all connections share; or give the engine a StaticPool, which has"
-            " one connection, and so one transaction, for all."
+            "Open file:/name?vfs=memdb, which all connections share; or give the engine a StaticPool:"
+            " one connection, and so one transaction, for all threads."
         ),
         default_of="SQLAlchemy",
     ),
