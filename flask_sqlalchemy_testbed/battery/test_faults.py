@@ -3,7 +3,7 @@
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -61,12 +61,31 @@ READ_ONLY = {
     ),
 }
 # The kinds of locks: the variable with the server's limit for a wait, in seconds, and statements that lock.
+# A transaction that an app leaves open after the first wait would hold up LOCK TABLES.
 LOCKS = {
     "mysql": {
-        "row": ("innodb_lock_wait_timeout", ("BEGIN", "UPDATE testbed_item SET name = 'first'")),
         "table": ("lock_wait_timeout", ("LOCK TABLES testbed_item WRITE",)),
+        "row": ("innodb_lock_wait_timeout", ("BEGIN", "UPDATE testbed_item SET name = 'first'")),
     }
 }
+# By the kind of lock: statements that take it, and the limits for a wait. A limit is a query for its seconds,
+# which are 0 if there is none, and a statement that shortens it.
+POSTGRESQL_LIMITS = tuple(
+    (f"SELECT max(setting::int) / 1000.0 FROM pg_settings WHERE name = '{name}'", f"SET {name} = '200ms'")  # noqa: S608
+    for name in ("lock_timeout", "statement_timeout", "transaction_timeout")
+)
+WAITS: dict[str, dict[str, tuple[Sequence[str], Sequence[tuple[str, str]]]]] = {
+    "postgresql": {
+        "table": (("BEGIN", "LOCK TABLE testbed_item"), POSTGRESQL_LIMITS),
+        "row": (("BEGIN", "UPDATE testbed_item SET name = 'first'"), POSTGRESQL_LIMITS),
+    },
+    "mysql": {
+        kind: (hold, [(f"SELECT @@{limit}", f"SET {limit} = 1")])
+        for kind, (limit, hold) in LOCKS["mysql"].items()
+    },
+}
+# Seconds; for a request a longer limit is none.
+LONGEST_WAIT = 300
 # Whether SQLAlchemy classifies the driver's error after a shutdown as the loss of the connection.
 STOP_IS_KNOWN_AS_LOSS = {"postgresql": True, "mysql": False}
 # The drivers' options that limit waiting, in their own units, with the highest values used here.
@@ -306,6 +325,33 @@ def test_lock_wait(trial: Trial, connect: Callable[[], Connection], testbed_back
         assert found >= ERROR, f"the request that waited for a locked {kind} was answered with {found}"
         assert waiting == [], (
             f"the request that waited for a locked {kind} has ended, its statement has not: {waiting[0]}"
+        )
+
+
+@check("faults.endless-wait")
+def test_endless_wait(trial: Trial, connect: Callable[[], Connection]) -> None:
+    app = trial.app()
+    shorten_limits(trial, app)
+
+    @app.get("/testbed/wait/<kind>")
+    def wait(kind: str) -> str:
+        for query, shorten in WAITS[trial.backend][kind][1]:
+            if 0 < (trial.session.scalar(text(query)) or 0) <= LONGEST_WAIT:
+                trial.session.execute(text(shorten))
+        trial.session.execute(update(Item).values(name="second"))
+        return ""
+
+    trial.database.connection.rows(OLD_ITEM)
+    for kind, (hold, _) in WAITS[trial.backend].items():
+        holder = connect()
+        holder.run(hold)
+        request = Task(lambda kind=kind: status(app, f"/testbed/wait/{kind}"))  # type: ignore[misc]
+        in_time = request.ended.wait(BOUND / 2)
+        holder.close()
+        request.result()
+
+        assert in_time, (
+            f"nothing limits the wait of a request for a locked {kind} to {LONGEST_WAIT} s or less"
         )
 
 

@@ -99,11 +99,18 @@ SPECIMENS = {
     ),
     "waits_a_year_for_a_table": Specimen(
         "A limit is set for locks of rows and none for tables: during ALTER TABLE the driver gives up first.",
-        met="magento/magento2#19220",
+        met="no public thread; the default of MySQL, as in magento/magento2#19220",
         caught_by=("faults.lock-wait",),
         wrong=binding(engine=partial(with_lock_limit, limit="lock_wait_timeout = 31536000")),
         corrected=binding(engine=partial(with_lock_limit, limit="lock_wait_timeout = 5")),
         not_on=dict.fromkeys(("sqlite", "postgresql"), "Their drivers set no limit for an answer."),
+    ),
+    "waits_for_ever": Specimen(
+        "No limit is set for waits: a change of a table, or a forgotten transaction, stops all requests.",
+        met="magento/magento2#19220, strelov1/freehire#1284",
+        caught_by=("faults.endless-wait",),
+        wrong=binding(engine=pinging),
+        not_on={"sqlite": "SQLite's driver gives up after five seconds by default."},
     ),
     "reads_what_nothing_needs": Specimen(
         "A streamed result that is not read to its end is read anyway, when its cursor is closed.",

@@ -83,6 +83,17 @@ CHECKS = (
         ),
     ),
     Check(
+        "faults.endless-wait",
+        "A request that waits for a locked row or table fails within five minutes, if it stays locked.",
+        cases=(87,),
+        needs=("server",),
+        remedy=(
+            "Set a limit of some seconds: lock_timeout or statement_timeout on PostgreSQL, which has none by"
+            " default; lock_wait_timeout on MySQL, where a wait for a table ends after a year."
+        ),
+        default_of="PostgreSQL and MySQL",
+    ),
+    Check(
         "faults.stopped-mid-query",
         "When the server stops during a query, that request fails and no later one.",
         severity=AVAILABILITY,

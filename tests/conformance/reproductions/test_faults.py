@@ -129,6 +129,22 @@ DEMOTE: dict[str, tuple[Callable[[str], None], Callable[[str], None]]] = {
 }
 
 
+def test_endless_wait(uri: str) -> None:
+    app = make(uri)
+    limit = {
+        "postgresql": "SELECT max(setting::int) / 1000 FROM pg_settings"
+        " WHERE name IN ('lock_timeout', 'statement_timeout')",
+        "mysql": "SELECT @@lock_wait_timeout",
+    }
+    query = text(limit[make_url(uri).get_backend_name()])
+    with app.app_context():
+        seconds = session().scalar(query)
+
+    assert 0 < seconds <= 300, (
+        f"the limit for a wait for a locked table is {seconds or 'no number of'} seconds"
+    )
+
+
 def test_idle_timeout(uri: str) -> None:
     app = app_with_view(uri)
     with app.app_context():

@@ -80,18 +80,24 @@ def test_session_options(uri: str) -> None:
     app = make(uri)
     pool = pool_of(app)
 
-    @app.get("/options")
     def options() -> str:
         try:
             with_options = session()(expire_on_commit=False)
-        except TypeError:
-            return "no options"
+        except (TypeError, RuntimeError):
+            return "refused"
         with_options.add(Item(name="uncommitted"))
         with_options.flush()
         return "written"
 
+    def chunks() -> Iterator[str]:
+        yield options()
+
+    app.add_url_rule("/options", view_func=options)
+    app.add_url_rule("/stream", view_func=chunks)
     app.test_client().get("/options")
     assert_nothing_checked_out(pool, "a request whose session has options")
+    app.test_client().get("/stream", buffered=True)
+    assert_nothing_checked_out(pool, "a streamed body whose session has options")
 
 
 def test_unread_rows(uri: str) -> None:
