@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 # The first word of a leak that is not open, but was changed.
 CHANGE = "change"
-
-
-CLOSED = "closed or never used: if its close() failed, remove() did not forget it"
+# Of a session that is registered and not open.
+CLOSED = "closed after its use: if its close() failed, remove() did not forget it"
+UNUSED = "not used in this test"
 
 
 class Probe:
@@ -88,12 +88,16 @@ class Probe:
         """
         found: list[str] = []
         registered = self._registry.sessions() if self._registry is not None else {}
+        used = self._sessions.used()
         for database in databases:
             found += [f"connection {_describe(each, database)}" for each in self._checkouts.of(database)]
             for session, description in self._sessions.in_use(database):
                 place = f", kept in {registered.pop(id(session))}" if id(session) in registered else ""
                 found.append(f"session {description.replace(', begun', f'{place}, begun', 1)}")
-        found += [f"registered session in {place}, {CLOSED}" for place in registered.values()]
+        found += [
+            f"registered session in {place}, {CLOSED if key in used else UNUSED}"
+            for key, place in registered.items()
+        ]
         for database in databases:
             # A server may notice the end of a transaction late; with a leak known, there is no need to wait.
             within = 0 if found else DISCONNECT_DELAY

@@ -38,6 +38,11 @@ class Sessions(Subscription):
         with self._lock:
             self._begun.clear()
 
+    def used(self) -> set[int]:
+        """Return the ids of the sessions that began a transaction."""
+        with self._lock:
+            return {id(session) for session in self._begun}
+
     def in_use(self, database: Database) -> list[tuple[Session, str]]:
         """Return the sessions that are in a transaction or hold objects, each with a description."""
         found = self._in_use(database)

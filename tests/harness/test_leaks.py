@@ -212,7 +212,7 @@ def test_an_unused_session_in_the_registry_is_found(
     monkeypatch.setitem(current, "scope", scope)
 
     (leak,) = probe.leaks(testbed_database)
-    assert leak.startswith(f"registered session in {__name__}:{found}, closed or never used")
+    assert leak == f"registered session in {__name__}:{found}, not used in this test"
     assert describe([leak]).startswith(
         "left in its scoped_session: 1 session that is closed or was never used\n"
     )
@@ -249,7 +249,7 @@ def test_a_session_whose_close_failed_is_told_apart_from_an_open_one(
     leaks = probe.leaks(testbed_database)
     assert "registered" in kinds(leaks)
     assert "session" not in kinds(leaks)
-    assert "if its close() failed, remove() did not forget it" in describe(leaks)
+    assert "closed after its use: if its close() failed, remove() did not forget it" in describe(leaks)
 
 
 @pytest.mark.parametrize("name", ["nowhere:nothing", f"{__name__}:nothing", f"{__name__}:Base.metadata"])
