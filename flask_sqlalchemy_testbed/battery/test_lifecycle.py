@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 import pytest
-from flask import Flask, abort, appcontext_tearing_down, stream_with_context
+from flask import Flask, Response, abort, appcontext_tearing_down, stream_with_context
 from sqlalchemy import inspect, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, InvalidRequestError
 from sqlalchemy.orm import Session, object_session
@@ -157,11 +157,17 @@ def test_unwrapped_stream(trial: Trial) -> None:
     def chunks() -> Iterator[str]:
         yield trial.write()
 
-    add_view(app, "/testbed/stream", chunks)
-    with served(app, "/testbed/stream") as body, contextlib.suppress(RuntimeError):
-        list(body)
+    def closing() -> Response:
+        response = Response("closing")
+        response.call_on_close(trial.write)
+        return response
 
-    trial.assert_nothing_open()
+    add_view(app, "/testbed/generator", chunks)
+    add_view(app, "/testbed/callback", closing)
+    for late in ("generator", "callback"):
+        with contextlib.suppress(RuntimeError), served(app, f"/testbed/{late}") as body:
+            list(body)
+        trial.assert_nothing_open(f"a {late} used the session after its context")
 
 
 @check("lifecycle.session-options")

@@ -41,7 +41,7 @@ CHECKS = (
     ),
     Check(
         "lifecycle.unwrapped-stream",
-        "A generator that runs after its context ended is refused a session, or leaves nothing open.",
+        "A generator or close callback that runs after its context gets no session, or leaves nothing open.",
         severity=AVAILABILITY,
         cases=(17,),
         remedy="Scope the session by the context, and wrap the generator in stream_with_context.",
