@@ -100,6 +100,7 @@ CHECKS = (
     Check(
         "binding.in-memory",
         "All threads of an app read the same database in memory.",
+        severity=AVAILABILITY,
         cases=(10,),
         needs=("embedded", "several-apps"),
         remedy=(

@@ -85,6 +85,7 @@ CHECKS = (
     Check(
         "faults.endless-wait",
         "A request that waits for a locked row or table fails within five minutes, if it stays locked.",
+        severity=AVAILABILITY,
         cases=(87,),
         needs=("server",),
         remedy=(

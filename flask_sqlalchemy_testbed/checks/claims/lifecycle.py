@@ -49,12 +49,16 @@ CHECKS = (
     Check(
         "lifecycle.session-options",
         "A session that is made with options, in a view or in a streamed body, is refused or ends with it.",
+        severity=AVAILABILITY,
+        cause=SESSIONS_STAY_OPEN,
         cases=(86,),
         remedy="End whatever session the registry holds for the scope, also one that was made with options.",
     ),
     Check(
         "lifecycle.unread-rows",
         "A request that leaves the rows of a streamed result unread ends at once, and leaves nothing open.",
+        severity=AVAILABILITY,
+        cause=SESSIONS_STAY_OPEN,
         cases=(84,),
         remedy=(
             "PyMySQL reads all rows when it closes a streaming cursor: call session.connection().invalidate()"

@@ -91,6 +91,7 @@ CHECKS = (
     Check(
         "transactions.failed-wait",
         "A transaction that fails to get a lock, by a time limit or a deadlock, commits none of its rows.",
+        severity=DATA,
         cases=(85, 38),
         needs=("server",),
         remedy=(
