@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shlex
 import sys
@@ -42,7 +43,15 @@ def pytest_runtest_protocol(item: pytest.Item) -> bool | None:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Add the server's log and the command to a failure; keep the server if the user wants it."""
-    report = yield
+    # The finalizer of a connection that was left open may print a traceback. While pytest parses the source
+    # of the failure, that ends the run: Python 3.11 raises SystemError.
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        report = yield
+    finally:
+        if collects:
+            gc.enable()
     if report.failed and state.BEGAN in item.stash:
         began, server = item.stash[state.BEGAN]
         if log := server.log(began).strip():
