@@ -8,6 +8,7 @@ import pytest
 
 from flask_sqlalchemy_testbed.checks.check import check_of
 from flask_sqlalchemy_testbed.checks.definition import Check
+from flask_sqlalchemy_testbed.options import in_command
 from flask_sqlalchemy_testbed.plugin import outputs, state
 from flask_sqlalchemy_testbed.plugin.baseline import KNOWN_MARK
 from flask_sqlalchemy_testbed.plugin.selection import backends_of
@@ -185,9 +186,14 @@ class Reporter:
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Write a row for each check with a column for each backend, then the failures."""
         if self._findings.rows() and terminalreporter.verbosity >= 0:
-            from flask_sqlalchemy_testbed.report import terminal  # noqa: PLC0415 - on use
+            from flask_sqlalchemy_testbed.report import summary, terminal  # noqa: PLC0415 - on use
 
-            terminal.write(terminalreporter, self._report(ask=False))
+            report = self._report(ask=False)
+            terminal.write(terminalreporter, report)
+            if in_command():
+                terminal.end_with(terminalreporter, summary.counts(report))
+            else:
+                terminalreporter.write_line(summary.counts(report))
         if self._directory is not None:
             terminalreporter.write_line(f"report: {self._directory / 'index.html'}")
 
