@@ -113,6 +113,12 @@ def test_the_count_of_checks_is_the_last_line_of_a_command(shop: Project) -> Non
     assert outcome.text.count("3 checks on") == 1
 
 
+def test_paths_of_checks_are_short(shop: Project) -> None:
+    outcome = command_runs(shop)
+
+    assert outcome.lines("test_lifecycle.py ")
+
+
 def test_the_last_line_of_an_interrupted_command_counts_checks_too(shop: Project) -> None:
     outcome = command_runs(shop, "--", "--maxfail=1")
 
