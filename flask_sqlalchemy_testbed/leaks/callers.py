@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from traceback import walk_tb
 from typing import TYPE_CHECKING
 
 import _pytest
@@ -42,6 +43,13 @@ def of_this_call() -> Callers:
             found.append((frame.f_code, frame.f_lineno))
         frame = frame.f_back
     return found
+
+
+def of_error(error: BaseException) -> Callers:
+    """Return the calls of the user's code that led to an error, the innermost first."""
+    left_out = (*_LEFT_OUT, *_END, str(_HERE.parent))
+    frames = [(frame.f_code, line) for frame, line in walk_tb(error.__traceback__)]
+    return [call for call in reversed(frames) if not call[0].co_filename.startswith(left_out)][:DEPTH]
 
 
 def lines(callers: Callers) -> list[str]:
