@@ -20,6 +20,7 @@ MODULES = (
     "outputs",
     "baseline",
     "outage",
+    "elsewhere",
     "failures",
     "selection",
     "reporting",
