@@ -58,8 +58,6 @@ class _Listener:
         for uri, named in tests.items():
             more = f" and {len(named) - MOST_NAMES} more" if len(named) > MOST_NAMES else ""
             names = f"{', '.join(sorted(named)[:MOST_NAMES])}{more}"
-            line = (
-                f"{len(named)} test{'s' * (len(named) != 1)} got the URI of a clean database, but connected only"
-                f" to {uri}: {names}. Have the app use the URI that it is given."
-            )
+            got = f"{len(named)} test{'s' * (len(named) != 1)} got the URI of a clean database"
+            line = f"{got}, but connected only to {uri}: {names}. Have the app use the URI that it is given."
             terminalreporter.write_line(line, yellow=True)
