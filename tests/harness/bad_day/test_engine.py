@@ -161,7 +161,7 @@ def test_a_pull_says_every_few_seconds_how_far_it_is(monkeypatch: pytest.MonkeyP
         one.over.set()
         monkeypatch.setenv("DOCKER_HOST", one.host)
         with pytest.raises(ServerError, match="cannot be pulled"):
-            images.bake(images.connect(KIND), KIND, KIND.recipe, messages.append)
+            images.bake(images.connect(KIND), KIND, KIND.recipe, "a run", messages.append)
 
     name = recipes.default_base_image(KIND.recipe)
     assert messages[0] == f"testbed: pulling {name} ..."
