@@ -11,7 +11,6 @@ if TYPE_CHECKING:
 # In the order of their registration: pytest calls the hooks of the last one first.
 MODULES = (
     "backend_option",
-    "settings",
     "xdist",
     "fixtures",
     "containment",
@@ -26,6 +25,7 @@ MODULES = (
     "reporting",
     "watchdog",
     "redacted",
+    "settings",
 )
 
 

@@ -92,9 +92,10 @@ def schema_problem(config: pytest.Config, error: BaseException) -> str:
     from flask_sqlalchemy_testbed.isolation import SchemaFunctionError  # noqa: PLC0415 - on use
     from flask_sqlalchemy_testbed.leaks import callers  # noqa: PLC0415 - imports SQLAlchemy
     from flask_sqlalchemy_testbed.redaction import redact  # noqa: PLC0415 - on use
+    from flask_sqlalchemy_testbed.subject.errors import SubjectError  # noqa: PLC0415 - on use
 
     for one in causes(error):
-        if isinstance(one, SchemaError):
+        if isinstance(one, (SchemaError, SubjectError)):
             return str(one)
     of_function = (one.__cause__ for one in causes(error) if isinstance(one, SchemaFunctionError))
     own = error if error in config.stash.get(_ERRORS, []) else next(of_function, None)

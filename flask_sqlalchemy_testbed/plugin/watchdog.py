@@ -16,6 +16,7 @@ import pytest
 
 from flask_sqlalchemy_testbed.checks.check import check_of
 from flask_sqlalchemy_testbed.plugin import settings, state
+from flask_sqlalchemy_testbed.plugin.app_option import APP_MAKER
 from flask_sqlalchemy_testbed.plugin.selection import backend_of
 
 if TYPE_CHECKING:
@@ -45,14 +46,14 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register the mark with which a test sets its own time limit."""
     config.addinivalue_line("markers", "testbed_within(seconds): fail the test if it takes longer")
     # The cleanup that is added first runs last.
-    config.add_cleanup(lambda: _end_with(config.stash.get(_STATUS, None)))
+    config.add_cleanup(lambda: end_without_threads(config.stash.get(_STATUS, None)))
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_sessionfinish(session: pytest.Session) -> Generator[None, object, object]:
-    """Note the exit status of a run in which a test hung."""
+    """Note the exit status of a run whose threads may still run: a test hung, or there was an app."""
     result = yield
-    if _HUNG in session.config.stash:
+    if _HUNG in session.config.stash or APP_MAKER in session.config.stash:
         session.config.stash[_STATUS] = int(session.exitstatus)
     return result
 
@@ -98,10 +99,13 @@ def _start_server(item: pytest.Item) -> None:
             run.start([backend])
 
 
-def _end_with(status: int | None) -> None:
-    """End the process if a thread that still hangs would keep it alive.
+def end_without_threads(status: int | None) -> None:
+    """End the process if a thread that still runs would keep it alive.
 
     All results are reported by now.
+
+    Args:
+        status: The exit status; None does nothing.
     """
     main = threading.main_thread()
     left = [thread for thread in threading.enumerate() if not thread.daemon and thread is not main]
@@ -109,7 +113,12 @@ def _end_with(status: int | None) -> None:
         thread.join(RETRY_EVERY)
         if thread.is_alive():
             sys.stdout.flush()
-            os._exit(status or 1)
+            sys.stderr.write(
+                f"The thread {thread.name!r} of the app still runs, and the run ends without it."
+                " Start it as a daemon thread, or end it.\n"
+            )
+            sys.stderr.flush()
+            os._exit(status or 0)
 
 
 def _limited(item: pytest.Item, phase: str) -> Generator[None, object, object]:
