@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import sysconfig
 from pathlib import Path
 from traceback import walk_tb
 from typing import TYPE_CHECKING
@@ -48,8 +49,13 @@ def of_this_call() -> Callers:
 def of_error(error: BaseException) -> Callers:
     """Return the calls of the user's code that led to an error, the innermost first."""
     left_out = (*_LEFT_OUT, *_END, str(_HERE.parent))
-    frames = [(frame.f_code, line) for frame, line in walk_tb(error.__traceback__)]
-    return [call for call in reversed(frames) if not call[0].co_filename.startswith(left_out)][:DEPTH]
+    standard = sysconfig.get_path("stdlib")
+    found: Callers = []
+    for frame, line in walk_tb(error.__traceback__):
+        name = frame.f_code.co_filename
+        if not name.startswith(left_out) and ("-packages" in name or not name.startswith(standard)):
+            found.insert(0, (frame.f_code, line))
+    return found[:DEPTH]
 
 
 def lines(callers: Callers) -> list[str]:

@@ -46,10 +46,13 @@ def pytest_configure(config: pytest.Config) -> None:
         )
         raise pytest.UsageError(message)
     try:
-        shlex.split(command)
+        words = shlex.split(command)
     except ValueError as error:
         message = f"{flag('schema-command')} {command!r} cannot be read: {error}."
         raise pytest.UsageError(message) from None
+    if command and not words:
+        message = f"{flag('schema-command')} {command!r} names no command. Name one."
+        raise pytest.UsageError(message)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -213,6 +216,7 @@ class Command:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,
+                errors="replace",
                 timeout=WITHIN,
                 check=False,
             )

@@ -99,3 +99,40 @@ def test_a_password_in_the_error_is_not_shown(project: Project) -> None:
 
     assert "@host/db is away" in outcome.text
     assert "s3cr3t" not in outcome.text
+
+
+def test_the_standard_library_is_left_out_of_the_calls(project: Project) -> None:
+    project.write(
+        """
+        import json
+        import pytest
+
+        @pytest.fixture(scope="session")
+        def testbed_schema():
+            json.loads("{")
+        """,
+        "conftest.py",
+    )
+    project.write(MANY)
+    _, *frames, _ = said(project.run("--testbed-backend", "sqlite"))
+
+    assert frames == ["  conftest.py:7 in testbed_schema"]
+
+
+def test_the_output_of_a_command_may_be_no_text(project: Project) -> None:
+    project.write("import sys; sys.stdout.buffer.write(b'no \\xff'); raise SystemExit(1)", "make.py")
+    project.write(MANY)
+    reason, line, _ = said(
+        project.run("--testbed-backend", "sqlite", "--testbed-schema-command", "python make.py")
+    )
+
+    assert reason == "--testbed-schema-command 'python make.py' ended with status 1; it wrote:"
+    assert line == "  no \N{REPLACEMENT CHARACTER}"
+
+
+def test_a_command_without_a_word_is_refused(project: Project) -> None:
+    project.write(MANY)
+    outcome = project.run("--testbed-schema-command", " ")
+
+    assert outcome.lines("ERROR") == ["ERROR: --testbed-schema-command ' ' names no command. Name one."]
+    assert outcome.code == pytest.ExitCode.USAGE_ERROR
