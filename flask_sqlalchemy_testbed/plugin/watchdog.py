@@ -46,7 +46,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register the mark with which a test sets its own time limit."""
     config.addinivalue_line("markers", "testbed_within(seconds): fail the test if it takes longer")
     # The cleanup that is added first runs last.
-    config.add_cleanup(lambda: end_without_threads(config.stash.get(_STATUS, None)))
+    config.add_cleanup(lambda: _end(config))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -99,26 +99,39 @@ def _start_server(item: pytest.Item) -> None:
             run.start([backend])
 
 
-def end_without_threads(status: int | None) -> None:
+def _end(config: pytest.Config) -> None:
+    """End the process of a finished run if a thread would keep it alive."""
+    if (status := config.stash.get(_STATUS, None)) is not None:
+        if capture := config.pluginmanager.get_plugin("capturemanager"):
+            # Ctrl-C may have come while output was captured: it would be lost.
+            capture.stop_global_capturing()
+        # A check that hung, or that Ctrl-C ended, has threads of its own.
+        is_over = status != pytest.ExitCode.INTERRUPTED and _HUNG not in config.stash
+        end_without_threads(status, warn=is_over)
+
+
+def end_without_threads(status: int, *, warn: bool = True) -> None:
     """End the process if a thread that still runs would keep it alive.
 
     All results are reported by now.
 
     Args:
-        status: The exit status; None does nothing.
+        status: The exit status.
+        warn: Whether to name the thread, which belongs to the app.
     """
     main = threading.main_thread()
     left = [thread for thread in threading.enumerate() if not thread.daemon and thread is not main]
-    for thread in left if status is not None else ():
+    for thread in left:
         thread.join(RETRY_EVERY)
         if thread.is_alive():
             sys.stdout.flush()
-            sys.stderr.write(
-                f"The thread {thread.name!r} of the app still runs, and the run ends without it."
-                " Start it as a daemon thread, or end it.\n"
-            )
-            sys.stderr.flush()
-            os._exit(status or 0)
+            if warn:
+                sys.stderr.write(
+                    f"The thread {thread.name!r} of the app still runs, and the run ends without it."
+                    " Start it as a daemon thread, or end it.\n"
+                )
+                sys.stderr.flush()
+            os._exit(status)
 
 
 def _limited(item: pytest.Item, phase: str) -> Generator[None, object, object]:

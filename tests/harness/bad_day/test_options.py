@@ -290,6 +290,27 @@ def test_a_thread_of_the_app_does_not_keep_the_run_from_ending(project: Project)
     )
 
 
+def test_no_output_is_lost_when_a_thread_of_the_app_runs(project: Project) -> None:
+    project.write(WITH_A_THREAD, "shop.py")
+    project.write(
+        """
+        import pytest
+
+        @pytest.hookimpl(tryfirst=True)
+        def pytest_sessionfinish(session):  # As Ctrl-C at an unfortunate moment.
+            session.config.pluginmanager.get_plugin("capturemanager").resume_global_capture()
+        """,
+        "resumes.py",
+    )
+    outcome = project.run(
+        *("-p", "resumes", "--pyargs", "flask_sqlalchemy_testbed.battery", "--testbed-app", "shop"),
+        *("--testbed-backend", "sqlite", "--testbed-check", "lifecycle.request-ends"),
+    )
+
+    assert outcome.code == 0
+    assert "1 check on 1 backend: 1 passed" in outcome.text
+
+
 def test_a_metadata_of_the_configuration_file_that_cannot_be_imported_is_one_sentence(
     project: Project,
 ) -> None:
