@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import sys
 import textwrap
 from pathlib import Path
@@ -60,7 +61,7 @@ class _Command(click.Command):
 def _run(app: str | None, **values: Any) -> None:
     """Run pytest on the battery, with a configuration of its own, and exit with its status."""
     ctx = click.get_current_context()
-    _repair_process()
+    _prepare_process()
     _require_xdist(ctx.meta[__name__])
     if values["testbed_report"] is None and not values["testbed_check"]:
         # A report of some checks must not replace that of all.
@@ -83,8 +84,14 @@ def _run(app: str | None, **values: Any) -> None:
     ctx.exit(status)
 
 
-def _repair_process() -> None:
-    """Refuse a deleted folder, and open the outputs that the caller has closed: pytest needs both."""
+def _prepare_process() -> None:
+    """Refuse a deleted folder, open the outputs that the caller has closed, and treat signals like Ctrl-C.
+
+    pytest needs the folder and the outputs; a run that is told to end then shows its verdicts.
+    """
+    for signal_number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(signal_number) is signal.SIG_DFL:
+            signal.signal(signal_number, signal.default_int_handler)
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         try:
             os.fstat(number)

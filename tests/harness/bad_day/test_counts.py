@@ -2,13 +2,14 @@
 
 import json
 import re
+import signal
 import subprocess
 import sys
 
 import pytest
 
 from flask_sqlalchemy_testbed.report import html, markdown
-from tests.harness.projects import Outcome, Project
+from tests.harness.projects import Outcome, Project, eventually, hear_interrupts
 from tests.harness.reports import report, row
 from tests.harness.shops import WITHOUT_REMOVE
 
@@ -123,6 +124,38 @@ def test_the_last_line_of_an_interrupted_command_counts_checks_too(shop: Project
     outcome = command_runs(shop, "--", "--maxfail=1")
 
     assert "1 failed, 2 not run in" in outcome.text.splitlines()[-1]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_command_that_is_told_to_end_shows_its_verdicts_and_writes_the_report(
+    shop: Project, number: signal.Signals
+) -> None:
+    waits = """
+    @app.before_request
+    def wait():
+        __import__("pathlib").Path("ready").touch()
+        __import__("time").sleep(60)
+    return app"""
+    shop.write(WITHOUT_REMOVE.replace("    return app", waits), "shop.py")
+    checks = ("--check", "binding.first-use", "--check", "lifecycle.request-ends")
+    words = ("-m", "flask_sqlalchemy_testbed", "shop", "--backend", "sqlite", *checks, "--report", "there")
+    with subprocess.Popen(
+        [sys.executable, *words],
+        cwd=shop.path,
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=hear_interrupts,  # noqa: PLW1509 - it takes no lock
+    ) as process:
+        try:
+            eventually((shop.path / "ready").exists)
+            process.send_signal(number)
+            text, _ = process.communicate(timeout=30)
+        finally:
+            process.kill()
+
+    assert process.returncode == pytest.ExitCode.INTERRUPTED
+    assert "2 checks on 1 backend: 1 passed, 1 not run in" in text.splitlines()[-1]
+    assert (shop.path / "there" / "index.html").exists()
 
 
 def test_warnings_stay_in_the_last_line_of_a_command(shop: Project) -> None:
