@@ -126,7 +126,7 @@ _ALL = (
     ),
     Option(
         "schema-command",
-        "create the tables for your own tests with this command, such as 'flask db upgrade';"
+        "create the tables for your own tests with this command, such as 'flask --app shop db upgrade';"
         " the URI is in the environment variable of --testbed-uri-env",
         "COMMAND",
         default="",

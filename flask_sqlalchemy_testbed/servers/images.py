@@ -70,7 +70,7 @@ def engine() -> docker.DockerClient:
     try:
         client = DockerClient(timeout=ANSWER_WITHIN).client
         client.ping()
-    except (DockerException, OSError) as error:
+    except (DockerException, OSError, ValueError) as error:  # ValueError: a port that is no port.
         raise ServerError(_problem(error)) from None
     client.api.timeout = BUILD_TIMEOUT
     return client

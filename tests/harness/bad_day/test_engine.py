@@ -73,6 +73,17 @@ def test_the_message_for_an_engine_that_does_not_answer_names_the_limit(
             images.connect(KIND)
 
 
+@pytest.mark.parametrize(
+    "host", ["tcp://host:99999", "tcp://host:x", "nonsense", "ssh://host", "npipe:////x"]
+)
+def test_an_impossible_address_of_the_engine_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", host)
+    with pytest.raises(ServerError, match=r"no Docker engine answers \(.*\)\. Start Docker"):
+        images.connect(KIND)
+
+
 @pytest.mark.parametrize("here", [True, False], ids=["here", "elsewhere"])
 def test_make_engine_is_mentioned_in_this_repository_alone(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, here: bool
