@@ -98,11 +98,12 @@ def _conflict(path: Path, name: str) -> str:
         return pages.conflict(path)
     if not path.is_file():
         return "is no regular file. Name another place." if path.exists() and not path.is_dir() else ""
-    if name == "matrix":
-        from flask_sqlalchemy_testbed.report.matrix import is_ours  # noqa: PLC0415 - on use
+    from flask_sqlalchemy_testbed.report import matrix, sarif  # noqa: PLC0415 - on use
 
-        return "" if is_ours(path) else "is a file that no run wrote. Name another file, or delete this."
-    return ""  # The baseline is read, which refuses other files.
+    recognizes = {"matrix": matrix.is_ours, "sarif": sarif.is_ours}.get(name)
+    if recognizes is None or recognizes(path):
+        return ""  # The baseline is read, which refuses other files.
+    return "is a file that no run wrote. Name another file, or delete this."
 
 
 def _try_to_write(path: Path, *, is_folder: bool) -> None:

@@ -237,7 +237,10 @@ class Reporter:
 
 
 class LastLines:
-    """Writes below pytest's own summary, where a long output leaves the reader."""
+    """Writes below pytest's own summary, where a long output leaves the reader.
+
+    In a command, whose last line is the count of the checks, it writes above that.
+    """
 
     def __init__(self, reporter: Reporter) -> None:
         self._reporter = reporter
@@ -247,9 +250,15 @@ class LastLines:
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, object, object]:
         """Write the advice when all other lines are written."""
         result = yield
-        if terminal := session.config.pluginmanager.get_plugin("terminalreporter"):
+        if not in_command() and (terminal := session.config.pluginmanager.get_plugin("terminalreporter")):
             self._reporter.write_last_lines(terminal)
         return result
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Write the advice of a command, whose last line is the count of the checks."""
+        if in_command():
+            self._reporter.write_last_lines(terminalreporter)
 
 
 def _unpacked(text: str) -> list[Finding]:

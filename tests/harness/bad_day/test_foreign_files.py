@@ -58,7 +58,7 @@ def test_the_default_folder_of_the_command_is_refused_too(shop: Project) -> None
     assert ran.returncode == pytest.ExitCode.USAGE_ERROR
 
 
-@pytest.mark.parametrize("option", ["report", "matrix", "baseline"])
+@pytest.mark.parametrize("option", ["report", "matrix", "sarif", "baseline"])
 def test_an_output_of_an_earlier_run_is_replaced(shop: Project, option: str) -> None:
     for _ in range(2):
         outcome = shop.run(*ONE, f"--testbed-{option}", "there", CI="")
@@ -67,7 +67,7 @@ def test_an_output_of_an_earlier_run_is_replaced(shop: Project, option: str) -> 
 
 
 @pytest.mark.parametrize("content", ["name,price\n", "[1]", '{"name": "shop"}'])
-@pytest.mark.parametrize("option", ["matrix", "baseline"])
+@pytest.mark.parametrize("option", ["matrix", "sarif", "baseline"])
 def test_a_file_of_another_program_is_refused(shop: Project, option: str, content: str) -> None:
     shop.write(content, "package.json")
     outcome = shop.run(*ONE, f"--testbed-{option}", "package.json")
@@ -85,7 +85,7 @@ def test_an_empty_file_is_taken_for_the_matrix(shop: Project) -> None:
     assert "servers" in json.loads((shop.path / "matrix.json").read_text())
 
 
-@pytest.mark.parametrize("option", ["matrix", "baseline"])
+@pytest.mark.parametrize("option", ["matrix", "sarif", "baseline"])
 def test_a_pipe_is_refused(shop: Project, option: str) -> None:
     os.mkfifo(shop.path / "pipe")  # As is a device such as /dev/null, which root could replace by a file.
 
