@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import re
+import signal
+import sys
 import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,6 +61,7 @@ class _Command(click.Command):
 def _run(app: str | None, **values: Any) -> None:
     """Run pytest on the battery, with a configuration of its own, and exit with its status."""
     ctx = click.get_current_context()
+    _prepare_process()
     _require_xdist(ctx.meta[__name__])
     if values["testbed_report"] is None and not values["testbed_check"]:
         # A report of some checks must not replace that of all.
@@ -74,7 +77,34 @@ def _run(app: str | None, **values: Any) -> None:
     import pytest  # noqa: PLC0415 - not for other commands of flask
 
     given = words({name: values[option.key] for name, option in OPTIONS.items() if option.key in values})
-    ctx.exit(int(pytest.main([*command, *given, *ctx.meta[__name__]])))
+    status = int(pytest.main([*command, *given, *ctx.meta[__name__]]))
+    from flask_sqlalchemy_testbed.plugin.watchdog import end_without_threads  # noqa: PLC0415 - imports pytest
+
+    end_without_threads(status)
+    ctx.exit(status)
+
+
+def _prepare_process() -> None:
+    """Refuse a deleted folder, open the outputs that the caller has closed, and treat signals like Ctrl-C.
+
+    pytest needs the folder and the outputs; a run that is told to end then shows its verdicts.
+    """
+    for signal_number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(signal_number) is signal.SIG_DFL:
+            signal.signal(signal_number, signal.default_int_handler)
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            # The operating system takes the lowest free number, which a database file must not get.
+            descriptor = os.open(os.devnull, os.O_RDWR)
+            os.set_inheritable(descriptor, True)  # noqa: FBT003 - it takes no name
+            setattr(sys, name, os.fdopen(descriptor, "w" if number else "r", closefd=False))
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        message = "The current folder was deleted. Change to the folder of your app."
+        raise click.UsageError(message) from None
 
 
 def _require_xdist(of_pytest: list[str]) -> None:

@@ -126,7 +126,7 @@ _ALL = (
     ),
     Option(
         "schema-command",
-        "create the tables for your own tests with this command, such as 'flask db upgrade';"
+        "create the tables for your own tests with this command, such as 'flask --app shop db upgrade';"
         " the URI is in the environment variable of --testbed-uri-env",
         "COMMAND",
         default="",
@@ -167,7 +167,7 @@ def words(values: Mapping[str, Any]) -> list[str]:
     They have short names while a command is running, else pytest's names.
 
     Args:
-        values: by the names of options; an empty value is left out.
+        values: by the names of options; None and False are left out.
     """
     found: list[str] = []
     for name, value in values.items():
@@ -175,6 +175,6 @@ def words(values: Mapping[str, Any]) -> list[str]:
             found.append(flag(name))
         elif isinstance(value, (list, tuple)):
             found += [word for one in value for word in (flag(name), str(one))]
-        elif value or isinstance(value, float):  # 0 seconds are no limit, unlike no option.
+        elif value is not None and value is not False:
             found += [flag(name), str(value)]
     return found

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from flask_sqlalchemy_testbed.databases import DISCONNECT_DELAY
 from flask_sqlalchemy_testbed.leaks import callers
 from flask_sqlalchemy_testbed.leaks.checkouts import Checkouts
+from flask_sqlalchemy_testbed.leaks.destinations import Destinations
 from flask_sqlalchemy_testbed.leaks.sessions import NamedRegistry, Sessions
 from flask_sqlalchemy_testbed.statements import Statements
 
@@ -34,6 +35,7 @@ class Probe:
         self._checkouts = Checkouts()
         self._sessions = Sessions()
         self.statements = Statements()
+        self.destinations = Destinations()
         self._registry = NamedRegistry(session) if session else None
 
     def look_into(self, session: str) -> None:
@@ -50,12 +52,14 @@ class Probe:
         self._checkouts.install()
         self._sessions.install()
         self.statements.install()
+        self.destinations.install()
 
     def remove(self) -> None:
         """Stop listening."""
         self._checkouts.remove()
         self._sessions.remove()
         self.statements.remove()
+        self.destinations.remove()
 
     def start(self, database: Database) -> None:
         """Begin a test that uses this database; ignore sessions from before the test.
@@ -66,6 +70,7 @@ class Probe:
         self.track(database)
         self._sessions.forget()
         self.statements.start(database)
+        self.destinations.start()
 
     def track(self, database: Database) -> None:
         """Track the connections to one more database of the test.
@@ -74,6 +79,7 @@ class Probe:
             database: A database that the test uses.
         """
         self._checkouts.track(database)
+        self.destinations.track(database)
 
     def leaks(self, *databases: Database) -> list[str]:
         """Return the leaks of the test.

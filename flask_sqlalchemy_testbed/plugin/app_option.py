@@ -10,6 +10,7 @@ import pytest
 
 from flask_sqlalchemy_testbed.backends.base import new_name
 from flask_sqlalchemy_testbed.checks.definition import PROMISES
+from flask_sqlalchemy_testbed.options import flag
 from flask_sqlalchemy_testbed.plugin import containment, settings, state
 from flask_sqlalchemy_testbed.plugin.app_start import resolve_app
 
@@ -35,6 +36,12 @@ OPTIONS_OF_APP = ("app", "session", "uri-key", "uri-env")
 def pytest_configure(config: pytest.Config) -> None:
     """Refuse values that are wrong whatever the app is."""
     config.stash[DRIVERS] = {}
+    name = settings.setting(config, "uri-env")
+    if "=" in name or "\0" in name:
+        message = (
+            f"{flag('uri-env')} {name!r} cannot be the name of an environment variable. Give the name alone."
+        )
+        raise pytest.UsageError(message)
     if chosen := settings.setting(config, "driver"):
         from flask_sqlalchemy_testbed.subject.drivers import UnknownDriverError, drivers  # noqa: PLC0415 - on use
 

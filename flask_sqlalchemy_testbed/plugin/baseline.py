@@ -17,7 +17,6 @@ import pytest
 from flask_sqlalchemy_testbed.checks.check import check_of
 from flask_sqlalchemy_testbed.options import flag
 from flask_sqlalchemy_testbed.plugin import outputs, settings
-from flask_sqlalchemy_testbed.plugin.failures import LEAK_MARK
 from flask_sqlalchemy_testbed.plugin.outage import outages
 from flask_sqlalchemy_testbed.plugin.selection import backends_of, unknown_checks
 
@@ -115,7 +114,6 @@ class Baseline:
         cells = [(check.id, backend) for backend in backends_of(item)]
         vars(report)[CELLS] = [list(cell) for cell in cells]
         if report.failed and all(self._is_known(*cell) for cell in cells):
-            vars(report).pop(LEAK_MARK, None)
             reason = self._known[check.id].reason if self._known else ""
             vars(report)[KNOWN_MARK] = reason
             report.outcome = "skipped"
@@ -170,8 +168,9 @@ class Baseline:
                 )
             self._lines = [f"{self._path.name} written: {of}."]
 
+    @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Print which entries can be deleted, or how many were written."""
+        """Print which entries can be deleted, or how many were written, after the matrix."""
         if self._lines:
             terminalreporter.section("baseline")
             for line in self._lines:

@@ -1,4 +1,4 @@
-"""Shorten the names of options and hide tracebacks; only the commands load this module."""
+"""Shorten the names of options and paths, and hide tracebacks; only the commands load this module."""
 
 from __future__ import annotations
 
@@ -13,6 +13,12 @@ def pytest_configure(config: pytest.Config) -> None:
     """Name options as the commands do: in the workers of a parallel run too. Count the app's warnings."""
     use_short_flags()
     config.pluginmanager.register(WarningCounter())
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Name the modules of the checks without the path to this package."""
+    if reporter := session.config.pluginmanager.get_plugin("terminalreporter"):
+        reporter.startpath = session.config.rootpath
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

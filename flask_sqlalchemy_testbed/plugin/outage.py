@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING
 import pytest
 
 from flask_sqlalchemy_testbed.plugin import state
-from flask_sqlalchemy_testbed.plugin.schema import SchemaError
+from flask_sqlalchemy_testbed.plugin.schema import causes, schema_problem
 from flask_sqlalchemy_testbed.plugin.selection import backend_of
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Generator
 
-# An attribute of a report, which pytest-xdist passes on to the controller: the backend and the reason.
+# An attribute of a report, which pytest-xdist passes on to the controller: the key in `_MET`, and the reason.
 MARK = "testbed_not_run"
 CATEGORY = "not run"
-# In a worker or a process of its own: the reasons that its tests have met. By the names of backends.
+# In a worker or a process of its own: the reasons that its tests have met, by backend, or by backend and
+# schema.
 _MET: pytest.StashKey[dict[str, str]] = pytest.StashKey()
 # The reasons that all processes of the run have reported.
 _REPORTED: pytest.StashKey[dict[str, str]] = pytest.StashKey()
@@ -34,7 +35,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def outages(config: pytest.Config) -> dict[str, str]:
-    """Return why backends could not be used, by their names; empty if all tests were run."""
+    """Return why tests were not run, by backend, or by backend and schema; empty if all were run."""
     return config.stash[_REPORTED]
 
 
@@ -42,9 +43,9 @@ def outages(config: pytest.Config) -> dict[str, str]:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Run no test that needs a backend which cannot be used."""
     backend = backend_of(item)
-    if backend is not None and backend.name in item.config.stash[_MET] and _needs_server(item):
+    if backend is not None and _needs_server(item) and (cause := _met(item, backend.name)):
         item.stash[_LEFT_OUT] = True
-        pytest.skip(item.config.stash[_MET][backend.name])
+        pytest.skip(item.config.stash[_MET][cause])
 
 
 @pytest.hookimpl(wrapper=True)
@@ -57,12 +58,15 @@ def pytest_runtest_makereport(
     if call.excinfo is None or backend is None or not _needs_server(item):
         return report
     met = item.config.stash[_MET]
-    if report.failed and backend.name not in met and (reason := _reason(item, backend.name, call)):
-        met[backend.name] = reason
-    if backend.name in met and (report.failed or _LEFT_OUT in item.stash):
+    if report.failed and not _met(item, backend.name):
+        if reason := _reason(item, backend.name, call):
+            met[backend.name] = reason
+        elif call.when == "setup" and (reason := schema_problem(item.config, call.excinfo.value)):
+            met[_with_schema(item, backend.name)] = reason
+    if (cause := _met(item, backend.name)) and (report.failed or _LEFT_OUT in item.stash):
         report.outcome = "skipped"
-        report.longrepr = (str(item.path), 0, met[backend.name])
-        vars(report)[MARK] = [backend.name, met[backend.name]]
+        report.longrepr = (str(item.path), 0, met[cause])
+        vars(report)[MARK] = [cause, met[cause]]
     return report
 
 
@@ -100,12 +104,25 @@ class _Listener:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take the reasons, also those of workers."""
         if found := vars(report).get(MARK):
-            backend, reason = found
-            self._config.stash[_REPORTED].setdefault(backend, reason)
+            cause, reason = found
+            self._config.stash[_REPORTED].setdefault(cause, reason)
 
 
 def _needs_server(item: pytest.Item) -> bool:
     return "testbed_server" in getattr(item, "fixturenames", ())
+
+
+def _met(item: pytest.Item, backend: str) -> str:
+    """Return the key of the reason for which this test cannot be run; empty if none is known."""
+    keys = (backend, _with_schema(item, backend))
+    return next((key for key in keys if key in item.config.stash[_MET]), "")
+
+
+def _with_schema(item: pytest.Item, backend: str) -> str:
+    """Return a key that all tests share which use the same fixture `testbed_schema` on this backend."""
+    definitions = item._fixtureinfo.name2fixturedefs.get("testbed_schema")  # type: ignore[attr-defined]  # noqa: SLF001 - pytest has no public way
+    variant = item.callspec.indices.get("testbed_schema", "")  # type: ignore[attr-defined] # it has a backend
+    return f"{backend}, schema of {definitions[-1].baseid!r} {variant}" if definitions else backend
 
 
 def _reason(item: pytest.Item, backend: str, call: pytest.CallInfo[None]) -> str:
@@ -120,15 +137,8 @@ def _reason(item: pytest.Item, backend: str, call: pytest.CallInfo[None]) -> str
         lines = redact(server.log(0)).strip().splitlines()[-LOG_TAIL_LINES:]
         end = "".join(["\nIts log ends:", *(f"\n  {line}" for line in lines)]) if lines else ""
         return f"{outage} The first test that met this was {item.nodeid}.{end}"
-    if call.when != "setup" or call.excinfo is None:
-        return ""
     # A further server that a fixture starts may fail alone.
-    expected = SchemaError if server else (ServerError, SchemaError)
-    known = (one for one in _causes(call.excinfo.value) if isinstance(one, expected))
+    if server or call.when != "setup" or call.excinfo is None:
+        return ""
+    known = (one for one in causes(call.excinfo.value) if isinstance(one, ServerError))
     return next((str(one) for one in known), "")
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__

@@ -8,6 +8,7 @@ import pytest
 
 from flask_sqlalchemy_testbed.checks.check import check_of
 from flask_sqlalchemy_testbed.checks.definition import Check
+from flask_sqlalchemy_testbed.options import in_command
 from flask_sqlalchemy_testbed.plugin import outputs, state
 from flask_sqlalchemy_testbed.plugin.baseline import KNOWN_MARK
 from flask_sqlalchemy_testbed.plugin.selection import backends_of
@@ -185,9 +186,14 @@ class Reporter:
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Write a row for each check with a column for each backend, then the failures."""
         if self._findings.rows() and terminalreporter.verbosity >= 0:
-            from flask_sqlalchemy_testbed.report import terminal  # noqa: PLC0415 - on use
+            from flask_sqlalchemy_testbed.report import summary, terminal  # noqa: PLC0415 - on use
 
-            terminal.write(terminalreporter, self._report(ask=False))
+            report = self._report(ask=False)
+            terminal.write(terminalreporter, report)
+            if in_command():
+                terminal.end_with(terminalreporter, summary.counts(report))
+            else:
+                terminalreporter.write_line(summary.counts(report))
         if self._directory is not None:
             terminalreporter.write_line(f"report: {self._directory / 'index.html'}")
 
@@ -231,7 +237,10 @@ class Reporter:
 
 
 class LastLines:
-    """Writes below pytest's own summary, where a long output leaves the reader."""
+    """Writes below pytest's own summary, where a long output leaves the reader.
+
+    In a command, whose last line is the count of the checks, it writes above that.
+    """
 
     def __init__(self, reporter: Reporter) -> None:
         self._reporter = reporter
@@ -241,9 +250,15 @@ class LastLines:
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, object, object]:
         """Write the advice when all other lines are written."""
         result = yield
-        if terminal := session.config.pluginmanager.get_plugin("terminalreporter"):
+        if not in_command() and (terminal := session.config.pluginmanager.get_plugin("terminalreporter")):
             self._reporter.write_last_lines(terminal)
         return result
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Write the advice of a command, whose last line is the count of the checks."""
+        if in_command():
+            self._reporter.write_last_lines(terminalreporter)
 
 
 def _unpacked(text: str) -> list[Finding]:

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 from flask_sqlalchemy_testbed.checks.links import link
 from flask_sqlalchemy_testbed.report.causes import begin_with, groups
 from flask_sqlalchemy_testbed.report.outcome import Outcome
-from flask_sqlalchemy_testbed.report.summary import columns_of, counts, failed_on, notes, reasons_of, title
+from flask_sqlalchemy_testbed.report.summary import (
+    by_outcome,
+    columns_of,
+    counts,
+    failed_on,
+    notes,
+    reasons_of,
+    title,
+)
 
 if TYPE_CHECKING:
     from flask_sqlalchemy_testbed.report.causes import Group
@@ -61,11 +69,9 @@ def _group(group: Group, number: int) -> list[str]:
 
 def _table(report: Report, group: str, rows: list[CheckRow]) -> list[str]:
     columns = columns_of(report)
-    outcomes = [outcome for row in rows for outcome in row["results"].values()]
-    passed = not {Outcome.FAILED, Outcome.NOT_RUN}.intersection(outcomes)
-    verdict = "all passed" if passed else f"{outcomes.count(Outcome.FAILED)} failed"
+    checks = f"{len(rows)} check{'s' * (len(rows) != 1)}"
     return [
-        f"<details><summary><b>{group}</b>: {len(rows)} checks, {verdict}</summary>",
+        f"<details><summary><b>{group}</b>: {checks}: {by_outcome(rows)}</summary>",
         "",
         f"| check | {' | '.join(columns)} |",
         f"|---|{'---|' * len(columns)}",

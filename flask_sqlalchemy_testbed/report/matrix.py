@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 SCHEMA = Path(__file__).with_name("matrix.schema.json")
+# The beginning of both files.
+_BEGINNING = re.compile(r'\s*\{\s*"subject"\s*:')
 
 
 class Attempt(TypedDict):
@@ -93,6 +96,20 @@ def matrix_of(report: Report) -> Matrix:
         "servers": report["servers"],
         "checks": report["checks"],
     }
+
+
+def is_ours(path: Path) -> bool:
+    """Return whether a file holds a matrix or evidence, or nothing.
+
+    Args:
+        path: A regular file.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    with path.open("rb") as file:
+        beginning = file.read(100).decode(errors="replace")
+    return not beginning or _BEGINNING.match(beginning) is not None
 
 
 def write(path: Path, document: Mapping[str, Any], *, indent: int | None = 1) -> None:

@@ -50,6 +50,20 @@ def document(report: Report, folder: Path) -> dict[str, Any]:
     return {"$schema": SCHEMA, "version": "2.1.0", "runs": [{"tool": {"driver": driver}, "results": results}]}
 
 
+def is_ours(path: Path) -> bool:
+    """Return whether a file holds a log of this program, or nothing.
+
+    Args:
+        path: A regular file.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    with path.open("rb") as file:
+        beginning = file.read(1000).decode(errors="replace")
+    return not beginning or f'"name": "{DISTRIBUTION}"' in beginning
+
+
 def level(severity: str) -> str:
     """Return the level of a failure, which GitHub's annotations use too.
 

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from flask_sqlalchemy_testbed.report.outcome import Outcome
+from flask_sqlalchemy_testbed.report.outcome import Outcome, worst
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from flask_sqlalchemy_testbed.report.matrix import CheckRow, Matrix
 
 
 def title(report: Matrix) -> str:
-    """Return the app, and how many of its checks failed."""
-    failed = len(failures(report))
-    verdict = f"{failed} of {len(report['checks'])} checks failed" if failed else "no check failed"
-    return f"{report['subject'].get('app', 'app')}: {verdict}"
+    """Return the app, and how many of its checks failed, are known to fail, or were not run."""
+    verdicts = [worst(row["results"].values()) for row in report["checks"]]
+    others = [one for one in (Outcome.KNOWN_FAILURE, Outcome.NOT_RUN) if one in verdicts]
+    if failed := verdicts.count(Outcome.FAILED):
+        verdict = f"{failed} of {len(verdicts)} checks failed"
+    else:
+        verdict = "no new failure" if Outcome.KNOWN_FAILURE in others else "no check failed"
+    parts = [verdict, *(_count(verdicts.count(one), one) for one in others)]
+    return f"{report['subject'].get('app', 'app')}: {', '.join(parts)}"
 
 
 def columns_of(report: Matrix) -> list[str]:
@@ -25,13 +32,18 @@ def columns_of(report: Matrix) -> list[str]:
 
 def counts(report: Matrix) -> str:
     """Return how many results of each outcome there are, in one line."""
-    results = [outcome for row in report["checks"] for outcome in row["results"].values()]
-    by_outcome = [_count(results.count(outcome), outcome) for outcome in Outcome if outcome in results]
     checks, backends = len(report["checks"]), len(columns_of(report))
     return (
         f"{checks} check{'s' * (checks != 1)} on {backends} backend{'s' * (backends != 1)}:"
-        f" {', '.join(by_outcome) or 'no results'}"
+        f" {by_outcome(report['checks'])}"
     )
+
+
+def by_outcome(rows: Iterable[CheckRow]) -> str:
+    """Return how many results of each outcome these checks have."""
+    results = [outcome for row in rows for outcome in row["results"].values()]
+    found = [_count(results.count(outcome), outcome) for outcome in Outcome if outcome in results]
+    return ", ".join(found) or "no results"
 
 
 def _count(number: int, outcome: Outcome) -> str:

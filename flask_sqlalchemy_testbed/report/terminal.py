@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from flask_sqlalchemy_testbed.checks.links import link
 from flask_sqlalchemy_testbed.report.causes import begin_with, groups
 from flask_sqlalchemy_testbed.report.outcome import Outcome
-from flask_sqlalchemy_testbed.report.summary import columns_of, counts, failed_on, notes, reasons_of
+from flask_sqlalchemy_testbed.report.summary import columns_of, failed_on, notes, reasons_of
 
 if TYPE_CHECKING:
     import pytest
@@ -49,7 +49,6 @@ def write(terminal: pytest.TerminalReporter, report: Report) -> None:
                 outcome = row["results"].get(column, "")
                 terminal.write(SHORT.get(outcome, outcome).ljust(place), **COLOURS.get(outcome, {}))
             terminal.write_line("")
-    terminal.write_line(counts(report))
     for note in notes(report):
         terminal.write_line(f"note: {note}")
     write_advice(terminal, report)
@@ -68,6 +67,23 @@ def write_advice(terminal: pytest.TerminalReporter, report: Report) -> None:
     if advice := begin_with(report):
         for line in _wrapped(terminal, advice, indent=0):
             terminal.write_line(line, yellow=True)
+
+
+def end_with(terminal: pytest.TerminalReporter, line: str) -> None:
+    """Have pytest's last line count something else than tests; it still counts warnings.
+
+    Args:
+        terminal: Where pytest prints.
+        line: The counts.
+    """
+    build = terminal.build_summary_stats_line
+
+    def parts() -> tuple[list[tuple[str, dict[str, bool]]], str]:
+        of_tests, colour = build()
+        warnings = [part for part in of_tests if "warning" in part[0]]
+        return [(line, {colour: True, "bold": True}), *warnings], colour
+
+    vars(terminal)["build_summary_stats_line"] = parts
 
 
 def _explain(terminal: pytest.TerminalReporter, group: Group, number: str) -> None:

@@ -89,7 +89,7 @@ class Container:
         if recipe is None:
             message = f"{backend.name} does not run in a container"
             raise ValueError(message)
-        tag, base = images.bake(client, backend, recipe, notify)
+        tag, base = images.bake(client, backend, recipe, run, notify)
         # Runs that start at the same moment share one reusable container.
         turn = images.locked(recipe) if reusable else contextlib.nullcontext()
         with turn, _start_errors(backend):

@@ -48,7 +48,7 @@ def test_an_empty_backend_in_the_configuration_is_a_usage_error(project: Project
     assert_usage_error(project.run(), "testbed_backend is empty. Choose from: sqlite, postgresql, mysql.")
 
 
-@pytest.mark.parametrize("option", ["report", "matrix", "baseline"])
+@pytest.mark.parametrize("option", ["report", "matrix", "sarif", "baseline"])
 @pytest.mark.parametrize("place", ["shop.py/there", "/proc/there"])
 def test_a_file_that_cannot_be_written_is_refused_before_the_first_check(
     shop: Project, option: str, place: str
@@ -59,14 +59,14 @@ def test_a_file_that_cannot_be_written_is_refused_before_the_first_check(
     assert "Name another place." in outcome.text
 
 
-@pytest.mark.parametrize("option", ["report", "matrix", "baseline"])
+@pytest.mark.parametrize("option", ["report", "matrix", "sarif", "baseline"])
 def test_the_test_for_writing_changes_no_file(shop: Project, option: str) -> None:
     shop.run(*ONE, f"--testbed-{option}", "there", "--testbed-session", "nowhere:session", CI="")
 
     assert [path.name for path in shop.path.iterdir() if path.name == "there"] == []
 
 
-@pytest.mark.parametrize("option", ["report", "matrix", "baseline"])
+@pytest.mark.parametrize("option", ["report", "matrix", "sarif", "baseline"])
 def test_a_file_that_can_no_longer_be_written_loses_no_verdict(shop: Project, option: str) -> None:
     # The disk may fill up during a run. Here a directory takes the place of the file, or the reverse.
     shop.write(
