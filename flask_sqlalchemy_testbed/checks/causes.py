@@ -33,6 +33,7 @@ PART_OF_GROUP: Mapping[str, Part] = MappingProxyType(
         "faults": Part.ENGINE,
         "isolation": Part.SESSION,
         "promises": Part.SESSION,
+        "schema": Part.FACTORY,
     }
 )
 
