@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 # The capabilities of an app and of its environment, and why a check does not apply without them.
 SEVERAL_APPS, GUNICORN = "several-apps", "gunicorn"
 LACKS = {
-    SEVERAL_APPS: "the app is made when its module is imported; there is no factory of several apps",
+    SEVERAL_APPS: "one process can make one app at a time",
     GUNICORN: "gunicorn is not installed",
 }
 APP_MAKER: pytest.StashKey[AppMaker] = pytest.StashKey()
@@ -161,7 +161,7 @@ def lacking(config: pytest.Config, needed: set[str]) -> str:
     if GUNICORN in needed and find_spec("gunicorn") is None:
         return LACKS[GUNICORN]
     if SEVERAL_APPS in needed and APP_MAKER in config.stash:
-        return "" if config.stash[APP_MAKER].subject.makes_several_apps else LACKS[SEVERAL_APPS]
+        return config.stash[APP_MAKER].subject.why_not_several
     return ""
 
 

@@ -13,7 +13,9 @@ from flask_sqlalchemy_testbed.subject.app import AppMaker
 from flask_sqlalchemy_testbed.subject.binding import check_binding, context_of
 from flask_sqlalchemy_testbed.subject.binds import check_binds, configured_binds, may_hide_engines
 from flask_sqlalchemy_testbed.subject.errors import StartedElsewhereError, SubjectError
+from flask_sqlalchemy_testbed.subject.factories import AFTER_IMPORT, ON_IMPORT
 from flask_sqlalchemy_testbed.subject.sessions import check_returned_session, find_session
+from flask_sqlalchemy_testbed.subject.subject import Apps
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 # A configuration key that no app reads.
 UNREAD = "TESTBED_UNREAD_URI"
+MADE_ON_IMPORT = "the app is made when its module is imported; there is no factory of several apps"
 
 
 class Attempt:
@@ -43,6 +46,8 @@ class Attempt:
             subject,
             factory_call=call.name,
             by_environment=subject.by_environment or call.by_environment,
+            apps=Apps.ONE_AT_A_TIME if call.name in {ON_IMPORT, AFTER_IMPORT} else Apps.SEVERAL,
+            why_not_several=MADE_ON_IMPORT if call.name in {ON_IMPORT, AFTER_IMPORT} else "",
         )
 
     def run(self, uri: str) -> Subject:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from flask import current_app
@@ -11,7 +12,6 @@ from flask_sqlalchemy_testbed.options import flag
 from flask_sqlalchemy_testbed.subject.discovery import find
 from flask_sqlalchemy_testbed.subject.drivers import with_driver
 from flask_sqlalchemy_testbed.subject.errors import SubjectError
-from flask_sqlalchemy_testbed.subject.factories import AFTER_IMPORT, ON_IMPORT
 from flask_sqlalchemy_testbed.subject.sessions import extension_session
 
 if TYPE_CHECKING:
@@ -24,6 +24,17 @@ URI_VARIABLES = (
     # `app.config.from_prefixed_env` reads these.
     *("FLASK_DATABASE_URI", "FLASK_SQLALCHEMY_DATABASE_URI", "FLASK_SQLALCHEMY_ENGINES__default"),
 )
+
+
+class Apps(StrEnum):
+    """How many apps of a subject one process can make."""
+
+    SEVERAL = "several"
+    """Several apps, which may exist at the same time on different databases."""
+    ONE_AT_A_TIME = "one at a time"
+    """One app; its modules are imported again before the next one is made."""
+    ONE_PER_PROCESS = "one per process"
+    """One app, until the process ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +64,10 @@ class Subject:
     """The configuration key of the further engines."""
     binds: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """The options of each further engine that needs a database of the run, by its name."""
+    apps: Apps = Apps.SEVERAL
+    """How many apps one process can make."""
+    why_not_several: str = ""
+    """Why it is not several: a clause that completes "not applicable (...)"."""
     factory_call: str = ""
     """The name of a `FactoryCall`."""
     by_environment: bool = False
@@ -79,19 +94,16 @@ class Subject:
         plain: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
         }
-        return cls(**plain)
+        return cls(**{**plain, "apps": Apps(values["apps"])})
 
     def as_dict(self) -> dict[str, Any]:
         """Return the subject as plain values, for another process."""
-        return asdict(self)
+        return {**asdict(self), "apps": self.apps.value}
 
     @property
     def makes_several_apps(self) -> bool:
-        """Return whether the subject is a factory.
-
-        Otherwise it is one app that is made when its module is imported.
-        """
-        return self.factory_call not in {ON_IMPORT, AFTER_IMPORT}
+        """Return whether apps on different databases can exist at the same time in one process."""
+        return self.apps is Apps.SEVERAL
 
     @property
     def session(self) -> Any:
