@@ -29,7 +29,7 @@ APP_MAKER: pytest.StashKey[AppMaker] = pytest.StashKey()
 PLACES: pytest.StashKey[Places] = pytest.StashKey()
 DRIVERS: pytest.StashKey[dict[str, str]] = pytest.StashKey()
 WORKERINPUT = "testbed_subject"
-OPTIONS_OF_APP = ("app", "session", "uri-key", "uri-env")
+OPTIONS_OF_APP = ("app", "session", "uri-key", "uri-env", "config")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -70,6 +70,8 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
         return []
     subject = config.stash[APP_MAKER].subject
     lines = [f"app: {'; '.join([subject.app_path, *subject.notes])}"]
+    if subject.why_not_several:
+        lines.append(f"apps: {subject.apps.value}: {subject.why_not_several}")
     if subject.drivers:
         lines.append(f"drivers: {facts(config)['drivers']}")
     from flask_sqlalchemy_testbed.redaction import redact  # noqa: PLC0415 - on use
@@ -129,6 +131,7 @@ def facts(config: pytest.Config) -> dict[str, str]:
         return {name.replace("-", "_"): settings.setting(config, name) for name in OPTIONS_OF_APP}
     subject = config.stash[APP_MAKER].subject
     optional = {
+        "config": subject.config,
         "found": "; ".join(subject.notes),
         "drivers": ", ".join(f"{backend}={driver}" for backend, driver in subject.drivers.items()),
     }
@@ -209,10 +212,11 @@ def _resolve_on_a_file(config: pytest.Config) -> Subject | None:
     from flask_sqlalchemy_testbed.subject.guard import allow_file  # noqa: PLC0415 - on use
 
     with tempfile.TemporaryDirectory() as directory:
-        file = Path(directory, f"{new_name()}.db")
-        allow_file(file)
+        files = [Path(directory, f"{new_name()}.db") for _ in range(2)]
+        for file in files:
+            allow_file(file)
         try:
-            return resolve_app(config, _app_options(config), f"sqlite:///{file}")
+            return resolve_app(config, _app_options(config), *(f"sqlite:///{file}" for file in files))
         except NoWorkingFactoryCallError:
             if any("embedded" in backend.capabilities for backend in config.stash[state.BACKENDS]):
                 raise
@@ -220,16 +224,18 @@ def _resolve_on_a_file(config: pytest.Config) -> Subject | None:
 
 
 def _resolve_on_a_server(config: pytest.Config) -> Subject:
-    """Try an empty database on the server of the first backend."""
+    """Try empty databases on the server of the first backend."""
     run = state.run_of(config)
-    isolation = run.isolation(run.server(config.stash[state.BACKENDS][0]), "start")
-    isolation.clean()
-    return resolve_app(config, _app_options(config), isolation.database.uri)
+    server = run.server(config.stash[state.BACKENDS][0])
+    isolations = [run.isolation(server, which) for which in ("start", "second")]
+    for isolation in isolations:
+        isolation.clean()
+    return resolve_app(config, _app_options(config), *(one.database.uri for one in isolations))
 
 
 def _app_options(config: pytest.Config) -> AppOptions:
     from flask_sqlalchemy_testbed.subject.resolve import AppOptions  # noqa: PLC0415 - slow to import
 
-    app, session, uri_key, uri_env = (settings.setting(config, name) for name in OPTIONS_OF_APP)
-    metadata = settings.setting(config, "metadata")
-    return AppOptions(app, session, uri_key, uri_env, drivers_of(config), metadata)
+    app, session, uri_key, uri_env, file = (settings.setting(config, name) for name in OPTIONS_OF_APP)
+    path = str(config.invocation_params.dir / file) if file else ""
+    return AppOptions(app, session, uri_key, uri_env, path, drivers_of(config), settings.setting(config, "metadata"))

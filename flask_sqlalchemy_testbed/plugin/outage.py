@@ -14,7 +14,7 @@ from flask_sqlalchemy_testbed.plugin.schema import SchemaError
 from flask_sqlalchemy_testbed.plugin.selection import backend_of
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Generator, Iterator, Mapping
 
 # An attribute of a report, which pytest-xdist passes on to the controller: the backend and the reason.
 MARK = "testbed_not_run"
@@ -36,6 +36,16 @@ def pytest_configure(config: pytest.Config) -> None:
 def outages(config: pytest.Config) -> dict[str, str]:
     """Return why backends could not be used, by their names; empty if all tests were run."""
     return config.stash[_REPORTED]
+
+
+def know_outages(config: pytest.Config, reasons: Mapping[str, str]) -> None:
+    """Run no test on backends that another process could not use.
+
+    Args:
+        config: pytest's configuration.
+        reasons: the reasons, by the names of the backends.
+    """
+    config.stash[_MET].update(reasons)
 
 
 @pytest.hookimpl(tryfirst=True)
