@@ -6,6 +6,7 @@ The processes borrow the servers of this run, as workers of pytest-xdist do, and
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -16,7 +17,7 @@ import pytest
 
 from flask_sqlalchemy_testbed.checks.check import check_of
 from flask_sqlalchemy_testbed.options import in_command
-from flask_sqlalchemy_testbed.plugin import failures, state
+from flask_sqlalchemy_testbed.plugin import failures, single_check, state
 from flask_sqlalchemy_testbed.plugin.app_option import APP_MAKER, WORKERINPUT
 from flask_sqlalchemy_testbed.plugin.channel import description
 from flask_sqlalchemy_testbed.plugin.outage import outages
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from flask_sqlalchemy_testbed.checks.definition import Check
     from flask_sqlalchemy_testbed.run import Run
 
-CHILD = "flask_sqlalchemy_testbed.plugin.single_check"
 # Seconds beyond the limits of a check: for the start of pytest, and for a server that is restarted.
 START_SECONDS = 120.0
 MOST_LINES = 30
@@ -73,8 +73,7 @@ def _run(item: pytest.Item, check: Check) -> tuple[list[pytest.TestReport], str]
     with tempfile.TemporaryDirectory(prefix="testbed-") as directory:
         results = Path(directory, "results")
         job = {
-            "arguments": _arguments(config),
-            "test": f"{item.path}::{item.nodeid.partition('::')[2]}",
+            "test": item.nodeid,
             "check": check.id,
             "results": str(results),
             "outages": outages(config),
@@ -86,7 +85,10 @@ def _run(item: pytest.Item, check: Check) -> tuple[list[pytest.TestReport], str]
             },
         }
         seconds = seconds_of(item)
-        status, output = _wait(json.dumps(job), config, START_SECONDS + 3 * seconds if seconds else None)
+        file = Path(directory, "job")
+        file.touch(mode=0o600)  # It may hold the password of a throwaway server.
+        file.write_text(json.dumps(job), encoding="utf-8")
+        status, output = _wait(config, file, START_SECONDS + 3 * seconds if seconds else None)
         lines = results.read_text(encoding="utf-8").splitlines() if results.exists() else []
     *found, end = [json.loads(line) for line in lines] or [{}]
     if found and "stop" in end:
@@ -96,7 +98,7 @@ def _run(item: pytest.Item, check: Check) -> tuple[list[pytest.TestReport], str]
 
 
 def _arguments(config: pytest.Config) -> list[str]:
-    """Return the words of the command line, which the child also reads."""
+    """Return the words of the command line, which the other process reads too."""
     words = list(map(str, config.invocation_params.args))
     for plugin, more in (("xdist", ["-n", "0"]), ("_cov", ["--no-cov"])):
         if config.pluginmanager.hasplugin(plugin):
@@ -116,12 +118,13 @@ def _servers(item: pytest.Item, run: Run) -> dict[str, dict[str, Any]]:
     return {name: description(server) for name, server in run.servers.items()}
 
 
-def _wait(job: str, config: pytest.Config, seconds: float | None) -> tuple[int | str, str]:
-    """Run the child; return its status and the end of its output."""
+def _wait(config: pytest.Config, job: Path, seconds: float | None) -> tuple[int | str, str]:
+    """Run pytest; return its status and the end of its output."""
     process = subprocess.Popen(
-        [sys.executable, "-m", CHILD],
+        [sys.executable, "-m", "pytest", "-p", single_check.__name__, *_arguments(config)],
         cwd=config.invocation_params.dir,
-        stdin=subprocess.PIPE,
+        env={**os.environ, single_check.VARIABLE: str(job)},
+        stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -129,7 +132,7 @@ def _wait(job: str, config: pytest.Config, seconds: float | None) -> tuple[int |
     with process:
         status: int | str
         try:
-            output, _ = process.communicate(job, timeout=seconds)
+            output, _ = process.communicate(timeout=seconds)
             status = process.returncode
         except subprocess.TimeoutExpired:
             process.kill()

@@ -105,7 +105,7 @@ def failure(subject: Subject, errors: Mapping[str, SubjectError], facts: Facts) 
     # The app was made with this call, and its session is on the right database.
     if bind := next((error for error in errors.values() if isinstance(error, BindElsewhereError)), None):
         return bind
-    advice = " ".join(_advice(facts))
+    advice = " ".join(_advice(facts, tried=not subject.uri_env))
     if len(errors) == 1:
         (error,) = errors.values()
         if isinstance(error, (BoundElsewhereError, StartedElsewhereError)) or facts.variables:
@@ -123,11 +123,11 @@ def failure(subject: Subject, errors: Mapping[str, SubjectError], facts: Facts) 
     )
 
 
-def _advice(facts: Facts) -> Iterator[str]:
+def _advice(facts: Facts, *, tried: bool) -> Iterator[str]:
     variables, written = facts.variables, facts.written
     kinds = {kind for _, kind in written} - {make_url(facts.uri).get_backend_name()}
     if variables:
-        yield f"The app looked up {_words(variables)}, which got the URI or its parts."
+        yield f"The app looked up {_words(variables)}{', which got the URI or its parts' if tried else ''}."
     else:
         yield "The app looked up no environment variable whose name is like that of a database."
     if written:

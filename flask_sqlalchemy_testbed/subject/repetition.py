@@ -84,5 +84,7 @@ def _why_not_several(attempt: Attempt, uri: str, other_uri: str) -> str:
 
 
 def _short(error: BaseException) -> str:
-    text = redact(f"{type(error).__name__}: {error}").strip().splitlines()[0]
+    """Return the first sentence of an error."""
+    lines = redact(f"{type(error).__name__}: {error}").strip().splitlines()
+    text = lines[0].partition(". ")[0].rstrip(".")
     return text if len(text) <= LONGEST_REASON else f"{text[:LONGEST_REASON]} …"
