@@ -238,4 +238,5 @@ def _app_options(config: pytest.Config) -> AppOptions:
 
     app, session, uri_key, uri_env, file = (settings.setting(config, name) for name in OPTIONS_OF_APP)
     path = str(config.invocation_params.dir / file) if file else ""
-    return AppOptions(app, session, uri_key, uri_env, path, drivers_of(config), settings.setting(config, "metadata"))
+    metadata = settings.setting(config, "metadata")
+    return AppOptions(app, session, uri_key, uri_env, path, drivers_of(config), metadata)

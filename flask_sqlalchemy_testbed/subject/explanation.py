@@ -55,6 +55,13 @@ class Facts:
         found = {place: kind for file in sorted(self.files) for place, kind in _written_uris(Path(file))}
         return list(found.items())[:MOST_PLACES]
 
+    @property
+    def other_kinds(self) -> list[str]:
+        """Return the other kinds of databases for which the app builds a URI from parts."""
+        if not {USER, HOST} & set(self.variables.values()):
+            return []
+        return sorted({kind for _, kind in self.written} - {make_url(self.uri).get_backend_name()})
+
 
 def without_calls(subject: Subject) -> SubjectError:
     """Return the error about a factory that cannot be called.
@@ -101,7 +108,8 @@ def failure(subject: Subject, errors: Mapping[str, SubjectError], facts: Facts) 
         errors: The errors, each by a description of the call.
         facts: The findings.
     """
-    kind = NoWorkingFactoryCallError if any(map(_is_of_a_database, errors.values())) else SubjectError
+    elsewhere = facts.other_kinds or any(map(_is_of_a_database, errors.values()))
+    kind = NoWorkingFactoryCallError if elsewhere else SubjectError
     # The app was made with this call, and its session is on the right database.
     if bind := next((error for error in errors.values() if isinstance(error, BindElsewhereError)), None):
         return bind
@@ -125,15 +133,14 @@ def failure(subject: Subject, errors: Mapping[str, SubjectError], facts: Facts) 
 
 def _advice(facts: Facts, *, tried: bool) -> Iterator[str]:
     variables, written = facts.variables, facts.written
-    kinds = {kind for _, kind in written} - {make_url(facts.uri).get_backend_name()}
     if variables:
         yield f"The app looked up {_words(variables)}{', which got the URI or its parts' if tried else ''}."
     else:
         yield "The app looked up no environment variable whose name is like that of a database."
     if written:
         yield f"A URI is written in {_words(place for place, _ in written)}."
-    if kinds and {USER, HOST} & set(variables.values()):
-        yield f"It is a URI of another kind of database: try {flag('backend')} {' or '.join(sorted(kinds))}."
+    if kinds := facts.other_kinds:
+        yield f"It is a URI of another kind of database: try {flag('backend')} {' or '.join(kinds)}."
     elif written:
         yield 'Read the variable DATABASE_URL there first: os.environ.get("DATABASE_URL", ...).'
     else:

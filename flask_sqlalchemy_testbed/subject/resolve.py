@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -39,6 +40,8 @@ from flask_sqlalchemy_testbed.subject.subject import URI_VARIABLES, Subject
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+# Guesses must not use up the time limit of the start, whose message would hide the reasons.
+GUESS_SECONDS = 12.0
 # The key of the error that the first import raised.
 IMPORT = "on import"
 ONE_PER_PROCESS = "the app could be made only in a process that had imported nothing of it"
@@ -87,6 +90,7 @@ class _Search:
     def __init__(self, options: AppOptions, uri: str, other_uri: str) -> None:
         self._options = options
         self._uris = uri, other_uri
+        self._until = time.monotonic() + GUESS_SECONDS
         self._place = locate(options.app)
         if options.config:
             try:
@@ -123,6 +127,8 @@ class _Search:
             lookups: The environment variables that the app looks up.
         """
         for subject in self._subjects(lookups):
+            if time.monotonic() > self._until:
+                break
             try:
                 found = self._try(subject)
             except NoSessionError:
@@ -198,6 +204,8 @@ class _Search:
 
     def _try_elsewhere(self) -> Subject | None:
         for subject in self._retries:
+            if time.monotonic() > self._until:
+                break
             with contextlib.suppress(SubjectError):
                 found = make_in_another_process(subject, self._uris[0])
                 reason = subject.why_not_several or ONE_PER_PROCESS

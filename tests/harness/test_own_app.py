@@ -89,6 +89,22 @@ def test_an_app_for_one_kind_of_database_is_tried_on_that(
     assert outcome.code == 0, outcome.text
 
 
+@pytest.mark.testbed_needs("server")
+def test_an_app_that_builds_its_uri_from_parts_gets_them(
+    project_here: Project, testbed_backend: Backend
+) -> None:
+    parts = (
+        "{os.environ['DB_USER']}:{os.environ['DB_PASSWORD']}@{os.environ['DB_HOST']}/{os.getenv('DB_NAME')}"
+    )
+    uri = f'f"{testbed_backend.drivername}://{parts}"'
+    project_here.write(f"import os\n{BINDING}\ndef create_app():\n    return made({uri})\n", "shop.py")
+    project_here.backends = [testbed_backend.name]
+
+    outcome = check(project_here, REQUEST_ENDS)
+
+    assert outcome.code == 0, outcome.text
+
+
 def test_the_chosen_driver_is_given_to_the_app_alone(project: Project) -> None:
     project.write(
         "def note(who, uri):\n    print(who, uri.partition(':')[0], file=open('noted', 'a'))", "notes.py"
