@@ -25,6 +25,11 @@ LACKS = {
     SEVERAL_APPS: "one process can make one app at a time",
     GUNICORN: "gunicorn is not installed",
 }
+# How apps are made of which one process cannot make several; by the values of `Apps`.
+MAKING = {
+    "one at a time": "one at a time; its modules are imported again for each",
+    "one per process": "one per process, so each check runs in a process of its own",
+}
 APP_MAKER: pytest.StashKey[AppMaker] = pytest.StashKey()
 PLACES: pytest.StashKey[Places] = pytest.StashKey()
 DRIVERS: pytest.StashKey[dict[str, str]] = pytest.StashKey()
@@ -71,7 +76,7 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     subject = config.stash[APP_MAKER].subject
     lines = [f"app: {'; '.join([subject.app_path, *subject.notes])}"]
     if subject.why_not_several:
-        lines.append(f"apps: {subject.apps.value}: {subject.why_not_several}")
+        lines.append(f"apps: {facts(config)['apps']}")
     if subject.drivers:
         lines.append(f"drivers: {facts(config)['drivers']}")
     from flask_sqlalchemy_testbed.redaction import redact  # noqa: PLC0415 - on use
@@ -132,6 +137,7 @@ def facts(config: pytest.Config) -> dict[str, str]:
     subject = config.stash[APP_MAKER].subject
     optional = {
         "config": subject.config,
+        "apps": f"{MAKING[subject.apps]} ({subject.why_not_several})" if subject.why_not_several else "",
         "found": "; ".join(subject.notes),
         "drivers": ", ".join(f"{backend}={driver}" for backend, driver in subject.drivers.items()),
     }

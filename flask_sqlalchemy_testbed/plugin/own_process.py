@@ -128,6 +128,7 @@ def _wait(config: pytest.Config, job: Path, seconds: float | None) -> tuple[int 
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        errors="replace",
     )
     with process:
         status: int | str

@@ -43,6 +43,8 @@ class Facts:
     """The environment variables that were looked up, each with the function that did."""
     files: Iterable[str]
     """The files of the app's modules."""
+    tried: bool
+    """The variables were given the URI; not so if the user named another one."""
 
     @property
     def variables(self) -> dict[str, str]:
@@ -100,20 +102,22 @@ def refuse_unused_options(subject: Subject, call: FactoryCall) -> None:
     raise SubjectError(message)
 
 
-def failure(subject: Subject, errors: Mapping[str, SubjectError], facts: Facts) -> SubjectError:
+def failure(subject: Subject, errors: Mapping[str, SubjectError], facts: Facts | None) -> SubjectError:
     """Return an error that lists the result of each call, and advises on the URI.
 
     Args:
         subject: The app.
         errors: The errors, each by a description of the call.
-        facts: The findings.
+        facts: The findings; None for no advice.
     """
-    elsewhere = facts.other_kinds or any(map(_is_of_a_database, errors.values()))
+    elsewhere = (facts and facts.other_kinds) or any(map(_is_of_a_database, errors.values()))
     kind = NoWorkingFactoryCallError if elsewhere else SubjectError
     # The app was made with this call, and its session is on the right database.
     if bind := next((error for error in errors.values() if isinstance(error, BindElsewhereError)), None):
         return bind
-    advice = " ".join(_advice(facts, tried=not subject.uri_env))
+    if facts is None:
+        return kind("\n".join(map(str, errors.values())))
+    advice = " ".join(_advice(facts))
     if len(errors) == 1:
         (error,) = errors.values()
         if isinstance(error, (BoundElsewhereError, StartedElsewhereError)) or facts.variables:
@@ -131,10 +135,11 @@ def failure(subject: Subject, errors: Mapping[str, SubjectError], facts: Facts) 
     )
 
 
-def _advice(facts: Facts, *, tried: bool) -> Iterator[str]:
+def _advice(facts: Facts) -> Iterator[str]:
     variables, written = facts.variables, facts.written
     if variables:
-        yield f"The app looked up {_words(variables)}{', which got the URI or its parts' if tried else ''}."
+        given = ", which got the URI or its parts" if facts.tried else ""
+        yield f"The app looked up {_words(variables)}{given}."
     else:
         yield "The app looked up no environment variable whose name is like that of a database."
     if written:

@@ -48,6 +48,7 @@ def make_in_another_process(subject: Subject, uri: str) -> Subject:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            errors="replace",
             check=False,
         )
         if not result.exists():

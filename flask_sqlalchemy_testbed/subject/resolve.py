@@ -140,7 +140,9 @@ class _Search:
                     return found
         if found := self._try_elsewhere():
             return found
-        raise failure(self._tried, self._errors, Facts(self._uris[0], lookups.names, self._files))
+        facts = Facts(self._uris[0], lookups.names, self._files, not self._options.uri_env)
+        # To a function that the user wrote, no advice on other places applies.
+        raise failure(self._tried, self._errors, None if self._is_for_the_testbed else facts)
 
     def _subjects(self, lookups: Lookups) -> Iterator[Subject]:
         """Yield the subject, then with other variables in the environment as far as the app looked any up."""

@@ -219,6 +219,8 @@ class Subject:
     @property
     def where_the_uri_is(self) -> str:
         """Return the place in which the app was given the URI, for messages."""
+        if self.is_for_the_testbed or self.factory_call.endswith("="):
+            return f"in its parameter {self.factory_call.removesuffix('=')}"
         return f"in {one_of(self.variables)}" if self.by_environment else f"under {one_of(self.keys)}"
 
 

@@ -51,9 +51,9 @@ def test_the_app_is_resolved_once_for_all_workers(project_here: Project) -> None
 
     assert outcome.code == 0, outcome.text
     assert f"{len(checks) * len(project_here.backends)} passed" in outcome.text
-    # Once to resolve the app, then four times for the checks.
+    # Twice to resolve the app, then four times for the checks.
     made = (project_here.path / "made").read_text().split()
-    assert made == ["made"] * (1 + 4 * len(project_here.backends))
+    assert made == ["made"] * (2 + 4 * len(project_here.backends))
 
 
 def test_checks_of_several_apps_are_not_applicable_to_one(project_here: Project) -> None:

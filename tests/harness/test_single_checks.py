@@ -33,7 +33,9 @@ def test_each_check_runs_in_a_process_of_its_own(project_here: Project, options:
     assert outcome.code == 0, outcome.text
     backends = len(project_here.backends)
     assert f"{2 * backends} passed" in outcome.text
-    assert outcome.lines("apps: ") == [f"apps: one per process: {REASON}"]
+    assert outcome.lines("apps: ") == [
+        f"apps: one per process, so each check runs in a process of its own ({REASON})"
+    ]
     assert len(outcome.lines(f"not applicable: {backends} test")) == 1
     results = json.loads((project_here.path / "matrix.json").read_text())["checks"]
     assert {row["id"]: set(row["results"].values()) for row in results} == {

@@ -72,6 +72,23 @@ def test_an_option_that_it_would_not_see_is_refused(
         resolved(uri, "testbed_app.py:app_for", **options)
 
 
+@pytest.mark.parametrize(
+    ("body", "complaint"),
+    [
+        (
+            "return made('sqlite:///testbed_other.db')",
+            r"not to the database that it was given in its parameter uri\.$",
+        ),
+        ("raise KeyError('x')", r"raised KeyError when called with uri=: 'x'$"),
+    ],
+)
+def test_a_function_that_fails_is_one_sentence(write: Write, uri: str, body: str, complaint: str) -> None:
+    write(BINDING, "import os\nos.environ.get('DB_HOST')", f"def app_for(uri):\n    {body}", name="own.py")
+
+    with pytest.raises(SubjectError, match=complaint):
+        resolved(uri, "own.py:app_for")
+
+
 def test_a_failed_import_is_not_repeated(write: Write, uri: str) -> None:
     noted = "import os\nwith open('noted', 'a') as file:\n    file.write('.')"
     fails = "raise RuntimeError(os.environ.get('DATABASE_URL'))"
