@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from flask_sqlalchemy_testbed.options import flag
 from flask_sqlalchemy_testbed.subject.attempt import Attempt
 from flask_sqlalchemy_testbed.subject.configurations import UnreadableConfigurationError, values_of
-from flask_sqlalchemy_testbed.subject.discovery import locate
+from flask_sqlalchemy_testbed.subject.discovery import file_of, locate
 from flask_sqlalchemy_testbed.subject.drivers import with_driver
 from flask_sqlalchemy_testbed.subject.errors import (
     BindElsewhereError,
@@ -190,7 +190,15 @@ class _Search:
         return None
 
     def _note_import(self, subject: Subject, error: SubjectError) -> None:
-        first = self._errors.setdefault(IMPORT, error) if subject is self._start else self._errors.get(IMPORT)
+        own = error.__cause__
+        if subject is self._start:
+            # A variable changes nothing in code that is not there.
+            told = own is not None and not isinstance(own, (ImportError, SyntaxError))
+            if not (told or isinstance(error, StartedElsewhereError)):
+                raise error
+            self._errors[IMPORT] = error
+            self._files |= {file_of(self._place.module), *_files_of(self._modules.names())}
+        first = self._errors.get(IMPORT)
         if str(error) != str(first):  # It is another error than that of the first import.
             self._retries.append(subject)
 

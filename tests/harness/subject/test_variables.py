@@ -67,6 +67,19 @@ def test_parts_of_a_uri_are_recognised_by_their_names() -> None:
     assert value_of("host", url, ["host", "user"]) == "server:5433"
 
 
+@pytest.mark.parametrize("source", ["import nowhere", "1 +"])
+def test_code_that_cannot_be_imported_is_imported_once(write: Write, uri: str, source: str) -> None:
+    noted = "import os\nwith open('noted', 'a') as file:\n    file.write(os.environ.get('DATABASE_URL', '.'))"
+    write(source, name="broken.py")
+    write(BINDING, noted, "import broken")
+
+    with pytest.raises(SubjectError, match=r"importing 'shop' raised \w+: ") as raised:
+        resolved(uri, "shop")
+
+    assert "app_for" not in str(raised.value)
+    assert Path("noted").read_text() == "."
+
+
 def test_lookups_of_the_harness_are_not_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
     import os  # noqa: PLC0415 - its class is replaced
 
@@ -94,6 +107,9 @@ PARTS = """
         user, password = os.environ.get("DB_USER", "shop"), os.environ.get("DB_PASSWORD", "secret-password")
         return made(f"postgresql+psycopg2://{user}:{password}@{os.environ.get('DB_HOST', 'localhost')}/shop")
 """
+ON_IMPORT = """
+    create_engine(made("sqlite:///shop.db").extensions["engine"].url).connect()
+"""
 OTHER_NAME = """
     import os
     def create_app():
@@ -119,6 +135,13 @@ OTHER_NAME = """
                 "The app looked up DB_USER, DB_PASSWORD and DB_HOST, which got the URI or its parts.",
                 "A URI is written in shop.py, line {line}.",
                 "a URI of another kind of database: try --testbed-backend postgresql.",
+            ],
+        ),
+        (
+            ON_IMPORT,
+            [
+                "shop.db when it started: that is not a database of this run, and the connection was refused.",
+                "A URI is written in shop.py, line {line}. Read the variable DATABASE_URL there first:",
             ],
         ),
         (
