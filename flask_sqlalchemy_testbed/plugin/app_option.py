@@ -243,6 +243,7 @@ def _app_options(config: pytest.Config) -> AppOptions:
     from flask_sqlalchemy_testbed.subject.resolve import AppOptions  # noqa: PLC0415 - slow to import
 
     app, session, uri_key, uri_env, file = (settings.setting(config, name) for name in OPTIONS_OF_APP)
-    path = str(config.invocation_params.dir / file) if file else ""
+    folder = config.invocation_params.dir if settings.given(config, "config") else config.rootpath
+    path = str(folder / file) if file else ""
     metadata = settings.setting(config, "metadata")
     return AppOptions(app, session, uri_key, uri_env, path, drivers_of(config), metadata)

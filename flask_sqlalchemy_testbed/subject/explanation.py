@@ -15,6 +15,7 @@ from flask_sqlalchemy_testbed.options import flag
 from flask_sqlalchemy_testbed.subject.errors import (
     BindElsewhereError,
     BoundElsewhereError,
+    FactoryError,
     NoWorkingFactoryCallError,
     StartedElsewhereError,
     SubjectError,
@@ -118,6 +119,8 @@ def failure(subject: Subject, errors: Mapping[str, SubjectError], facts: Facts |
     if facts is None:
         return kind("\n".join(map(str, errors.values())))
     advice = " ".join(_advice(facts))
+    if not subject.config and any(isinstance(error, FactoryError) for error in errors.values()):
+        advice += f" If the app needs other values, name a file that has them: {flag('config')} FILE."
     if len(errors) == 1:
         (error,) = errors.values()
         if isinstance(error, (BoundElsewhereError, StartedElsewhereError)) or facts.variables:

@@ -274,7 +274,9 @@ def _annotated_class(factory: Callable[..., Any], name: str) -> type | None:
     except Exception:  # noqa: BLE001 - a name of the annotation may be imported for type checkers alone
         return None
     classes = [one for one in (note, *get_args(note)) if isinstance(one, type)]
-    own = [one for one in classes if one.__module__ not in {"builtins", "types", "typing", "pathlib"}]
+    own = [
+        one for one in classes if one.__module__ not in {"builtins", "inspect", "pathlib", "types", "typing"}
+    ]
     return own[0] if own and not issubclass(own[0], (Mapping, str)) else None
 
 

@@ -76,6 +76,7 @@ def test_the_user_names_the_key_or_writes_the_call(
         ("config: dict[str, str] | None = None", ["dict", ""]),
         ("config: Config | None = None", ["type", ""]),
         ("config: str", ["str"] * 7),
+        ("config", ["dict", "type", *["str"] * 7]),
         ("debug=False", [""]),
         ("", [""]),
     ],

@@ -140,7 +140,7 @@ OTHER_NAME = """
         (
             ON_IMPORT,
             [
-                "shop.db when it started: that is not a database of this run, and the connection was refused.",
+                "shop.db when it started: that is not a database of this run, and the connection",
                 "A URI is written in shop.py, line {line}. Read the variable DATABASE_URL there first:",
             ],
         ),
