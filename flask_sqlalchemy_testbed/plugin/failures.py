@@ -180,7 +180,8 @@ def keep(item: pytest.Item, test: str, backend: str, database: str) -> None:
         backend: the name of its backend.
         database: the name of its database.
     """
-    _keep(item.config, test, backend, database)
+    if state.WORKER not in item.config.stash:  # The controller keeps it; the report tells it to.
+        _keep(item.config, test, backend, database)
     _stop(item)
 
 

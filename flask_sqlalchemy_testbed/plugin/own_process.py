@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -91,8 +92,12 @@ def _run(item: pytest.Item, check: Check) -> tuple[list[pytest.TestReport], str]
         status, output = _wait(config, file, START_SECONDS + 3 * seconds if seconds else None)
         lines = results.read_text(encoding="utf-8").splitlines() if results.exists() else []
     *found, end = [json.loads(line) for line in lines] or [{}]
-    if found and "stop" in end:
-        return _reports(config, found, end), str(end["stop"])
+    for data in found:
+        if "warning" in data:
+            _repeat_warning(config, data["warning"], data["about"])
+    reports = [data["report"] for data in found if "report" in data]
+    if reports and "stop" in end:
+        return _reports(config, reports, end), str(end["stop"])
     crash = f"The process of this check ended with the status {status}.\n{output}"
     return [pytest.TestReport(item.nodeid, item.location, {}, "failed", crash, "???")], ""  # type: ignore[arg-type] # as pytest-xdist reports a crash
 
@@ -148,11 +153,16 @@ def _wait(config: pytest.Config, job: Path, seconds: float | None) -> tuple[int 
 def _reports(
     config: pytest.Config, found: list[dict[str, Any]], end: dict[str, Any]
 ) -> list[pytest.TestReport]:
-    reports = [
-        config.hook.pytest_report_from_serializable(config=config, data=data["report"]) for data in found
-    ]
+    reports = [config.hook.pytest_report_from_serializable(config=config, data=data) for data in found]
     if late := end["output"].get(FINDINGS):
         # Logs that were complete only after the last report.
         earlier = vars(reports[-1]).get(FINDINGS, "[]")
         vars(reports[-1])[FINDINGS] = json.dumps(json.loads(earlier) + json.loads(late))
     return reports
+
+
+def _repeat_warning(config: pytest.Config, values: dict[str, Any], about: dict[str, Any]) -> None:
+    module, name = values.pop("category")
+    category = getattr(sys.modules.get(module), name, UserWarning)
+    message = warnings.WarningMessage(category=category, **values)
+    config.hook.pytest_warning_recorded.call_historic(kwargs={"warning_message": message, **about})

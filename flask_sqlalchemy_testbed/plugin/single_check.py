@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -17,6 +17,9 @@ from flask_sqlalchemy_testbed.options import OPTIONS, use_short_flags
 from flask_sqlalchemy_testbed.plugin import state
 from flask_sqlalchemy_testbed.plugin.outage import know_outages
 from flask_sqlalchemy_testbed.servers.processes import end_with
+
+if TYPE_CHECKING:
+    import warnings
 
 VARIABLE = "TESTBED_JOB"
 _JOB: pytest.StashKey[dict[str, Any]] = pytest.StashKey()
@@ -73,6 +76,26 @@ class _Reports:
         """Write a report."""
         config = self._config
         _write(config, report=config.hook.pytest_report_to_serializable(config=config, report=report))
+
+    def pytest_warning_recorded(
+        self,
+        warning_message: warnings.WarningMessage,
+        when: str,
+        nodeid: str,
+        location: tuple[str, int, str] | None,
+    ) -> None:
+        """Write a warning."""
+        category = warning_message.category
+        _write(
+            self._config,
+            warning={
+                "category": [category.__module__, category.__name__],
+                "message": str(warning_message.message),
+                "filename": warning_message.filename,
+                "lineno": warning_message.lineno,
+            },
+            about={"when": when, "nodeid": nodeid, "location": location},
+        )
 
 
 def _write(config: pytest.Config, **values: Any) -> None:
