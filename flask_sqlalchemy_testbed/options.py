@@ -76,6 +76,12 @@ _ALL = (
     ),
     Option("uri-env", "the environment variable from which the app reads the URI", "NAME", default=""),
     Option(
+        "config",
+        "a configuration file (Python, JSON or TOML) with the other values that the app needs",
+        "FILE",
+        default="",
+    ),
+    Option(
         "driver",
         "have the app use this driver, such as postgresql=psycopg; repeatable",
         "BACKEND=DRIVER",

@@ -114,12 +114,13 @@ def test_its_code_runs(
     assert run.returncode == 0, run.stdout
 
 
-def test_the_failure_in_readme_is_real(tmp_path: Path) -> None:
-    """Run the app of the page about your own app."""
-    (shop,) = blocks("python", PAGES["docs/your-app.md"])
+@pytest.mark.parametrize("app", ["shop:create_app", "testbed_app.py:app_for"])
+def test_the_failure_in_readme_is_real(tmp_path: Path, app: str) -> None:
+    """Run the app of the page about your own app, also with the function that makes it from its URI."""
+    for block in blocks("python", PAGES["docs/your-app.md"]):
+        (tmp_path / block.splitlines()[0].removeprefix("# ")).write_text(block)
     (failure,) = re.findall(r"^```\n(Cause.*?)^```$", PAGES["README.md"], re.MULTILINE | re.DOTALL)
-    (tmp_path / "shop.py").write_text(shop)
-    command = ["flask_sqlalchemy_testbed", "shop:create_app", "--backend", "sqlite"]
+    command = ["flask_sqlalchemy_testbed", app, "--backend", "sqlite"]
 
     run = subprocess.run(
         [sys.executable, "-m", *command, "--check", failure.splitlines()[1].split()[0], "--report", "report"],

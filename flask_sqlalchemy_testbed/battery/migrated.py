@@ -23,6 +23,7 @@ from flask_sqlalchemy_testbed.subject import guard
 from flask_sqlalchemy_testbed.subject.app import AppMaker
 from flask_sqlalchemy_testbed.subject.binding import context_of, engine_of
 from flask_sqlalchemy_testbed.subject.metadata import FIRST_ENGINE
+from flask_sqlalchemy_testbed.subject.process_state import Environment
 from flask_sqlalchemy_testbed.subject.subject import URI_VARIABLES, Subject
 
 if TYPE_CHECKING:
@@ -113,10 +114,13 @@ def main() -> None:
     maker.start(uri, binds)
     app = maker.make(uri)
     # An env.py without the app reads the URI from one of these.
-    os.environ.update(dict.fromkeys({*URI_VARIABLES, *subject.variables}, subject.uri(uri)))
+    files = Environment()
+    own = subject.environment(uri, binds, files)
+    os.environ.update({**dict.fromkeys(URI_VARIABLES, subject.uri(uri)), **own})
     with context_of(app):
         config = _config(app, Path(settings["place"]), subject.uri(uri))
         _run(config, engine_of(subject, app), outcome)
+    files.remove_files()
     if refusals and outcome.failure:
         outcome = Migrated(
             not_applicable=f"its env.py connects to {refusals[0]} and not to the database of the app"

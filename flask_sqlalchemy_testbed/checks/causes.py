@@ -32,8 +32,8 @@ PART_OF_GROUP: Mapping[str, Part] = MappingProxyType(
         "portability": Part.ENGINE,
         "faults": Part.ENGINE,
         "isolation": Part.SESSION,
-        "promises": Part.SESSION,
         "schema": Part.FACTORY,
+        "promises": Part.SESSION,
     }
 )
 

@@ -103,7 +103,7 @@ class NamedRegistry:
         They are those of this thread, or of any scope if scopes can be listed.
         """
         registry = None
-        with contextlib.suppress(RuntimeError):  # Flask's: a session that is kept in a context ends with it.
+        with contextlib.suppress(Exception):  # A session that is kept in a context ends with it.
             registry = getattr(self._find(), "registry", None)
         if registry is None:
             return {}

@@ -172,6 +172,20 @@ def _keep_first(item: pytest.Item, backend: str, report: pytest.TestReport) -> N
     _stop(item)
 
 
+def keep(item: pytest.Item, test: str, backend: str, database: str) -> None:
+    """Keep the server of a failure that another process met, and run no more tests.
+
+    Args:
+        item: the test in this process.
+        test: the id of the test.
+        backend: the name of its backend.
+        database: the name of its database.
+    """
+    if state.WORKER not in item.config.stash:  # The controller keeps it; the report tells it to.
+        _keep(item.config, test, backend, database)
+    _stop(item)
+
+
 def _keep(config: pytest.Config, test: str, backend: str, database: str) -> None:
     if state.KEPT not in config.stash:
         lines = state.run_of(config).keep(backend, database)

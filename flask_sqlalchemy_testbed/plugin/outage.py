@@ -14,7 +14,7 @@ from flask_sqlalchemy_testbed.plugin.schema import causes, schema_problem
 from flask_sqlalchemy_testbed.plugin.selection import backend_of
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Mapping
 
 # An attribute of a report, which pytest-xdist passes on to the controller: the key in `_MET`, and the reason.
 MARK = "testbed_not_run"
@@ -37,6 +37,16 @@ def pytest_configure(config: pytest.Config) -> None:
 def outages(config: pytest.Config) -> dict[str, str]:
     """Return why tests were not run, by backend, or by backend and schema; empty if all were run."""
     return config.stash[_REPORTED]
+
+
+def know_outages(config: pytest.Config, reasons: Mapping[str, str]) -> None:
+    """Run no test on backends that another process could not use.
+
+    Args:
+        config: pytest's configuration.
+        reasons: the reasons, by the names of the backends.
+    """
+    config.stash[_MET].update(reasons)
 
 
 @pytest.hookimpl(tryfirst=True)

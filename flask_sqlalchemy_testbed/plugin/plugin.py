@@ -25,6 +25,7 @@ MODULES = (
     "reporting",
     "watchdog",
     "redacted",
+    "own_process",
     "settings",
 )
 

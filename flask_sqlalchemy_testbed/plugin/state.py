@@ -27,6 +27,8 @@ KEPT: pytest.StashKey[list[str]] = pytest.StashKey()
 """Lines on how to connect to the server that --testbed-keep-failed has left."""
 WORKER: pytest.StashKey[Worker] = pytest.StashKey()
 """Set in a worker of pytest-xdist: the values that its controller passed."""
+IS_ALONE: pytest.StashKey[bool] = pytest.StashKey()
+"""Set in a process that runs a single check, for an app that can be made once per process."""
 
 # Of a test: its item.
 BEGAN: pytest.StashKey[tuple[float, Server]] = pytest.StashKey()

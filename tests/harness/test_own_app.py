@@ -51,9 +51,9 @@ def test_the_app_is_resolved_once_for_all_workers(project_here: Project) -> None
 
     assert outcome.code == 0, outcome.text
     assert f"{len(checks) * len(project_here.backends)} passed" in outcome.text
-    # Once to resolve the app, then four times for the checks.
+    # Twice to resolve the app, then four times for the checks.
     made = (project_here.path / "made").read_text().split()
-    assert made == ["made"] * (1 + 4 * len(project_here.backends))
+    assert made == ["made"] * (2 + 4 * len(project_here.backends))
 
 
 def test_checks_of_several_apps_are_not_applicable_to_one(project_here: Project) -> None:
@@ -85,6 +85,22 @@ def test_an_app_for_one_kind_of_database_is_tried_on_that(
     options = ("-o", f"testbed_backend={testbed_backend.name}", *(("-n", "2") if in_parallel else ()))
 
     outcome = check(project_here, REQUEST_ENDS, options=(*SHOP, *options))
+
+    assert outcome.code == 0, outcome.text
+
+
+@pytest.mark.testbed_needs("server")
+def test_an_app_that_builds_its_uri_from_parts_gets_them(
+    project_here: Project, testbed_backend: Backend
+) -> None:
+    parts = (
+        "{os.environ['DB_USER']}:{os.environ['DB_PASSWORD']}@{os.environ['DB_HOST']}/{os.getenv('DB_NAME')}"
+    )
+    uri = f'f"{testbed_backend.drivername}://{parts}"'
+    project_here.write(f"import os\n{BINDING}\ndef create_app():\n    return made({uri})\n", "shop.py")
+    project_here.backends = [testbed_backend.name]
+
+    outcome = check(project_here, REQUEST_ENDS)
 
     assert outcome.code == 0, outcome.text
 

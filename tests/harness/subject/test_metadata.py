@@ -10,8 +10,7 @@ from sqlalchemy import MetaData, Table
 from flask_sqlalchemy_testbed.subject.app import AppMaker
 from flask_sqlalchemy_testbed.subject.errors import SubjectError
 from flask_sqlalchemy_testbed.subject.metadata import metadata_of
-from flask_sqlalchemy_testbed.subject.resolve import AppOptions, resolve
-from tests.harness.subject.resolving import Write
+from tests.harness.subject.resolving import Write, resolved
 
 FLASK_SQLALCHEMY = """
     from flask import Flask
@@ -108,7 +107,7 @@ DECLARED = {
 
 def tables(uri: str, metadata: str = "") -> dict[str, list[str]]:
     """Return the names of the tables of the app in `shop`, by engine."""
-    subject = resolve(AppOptions("shop", metadata=metadata), uri)
+    subject = resolved(uri, "shop", metadata=metadata)
     with contextlib.closing(AppMaker(subject)) as maker:
         maker.start(uri, dict.fromkeys(subject.binds, uri))
         app = maker.make(uri)
@@ -158,7 +157,7 @@ def test_a_name_of_something_else_is_refused(write: Write, uri: str) -> None:
     write(FLASK_SQLALCHEMY)
 
     with pytest.raises(SubjectError, match="metadata 'shop:Item' is a DefaultMeta, not a MetaData"):
-        resolve(AppOptions("shop", metadata="shop:Item"), uri)
+        resolved(uri, "shop", metadata="shop:Item")
 
 
 def test_the_metadata_of_advanced_alchemy_is_found_by_its_bind_keys() -> None:
