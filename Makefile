@@ -123,6 +123,10 @@ conformance-short: $(READY) ## Run the battery on other bindings, on SQLite: fai
 checks-page: $(READY) ## Write docs/checks.md, the description of each check
 	$(BIN)/python -m tests.checks_page
 
+.PHONY: applications
+applications: $(READY) have-engine ## Run the battery on public applications; needs a network; write docs/applications.md
+	$(BIN)/python -m tests.public $(APPLICATIONS)
+
 .PHONY: run
 run: $(READY) ## Serve the trial on SQLite at http://localhost:8000; needs no Docker
 	TRIAL_BACKENDS=sqlite exec $(BIN)/python -m trials

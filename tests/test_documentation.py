@@ -19,12 +19,12 @@ from flask_sqlalchemy_testbed.servers.network import Server
 from tests import checks_page
 
 ROOT = Path(__file__).parents[1]
-# `make conformance` writes this page.
-GENERATED = ROOT / "docs" / "conformance.md"
+# `make conformance` and `make applications` write these pages.
+GENERATED = {ROOT / "docs" / "conformance.md", ROOT / "docs" / "applications.md"}
 PAGES = {
     str(path.relative_to(ROOT)): path.read_text(encoding="utf-8")
     for path in (*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/*.md")))
-    if path != GENERATED
+    if path not in GENERATED
 }
 CURRENT = {page: text for page, text in PAGES.items() if page != "CHANGES.md"}
 COMMAND = re.compile(
