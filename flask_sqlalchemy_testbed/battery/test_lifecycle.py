@@ -5,6 +5,7 @@ import gc
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import count
 from typing import Any
 
 import click
@@ -198,7 +199,7 @@ def test_unwrapped_stream(trial: Trial) -> None:
 
 @check("lifecycle.session-options")
 def test_session_options(trial: Trial) -> None:
-    app = trial.app()
+    app, numbers = trial.app(), count()
 
     def write() -> str:
         try:
@@ -206,7 +207,8 @@ def test_session_options(trial: Trial) -> None:
         except (TypeError, RuntimeError, InvalidRequestError):
             # A session may take no options, and a binding may refuse one: there is nothing to end then.
             return "refused"
-        session.add(Item(name="uncommitted"))
+        # Of different names: the app may commit the items of its requests.
+        session.add(Item(name=f"uncommitted {next(numbers)}"))
         session.flush()
         return "written"
 

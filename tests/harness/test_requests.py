@@ -16,7 +16,12 @@ BATTERY = ("--pyargs", "flask_sqlalchemy_testbed.battery", "--testbed-app", "sho
 OF_REQUESTS = (
     *("lifecycle.request-ends", "lifecycle.failed-request-ends", "lifecycle.exit"),
     *("lifecycle.async-view", "lifecycle.with-client", "lifecycle.error-handler", "lifecycle.handled-error"),
-    *("lifecycle.used-in-teardown", "lifecycle.request-inside-context", "binding.two-apps"),
+    *(
+        "lifecycle.used-in-teardown",
+        "lifecycle.session-options",
+        "lifecycle.request-inside-context",
+        "binding.two-apps",
+    ),
     *("binding.starts-without-its-database", "isolation.committed-rows-go", "faults.lost-in-transaction"),
 )
 # Correct in each check above.
