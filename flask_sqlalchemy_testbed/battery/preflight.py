@@ -32,6 +32,7 @@ from flask_sqlalchemy_testbed.plugin.app_option import app_maker
 from flask_sqlalchemy_testbed.subject.binding import engine_of
 from flask_sqlalchemy_testbed.subject.errors import BoundElsewhereError, ObstacleError, SubjectError
 from flask_sqlalchemy_testbed.subject.metadata import FIRST_ENGINE
+from flask_sqlalchemy_testbed.subject.subject import Apps
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -172,7 +173,7 @@ def _engine(uri: str) -> Iterator[Engine]:
 
 def _uses_up_the_process(maker: AppMaker) -> bool:
     """Return whether an app made here would be the only one of this process."""
-    return getattr(maker.subject, "apps", "several") == "one per process"
+    return maker.subject.apps is Apps.ONE_PER_PROCESS
 
 
 def _second_app(maker: AppMaker, binds: Binds, database: Database) -> None:
