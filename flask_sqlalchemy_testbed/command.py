@@ -30,8 +30,8 @@ the app the URI of an empty database, which it makes for this run, and refuses c
 reads no conftest.py and no configuration file of pytest. Options of pytest follow `--`.
 """
 EPILOG = """\
-Exit status: 0 if each check that applies passed, 1 if a check failed, 2 or more if the app could not be
-tested.
+Exit status: 0 if each check that applies passed, 1 if a check failed, otherwise 4 if the app could not be
+tested on a backend.
 """
 REPORT = "testbed-report"
 DEFAULTS = {

@@ -95,6 +95,12 @@ _ALL = (
         repeatable=True,
         default=(),
     ),
+    Option(
+        "as-user",
+        "log the battery's requests in with this function, which gets the app and a test client",
+        "MODULE:FUNCTION",
+        default="",
+    ),
     Option("start-timeout", "fail when making the app takes longer (default: 30)", "SECONDS", default="30"),
     Option("check", "run only this check of the battery; repeatable", "ID", repeatable=True),
     Option("exclude", "leave out this check of the battery; repeatable", "ID", repeatable=True, default=()),

@@ -165,7 +165,9 @@ def test_the_make_targets_of_its_code_blocks_exist() -> None:
 )
 def test_its_settings_are_read_somewhere(page: str, name: str) -> None:
     sources = [path.read_text(encoding="utf-8") for path in (*ROOT.glob("app/**/*.py"), ROOT / ".env")]
-    sources += [(ROOT / "flask_sqlalchemy_testbed" / "subject" / "subject.py").read_text(encoding="utf-8")]
+    package = ROOT / "flask_sqlalchemy_testbed"
+    own = (package / "subject" / "subject.py", package / "battery" / "requests.py")
+    sources += [path.read_text(encoding="utf-8") for path in own]
     derived = {f"TESTBED_{backend.upper()}_{end}" for backend in BACKENDS for end in ("URI", "PASSWORD_FILE")}
 
     assert name in derived or any(name in source for source in sources), page

@@ -15,10 +15,12 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import object_session
 
 from flask_sqlalchemy_testbed.backends.base import new_name
+from flask_sqlalchemy_testbed.battery import served
 from flask_sqlalchemy_testbed.battery.gates import gate_to
+from flask_sqlalchemy_testbed.battery.requests import address_of, ask, get
 from flask_sqlalchemy_testbed.battery.tables import Base, Item
 from flask_sqlalchemy_testbed.battery.threads import WITHIN, Task, at_once
-from flask_sqlalchemy_testbed.battery.trial import Trial, get
+from flask_sqlalchemy_testbed.battery.trial import Trial
 from flask_sqlalchemy_testbed.battery.workers import WORKERS, workers
 from flask_sqlalchemy_testbed.checks.check import check
 from flask_sqlalchemy_testbed.plugin import state
@@ -203,6 +205,7 @@ def test_twenty_places(request: pytest.FixtureRequest, own_trial: Trial) -> None
 
 @check("binding.log-in")
 def test_log_in(own_trial: Trial) -> None:
+    own_trial.log_in(own_trial.database)  # A user of the app, with the first password.
     administrator, url = own_trial.database.connection, own_trial.database.url
     set_password = SET_PASSWORD[own_trial.backend]
     try:
@@ -272,12 +275,14 @@ def test_in_memory(trial: Trial, uri: str) -> None:
 def test_starts_without_its_database(trial: Trial, tmp_path: Path) -> None:
     with gate_to(trial.database, tmp_path) as gate:
         app = trial.app_with_views(gate.uri)
-        status = app.test_client().get("/testbed/names").status_code
-        assert status >= 500, f"without its database the app answered a request with {status}"
+        answer = ask(app, "/testbed/names")
+        assert not answer.is_success, f"without its database the app answered a request with {answer.status}"
         gate.open()
 
-        status = app.test_client().get("/testbed/names").status_code
-        assert status == 200, f"the database can be reached again, and the app still answered with {status}"
+        answer = ask(app, "/testbed/names")
+        assert answer.is_success, (
+            f"the database can be reached again, and the app still answered with {answer.status}"
+        )
         trial.engine(app).dispose()
 
 
@@ -303,7 +308,11 @@ def test_listeners(trial: Trial) -> None:
 @check("binding.fork")
 def test_fork(trial: Trial, tmp_path: Path) -> None:
     log = tmp_path / "gunicorn.log"
-    with workers(trial.subject, trial.database.uri, trial.bind_uris, WHOAMI[trial.backend], log) as forked:
+    address = address_of(trial.app())
+    environment = served.environment(
+        trial.subject, trial.database.uri, trial.bind_uris, WHOAMI[trial.backend], address
+    )
+    with workers(environment, log) as forked:
         answers = forked.answers(40)
 
     wrong = [answer for answer in answers if answer.get("opened_by") != answer.get("process", "none")]

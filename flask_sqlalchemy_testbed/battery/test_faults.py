@@ -19,14 +19,14 @@ from flask_sqlalchemy_testbed.backends.base import Backend
 from flask_sqlalchemy_testbed.backends.connection import Connection
 from flask_sqlalchemy_testbed.battery.gates import Port, gate_to
 from flask_sqlalchemy_testbed.battery.own_server import OwnServer, OwnServers, lent
-from flask_sqlalchemy_testbed.battery.tables import OLD_ITEM, Item, create_all
+from flask_sqlalchemy_testbed.battery.requests import ERROR, OK, add_view, ask, route
+from flask_sqlalchemy_testbed.battery.tables import OLD_ITEM, Item
 from flask_sqlalchemy_testbed.battery.threads import WITHIN, Task, at_once, poll
-from flask_sqlalchemy_testbed.battery.trial import CONNECTIONS, Trial, add_view
+from flask_sqlalchemy_testbed.battery.trial import CONNECTIONS, Trial
 from flask_sqlalchemy_testbed.checks.check import check
 from flask_sqlalchemy_testbed.databases import Database
 from flask_sqlalchemy_testbed.servers.network import NetworkServer
 
-ERROR = 500
 MEGABYTE = 1 << 20
 # Seconds within which a request to a silent server must fail; the limits below are a second or two.
 BOUND = 8.0
@@ -125,14 +125,16 @@ def app(trial: Trial) -> Flask:
 
 
 def status(app: Flask, path: str = "/testbed/names") -> int:
-    """Return the status that a client gets.
+    """Return 200 if the view returned; else the status that a client gets, which is at least 500.
 
-    A server also answers 500 if a teardown callback raises.
+    An app may have pages of its own for errors, with another status. A server also answers 500 if a teardown
+    callback raises.
     """
     try:
-        return app.test_client().get(path).status_code
+        answer = ask(app, path)
     except DBAPIError:
         return ERROR
+    return OK if answer.is_success else max(ERROR, answer.code)
 
 
 def assert_answers(app: Flask, times: int = 1) -> None:
@@ -178,13 +180,14 @@ def test_restart(own_trial: Trial, own_server: OwnServer) -> None:
     own_trial.use_connections(app)
     own_server.kill()
     own_server.start()
+    own_trial.log_in(own_server.database)
 
     assert_answers(app, CONNECTIONS + 1)
 
 
 @check("faults.swallowed-loss")
 def test_swallowed_loss(trial: Trial, app: Flask) -> None:
-    @app.get("/testbed/swallow")
+    @route(app, "/testbed/swallow")
     def swallow() -> str:
         trial.session.execute(select(Item.id))
         end_sessions(trial.database)
@@ -199,7 +202,7 @@ def test_swallowed_loss(trial: Trial, app: Flask) -> None:
 
 @check("faults.lost-in-transaction")
 def test_lost_in_transaction(trial: Trial, app: Flask) -> None:
-    @app.get("/testbed/two")
+    @route(app, "/testbed/two")
     def two() -> str:
         trial.session.execute(insert(Item).values(name="first"))
         end_sessions(trial.database)
@@ -232,7 +235,7 @@ def test_idle_timeout(trial: Trial, app: Flask) -> None:
 
 @check("faults.held-too-long")
 def test_held_too_long(trial: Trial, app: Flask) -> None:
-    @app.get("/testbed/hold")
+    @route(app, "/testbed/hold")
     def hold() -> str:
         trial.session.execute(text(END_IDLE_TRANSACTION[trial.backend]))
         wait_until(lambda: not trial.database.sessions())
@@ -244,11 +247,13 @@ def test_held_too_long(trial: Trial, app: Flask) -> None:
 
 
 @pytest.fixture
-def new_primary(own_server: OwnServer, testbed_server: NetworkServer) -> Iterator[Database]:
+def new_primary(
+    own_server: OwnServer, testbed_server: NetworkServer, testbed_schema: Callable[[str], None]
+) -> Iterator[Database]:
     """Return an empty database on the run's server, named as that on the own server."""
     testbed_server.create(own_server.name)
     database = Database(testbed_server.backend, testbed_server.locate(own_server.name))
-    create_all(database.uri)
+    testbed_schema(database.uri)
     yield database
     database.connection.close()
     testbed_server.drop(own_server.name)
@@ -260,6 +265,7 @@ def test_demoted_primary(
 ) -> None:
     demote, promote, query = READ_ONLY[own_trial.backend]
     names, together = count(), threading.Barrier(CONNECTIONS, timeout=WITHIN)
+    own_trial.log_in(new_primary)
     with gate_to(own_server.database, tmp_path) as gate:
         assert isinstance(gate, Port)
         gate.open()
@@ -301,7 +307,7 @@ def test_lock_wait(trial: Trial, connect: Callable[[], Connection], testbed_back
 
     event.listen(trial.engine(app), "do_connect", shorten)
 
-    @app.get("/testbed/wait/<limit>")
+    @route(app, "/testbed/wait/<limit>")
     def wait(limit: str) -> str:
         seconds = trial.session.scalar(text(f"SELECT @@{limit}"))
         # Of both limits, the one that is shorter stays the shorter one.
@@ -333,7 +339,7 @@ def test_endless_wait(trial: Trial, connect: Callable[[], Connection]) -> None:
     app = trial.app()
     shorten_limits(trial, app)
 
-    @app.get("/testbed/wait/<kind>")
+    @route(app, "/testbed/wait/<kind>")
     def wait(kind: str) -> str:
         for query, shorten in WAITS[trial.backend][kind][1]:
             if 0 < (trial.session.scalar(text(query)) or 0) <= LONGEST_WAIT:
@@ -360,7 +366,7 @@ def test_stopped_mid_query(own_trial: Trial, own_server: OwnServer, testbed_back
     app = own_trial.app_with_views()
     known_as_loss: list[bool] = []
 
-    @app.get("/testbed/slow")
+    @route(app, "/testbed/slow")
     def slow() -> str:
         try:
             return str(own_trial.session.scalar(text(SLOW[own_trial.backend])))
@@ -382,6 +388,7 @@ def test_stopped_mid_query(own_trial: Trial, own_server: OwnServer, testbed_back
     wait_until(is_slow)
     own_server.stop()
     own_server.start()
+    own_trial.log_in(own_server.database)
     again.set()
     first, second = task.result()
 
@@ -442,7 +449,7 @@ def test_pool_exhausted(trial: Trial, app: Flask) -> None:
         # Shortened, so that the check does not take up to a minute.
         pool._timeout = 0.2  # type: ignore[attr-defined]  # noqa: SLF001 - there is no public way
 
-    @app.get("/testbed/hold")
+    @route(app, "/testbed/hold")
     def hold() -> str:
         # The app may have used the session before its view: a request has one connection here.
         trial.session.rollback()
@@ -471,7 +478,7 @@ def test_pool_exhausted(trial: Trial, app: Flask) -> None:
 def fill(trial: Trial, app: Flask, size: int, prepare: str = "SELECT 1") -> None:
     """Write rows of `size` bytes until a request fails because the database is full."""
 
-    @app.get("/testbed/fill")
+    @route(app, "/testbed/fill")
     def write() -> str:
         trial.session.execute(text(prepare))
         trial.session.add(Ballast(data=os.urandom(size)))

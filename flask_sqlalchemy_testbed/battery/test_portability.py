@@ -14,9 +14,10 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from flask_sqlalchemy_testbed.battery.observations import KEY
 from flask_sqlalchemy_testbed.battery.observer import observer
+from flask_sqlalchemy_testbed.battery.requests import add_view, get
 from flask_sqlalchemy_testbed.battery.tables import OLD_ITEM, OWN, Item, Part, Value
 from flask_sqlalchemy_testbed.battery.threads import Task
-from flask_sqlalchemy_testbed.battery.trial import CONNECTIONS, Trial, add_view, get
+from flask_sqlalchemy_testbed.battery.trial import CONNECTIONS, Trial
 from flask_sqlalchemy_testbed.checks.check import check
 from flask_sqlalchemy_testbed.databases import Database
 

@@ -14,6 +14,7 @@ from sqlalchemy.engine import Engine
 
 from flask_sqlalchemy_testbed.battery.migrated import migrate, place_of
 from flask_sqlalchemy_testbed.battery.own_tables import OwnTablesError, create_and_drop
+from flask_sqlalchemy_testbed.battery.preflight import Preflight
 from flask_sqlalchemy_testbed.checks.check import check
 from flask_sqlalchemy_testbed.options import flag
 from flask_sqlalchemy_testbed.plugin import settings, state
@@ -57,7 +58,7 @@ def empty_database(request: pytest.FixtureRequest, testbed_server: Server) -> It
 
 
 @pytest.fixture
-def maker(request: pytest.FixtureRequest) -> AppMaker:
+def maker(request: pytest.FixtureRequest, preflight: Preflight) -> AppMaker:  # noqa: ARG001 - it comes first
     """Return the object that makes the apps."""
     return app_maker(request.config)
 

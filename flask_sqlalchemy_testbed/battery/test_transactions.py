@@ -10,9 +10,10 @@ from sqlalchemy.exc import DBAPIError, InvalidRequestError, SQLAlchemyError
 
 from flask_sqlalchemy_testbed.backends.base import Backend
 from flask_sqlalchemy_testbed.backends.connection import Connection
+from flask_sqlalchemy_testbed.battery.requests import add_view, get, route
 from flask_sqlalchemy_testbed.battery.tables import OLD_ITEM, OWN, Item
 from flask_sqlalchemy_testbed.battery.threads import WITHIN, Task, at_once, poll
-from flask_sqlalchemy_testbed.battery.trial import Trial, add_view, get, read_twice
+from flask_sqlalchemy_testbed.battery.trial import Trial, read_twice
 from flask_sqlalchemy_testbed.checks.check import check
 
 # The statements that begin a transaction, by default and with a snapshot for all its reads.
@@ -116,7 +117,7 @@ def test_view_begins(trial: Trial) -> None:
 def test_no_dirty_reads(trial: Trial) -> None:
     app = trial.app_with_views()
     with app.app_context():
-        trial.write()
+        trial.write("uncommitted")
         if trial.committed():
             return  # In AUTOCOMMIT mode: `transactions.rolls-back` fails for it.
         reader = Task(lambda: get(app, "/testbed/names"))
@@ -245,7 +246,7 @@ def test_deadlock(trial: Trial) -> None:
 def test_failed_wait(trial: Trial, connect: Callable[[], Connection], testbed_backend: Backend) -> None:
     app, errors = trial.app(), []
 
-    @app.get("/testbed/half")
+    @route(app, "/testbed/half")
     def half() -> str:
         trial.write("before")
         trial.session.execute(text("UPDATE testbed_item SET name = 'changed' WHERE id = 92"))

@@ -1,6 +1,6 @@
 """When a backend cannot be used: say once why, and run no more tests that need it.
 
-Their outcome is "not run", and the run fails.
+Their outcome is "not run". The exit status is 1 if another test failed, else that of a usage error, 4.
 """
 
 from __future__ import annotations
@@ -14,11 +14,13 @@ from flask_sqlalchemy_testbed.plugin.schema import causes, schema_problem
 from flask_sqlalchemy_testbed.plugin.selection import backend_of
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping
+    from collections.abc import Generator, Iterator, Mapping
 
 # An attribute of a report, which pytest-xdist passes on to the controller: the key in `_MET`, and the reason.
 MARK = "testbed_not_run"
 CATEGORY = "not run"
+# Stands for the names of backends in a reason.
+ALL = "\0"
 # In a worker or a process of its own: the reasons that its tests have met, by backend, or by backend and
 # schema.
 _MET: pytest.StashKey[dict[str, str]] = pytest.StashKey()
@@ -90,21 +92,30 @@ def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Fail a run in which tests were not run."""
+    """Fail a run in which tests were not run, with the status of a run that could not be begun."""
     if outages(session.config) and session.exitstatus == pytest.ExitCode.OK:
-        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        session.exitstatus = pytest.ExitCode.USAGE_ERROR
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Write each reason once."""
     if reasons := outages(config):
         terminalreporter.section(CATEGORY)
-        for reason in reasons.values():
+        for reason in _together(reasons):
             terminalreporter.write_line(reason)
         count = len(terminalreporter.getreports(CATEGORY))
         terminalreporter.write_line(
             f"{count} tests need this and were not run. Run them again without the cause."
         )
+
+
+def _together(reasons: Mapping[str, str]) -> Iterator[str]:
+    """Yield each reason once, with all the backends that it is about."""
+    backends: dict[str, list[str]] = {}
+    for backend, reason in reasons.items():
+        backends.setdefault(reason.replace(f" on {backend}: ", f" on {ALL}: ", 1), []).append(backend)
+    for reason, names in backends.items():
+        yield reason.replace(ALL, " and ".join(names), 1)
 
 
 class _Listener:
@@ -139,6 +150,7 @@ def _reason(item: pytest.Item, backend: str, call: pytest.CallInfo[None]) -> str
     """Return why the backend cannot be used; an empty string if the failure is the test's own."""
     from flask_sqlalchemy_testbed.redaction import redact  # noqa: PLC0415 - on use
     from flask_sqlalchemy_testbed.servers.readiness import LOG_TAIL_LINES, ServerError  # noqa: PLC0415 - the same
+    from flask_sqlalchemy_testbed.subject.errors import ObstacleError  # noqa: PLC0415 - the same
 
     run = item.config.stash.get(state.RUN, None)
     server = run.servers.get(backend) if run else None
@@ -147,8 +159,9 @@ def _reason(item: pytest.Item, backend: str, call: pytest.CallInfo[None]) -> str
         lines = redact(server.log(0)).strip().splitlines()[-LOG_TAIL_LINES:]
         end = "".join(["\nIts log ends:", *(f"\n  {line}" for line in lines)]) if lines else ""
         return f"{outage} The first test that met this was {item.nodeid}.{end}"
-    # A further server that a fixture starts may fail alone.
-    if server or call.when != "setup" or call.excinfo is None:
+    if call.excinfo is None:
         return ""
-    known = (one for one in causes(call.excinfo.value) if isinstance(one, ServerError))
+    # A check may make an app for the first time. A further server that a fixture starts may fail alone.
+    expected = (ServerError, ObstacleError) if call.when == "setup" and not server else (ObstacleError,)
+    known = (one for one in causes(call.excinfo.value) if isinstance(one, expected))
     return next((str(one) for one in known), "")

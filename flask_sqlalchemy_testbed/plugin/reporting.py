@@ -9,7 +9,7 @@ import pytest
 from flask_sqlalchemy_testbed.checks.check import check_of
 from flask_sqlalchemy_testbed.checks.definition import Check
 from flask_sqlalchemy_testbed.options import in_command
-from flask_sqlalchemy_testbed.plugin import outputs, state
+from flask_sqlalchemy_testbed.plugin import outage, outputs, state
 from flask_sqlalchemy_testbed.plugin.baseline import KNOWN_MARK
 from flask_sqlalchemy_testbed.plugin.selection import backends_of
 from flask_sqlalchemy_testbed.report.findings import Findings
@@ -185,7 +185,7 @@ class Reporter:
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Write a row for each check with a column for each backend, then the failures."""
-        if self._findings.rows() and terminalreporter.verbosity >= 0:
+        if self._findings.rows() and terminalreporter.verbosity >= 0 and not self._none_was_run():
             from flask_sqlalchemy_testbed.report import summary, terminal  # noqa: PLC0415 - on use
 
             report = self._report(ask=False)
@@ -196,6 +196,11 @@ class Reporter:
                 terminalreporter.write_line(summary.counts(report))
         if self._directory is not None:
             terminalreporter.write_line(f"report: {self._directory / 'index.html'}")
+
+    def _none_was_run(self) -> bool:
+        """Return whether no backend could be used: a row for each check would hide the reason."""
+        outcomes = {outcome for row in self._findings.rows() for outcome in row["results"].values()}
+        return bool(outage.outages(self._config)) and outcomes <= {Outcome.NOT_RUN, Outcome.NOT_APPLICABLE}
 
     def _read_late_logs(self) -> None:
         for test in self._gatherer.read_late_logs() if self._gatherer is not None else ():
@@ -226,7 +231,10 @@ class Reporter:
 
         run = self._config.stash.get(state.RUN, None)
         report: Report = {
-            "subject": facts.subject(self._config),
+            "subject": {
+                **facts.subject(self._config),
+                **{f"not run on {name}": why for name, why in outage.outages(self._config).items()},
+            },
             "software": facts.software(),
             "servers": facts.servers(run, ask=ask) if run else {},
             "checks": self._findings.rows(),
@@ -284,7 +292,9 @@ def _judge(attempt: Attempt, report: pytest.TestReport) -> None:
         attempt["reason"] = attempt["reason"] or _reason(report)
         attempt["failure"] += f"{report.longreprtext}\n"
     elif report.skipped:
-        attempt["reason"] = _reason(report)
+        # The reason is said once, among the facts about the app.
+        met = getattr(report, outage.MARK, None)
+        attempt["reason"] = f"{met[0]} could not be used" if met else _reason(report)
     elif report.when == "call" and attempt["outcome"] not in {Outcome.FAILED, Outcome.KNOWN_FAILURE}:
         attempt["outcome"] = Outcome.PASSED
 

@@ -165,16 +165,14 @@ def test_warnings_are_counted_by_kind_and_the_first_of_each_is_shown(
     checks = ("--check", "lifecycle.request-ends", "--check", "lifecycle.context-ends")
     ran = run(folder, *MODULE, "app", "--backend", "sqlite", *checks, "--", *parallel)
 
-    found = re.search(
-        r"^warnings: (\d+); the first of each kind:\n  UserWarning \((\d+)\): app\.py:\d+: number 0\n"
-        r"  DeprecationWarning \((\d+)\): app\.py:\d+: first\n",
-        ran.stdout,
-        re.MULTILINE,
-    )
-    assert found, ran.stdout
-    total, of_users, deprecated = map(int, found.groups())
-    assert (total, of_users) == (4 * deprecated, 3 * deprecated)
-    assert deprecated > 1
+    (total,) = re.findall(r"^warnings: (\d+); the first of each kind:$", ran.stdout, re.MULTILINE)
+    line = r"^  (\w+) \((\d+)\): app\.py:\d+: (?:number 0|first)$"
+    kinds = {kind: int(number) for kind, number in re.findall(line, ran.stdout, re.MULTILINE)}
+    assert kinds.keys() == {"UserWarning", "DeprecationWarning"}, ran.stdout
+    assert sum(kinds.values()) == int(total)
+    # Of two apps that are made in one step of a test, pytest shows a UserWarning once.
+    assert kinds["UserWarning"] % 3 == 0
+    assert kinds["DeprecationWarning"] > 1
     assert "number 1" not in ran.stdout
 
 
