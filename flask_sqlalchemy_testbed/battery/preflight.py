@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from concurrent.futures import ThreadPoolExecutor
 from contextvars import Context
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from flask import request, request_started
 from sqlalchemy import NullPool, create_engine, inspect
@@ -25,6 +24,7 @@ from flask_sqlalchemy_testbed.battery.requests import (
     reach_at,
 )
 from flask_sqlalchemy_testbed.battery.tables import Item
+from flask_sqlalchemy_testbed.battery.threads import WITHIN, Task
 from flask_sqlalchemy_testbed.battery.users import log_in
 from flask_sqlalchemy_testbed.options import flag
 from flask_sqlalchemy_testbed.plugin import settings, state
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from flask_sqlalchemy_testbed.databases import Database
     from flask_sqlalchemy_testbed.subject.app import AppMaker
 
+T = TypeVar("T")
 VIEW, WRITER = "/testbed/preflight", "/testbed/preflight/write"
 REQUEST, CONTEXT = "of the request", "of the context"
 REDIRECTIONS, REFUSALS = range(300, 400), (401, 403)
@@ -126,11 +127,11 @@ def _first_app(config: pytest.Config, maker: AppMaker, binds: Binds, database: D
             write(CONTEXT)
 
     add_view(app, WRITER, lambda: write(REQUEST))
+    within = settings.seconds(config, "check-timeout")
     try:
-        address = reach(app, settings.setting(config, "as-user"))
-        with ThreadPoolExecutor(1) as thread:
-            succeeds = thread.submit(Context().run, _succeeds, app, WRITER).result()
-            thread.submit(Context().run, write_in_context).result()
+        address = reach(app, settings.setting(config, "as-user"), within)
+        succeeds = _in_a_thread(lambda: _succeeds(app, WRITER), within)
+        _in_a_thread(write_in_context, within)
     finally:
         engine_of(maker.subject, app).dispose()
         binds.dispose(app)
@@ -194,23 +195,34 @@ def _names(database: Database) -> list[str]:
     return [name for (name,) in database.connection.rows("SELECT name FROM testbed_item")]
 
 
-def reach(app: Flask, as_user: str) -> Address:
+def reach(app: Flask, as_user: str, within: float = WITHIN) -> Address:
     """Find the first address at which a view of the battery is reached, and send later requests there.
 
     Args:
         app: An app on a database of the run; views can be added to it afterwards.
         as_user: The function that logs a client in; empty if requests need no login. It is run once.
+        within: Seconds for the requests.
 
     Raises:
         SubjectError: No view is reached.
     """
     add_view(app, VIEW, lambda: "reached")
-    # The caller may be in a context of the app, or have a session; another thread has neither.
-    with ThreadPoolExecutor(1) as thread:
-        address = thread.submit(Context().run, _reach, app, as_user).result()
+    address = _in_a_thread(lambda: _reach(app, as_user), within)
     # Flask refuses views after the first request, and there is no other way back.
     app._got_first_request = False  # noqa: SLF001
     return address
+
+
+def _in_a_thread(work: Callable[[], T], within: float) -> T:
+    """Run a function without the caller's contexts and sessions.
+
+    A request that hangs keeps no run from ending.
+    """
+    task = Task(lambda: Context().run(work))
+    if not task.ended.wait(within):
+        message = f"a request to it was not answered within {within:g} s"
+        raise SubjectError(message)
+    return task.result()
 
 
 def _reach(app: Flask, as_user: str) -> Address:

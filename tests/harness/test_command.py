@@ -254,7 +254,7 @@ def test_help_names_short_options_and_sets_none_of_the_tests_of_a_project() -> N
     text = CliRunner().invoke(command, ["--help"]).output
 
     assert "--keep-servers" in text
-    assert not re.search("testbed_|--testbed-|--metadata|--schema-command", text)
+    assert not re.search("testbed_|--testbed-|--schema-command", text)
 
 
 def test_a_database_without_a_server_or_a_driver_is_left_out(folder: Path) -> None:
