@@ -145,7 +145,7 @@ def test_a_schema_command_that_fails_is_said_once(project_here: Project, paralle
     count = len(project_here.backends)
     assert outcome.code == pytest.ExitCode.TESTS_FAILED
     assert f"= {20 * count} not run in" in outcome.lines("=")[-1]
-    assert outcome.text.count("the migration is broken") == count
+    assert outcome.text.count("the migration is broken") == 1
     assert said(outcome)[-1] == NOT_RUN.format(20 * count)
     assert len(outcome.text.splitlines()) < 25
 
