@@ -16,6 +16,7 @@ import flask_sqlalchemy_testbed
 from flask_sqlalchemy_testbed.backends import BACKENDS
 from flask_sqlalchemy_testbed.checks.claims import CHECKS
 from flask_sqlalchemy_testbed.command import command, needs_engine
+from tests.harness.projects import remove_kept
 from tests.harness.shops import FACTORY, ONE_APP, WITHOUT_REMOVE
 
 BIN = Path(sys.executable).parent
@@ -145,6 +146,7 @@ def test_the_printed_command_runs_the_failed_check_again(folder: Path) -> None:
     ran = run(folder, *MODULE, "leaky", *ONE, "--", "-n", "2", "--tb", "short")
     (again,) = {line for line in ran.stdout.splitlines() if " --keep-failed " in line}
     ran = run(folder, *shlex.split(again))
+    remove_kept(ran.stdout)
 
     assert ran.returncode == 1
     assert "battery: leaky" in ran.stdout

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.harness.projects import Project
+from tests.harness.projects import Project, remove_kept
 from tests.harness.shops import ONE_APP
 from tests.harness.test_own_app import CONTEXT_ENDS, REQUEST_ENDS, SHOP, check
 
@@ -111,6 +111,7 @@ def test_the_server_of_a_failure_is_kept(project_here: Project) -> None:
     project_here.write(LEAKS, "shop.py")
 
     outcome = check(project_here, REQUEST_ENDS, CONTEXT_ENDS, options=(*SHOP, "--testbed-keep-failed"))
+    remove_kept(outcome.text)
 
     assert outcome.code == 1, outcome.text
     assert outcome.text.count("database was kept") == 1

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from tests.harness.projects import Outcome, Project
+from tests.harness.projects import Outcome, Project, remove_kept
 from tests.harness.shops import FACTORY, WITHOUT_REMOVE
 
 pytestmark = pytest.mark.bad_day
@@ -223,6 +223,7 @@ def test_the_printed_command_fails_in_the_same_way(project: Project, options: tu
         check=False,
     )
 
+    remove_kept(again.stdout)
     failure = "AssertionError: found ['thing'] in mine"
     assert failure in outcome.text
     assert failure in again.stdout
