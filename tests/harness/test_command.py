@@ -270,8 +270,10 @@ def test_a_database_without_a_server_or_a_driver_is_left_out(folder: Path) -> No
     )
 
     assert "The app is not tested on mysql. mysql needs a driver" in ran.stdout
-    assert "The app is not tested on postgresql: no Docker engine answers (" in ran.stdout
-    assert "). Start Docker, or name a server in TESTBED_POSTGRESQL_URI." in ran.stdout
+    assert (
+        "The app is not tested on postgresql: no Docker engine answers at tcp://127.0.0.1:1. " in ran.stdout
+    )
+    assert ". Start Docker, or name a server in TESTBED_POSTGRESQL_URI." in ran.stdout
     assert "1 check on 1 backend: 1 passed" in ran.stdout
 
 

@@ -39,7 +39,7 @@ ENDS = """
         engine.dispose()
 """
 TWO = ("-n", "2")
-NOT_RUN = "{} tests need this and were not run. Run them again without the cause."
+NOT_RUN = "{} tests were not run for this reason. Remove the cause and run them again."
 
 
 def said(outcome: Outcome) -> list[str]:
@@ -177,13 +177,15 @@ def test_a_server_of_the_configuration_file_that_cannot_start_is_said_once(
 ) -> None:
     project.write(MANY)
     outcome = project.run(
-        *("-o", "testbed_backend=sqlite postgresql"), *parallel, DOCKER_HOST="unix:///nowhere.sock"
+        *("-W", "error", "-o", "testbed_backend=sqlite postgresql"),
+        *parallel,
+        DOCKER_HOST="unix:///nowhere.sock",
     )
 
     assert outcome.code == pytest.ExitCode.TESTS_FAILED
     assert "20 passed, 20 not run in" in outcome.lines("=")[-1]
     reason, count = said(outcome)
-    assert reason.startswith("No server for postgresql: no Docker engine answers ")
+    assert reason.startswith("No server for postgresql: no Docker engine answers at unix:///nowhere.sock. ")
     assert count == NOT_RUN.format(20)
 
 
