@@ -189,6 +189,13 @@ def test_a_server_of_the_configuration_file_that_cannot_start_is_said_once(
     assert count == NOT_RUN.format(20)
 
 
+def test_one_test_that_was_not_run_is_counted_in_the_singular(project: Project) -> None:
+    project.write("def test_it(database_uri): pass")
+    outcome = project.run("-o", "testbed_backend=sqlite postgresql", DOCKER_HOST="unix:///nowhere.sock")
+
+    assert "1 test was not run for this reason. Remove the cause and run it again." in outcome.text
+
+
 def test_checks_that_were_not_run_are_no_failures_in_matrix_and_baseline(project: Project) -> None:
     project.write(
         """
