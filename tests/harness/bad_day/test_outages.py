@@ -108,7 +108,6 @@ def test_a_given_server_that_ends_is_said_once(
     assert count == NOT_RUN.format(18)
 
 
-@pytest.mark.testbed_needs("server")
 def test_a_further_server_that_cannot_start_fails_only_its_own_test(project_here: Project) -> None:
     project_here.write(
         """
