@@ -142,6 +142,8 @@ def find(path: str, option: str) -> Any:
         SubjectError: the module cannot be imported, or it has no such attribute, or reading that raised.
     """
     module, colon, attributes = path.partition(":")
+    if module.endswith(".py") and attributes:
+        module = Place.parse(path, option).module
     if not (module and colon and attributes):
         message = f"{option} {path!r} is not of the form module:attribute."
         raise SubjectError(message)
