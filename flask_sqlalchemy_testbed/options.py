@@ -97,8 +97,8 @@ _ALL = (
     ),
     Option(
         "as-user",
-        "log the battery's requests in with this function of a module or a file, which gets the app and a test"
-        " client",
+        "log the battery's requests in with this function of a module or a file, which gets the app and a"
+        " test client",
         "MODULE:FUNCTION",
         default="",
     ),
