@@ -197,6 +197,17 @@ def _known_backends(_ctx: click.Context, _option: click.Parameter, value: tuple[
     return tuple(backend.name for backend in chosen)
 
 
+def _known_checks(_ctx: click.Context, _option: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
+    if not any(value):  # An empty value has a message of its own.
+        return value
+    from flask_sqlalchemy_testbed.checks.claims import CHECKS  # noqa: PLC0415 - on use
+    from flask_sqlalchemy_testbed.plugin.selection import unknown_checks  # noqa: PLC0415 - on use
+
+    if unknown := [name for name in value if name and name not in CHECKS]:
+        raise click.UsageError(unknown_checks(unknown, list(CHECKS)))
+    return value
+
+
 def _print_version(ctx: click.Context, _option: click.Parameter, value: object) -> None:
     if value:
         from importlib.metadata import version  # noqa: PLC0415 - on use
@@ -246,6 +257,9 @@ def _at_once(name: str, callback: Any, help_: str, metavar: str | None = None) -
     )
 
 
+KNOWN_VALUES = {"backend": _known_backends, "check": _known_checks, "exclude": _known_checks}
+
+
 def _option(option: Option) -> click.Option:
     text = DEFAULTS.get(option.name)
     return click.Option(
@@ -257,7 +271,7 @@ def _option(option: Option) -> click.Option:
         type=float if option.metavar == "SECONDS" else None,
         # Said, because click 8.3 otherwise takes a value such as -1 for an option.
         default=None,
-        callback=_known_backends if option.name == "backend" else None,
+        callback=KNOWN_VALUES.get(option.name),
     )
 
 

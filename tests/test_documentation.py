@@ -119,7 +119,7 @@ def test_the_failure_in_readme_is_real(tmp_path: Path, app: str) -> None:
     """Run the app of the page about your own app, also with the function that makes it from its URI."""
     for block in blocks("python", PAGES["docs/your-app.md"]):
         (tmp_path / block.splitlines()[0].removeprefix("# ")).write_text(block)
-    (failure,) = re.findall(r"^```\n(Cause.*?)^```$", PAGES["README.md"], re.MULTILINE | re.DOTALL)
+    (failure,) = re.findall(r"^(Cause.*?)^\.\.\.$", PAGES["README.md"], re.MULTILINE | re.DOTALL)
     command = ["flask_sqlalchemy_testbed", app, "--backend", "sqlite"]
 
     run = subprocess.run(
@@ -209,3 +209,17 @@ def test_the_backend_that_it_adds_could_be_added() -> None:
     exec(source.replace(before.strip(), after), changed)  # noqa: S102 - our own
 
     assert "mariadb" in changed["BACKENDS"]  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/your-app.md"])
+def test_the_environment_is_activated_before_the_first_command(page: str) -> None:
+    lines = [line for block in blocks("console", PAGES[page]) for line in block.splitlines()]
+    activated = lines.index("$ . testbed-venv/bin/activate")
+
+    assert not any(COMMAND.match(line.removeprefix("$ ")) for line in lines[:activated])
+    assert not any(line.startswith("$ testbed-venv/bin/") for line in lines)
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/your-app.md"])
+def test_it_says_that_the_views_of_the_app_are_not_called(page: str) -> None:
+    assert "write tests with the fixtures" in PAGES[page]

@@ -275,6 +275,7 @@ def _remedy(answer: Answer, as_user: str) -> str:
             return f"Have {as_user} log in a user who may open each page."
         return f"If it wants a login, name a function that logs a client in: {option}."
     return (
-        "Have it let requests pass whose endpoint begins with `testbed`, also on an empty database, or leave"
-        f" it out. {flag('as-user')} module:function names a function that inserts the rows that it needs."
+        "Let this function accept each request whose endpoint begins with `testbed`, also on an empty"
+        " database, or leave the function out when you test. If it needs rows, name a function that inserts"
+        f" them: {flag('as-user')} module:function."
     )

@@ -109,8 +109,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         for reason in _together(reasons):
             terminalreporter.write_line(reason)
         count = len(terminalreporter.getreports(CATEGORY))
+        tests, them = ("test was", "it") if count == 1 else ("tests were", "them")
         terminalreporter.write_line(
-            f"{count} tests need this and were not run. Run them again without the cause."
+            f"{count} {tests} not run for this reason. Remove the cause and run {them} again."
         )
 
 

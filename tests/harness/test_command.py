@@ -272,8 +272,10 @@ def test_a_database_without_a_server_or_a_driver_is_left_out(folder: Path) -> No
     )
 
     assert "The app is not tested on mysql. mysql needs a driver" in ran.stdout
-    assert "The app is not tested on postgresql: no Docker engine answers (" in ran.stdout
-    assert "). Start Docker, or name a server in TESTBED_POSTGRESQL_URI." in ran.stdout
+    assert (
+        "The app is not tested on postgresql: no Docker engine answers at tcp://127.0.0.1:1. " in ran.stdout
+    )
+    assert ". Start Docker, or name a server in TESTBED_POSTGRESQL_URI." in ran.stdout
     assert "1 check on 1 backend: 1 passed" in ran.stdout
 
 
@@ -301,7 +303,7 @@ def test_a_mistyped_check_leaves_the_last_report(folder: Path) -> None:
 
     ran = run(folder, *MODULE, "leaky", "--backend", "sqlite", "--check", "lifecycle.request-end")
 
-    assert ran.returncode == 4
+    assert ran.returncode == 2
     assert (
         "Unknown check lifecycle.request-end. Did you mean lifecycle.request-ends" in ran.stdout + ran.stderr
     )
@@ -319,6 +321,34 @@ def test_a_parallel_run_without_its_package_names_the_package(
 
     assert result.exit_code == 2
     assert result.output.splitlines()[-1] == "Error: -n needs pytest-xdist: pip install pytest-xdist."
+
+
+@pytest.mark.bad_day
+@pytest.mark.parametrize("option", ["--check", "--exclude"])
+def test_an_unknown_check_is_refused_before_pytest_starts(option: str) -> None:
+    close = CliRunner().invoke(command, ["leaky", option, "lifecycle.request-end"])
+    far = CliRunner().invoke(command, ["leaky", option, "isolation.zzzz"])
+
+    assert (close.exit_code, far.exit_code) == (2, 2)
+    assert "Unknown check lifecycle.request-end. Did you mean lifecycle.request-ends" in close.output
+    assert "Unknown check isolation.zzzz. Choose from: isolation." in far.output
+    assert "lifecycle." not in far.output
+
+
+@pytest.mark.bad_day
+def test_a_run_without_a_check_keeps_the_last_report(folder: Path) -> None:
+    assert run(folder, *MODULE, *ONE, "--report", "testbed-report").returncode == 0
+    page = folder / "testbed-report" / "index.html"
+    before = page.read_bytes()
+
+    refuses = "\n    @app.before_request\n    def refuse():\n        flask.abort(401)\n\n    return app"
+    (folder / "app.py").write_text("import flask\n" + FACTORY.replace("\n    return app", refuses))
+    ran = run(folder, *MODULE, "--backend", "sqlite")
+
+    assert ran.returncode == 4, ran.stdout + ran.stderr
+    assert "401" in ran.stdout
+    assert page.read_bytes() == before
+    assert "report: " not in ran.stdout
 
 
 @pytest.mark.bad_day

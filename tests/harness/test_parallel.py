@@ -231,7 +231,7 @@ def test_tests_that_do_not_apply_are_counted_once(project: Project) -> None:
         """
         import pytest
 
-        @pytest.mark.testbed_needs("glass")
+        @pytest.mark.testbed_needs("server")
         def test_it(testbed_backend):
             pass
 
@@ -242,7 +242,7 @@ def test_tests_that_do_not_apply_are_counted_once(project: Project) -> None:
     outcome = project.run(*TWO)
 
     assert outcome.code == 0, outcome.text
-    assert outcome.lines("not applicable: ") == ["not applicable: 1 test (sqlite lacks glass)"]
+    assert outcome.lines("not applicable: ") == ["not applicable: 1 test (sqlite lacks server)"]
 
 
 @pytest.fixture(scope="module")

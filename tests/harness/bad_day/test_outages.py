@@ -39,7 +39,7 @@ ENDS = """
         engine.dispose()
 """
 TWO = ("-n", "2")
-NOT_RUN = "{} tests need this and were not run. Run them again without the cause."
+NOT_RUN = "{} tests were not run for this reason. Remove the cause and run them again."
 
 
 def said(outcome: Outcome) -> list[str]:
@@ -108,7 +108,6 @@ def test_a_given_server_that_ends_is_said_once(
     assert count == NOT_RUN.format(18)
 
 
-@pytest.mark.testbed_needs("server")
 def test_a_further_server_that_cannot_start_fails_only_its_own_test(project_here: Project) -> None:
     project_here.write(
         """
@@ -177,14 +176,23 @@ def test_a_server_of_the_configuration_file_that_cannot_start_is_said_once(
 ) -> None:
     project.write(MANY)
     outcome = project.run(
-        *("-o", "testbed_backend=sqlite postgresql"), *parallel, DOCKER_HOST="unix:///nowhere.sock"
+        *("-W", "error", "-o", "testbed_backend=sqlite postgresql"),
+        *parallel,
+        DOCKER_HOST="unix:///nowhere.sock",
     )
 
     assert outcome.code == pytest.ExitCode.TESTS_FAILED
     assert "20 passed, 20 not run in" in outcome.lines("=")[-1]
     reason, count = said(outcome)
-    assert reason.startswith("No server for postgresql: no Docker engine answers ")
+    assert reason.startswith("No server for postgresql: no Docker engine answers at unix:///nowhere.sock. ")
     assert count == NOT_RUN.format(20)
+
+
+def test_one_test_that_was_not_run_is_counted_in_the_singular(project: Project) -> None:
+    project.write("def test_it(database_uri): pass")
+    outcome = project.run("-o", "testbed_backend=sqlite postgresql", DOCKER_HOST="unix:///nowhere.sock")
+
+    assert "1 test was not run for this reason. Remove the cause and run it again." in outcome.text
 
 
 def test_checks_that_were_not_run_are_no_failures_in_matrix_and_baseline(project: Project) -> None:
