@@ -209,7 +209,7 @@ def test_a_failure_names_a_reported_case_and_the_remedy(project: Project) -> Non
   where:      shop.py:16
   remedy:     In the factory, remove the session at the end of each context:
               app.teardown_appcontext(lambda error: db_session.remove()).
-  more:       docs/checks.md#lifecyclerequest-ends
+  more:       flask-sqlalchemy-testbed --explain lifecycle.request-ends
 """
         in outcome.text
     )
