@@ -24,6 +24,8 @@ SEVERITIES = [str(severity) for severity in Severity]
 # The evidence of a failure before or after the check itself.
 _AROUND = ("setup: ", "teardown: ")
 _LEFT_AFTER = re.compile("teardown: .*left (open|in)")
+# The error that the app's own code raised in a view, with its line.
+_RAISED = re.compile(r"\b500 [A-Z ]+: (?P<error>.+?), raised in (?P<at>[^\s'\"]+:\d+)")
 # The backends that a product is part of; others concern all backends.
 BACKENDS_OF = {
     "SQLite": {"sqlite"},
@@ -112,6 +114,8 @@ def _backends(report: Matrix, row: CheckRow) -> set[str]:
 def _cause_of(row: CheckRow, failed: set[str], backends: set[str]) -> str:
     """Return the name of the cause of a failure, or the id of its check."""
     reasons = reasons_of(row)
+    if raised := _raised(row):
+        return raised[0]
     if CAUSES[SESSIONS_STAY_OPEN].shown_by in failed and any(map(_LEFT.search, reasons)):
         return SESSIONS_STAY_OPEN
     if reasons and all(map(_LEFT_AFTER.match, reasons)):
@@ -122,11 +126,25 @@ def _cause_of(row: CheckRow, failed: set[str], backends: set[str]) -> str:
     return row["id"]
 
 
+def _raised(row: CheckRow) -> re.Match[str] | None:
+    """Return the first error that the app's own code raised in a view of the check."""
+    return next(filter(None, map(_RAISED.search, reasons_of(row))), None)
+
+
 def _group(cause: Cause | None, rows: list[CheckRow], report: Matrix, known: Sequence[Cause]) -> Group:
     subject = report["subject"]
     library = LIBRARIES.get(subject.get("library", ""), NO_LIBRARY)
     rows.sort(key=lambda row: (not cause or row["id"] != cause.shown_by, _weight(row.get("severity", ""))))
     part = cause.part if cause else PART_OF_GROUP.get(rows[0]["group"])
+    if raised := _raised(rows[0]):
+        return Group(
+            rows=rows,
+            summary=f"A view raised {raised['error']}.",
+            severity=min((row.get("severity", "") for row in rows), key=_weight),
+            default="",
+            at=raised["at"],
+            remedy="Mend this line of the app; then other failures may show.",
+        )
     remedy, code = rows[0]["remedy"], ""
     if cause:
         session, engine = subject.get("session_name", "session"), subject.get("engine_name", "engine")

@@ -23,7 +23,7 @@ from flask_sqlalchemy_testbed.report.causes import Group, begin_with, groups
 from flask_sqlalchemy_testbed.report.matrix import CheckRow, Report
 from tests.harness.projects import Project
 from tests.harness.reports import report, row
-from tests.harness.shops import FACTORY, WITHOUT_REMOVE
+from tests.harness.shops import BINDING, FACTORY, WITHOUT_REMOVE
 
 ROOT = Path(__file__).parents[2]
 EXPECTED = json.loads((ROOT / "tests" / "conformance" / "expected.json").read_text(encoding="utf-8"))
@@ -292,3 +292,44 @@ def test_the_advice_is_above_the_findings_and_below_all_other_lines(project: Pro
     assert found[1] > next(number for number, text in enumerate(lines) if re.search(r"1 failed.* in ", text))
     for file in ("index.html", "summary.md"):
         assert re.search(line, (project.path / "report" / file).read_text(encoding="utf-8"))
+
+
+LISTENER = """
+from sqlalchemy import event
+
+
+def switch_on(connection, _):
+    if not hasattr(connection, "no_such_method"):
+        connection.no_such_method()
+
+
+def create_app(config=None):
+    app = made(config["DATABASE_URI"])
+    WHERE
+    return app
+"""
+
+
+def test_an_app_that_cannot_connect_is_told_so_once(project: Project) -> None:
+    where = 'event.listen(app.extensions["engine"], "connect", switch_on)'
+    project.write(BINDING + LISTENER.replace("WHERE", where), "shop.py")
+
+    outcome = project.run(*BATTERY, "--testbed-check", "lifecycle.request-ends")
+
+    assert "The app cannot connect to sqlite: AttributeError: " in outcome.text, outcome.text
+    assert "no_such_method', shop.py:20" in outcome.text
+    assert "Sessions stay open" not in outcome.text
+
+
+def test_an_error_of_the_app_s_own_code_is_the_cause(project: Project) -> None:
+    where = 'event.listen(Session, "after_begin", lambda session, *_: switch_on(session, None))'
+    project.write(BINDING + LISTENER.replace("WHERE", where), "shop.py")
+
+    checks = ("lifecycle.request-ends", "lifecycle.no-stale-object")
+    outcome = project.run(
+        *BATTERY, *(word for check in checks for word in ("--testbed-check", check)), COLUMNS="100"
+    )
+
+    assert "Cause 1 of 1" in outcome.text, outcome.text
+    assert "A view raised AttributeError: 'Session' object has no attribute" in outcome.text
+    assert "where:      shop.py:20" in outcome.text
