@@ -26,6 +26,8 @@ _AROUND = ("setup: ", "teardown: ")
 _LEFT_AFTER = re.compile("teardown: .*left (open|in)")
 # The error that the app's own code raised in a view, with its line.
 _RAISED = re.compile(r"\b500 [A-Z ]+: (?P<error>.+?), raised in (?P<at>[^\s'\"]+:\d+)")
+# Where a check has found the code to change.
+_MODEL = re.compile(r"The model is at (?P<at>\S+:\d+)\.")
 # The backends that a product is part of; others concern all backends.
 BACKENDS_OF = {
     "SQLite": {"sqlite"},
@@ -158,7 +160,9 @@ def _group(cause: Cause | None, rows: list[CheckRow], report: Matrix, known: Seq
         summary=cause.summary if cause else "",
         severity=min((row.get("severity", "") for row in rows), key=_weight),
         default="" if "" in products else _default(" and ".join(products), library.name),
-        at=subject.get(f"{part}_at", "") or subject.get("factory_at", ""),
+        at=found["at"]
+        if (found := next(filter(None, map(_MODEL.search, reasons_of(rows[0]))), None))
+        else subject.get(f"{part}_at", "") or subject.get("factory_at", ""),
         remedy=remedy,
         code=code,
     )

@@ -23,7 +23,7 @@ from flask_sqlalchemy_testbed.report.causes import Group, begin_with, groups
 from flask_sqlalchemy_testbed.report.matrix import CheckRow, Report
 from tests.harness.projects import Project
 from tests.harness.reports import report, row
-from tests.harness.shops import BINDING, FACTORY, WITHOUT_REMOVE
+from tests.harness.shops import BINDING, FACTORY, MODELS, WITHOUT_REMOVE
 
 ROOT = Path(__file__).parents[2]
 EXPECTED = json.loads((ROOT / "tests" / "conformance" / "expected.json").read_text(encoding="utf-8"))
@@ -333,3 +333,15 @@ def test_an_error_of_the_app_s_own_code_is_the_cause(project: Project) -> None:
     assert "Cause 1 of 1" in outcome.text, outcome.text
     assert "A view raised AttributeError: 'Session' object has no attribute" in outcome.text
     assert "where:      shop.py:20" in outcome.text
+
+
+def test_a_table_that_cannot_be_created_is_mended_in_its_model(project: Project) -> None:
+    model = MODELS.replace(
+        '__tablename__ = "book"', '__tablename__ = "book"\n    __table_args__ = {"schema": "of"}'
+    )
+    project.write(f"{FACTORY}\n{model}", "shop.py")
+
+    outcome = project.run(*BATTERY, "--testbed-check", "schema.own-tables", COLUMNS="100")
+
+    line = (project.path / "shop.py").read_text().splitlines().index("class Book(Base):") + 1
+    assert f"where:      shop.py:{line}" in outcome.text, outcome.text
