@@ -231,13 +231,14 @@ def _print_explanation(ctx: click.Context, _option: click.Parameter, value: str 
         return
     from flask_sqlalchemy_testbed.checks.claims import CHECKS  # noqa: PLC0415 - on use
     from flask_sqlalchemy_testbed.checks.explanation import explanation  # noqa: PLC0415 - on use
-    from flask_sqlalchemy_testbed.checks.links import link  # noqa: PLC0415 - on use
+    from flask_sqlalchemy_testbed.checks.links import link, page_url  # noqa: PLC0415 - on use
     from flask_sqlalchemy_testbed.plugin.selection import unknown_checks  # noqa: PLC0415 - on use
 
     if value not in CHECKS:
         raise click.UsageError(unknown_checks([value], list(CHECKS)))
     click.echo(value)
-    for label, text in [*explanation(CHECKS[value]), ("more", link(value))]:
+    more = [("more", link(value))] if page_url() else []
+    for label, text in [*explanation(CHECKS[value]), *more]:
         lines = textwrap.wrap(text, 86, break_long_words=False, break_on_hyphens=False)
         for number, line in enumerate(lines):
             click.echo(f"  {(f'{label}:' if number == 0 else '').ljust(12)}{line}")

@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from flask_sqlalchemy_testbed.battery import tables
 from flask_sqlalchemy_testbed.battery.further import Binds
 from flask_sqlalchemy_testbed.battery.obstacles import Witness
+from flask_sqlalchemy_testbed.battery.raised import in_words, line_of_app
 from flask_sqlalchemy_testbed.battery.requests import (
     Address,
     Answer,
@@ -29,7 +30,7 @@ from flask_sqlalchemy_testbed.battery.users import log_in
 from flask_sqlalchemy_testbed.options import flag
 from flask_sqlalchemy_testbed.plugin import settings, state
 from flask_sqlalchemy_testbed.plugin.app_option import app_maker
-from flask_sqlalchemy_testbed.subject.binding import engine_of
+from flask_sqlalchemy_testbed.subject.binding import context_of, engine_of
 from flask_sqlalchemy_testbed.subject.errors import BoundElsewhereError, ObstacleError, SubjectError
 from flask_sqlalchemy_testbed.subject.metadata import FIRST_ENGINE
 from flask_sqlalchemy_testbed.subject.subject import Apps
@@ -50,6 +51,10 @@ REQUEST, CONTEXT = "of the request", "of the context"
 REDIRECTIONS, REFUSALS = range(300, 400), (401, 403)
 # Parts of messages of SQLAlchemy, and what to do.
 REMEDIES = {"requires a length on dialect": "Give the column a length, such as String(255)."}
+
+
+class CannotConnectError(SubjectError):
+    """Code of the app raises an error whenever the app connects; the message names the line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +93,9 @@ def try_app(fixture: pytest.FixtureRequest) -> Preflight:
     try:
         found = _first_app(fixture.config, maker, binds, first.database)
         _second_app(maker, binds, second.database)
+    except CannotConnectError as error:
+        message = f"The app cannot connect to {server.backend.name}: {error}"
+        raise ObstacleError(message) from error
     except SubjectError as error:
         reason = f"{error}".removesuffix(".")
         message = f"The app cannot be tried on {server.backend.name}: {reason}.{_remedy_of_start(reason)}"
@@ -129,6 +137,7 @@ def _first_app(config: pytest.Config, maker: AppMaker, binds: Binds, database: D
     add_view(app, WRITER, lambda: write(REQUEST))
     within = settings.seconds(config, "check-timeout")
     try:
+        _in_a_thread(lambda: _connect(maker, app), within)
         address = reach(app, settings.setting(config, "as-user"), within)
         succeeds = _in_a_thread(lambda: _succeeds(app, WRITER), within)
         _in_a_thread(write_in_context, within)
@@ -138,6 +147,20 @@ def _first_app(config: pytest.Config, maker: AppMaker, binds: Binds, database: D
     committed = set(_names(database)) - at_once
     address = replace(address, headers={})  # Of a user who is in this database only.
     return Preflight(schema, address, succeeds and REQUEST in committed, CONTEXT in committed)
+
+
+def _connect(maker: AppMaker, app: Flask) -> None:
+    """Connect once; raise `CannotConnectError` if code of the app, such as a listener, keeps it from that."""
+    try:
+        with context_of(app), engine_of(maker.subject, app).connect():
+            pass
+    except SubjectError:
+        raise
+    except Exception as error:
+        # The checks show the other errors, such as one of a driver.
+        if line := line_of_app(error):
+            message = f"{in_words(getattr(error, 'orig', None) or error)}, {line}"
+            raise CannotConnectError(message) from error
 
 
 def _schema(metadata: Sequence[MetaData], database: Database) -> Callable[[str], None]:

@@ -101,7 +101,7 @@ def _message(row: CheckRow, group: Group) -> str:
         group.default,
         f"The remedy: {group.remedy}" if group.remedy else "",
     ]
-    return " ".join(filter(None, sentences))
+    return "\n\n".join(filter(None, [" ".join(filter(None, sentences)), group.code]))
 
 
 def _locations(group: Group, folder: Path) -> list[dict[str, Any]]:

@@ -193,7 +193,6 @@ def test_each_command_lists_and_explains_checks_without_an_app(
         "\n  severity:   availability\n",
         "https://github.com/pallets/flask/issues/6123\n",
         "\n  fails it:   A default of Flask, which an app may change.\n",
-        "\n  more:       docs/checks.md#lifecycleheld-stream\n",
     ):
         assert words in explained.stdout
     assert version.stdout == f"flask-sqlalchemy-testbed {metadata.version('flask-sqlalchemy-testbed')}\n"
