@@ -135,4 +135,4 @@ def test_a_command_without_a_word_is_refused(project: Project) -> None:
     outcome = project.run("--testbed-schema-command", " ")
 
     assert outcome.lines("ERROR") == ["ERROR: --testbed-schema-command ' ' names no command. Name one."]
-    assert outcome.code == pytest.ExitCode.TESTS_FAILED
+    assert outcome.code == pytest.ExitCode.USAGE_ERROR
