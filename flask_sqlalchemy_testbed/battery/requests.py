@@ -69,7 +69,7 @@ class Address:
 
 @dataclass(slots=True)
 class Answer:
-    """What a request to a view of the battery has shown."""
+    """The result of a request to a view of the battery."""
 
     status: str = ""
     """The status line of the response."""
@@ -86,7 +86,7 @@ class Answer:
     error: str = ""
     """The error that the view raised, in words; empty for one that is a response."""
     value: Any = None
-    """What it returned, if that is data, not a response or a stream."""
+    """The value that the view returned, if that is data, not a response or a stream."""
 
     @property
     def code(self) -> int:
