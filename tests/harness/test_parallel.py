@@ -190,7 +190,7 @@ def test_the_first_failure_is_kept_on_a_given_server(project: Project, testbed_s
             testbed_server.drop(name)
 
 
-@pytest.mark.parametrize("workers", [16])
+@pytest.mark.parametrize("workers", [32])
 def test_many_workers_that_end_collection_at_the_same_moment_all_run_tests(
     project: Project, workers: int
 ) -> None:
