@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from flask_sqlalchemy_testbed.leaks.probe import Probe
     from flask_sqlalchemy_testbed.servers.containers import Container
     from flask_sqlalchemy_testbed.servers.network import NetworkServer, Server
+    from flask_sqlalchemy_testbed.servers.pairs import Pair
     from flask_sqlalchemy_testbed.servers.sharing import Loan
 
 
@@ -253,6 +254,25 @@ class Run:
             port=port,
             reusable=reusable,
         )
+
+    def start_pair(self, backend: Backend, *, synchronous: bool = True) -> Pair:
+        """Start a primary and a standby, which the reaper removes if `Pair.close` is not called.
+
+        Args:
+            backend: The kind of server.
+            synchronous: As for `Pair`.
+
+        Raises:
+            ServerError: An image cannot be built, or a server does not get ready.
+        """
+        # As in `start_container`.
+        from flask_sqlalchemy_testbed.servers import images  # noqa: PLC0415
+        from flask_sqlalchemy_testbed.servers.pairs import Pair  # noqa: PLC0415
+
+        client = images.connect(backend)
+        self._backend_in_docker = backend
+        self._started_reaper().watch_containers()
+        return Pair(client, backend, run=self.name, notify=self._notify, synchronous=synchronous)
 
     def _start_in_background(self, backend: Backend) -> Future[Server]:
         """Start a server in a daemon thread: an executor would wait for a pull after Ctrl-C."""

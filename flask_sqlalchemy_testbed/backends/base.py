@@ -117,6 +117,8 @@ class Recipe:
     command: tuple[str, ...] = ("throwaway",)
     memory: tuple[str, ...] = ("/data",)
     """Paths in the container that are kept in memory."""
+    build: str = "make engine"
+    """The command of this repository that provides the base image without an image registry."""
 
 
 @dataclass(frozen=True, slots=True)

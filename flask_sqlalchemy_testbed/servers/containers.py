@@ -8,7 +8,7 @@ import os
 import socket
 import threading
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from docker.errors import APIError, DockerException, NotFound
 from docker.types import Mount
@@ -64,6 +64,9 @@ class Container:
         size: int | None = None,
         port: int | None = None,
         reusable: bool = False,
+        recipe: Recipe | None = None,
+        network: str | None = None,
+        alias: str = "",
     ) -> Container:
         """Start a container without waiting for its server; first build a missing image.
 
@@ -77,6 +80,9 @@ class Container:
             port: The port of this machine; it is the same after the container was stopped and started.
             reusable: Use a container that an earlier run has started with the same image and arguments, else
                 start one that outlives this run.
+            recipe: The recipe of the container; None means the backend's.
+            network: The network of the container; None means the engine's own.
+            alias: The name of the container in `network`.
 
         Returns:
             The container; its server may not be ready yet.
@@ -85,7 +91,7 @@ class Container:
             ValueError: The backend does not run in a container.
             ServerError: The image cannot be built, or the container does not start.
         """
-        recipe = backend.recipe
+        recipe = recipe or backend.recipe
         if recipe is None:
             message = f"{backend.name} does not run in a container"
             raise ValueError(message)
@@ -105,9 +111,14 @@ class Container:
                     return cls(backend, recipe, _attached(found), source, reusable=True)
                 labels = {REUSE_LABEL: key, BACKEND_LABEL: backend.name}
             container = DockerContainer(tag).with_command([*recipe.command, *flags])
-            _expose(container, recipe.port, port)
+            _expose(container, recipe.port, port, network or "bridge")
+            joined: dict[str, Any] = {}
+            if network is not None:
+                endpoint = client.api.create_endpoint_config(aliases=[alias])
+                joined = {"network": network, "networking_config": {network: endpoint}}
             container.with_kwargs(
                 labels=labels,
+                **joined,
                 mounts=[
                     Mount(path, source="", type="tmpfs", tmpfs_size=size, tmpfs_mode=0o1777)
                     for path in recipe.memory
@@ -339,13 +350,13 @@ def sweep(client: docker.DockerClient) -> None:
                 network.remove()
 
 
-def _expose(container: DockerContainer, port: int, outside: int | None) -> None:
+def _expose(container: DockerContainer, port: int, outside: int | None, network: str) -> None:
     container.with_bind_ports(port, outside)
-    if address := _address(container.get_docker_client()):
+    if address := _address(container.get_docker_client(), network):
         container.ports[str(port)] = (address, outside)  # type: ignore[assignment]
 
 
-def _address(client: DockerClient) -> str | None:
+def _address(client: DockerClient, network: str) -> str | None:
     """Return the only address to publish the port on, because the password is no secret.
 
     None if the engine runs on another machine, which can be reached only through its network.
@@ -355,6 +366,6 @@ def _address(client: DockerClient) -> str | None:
     if mode == ConnectionMode.bridge_ip or (mode == ConnectionMode.docker_host and client.host() in LOOPBACK):
         return "127.0.0.1"
     if mode == ConnectionMode.gateway_ip:
-        config = client.client.networks.get("bridge").attrs["IPAM"]["Config"]
+        config = client.client.networks.get(network).attrs["IPAM"]["Config"]
         return next((pool["Gateway"] for pool in config if "Gateway" in pool), None)
     return None

@@ -11,6 +11,7 @@ import re
 import socket
 import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from docker.errors import APIError, DockerException, ImageNotFound
@@ -86,8 +87,8 @@ def bake(
 
     Args:
         client: The engine.
-        backend: The backend; its name is part of the tag.
-        recipe: The recipe of the image.
+        backend: The backend, for messages.
+        recipe: The recipe of the image; the name of its folder is part of the tag.
         run: The name of the run, for the label by which the layers of this build are found.
         notify: Called with a line of text before anything slow, and every few seconds while it lasts.
 
@@ -101,7 +102,7 @@ def bake(
     # Runs that start at the same moment build an image once.
     with locked(recipe):
         base = _base(client, backend, recipe, base_name, notify)
-        name, version = f"testbed-{backend.name}", recipes.digest(recipe, base.id or "")
+        name, version = f"testbed-{Path(recipe.folder).name}", recipes.digest(recipe, base.id or "")
         tag = f"{name}:{version}"
         try:
             image = client.images.get(tag)
@@ -157,10 +158,10 @@ def _base(
                 f" Set {recipe.variable} to a name such as {recipes.default_base_image(recipe)}."
             )
             raise ServerError(message) from None
-    build = "Build it with `make engine`" if recipes.can_make_engine() else "Pull it yourself"
+    build = f"Build it with `{recipe.build}`" if recipes.can_make_engine() else "Pull it yourself"
     message = (
         f"No server for {backend.name}: the image {name} is not here and cannot be pulled"
-        f" ({reason}). {build}, or give a server in {variable(backend)}."
+        f" ({reason}). {build}{_or_given(backend, recipe)}."
     )
     raise ServerError(message)
 
@@ -199,9 +200,15 @@ def _build(  # noqa: PLR0913, PLR0917 - each is needed
             _remove(client, layer)
     message = (
         f"No server for {backend.name}: {recipe.folder} cannot be built on {base}: {reason}."
-        f" Name another image in {recipe.variable}, or give a server in {variable(backend)}."
+        f" Name another image in {recipe.variable}{_or_given(backend, recipe)}."
     )
     raise ServerError(message)
+
+
+def _or_given(backend: Backend, recipe: Recipe) -> str:
+    """Return the alternative to an image; a gate has none."""
+    is_server = backend.recipe is not None and backend.recipe.folder == recipe.folder
+    return f", or give a server in {variable(backend)}" if is_server else ""
 
 
 class _Request:
