@@ -46,6 +46,7 @@ class Replication:
     """Returns 1 on a standby whose queries return everything up to `{position}`."""
     stop_applying: tuple[str, ...]
     """Executed on the standby: it stores what the primary sends, and its queries return older rows."""
+    resume_applying: tuple[str, ...]
     stop_receiving: tuple[str, ...]
     """Executed on the standby: it disconnects from the primary."""
 
@@ -80,6 +81,7 @@ REPLICATION: Mapping[str, Replication] = MappingProxyType(
             received="SELECT coalesce(pg_last_wal_receive_lsn() >= '{position}', false)::int",
             applied="SELECT coalesce(pg_last_wal_replay_lsn() >= '{position}', false)::int",
             stop_applying=("SELECT pg_wal_replay_pause()",),
+            resume_applying=("SELECT pg_wal_replay_resume()",),
             stop_receiving=("ALTER SYSTEM SET primary_conninfo = ''", "SELECT pg_reload_conf()"),
         )
     }

@@ -204,6 +204,10 @@ class Pair:
         """Let the standby store what the primary sends, and return older rows."""
         self.standby.administer(*self._replication.stop_applying)
 
+    def resume_applying(self) -> None:
+        """Undo `stop_applying`."""
+        self.standby.administer(*self._replication.resume_applying)
+
     def stop_receiving(self) -> None:
         """Disconnect the standby from the primary."""
         self.standby.administer(*self._replication.stop_receiving)
