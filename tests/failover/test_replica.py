@@ -30,7 +30,7 @@ def ledger(pair: Pair) -> Iterator[Ledger]:
 
 def test_the_standby_refuses_every_write_that_is_no_flush(ledger: Ledger, pair: Pair) -> None:
     pair.wait_for_standby(applied=True)
-    row = {"owner": "Ada", "currency": "EUR", "balance": 1}
+    row = {"owner": "Ada", "currency": "EUR", "balance": Decimal(1)}
 
     with ledger.app.app_context(), replica() as session, pytest.raises(DBAPIError) as raised:
         session.execute(insert(Account).values(row))
