@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 # The names of the two servers in their network, which docker/gate and docker/*/serve use.
 FIRST, SECOND = "first", "second"
+# What a replica of MySQL has stored.
+REPLICA = "performance_schema.replication_connection_status"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,18 +53,22 @@ class Replication:
     """Executed on the standby: it disconnects from the primary."""
 
 
+def _gate(port: int, configuration: str) -> Recipe:
+    return Recipe(
+        folder="docker/gate",
+        variable="HAPROXY_IMAGE",
+        port=port,
+        client="docker logs {container}",
+        command=(f"/opt/testbed/{configuration}",),
+        memory=(),
+        build="make have-haproxy",
+    )
+
+
 REPLICATION: Mapping[str, Replication] = MappingProxyType(
     {
         "postgresql": Replication(
-            gate=Recipe(
-                folder="docker/gate",
-                variable="HAPROXY_IMAGE",
-                port=5432,
-                client="docker logs {container}",
-                command=("/opt/testbed/postgresql.cfg",),
-                memory=(),
-                build="make have-haproxy",
-            ),
+            gate=_gate(5432, "postgresql.cfg"),
             primary=("primary",),
             standby=("standby",),
             synchronous=("-c", "synchronous_standby_names=*"),
@@ -83,6 +89,36 @@ REPLICATION: Mapping[str, Replication] = MappingProxyType(
             stop_applying=("SELECT pg_wal_replay_pause()",),
             resume_applying=("SELECT pg_wal_replay_resume()",),
             stop_receiving=("ALTER SYSTEM SET primary_conninfo = ''", "SELECT pg_reload_conf()"),
-        )
+        ),
+        "mysql": Replication(
+            gate=_gate(3306, "mysql.cfg"),
+            primary=("primary",),
+            standby=("standby",),
+            # After the timeout, in milliseconds, the source would acknowledge what no replica has.
+            synchronous=("--rpl-semi-sync-source-enabled=ON", "--rpl-semi-sync-source-timeout=3600000"),
+            superuser=("mysql", "-u", "root", "-N", "-e"),
+            # A replica that takes writes does not apply the rest of what it has stored.
+            promote=(
+                "STOP REPLICA IO_THREAD",
+                "START REPLICA SQL_THREAD",
+                f"SELECT WAIT_FOR_EXECUTED_GTID_SET(received_transaction_set, 20) FROM {REPLICA}",  # noqa: S608 - a constant
+                "STOP REPLICA",
+                "RESET REPLICA ALL",
+                "SET GLOBAL super_read_only = OFF",
+                "SET GLOBAL read_only = OFF",
+            ),
+            # It waits for commits that are under way; a transaction that commits later is refused.
+            demote=("SET GLOBAL super_read_only = ON",),
+            writers="SELECT 0",
+            session="SELECT CONNECTION_ID()",
+            takes_writes="SELECT NOT @@read_only",
+            position="SELECT @@gtid_executed",
+            received="SELECT GTID_SUBSET('{position}', received_transaction_set) AND service_state = 'ON'"  # noqa: S608 - as above
+            f" FROM {REPLICA}",
+            applied="SELECT GTID_SUBSET('{position}', @@gtid_executed)",
+            stop_applying=("STOP REPLICA SQL_THREAD",),
+            resume_applying=("START REPLICA SQL_THREAD",),
+            stop_receiving=("STOP REPLICA IO_THREAD",),
+        ),
     }
 )

@@ -57,6 +57,10 @@ class Node:
         """Return the first value of a query, which the user of the app executes."""
         return self._connection.rows(statement)[0][0]
 
+    def execute(self, *statements: str) -> None:
+        """Execute the statements as the user of the app."""
+        self._connection.run(statements)
+
     def session(self) -> str:
         """Return the server's id of the connection of `value`, which is another after a reconnection."""
         return str(self.value(REPLICATION[self._backend.name].session))

@@ -51,7 +51,7 @@ def report_figures(pytestconfig: pytest.Config) -> Callable[[Figures], None]:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     found = config.stash.get(FIGURES, [])
     for figures in found:
-        terminalreporter.write_line(str(figures))
+        terminalreporter.write_line(" | ".join(figures.row))
     page = config.getoption("figures")
     if page is not None and found and not terminalreporter.stats.get("failed"):
         write(page, found)

@@ -37,6 +37,7 @@ class Figures:
         """Return the cells of this test's row."""
         again = [each.again for each in self.rounds]
         lost = [each.lost for each in self.rounds]
+        ups = [each.up for each in self.rounds]
         failed = [each.failed for each in self.rounds]
         return (
             self.database,
@@ -48,11 +49,8 @@ class Figures:
             f"{median(failed):.0f}, at most {max(failed)}",
             f"{sum(each.acknowledged for each in self.rounds)}",
             f"{sum(lost)}" + (f" ({min(lost)} to {max(lost)} a round)" if any(lost) else ""),
+            f"{median(ups):.1f} s, at most {max(ups):.1f} s",
         )
-
-    def __str__(self) -> str:
-        ups = [each.up for each in self.rounds]
-        return f"{' | '.join(self.row)} | pair up in {median(ups):.1f} s, at most {max(ups):.1f} s"
 
 
 HEADINGS = (
@@ -65,17 +63,24 @@ HEADINGS = (
     "failed requests a round",
     "acknowledged",
     "lost",
+    "start of a pair",
 )
+# The cells that name a test.
+NAMES = 4
 
 
 def write(page: Path, found: Sequence[Figures]) -> None:
-    """Replace the table of the page."""
-    rows = [HEADINGS, ("---",) * len(HEADINGS), *(figures.row for figures in found)]
-    table = "".join(f"| {' | '.join(row)} |\n" for row in rows)
-    ups = [each.up for figures in found for each in figures.rounds]
-    table += f"\n{len(ups)} pairs started, each in {median(ups):.1f} s (median; at most {max(ups):.1f} s).\n"
+    """Replace the rows of these tests in the table of the page, and keep the others."""
     text = page.read_text(encoding="utf-8")
     before, _, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
+    table, end, after = rest.partition(END)
     assert end, f"{page} has no place for the figures."
+    written = [tuple(line.strip("| ").split(" | ")) for line in table.splitlines() if line.startswith("| ")]
+    rows = {row[:NAMES]: row for row in [*written[2:], *(figures.row for figures in found)]}
+    lines = [HEADINGS, ("---",) * len(HEADINGS), *sorted(rows.values(), key=_order)]
+    table = "".join(f"| {' | '.join(row)} |\n" for row in lines)
     page.write_text(f"{before}{BEGIN}\n{table}\n{END}{after}", encoding="utf-8")
+
+
+def _order(row: tuple[str, ...]) -> tuple[bool, bool]:
+    return row[0] != "PostgreSQL", row[1] != "synchronous"

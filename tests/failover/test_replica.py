@@ -17,9 +17,9 @@ from tests.failover.ledgers import Ledger, ledger_on
 COUNT = select(func.count(Account.id))
 
 
-@pytest.fixture
-def pair(start_pair: Callable[..., tuple[Pair, float]]) -> Pair:
-    return start_pair("postgresql")[0]
+@pytest.fixture(params=["postgresql", "mysql"])
+def pair(request: pytest.FixtureRequest, start_pair: Callable[..., tuple[Pair, float]]) -> Pair:
+    return start_pair(request.param)[0]
 
 
 @pytest.fixture
