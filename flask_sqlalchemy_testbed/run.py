@@ -255,12 +255,13 @@ class Run:
             reusable=reusable,
         )
 
-    def start_pair(self, backend: Backend, *, synchronous: bool = True) -> Pair:
+    def start_pair(self, backend: Backend, *, synchronous: bool = True, gate: bool = True) -> Pair:
         """Start a primary and a standby, which the reaper removes if `Pair.close` is not called.
 
         Args:
             backend: The kind of server.
             synchronous: As for `Pair`.
+            gate: As for `Pair`.
 
         Raises:
             ServerError: An image cannot be built, or a server does not get ready.
@@ -272,7 +273,7 @@ class Run:
         client = images.connect(backend)
         self._backend_in_docker = backend
         self._started_reaper().watch_containers()
-        return Pair(client, backend, run=self.name, notify=self._notify, synchronous=synchronous)
+        return Pair(client, backend, run=self.name, notify=self._notify, synchronous=synchronous, gate=gate)
 
     def _start_in_background(self, backend: Backend) -> Future[Server]:
         """Start a server in a daemon thread: an executor would wait for a pull after Ctrl-C."""

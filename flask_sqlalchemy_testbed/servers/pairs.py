@@ -90,12 +90,12 @@ class Node:
 
 
 class Pair:
-    """A primary and a standby that replicates it, and HAProxy before them; its user calls `close`.
+    """A primary and a standby that replicates it, with HAProxy before them; its user calls `close`.
 
-    The three containers have a network of their own: no other server gets the address of one that was killed.
+    The containers have a network of their own: no other server gets the address of one that was killed.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all but the first two have names
         self,
         client: docker.DockerClient,
         backend: Backend,
@@ -103,6 +103,7 @@ class Pair:
         run: str,
         notify: Callable[[str], None],
         synchronous: bool = True,
+        gate: bool = True,
     ) -> None:
         """Start the servers, and wait until the standby has everything that the primary has.
 
@@ -112,6 +113,7 @@ class Pair:
             run: The name of the run, for the labels by which the reaper finds the containers and the network.
             notify: Called with a line of text before anything slow.
             synchronous: Whether the primary acknowledges only commits that the standby has stored.
+            gate: Whether HAProxy is started, too.
 
         Raises:
             ServerError: An image cannot be built, or a server does not get ready.
@@ -144,23 +146,28 @@ class Pair:
         try:
             self._network = _network(client, self._name, self._labels)
             with ThreadPoolExecutor(3) as threads:
-                first, second, gate = (
+                starting = [
                     threads.submit(start, replace(servers, command=self._replication.primary), FIRST, flags),
                     threads.submit(start, replace(servers, command=self._replication.standby), SECOND),
-                    threads.submit(start, self._replication.gate, "gate"),
-                )
-            self.primary = Node(client, backend, first.result())
-            self.standby = Node(client, backend, second.result())
-            self.gate = gate.result()
-            self.url: URL = self.gate.url()
-            """The address of the gate, which leads to the server that takes writes."""
+                    *([threads.submit(start, self._replication.gate, "gate")] if gate else []),
+                ]
+            first, second, *self._gates = [future.result() for future in starting]
+            self.primary = Node(client, backend, first)
+            self.standby = Node(client, backend, second)
             for node in (self.primary, self.standby):
                 node.wait()
             self.wait_for_standby()
-            wait_until_ready(backend, self.url, where=self.gate.source, within=WITHIN, container=self.gate)
+            for each in self._gates:
+                wait_until_ready(backend, each.url(), where=each.source, within=WITHIN, container=each)
         except BaseException:
             self.close()
             raise
+
+    @property
+    def url(self) -> URL:
+        """Return the address of the gate, which leads to the server that takes writes."""
+        (gate,) = self._gates
+        return gate.url()
 
     @property
     def hosts(self) -> tuple[URL, URL]:
