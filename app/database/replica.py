@@ -13,7 +13,6 @@ Nothing else in this folder imports this module; leave it out if you have no rep
 
 from __future__ import annotations
 
-import weakref
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -84,8 +83,7 @@ def init_replica(
     primary = without_app if app is None else binding_of_app(app)
     if primary.replica is None:
         primary.replica = ReplicaBinding()
-        if app is not None:
-            weakref.finalize(app, primary.replica.connections.clear)  # As for the engine of the app.
+        primary.replica.connections = primary.connections  # Held until the app is deleted.
     primary.replica.session_options = session_options
     primary.replica.bind(engine)
     return engine

@@ -57,7 +57,9 @@ def test_replica_refuses_a_flush(app: Flask, method: str) -> None:
     with app.app_context(), replica() as session:
         session.add(Marker(name="new"))
 
-        with pytest.raises(ReadOnlyError, match="Write with db_session"):
+        with pytest.raises(
+            ReadOnlyError, match=r"^This session reads from a replica. Write with db_session.$"
+        ):
             getattr(session, method)()
 
     with app.app_context(), replica() as session:
@@ -107,6 +109,29 @@ def test_a_replica_needs_no_app(database_uri: str, other_database_uri: str) -> N
         assert session.get_bind() is engine
 
 
+def test_init_replica_takes_the_options_of_an_engine(other_database_uri: str) -> None:
+    engine = init_replica(other_database_uri, app=Flask("bare"), pool_size=3)
+
+    assert engine.pool.size() == 3  # type: ignore[attr-defined]
+
+
+def test_a_relative_sqlite_path_of_a_replica_is_in_the_instance_folder(tmp_path: Path) -> None:
+    engine = init_replica("sqlite:///replica.db", app=Flask("bare", instance_path=str(tmp_path)))
+
+    assert engine.url.database == str(tmp_path / "replica.db")
+
+
+@pytest.mark.parametrize("options", [{"no_such_option": 1}, {"bind": None}])
+def test_if_init_replica_raises_nothing_has_changed(
+    app: Flask, database_uri: str, options: dict[str, object]
+) -> None:
+    with pytest.raises(TypeError):
+        init_replica(database_uri, app=app, session_options=options)
+
+    with app.app_context(), replica() as session:
+        assert session.scalars(NAMES).all() == ["replica"]
+
+
 def test_the_replica_of_an_app_is_disposed_of_with_it(database_uri: str, other_database_uri: str) -> None:
     app = create_app({"DATABASE_URI": database_uri, "DATABASE_REPLICA_URI": other_database_uri})
     closed = []
@@ -150,4 +175,9 @@ def test_the_folder_works_without_this_module(tmp_path: Path, database_uri: str)
     shutil.copytree(folder, tmp_path / "copied", ignore=shutil.ignore_patterns("replica.py", "__pycache__"))
     program = f"import copied; copied.init_engine({database_uri!r}); copied.db_session.connection()"
 
-    subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True)
+    subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        check=True,
+        timeout=30,
+    )
