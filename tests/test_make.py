@@ -38,9 +38,7 @@ def write_program(path: Path, text: str) -> None:
     path.chmod(0o755)
 
 
-def environment(
-    project: Path, *words: str, target: str = ".venv/.ready"
-) -> subprocess.CompletedProcess[str]:
+def environment(project: Path, *words: str, target: str = ".venv/.ready") -> subprocess.CompletedProcess[str]:
     """Make the environment of the project; a program that does nothing takes the place of pip."""
     return subprocess.run(
         ["make", "--no-print-directory", "INSTALL=-c pass", target, *words],
