@@ -46,9 +46,9 @@ class NoSessionError(SubjectError):
 
 
 class NoWorkingFactoryCallError(SubjectError):
-    """A database library raised in every call.
+    """No call worked; on another kind of database one may.
 
-    On another kind of database a call may work.
+    A database library raised, or the user's own function did.
     """
 
 
