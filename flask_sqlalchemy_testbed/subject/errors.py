@@ -15,6 +15,10 @@ class SubjectError(Exception):
         return redact(super().__str__())
 
 
+class ReadingError(SubjectError):
+    """Reading an attribute of the app raised; the cause is the app's own exception."""
+
+
 class FactoryError(SubjectError):
     """The app's factory raised an exception."""
 

@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+import textwrap
 
 import pytest
 
@@ -10,6 +11,7 @@ from flask_sqlalchemy_testbed.backends.base import Backend
 from flask_sqlalchemy_testbed.subject.subject import URI_KEYS
 from tests.harness.projects import Outcome, Project
 from tests.harness.shops import BINDING, FACTORY, ONE_APP, WITHOUT_REMOVE
+from tests.harness.subject.test_sessions import KEPT_IN_A_CONTEXT, WITHOUT_SESSION
 
 BATTERY = ("--pyargs", "flask_sqlalchemy_testbed.battery")
 SHOP = ("--testbed-app", "shop")
@@ -242,6 +244,15 @@ def test_a_wrong_option_is_one_sentence_before_any_server(
     (error,) = outcome.lines("ERROR: ")
     assert complaint in error
     assert "Docker" not in outcome.text
+
+
+def test_a_session_that_is_refused_outside_a_context_leaves_nothing_open(project: Project) -> None:
+    project.write(textwrap.dedent(WITHOUT_SESSION) + textwrap.dedent(KEPT_IN_A_CONTEXT), "shop.py")
+    options = (*SHOP, "--testbed-session", "shop:db.session")
+
+    outcome = check(project, "lifecycle.unwrapped-stream", "lifecycle.session-options", options=options)
+
+    assert outcome.code == 0, outcome.text
 
 
 def test_a_failure_names_a_reported_case_and_the_remedy(project: Project) -> None:
