@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from flask_sqlalchemy_testbed.backends.drivers import MissingDriverError
 
@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     from flask_sqlalchemy_testbed.backends.connection import Connection
     from flask_sqlalchemy_testbed.backends.drivers import Driver
+
+Entry = TypeVar("Entry")
 
 # The names of the harness's databases. A database with another name is never dropped.
 NAME_PATTERN = "^testbed_[0-9a-f]{12}(_[a-z0-9]+)*$"
@@ -217,6 +219,8 @@ class Backend:
     """Queries for the statement that grants a missing privilege, by an expression for the driver's message."""
     greeting: Greeting | None = None
     """How a server of this kind shows itself; None if this is unknown."""
+    family: str = ""
+    """The backend that this one resembles: its entry of a table stands for a missing one."""
 
     @property
     def drivername(self) -> str:
@@ -237,6 +241,17 @@ class Backend:
             f" Install one: pip install 'flask-sqlalchemy-testbed[{self.name}]'."
         )
         raise MissingDriverError(message)
+
+    def of(self, table: Mapping[str, Entry]) -> Entry:
+        """Return the entry of this backend in a table, else that of its family.
+
+        Args:
+            table: Entries by names of backends.
+
+        Raises:
+            KeyError: It has neither.
+        """
+        return table[self.name if self.name in table or not self.family else self.family]
 
     def lacks(self, needs: Iterable[str], has: Iterable[str] | None = None) -> str:
         """Return why something does not apply to this backend; an empty string if it applies.

@@ -442,7 +442,7 @@ def small_trial(
     request: pytest.FixtureRequest, own_servers: OwnServers, testbed_backend: Backend
 ) -> Iterator[Trial]:
     """Return the app under test on a server with little space, which only this check uses."""
-    flags, size = SMALL[testbed_backend.name], ROOM[testbed_backend.name]
+    flags, size = testbed_backend.of(SMALL), testbed_backend.of(ROOM)
     with lent(request, own_servers(flags, size)) as own:
         trial = Trial(request, own.database)
         yield trial

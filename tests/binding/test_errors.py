@@ -35,7 +35,7 @@ SHORT_WAITS = {
 @pytest.fixture(scope="module")
 def read_only_server(pytestconfig: pytest.Config, testbed_backend: Backend) -> Iterator[URL]:
     """Start a server that answers and takes no writes."""
-    flags = READ_ONLY[testbed_backend.name]
+    flags = testbed_backend.of(READ_ONLY)
     container = state.run_of(pytestconfig).start_container(testbed_backend, flags=flags)
     try:
         wait_until_ready(testbed_backend, container.url(), where="read-only", within=30, container=container)
@@ -104,7 +104,7 @@ def contended(make_app: Callable[..., Flask], testbed_backend: Backend) -> Itera
 
     Its app lives as long as the test.
     """
-    app = make_app(DATABASE_ENGINE_OPTIONS={"connect_args": SHORT_WAITS[testbed_backend.name]})
+    app = make_app(DATABASE_ENGINE_OPTIONS={"connect_args": testbed_backend.of(SHORT_WAITS)})
     engine = engine_of(app)
     with engine.begin() as connection:
         connection.execute(insert(Marker), [{"id": 101, "name": "one"}, {"id": 102, "name": "two"}])

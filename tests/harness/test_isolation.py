@@ -207,7 +207,7 @@ def test_a_change_is_undone(
 def test_every_kind_of_object_is_as_built(isolation: Isolation) -> None:
     database = isolation.database
     wrong = {}
-    for kind in KINDS[database.backend.name]:
+    for kind in database.backend.of(KINDS):
         isolation.clean(make_objects)
         built = shown(isolation, kind.query)
         engine = create_engine(database.uri)
