@@ -46,6 +46,7 @@ SLOW = {
 CUT_OFF = {
     "postgresql": ("SET statement_timeout = 100", SLOW["postgresql"]),
     "mysql": ("SELECT 1", SLOW["mysql"].replace("SELECT", "SELECT /*+ MAX_EXECUTION_TIME(100) */", 1)),
+    "mariadb": ("SET STATEMENT max_statement_time = 1 FOR SELECT 1", f"SET STATEMENT max_statement_time = 0.1 FOR {SLOW['mysql']}"),
 }
 # Statements that make a server read-only, as a demoted primary is; those that undo it; and a query for it.
 READ_ONLY = {
@@ -59,20 +60,25 @@ READ_ONLY = {
         ("SET GLOBAL super_read_only = OFF", "SET GLOBAL read_only = OFF"),
         "SELECT @@super_read_only",
     ),
+    "mariadb": (("SET GLOBAL read_only = ON",), ("SET GLOBAL read_only = OFF",), "SELECT @@read_only"),
 }
 # The variable with the server's limit for a lock, in seconds.
 LOCK_TIMEOUT = {"mysql": "innodb_lock_wait_timeout"}
 # Whether SQLAlchemy classifies the driver's error after a shutdown as the loss of the connection.
-STOP_IS_KNOWN_AS_LOSS = {"postgresql": True, "mysql": False}
+STOP_IS_KNOWN_AS_LOSS = {"postgresql": True, "mysql": False, "mariadb": True}
 # The drivers' options that limit waiting, in their own units, with the highest values used here.
 LIMITS: dict[str, dict[str, float]] = {
     "postgresql": {"connect_timeout": 2, "tcp_user_timeout": 500},
     "mysql": {"connect_timeout": 1, "read_timeout": 0.5, "write_timeout": 0.5},
 }
 # The size of the server's own files in the image, and 64 MB for the checks.
-ROOM = {"postgresql": (40 + 64) * MEGABYTE, "mysql": (141 + 64) * MEGABYTE}
+ROOM = {
+    "postgresql": (40 + 64) * MEGABYTE,
+    "mysql": (141 + 64) * MEGABYTE,
+    "mariadb": (80 + 64) * MEGABYTE,
+}
 # MySQL's server aborts if its redo log cannot grow: a small one has its full size from the beginning.
-SMALL = {"postgresql": (), "mysql": ("--innodb-redo-log-capacity=32M",)}
+SMALL = {"postgresql": (), "mysql": ("--innodb-redo-log-capacity=32M",), "mariadb": ()}
 # The table that the checks fill. Unlogged, it leaves room for the log, without which PostgreSQL stops.
 BALLAST = {
     "sqlite": "CREATE TABLE testbed_ballast (id INTEGER PRIMARY KEY, data BLOB)",
@@ -132,7 +138,7 @@ def shorten_limits(trial: Trial, app: Flask) -> None:
     """Shorten the time limits that the app set for its connections, and add none."""
 
     def connect(_dialect: object, _record: object, _args: object, options: dict[str, Any]) -> None:
-        for name, most in LIMITS[trial.backend].items():
+        for name, most in trial.of(LIMITS).items():
             if options.get(name):
                 options[name] = min(type(most)(options[name]), most)
 
@@ -196,7 +202,7 @@ def test_idle_timeout(trial: Trial, app: Flask) -> None:
     # Set by the session, it would be reset by a binding that resets what its users leave.
     @event.listens_for(engine, "connect")
     def connected(connection: DBAPIConnection, _: object) -> None:
-        connection.cursor().execute(END_WHEN_IDLE[trial.backend])
+        connection.cursor().execute(trial.of(END_WHEN_IDLE))
         connection.commit()
 
     engine.dispose()
@@ -210,7 +216,7 @@ def test_idle_timeout(trial: Trial, app: Flask) -> None:
 def test_held_too_long(trial: Trial, app: Flask) -> None:
     @app.get("/testbed/hold")
     def hold() -> str:
-        trial.session.execute(text(END_IDLE_TRANSACTION[trial.backend]))
+        trial.session.execute(text(trial.of(END_IDLE_TRANSACTION)))
         wait_until(lambda: not trial.database.sessions())
         return str(trial.read())
 
@@ -234,7 +240,7 @@ def new_primary(own_server: OwnServer, testbed_server: NetworkServer) -> Iterato
 def test_demoted_primary(
     own_trial: Trial, own_server: OwnServer, new_primary: Database, tmp_path: Path
 ) -> None:
-    demote, promote, query = READ_ONLY[own_trial.backend]
+    demote, promote, query = own_trial.of(READ_ONLY)
     names, together = count(), threading.Barrier(CONNECTIONS, timeout=WITHIN)
     with gate_to(own_server.database, tmp_path) as gate:
         assert isinstance(gate, Port)
@@ -269,7 +275,7 @@ def test_demoted_primary(
 @check("faults.lock-wait")
 def test_lock_wait(trial: Trial, connect: Callable[[], Connection], testbed_backend: Backend) -> None:
     app, holder, waits = trial.app(), connect(), threading.Event()
-    limit = LOCK_TIMEOUT[trial.backend]
+    limit = trial.of(LOCK_TIMEOUT)
 
     def tenth(_dialect: object, _record: object, _args: object, options: dict[str, Any]) -> None:
         if options.get("read_timeout"):
@@ -305,7 +311,7 @@ def test_stopped_mid_query(own_trial: Trial, own_server: OwnServer, testbed_back
     @app.get("/testbed/slow")
     def slow() -> str:
         try:
-            return str(own_trial.session.scalar(text(SLOW[own_trial.backend])))
+            return str(own_trial.session.scalar(text(own_trial.of(SLOW))))
         except DBAPIError as error:
             known_as_loss.append(error.connection_invalidated)
             raise
@@ -327,7 +333,7 @@ def test_stopped_mid_query(own_trial: Trial, own_server: OwnServer, testbed_back
     again.set()
     first, second = task.result()
 
-    assert known_as_loss == [STOP_IS_KNOWN_AS_LOSS[own_trial.backend]], (
+    assert known_as_loss == [own_trial.of(STOP_IS_KNOWN_AS_LOSS)], (
         "SQLAlchemy classifies the error after a shutdown in another way than before"
     )
     assert first >= ERROR, f"the request whose query was interrupted was answered with {first}"
@@ -362,7 +368,7 @@ def test_paused(own_trial: Trial, own_server: OwnServer) -> None:
 
 @check("faults.statement-timeout")
 def test_statement_timeout(trial: Trial, app: Flask) -> None:
-    limit, slow = CUT_OFF[trial.backend]
+    limit, slow = trial.of(CUT_OFF)
     with app.app_context():
         trial.session.execute(text(limit))
         with pytest.raises(DBAPIError) as error:
@@ -453,7 +459,7 @@ def small_trial(
 @pytest.mark.testbed_within(60)
 def test_disk_full(small_trial: Trial) -> None:
     app, connection = small_trial.app_with_views(), small_trial.database.connection
-    connection.rows(BALLAST[small_trial.backend])
+    connection.rows(small_trial.of(BALLAST))
     fill(small_trial, app, 4 * MEGABYTE)
 
     connection.rows("DROP TABLE testbed_ballast")
@@ -462,7 +468,7 @@ def test_disk_full(small_trial: Trial) -> None:
 
 @check("faults.file-full")
 def test_file_full(trial: Trial, app: Flask) -> None:
-    trial.database.connection.rows(BALLAST[trial.backend])
+    trial.database.connection.rows(trial.of(BALLAST))
     fill(trial, app, MEGABYTE // 4, "PRAGMA max_page_count = 400")
 
     assert_writes_again(trial, app, "PRAGMA max_page_count = 1000000")

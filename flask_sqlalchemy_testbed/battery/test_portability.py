@@ -198,12 +198,12 @@ def test_too_long(trial: Trial) -> None:
             trial.session.rollback()
 
     found = [value for (value,) in trial.database.connection.rows("SELECT short FROM testbed_value")]
-    assert found == STORED[trial.backend], f"of nine characters, a column of three contains {found}"
+    assert found == trial.of(STORED), f"of nine characters, a column of three contains {found}"
 
 
 @check("portability.characters")
 def test_characters(trial: Trial) -> None:
-    query, expected = CHARACTERS[trial.backend]
+    query, expected = trial.of(CHARACTERS)
     with trial.app().app_context():
         trial.session.add_all([Item(id=1, name=SUSHI), Item(id=2, name=BEER)])
         trial.session.commit()
@@ -230,7 +230,7 @@ def test_own_table_characters(trial: Trial) -> None:
 
 @check("portability.same-settings")
 def test_same_settings(trial: Trial) -> None:
-    engine, query = trial.engine(trial.app()), text(SETTINGS[trial.backend])
+    engine, query = trial.engine(trial.app()), text(trial.of(SETTINGS))
     found: list[dict[str, str]] = []
     with contextlib.ExitStack() as held:
         for _ in range(CONNECTIONS):
@@ -250,7 +250,7 @@ def test_same_settings(trial: Trial) -> None:
 
 def assert_now_is_utc(trial: Trial) -> None:
     with trial.app().app_context():
-        now = trial.session.scalar(text(NOW[trial.backend]))
+        now = trial.session.scalar(text(trial.of(NOW)))
 
     now = now if isinstance(now, datetime) else datetime.fromisoformat(now)
     assert abs(datetime.now(UTC).replace(tzinfo=None) - now) < timedelta(minutes=5), (

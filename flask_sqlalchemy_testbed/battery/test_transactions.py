@@ -173,7 +173,7 @@ def test_reader_lets_go(trial: Trial, connect: Callable[[], Connection]) -> None
     found = get(app, "/testbed/read")
     assert found == "[]", f"the request did not read the empty table: it returned {found}"
     dropper = connect()
-    dropper.rows(SHORT_LOCK_TIMEOUT[trial.backend])
+    dropper.rows(trial.of(SHORT_LOCK_TIMEOUT))
 
     error = error_of(dropper, "DROP TABLE testbed_extra")
     assert error == "", f"the table that an ended request had read cannot be dropped: {error}"
@@ -184,9 +184,9 @@ def test_reader_blocks_drop(trial: Trial, connect: Callable[[], Connection]) -> 
     reader, dropper = connect(), connect()
     trial.database.connection.rows(EXTRA_TABLE)
     reader.run(["BEGIN", "SELECT id FROM testbed_extra"])
-    dropper.rows(SHORT_LOCK_TIMEOUT[trial.backend])
+    dropper.rows(trial.of(SHORT_LOCK_TIMEOUT))
 
-    assert DROP_REFUSED[trial.backend] in error_of(dropper, "DROP TABLE testbed_extra")
+    assert trial.of(DROP_REFUSED) in error_of(dropper, "DROP TABLE testbed_extra")
     reader.rows("ROLLBACK")
     assert error_of(dropper, "DROP TABLE testbed_extra") == ""
 
@@ -238,7 +238,7 @@ def test_error_in_transaction(trial: Trial, connect: Callable[[], Connection]) -
     connection.rows("BEGIN")
     assert error_of(connection, "SELECT nothing FROM testbed_nowhere")
 
-    assert_error(error_of(connection, "SELECT 1"), AFTER_AN_ERROR[trial.backend])
+    assert_error(error_of(connection, "SELECT 1"), trial.of(AFTER_AN_ERROR))
     connection.rows("ROLLBACK")
     assert error_of(connection, "SELECT 1") == ""
 
@@ -247,11 +247,11 @@ def test_error_in_transaction(trial: Trial, connect: Callable[[], Connection]) -
 def test_stale_snapshot(trial: Trial, connect: Callable[[], Connection]) -> None:
     reader, writer = connect(), trial.database.connection
     writer.rows(OLD_ITEM)
-    reader.run(BEGIN[trial.backend])
+    reader.run(trial.of(BEGIN))
     assert reader.rows("SELECT name FROM testbed_item") == [("old",)]
     writer.rows("UPDATE testbed_item SET name = 'new'")
 
-    assert reader.rows("SELECT name FROM testbed_item") == [(READ_AGAIN[trial.backend],)]
+    assert reader.rows("SELECT name FROM testbed_item") == [(trial.of(READ_AGAIN),)]
     reader.rows("ROLLBACK")
     assert reader.rows("SELECT name FROM testbed_item") == [("new",)]
 
@@ -261,10 +261,10 @@ def test_lost_update(trial: Trial, connect: Callable[[], Connection]) -> None:
     first, second = connect(), connect()
     trial.database.connection.rows(OLD_ITEM)
     for reader in (first, second):
-        reader.run([*BEGIN_REPEATABLE[trial.backend], "SELECT name FROM testbed_item"])
+        reader.run([*trial.of(BEGIN_REPEATABLE), "SELECT name FROM testbed_item"])
     first.run(["UPDATE testbed_item SET name = 'first'", "COMMIT"])
 
-    assert_error(error_of(second, "UPDATE testbed_item SET name = 'second'"), LOST_UPDATE[trial.backend])
+    assert_error(error_of(second, "UPDATE testbed_item SET name = 'second'"), trial.of(LOST_UPDATE))
     second.rows("ROLLBACK")
 
 
@@ -272,7 +272,7 @@ def test_lost_update(trial: Trial, connect: Callable[[], Connection]) -> None:
 def test_ddl_commits(trial: Trial, connect: Callable[[], Connection]) -> None:
     connect().run(["BEGIN", OLD_ITEM, EXTRA_TABLE, "ROLLBACK"])
 
-    assert len(trial.committed()) == LEFT_BY_DDL[trial.backend]
+    assert len(trial.committed()) == trial.of(LEFT_BY_DDL)
 
 
 @check("transactions.ddl-ends-savepoints")
@@ -280,5 +280,5 @@ def test_ddl_ends_savepoints(trial: Trial, connect: Callable[[], Connection]) ->
     connection = connect()
     connection.run(["BEGIN", "SAVEPOINT s", EXTRA_TABLE])
 
-    assert_error(error_of(connection, "RELEASE SAVEPOINT s"), AFTER_DDL[trial.backend])
+    assert_error(error_of(connection, "RELEASE SAVEPOINT s"), trial.of(AFTER_DDL))
     connection.rows("ROLLBACK")
