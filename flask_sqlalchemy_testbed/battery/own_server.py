@@ -45,7 +45,7 @@ FLAGS = {
 SUPERUSER = {
     "postgresql": ("psql", "-U", "postgres", "-d", "postgres", "-c"),
     "mysql": ("mysql", "-u", "root", "-e"),
-    "mariadb": ("mariadb", "--socket=/run/mysqld/mysqld.sock", "-u", "root", "-e"),
+    "mariadb": ("mariadb", "--socket=/run/mysqld/mysqld.sock", "--skip-ssl", "-u", "root", "-e"),
 }
 
 
