@@ -84,7 +84,31 @@ OBJECTS = {
         FROM information_schema.schemata WHERE schema_name = DATABASE()
     """,
 }
+ACCOUNT = "CONCAT(QUOTE(user), '@', QUOTE(host))"
+LOCKED = "JSON_VALUE(priv, '$.account_locked') = 1"
 SHARED = (
+    f"""
+        SELECT CONCAT('user ', {ACCOUNT}), user, '', CONCAT('DROP USER ', {ACCOUNT}), ''
+        FROM mysql.global_priv WHERE COALESCE(JSON_VALUE(priv, '$.is_role'), 0) = 0
+    """,  # noqa: S608
+    """
+        SELECT CONCAT('role ', user), user, '', CONCAT('DROP ROLE ', QUOTE(user)), ''
+        FROM mysql.global_priv WHERE JSON_VALUE(priv, '$.is_role') = 1
+    """,
+    f"""
+        SELECT CONCAT('password of ', {ACCOUNT}), user,
+               CONCAT_WS(' ', JSON_VALUE(priv, '$.plugin'), JSON_VALUE(priv, '$.authentication_string'), COALESCE({LOCKED}, 0)), '',
+               CONCAT('ALTER USER ', {ACCOUNT}, ' IDENTIFIED VIA ', JSON_VALUE(priv, '$.plugin'), ' USING ',
+                      QUOTE(JSON_VALUE(priv, '$.authentication_string')),
+                      IF({LOCKED}, ' ACCOUNT LOCK', ' ACCOUNT UNLOCK'))
+        FROM mysql.global_priv WHERE JSON_VALUE(priv, '$.plugin') <> ''
+    """,  # noqa: S608
+    """
+        SELECT CONCAT('role ', role, ' of ', user, '@', host), CONCAT(user, ' ', role), admin_option,
+               CONCAT('REVOKE ', QUOTE(role), ' FROM ', QUOTE(user), IF(host = '', '', CONCAT('@', QUOTE(host)))),
+               CONCAT('GRANT ', QUOTE(role), ' TO ', QUOTE(user), IF(host = '', '', CONCAT('@', QUOTE(host))))
+        FROM mysql.roles_mapping
+    """,
     *PRIVILEGES,
     """
         SELECT CONCAT('variable ', variable_name), variable_name, global_value, '',
@@ -101,8 +125,9 @@ SHARED = (
         FROM information_schema.plugins
     """,
     """
-        SELECT CONCAT('role ', role_name, ' of ', grantee), CONCAT(role_name, ' ', grantee), is_default, '', ''
-        FROM information_schema.applicable_roles
+        SELECT CONCAT('server ', server_name), server_name, CONCAT_WS(' ', host, db, username, port),
+               CONCAT('DROP SERVER `', server_name, '`'), ''
+        FROM mysql.servers
     """,
 )
 

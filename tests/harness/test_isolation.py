@@ -26,6 +26,7 @@ from sqlalchemy import (
     text,
 )
 
+from flask_sqlalchemy_testbed.backends import BACKENDS
 from flask_sqlalchemy_testbed.isolation import Isolation
 from flask_sqlalchemy_testbed.servers.network import Server
 from flask_sqlalchemy_testbed.statements import Statements
@@ -123,7 +124,7 @@ def make_objects(uri: str) -> None:
     make_tables(uri)
     engine = create_engine(uri, poolclass=NullPool)
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        for statement in BUILT[engine.dialect.name]:
+        for statement in BACKENDS[engine.dialect.name].of(BUILT):
             connection.execute(text(statement.format(database=engine.url.database)))
 
 

@@ -27,6 +27,8 @@ PROMOTE = {
     "postgresql": "psql -h /var/run/postgresql -c 'ALTER ROLE testbed SUPERUSER'",
     "mysql": "mysql -u root -S /var/run/mysqld/mysqld.sock -e"
     ' "GRANT ALL ON *.* TO testbed WITH GRANT OPTION"',
+    "mariadb": "mariadb --skip-ssl -u root -S /run/mysqld/mysqld.sock -e"
+    ' "GRANT ALL ON *.* TO testbed WITH GRANT OPTION"',
 }
 
 
