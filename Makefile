@@ -6,6 +6,7 @@ PYTEST := $(BIN)/python -m pytest
 READY := $(VENV)/.ready
 REQUIREMENTS ?= requirements-dev.txt
 ALL := sqlite,postgresql,mysql
+EVERY := $(ALL),mariadb
 BACKENDS ?= $(ALL)
 COMPOSE := docker compose
 # The tests wait more than they compute: two workers for each processor.
@@ -41,6 +42,14 @@ test-postgresql: $(READY) have-engine ## Run the tests on PostgreSQL
 .PHONY: test-mysql
 test-mysql: $(READY) have-engine ## Run the tests on MySQL
 	$(PYTEST) -n $(WORKERS) --testbed-backend mysql $(EVIDENCE)
+
+.PHONY: test-mariadb
+test-mariadb: $(READY) have-mariadb ## Run the tests on MariaDB
+	$(PYTEST) -n $(WORKERS) --testbed-backend mariadb $(EVIDENCE)
+
+.PHONY: test-every
+test-every: $(READY) have-mariadb ## Run the tests on all backends, MariaDB too
+	$(PYTEST) -n $(WORKERS) --dist worksteal --testbed-backend $(EVERY)
 
 .PHONY: test-lowest
 test-lowest: $(VENV)-lowest/.ready have-engine ## Run the harness's tests, and the battery on one app, with the lowest versions
@@ -138,11 +147,15 @@ remove-servers: $(READY) ## Remove all kept servers of this machine, also those 
 
 .PHONY: engine
 engine: ## Install and start a Docker engine and build the images, without a registry (Debian, as root)
-	docker/debian/engine
+	docker/debian/engine $(IMAGES)
 
 .PHONY: have-engine
 have-engine:
 	@test -n "$(TESTBED_POSTGRESQL_URI)" -a -n "$(TESTBED_MYSQL_URI)" || docker/preflight engine
+
+.PHONY: have-mariadb
+have-mariadb: have-engine
+	@test -n "$(TESTBED_MARIADB_URI)" || docker/debian/images mariadb
 
 .PHONY: lint
 lint: $(READY) $(VENV)/.bench $(VENV)/.stack ## Check style, types, Dockerfiles, shell scripts, workflows and compose.yaml

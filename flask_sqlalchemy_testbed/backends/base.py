@@ -219,6 +219,8 @@ class Backend:
     """Queries for the statement that grants a missing privilege, by an expression for the driver's message."""
     greeting: Greeting | None = None
     """How a server of this kind shows itself; None if this is unknown."""
+    by_default: bool = True
+    """Whether the commands try it if no backend is named."""
     family: str = ""
     """The backend that this one resembles: its entry of a table stands for a missing one."""
 

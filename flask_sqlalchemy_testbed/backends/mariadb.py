@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from flask_sqlalchemy_testbed.backends import mysql
-from flask_sqlalchemy_testbed.backends.base import NAME_PATTERN, Recipe, query_shared
+from flask_sqlalchemy_testbed.backends.base import NAME_PATTERN, Recipe, query_shared, query_transactions
 from flask_sqlalchemy_testbed.backends.mysql_shared import PRIVILEGES, prepared_transactions
 
 if TYPE_CHECKING:
@@ -84,6 +84,13 @@ OBJECTS = {
         FROM information_schema.schemata WHERE schema_name = DATABASE()
     """,
 }
+# LOCK TABLES ... READ and HANDLER take the locks that a transaction takes.
+HELD_WITHOUT_TRANSACTION = """
+    OR lock_status = 'GRANTED' AND object_type = 'TABLE' AND processlist_command = 'Sleep'
+       AND processlist_db = DATABASE() AND processlist_id <> CONNECTION_ID()
+       AND NOT EXISTS (SELECT 1 FROM performance_schema.events_transactions_current e
+                       WHERE e.thread_id = t.thread_id AND state = 'ACTIVE')
+"""
 ACCOUNT = "CONCAT(QUOTE(user), '@', QUOTE(host))"
 LOCKED = "JSON_VALUE(priv, '$.account_locked') = 1"
 SHARED = (
@@ -167,6 +174,7 @@ MARIADB = replace(
         SELECT CONCAT('ALTER SEQUENCE `', REPLACE(table_name, '`', '``'), '` RESTART')
         FROM information_schema.tables WHERE table_schema = DATABASE() AND table_type = 'SEQUENCE'
     """,
+    transactions=query_transactions(mysql.OPEN + mysql.HELD + HELD_WITHOUT_TRANSACTION),
     shared=query_all_shared,
     settings="""
         SELECT LOWER(variable_name), global_value
@@ -194,5 +202,6 @@ MARIADB = replace(
         WHERE processlist_db = DATABASE() AND t.processlist_id <> CONNECTION_ID()
         ORDER BY t.processlist_id
     """,
+    by_default=False,
     family="mysql",
 )

@@ -193,6 +193,30 @@ OBJECTS: Mapping[str, str] = MappingProxyType(
 )
 
 
+# information_schema.innodb_trx is refreshed only every 100 ms.
+OPEN = """
+    SELECT processlist_id,
+           CONCAT(processlist_command, ', open for ', COALESCE(ROUND(e.timer_wait / 1e9), 0),
+                  ' ms; last statement: ', COALESCE(LEFT(s.sql_text, 300), 'unknown')),
+           'transaction', ''
+    FROM performance_schema.events_transactions_current e
+    JOIN performance_schema.threads t ON t.thread_id = e.thread_id
+    LEFT JOIN performance_schema.events_statements_current s
+           ON s.thread_id = e.thread_id AND s.nesting_event_level = 0
+    WHERE e.state = 'ACTIVE' AND processlist_db = DATABASE() AND processlist_id <> CONNECTION_ID()
+"""
+# Explicit locks are those of users, of FLUSH TABLES WITH READ LOCK, LOCK INSTANCE and HANDLER; LOCK TABLES takes those
+# of the two types.
+HELD = """
+    UNION ALL
+    SELECT processlist_id, CONCAT_WS(' ', lock_type, 'lock on', LOWER(object_type), object_schema, object_name),
+           'lock', ''
+    FROM performance_schema.metadata_locks m JOIN performance_schema.threads t ON t.thread_id = owner_thread_id
+    WHERE processlist_db = DATABASE() AND processlist_id <> CONNECTION_ID() AND lock_status = 'GRANTED'
+      AND (lock_duration = 'EXPLICIT' OR lock_type IN ('SHARED_READ_ONLY', 'SHARED_NO_READ_WRITE'))
+"""
+
+
 class MysqlTracker:
     """Compare the server's counts of writes, which include those that were rolled back."""
 
@@ -303,25 +327,7 @@ MYSQL = Backend(
         SELECT CONCAT('ALTER TABLE `', REPLACE(table_name, '`', '``'), '` AUTO_INCREMENT = 1')
         FROM information_schema.tables WHERE table_schema = DATABASE() AND auto_increment > 1
     """,
-    # information_schema.innodb_trx is refreshed only every 100 ms. Explicit locks are those of users, of FLUSH TABLES
-    # WITH READ LOCK, LOCK INSTANCE and HANDLER; LOCK TABLES takes those of the two types.
-    transactions=query_transactions("""
-        SELECT processlist_id,
-               CONCAT(processlist_command, ', open for ', COALESCE(ROUND(e.timer_wait / 1e9), 0),
-                      ' ms; last statement: ', COALESCE(LEFT(s.sql_text, 300), 'unknown')),
-               'transaction', ''
-        FROM performance_schema.events_transactions_current e
-        JOIN performance_schema.threads t ON t.thread_id = e.thread_id
-        LEFT JOIN performance_schema.events_statements_current s
-               ON s.thread_id = e.thread_id AND s.nesting_event_level = 0
-        WHERE e.state = 'ACTIVE' AND processlist_db = DATABASE() AND processlist_id <> CONNECTION_ID()
-        UNION ALL
-        SELECT processlist_id, CONCAT_WS(' ', lock_type, 'lock on', LOWER(object_type), object_schema, object_name),
-               'lock', ''
-        FROM performance_schema.metadata_locks m JOIN performance_schema.threads t ON t.thread_id = owner_thread_id
-        WHERE processlist_db = DATABASE() AND processlist_id <> CONNECTION_ID() AND lock_status = 'GRANTED'
-          AND (lock_duration = 'EXPLICIT' OR lock_type IN ('SHARED_READ_ONLY', 'SHARED_NO_READ_WRITE'))
-    """),
+    transactions=query_transactions(OPEN + HELD),
     readers=no_readers,
     shared=query_all_shared,
     shared_statement=SHARED_STATEMENT,

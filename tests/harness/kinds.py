@@ -366,6 +366,12 @@ MARIADB = (
 KINDS = {"sqlite": SQLITE, "postgresql": POSTGRESQL, "mysql": MYSQL, "mariadb": MARIADB}
 # What a session holds after it was returned to its pool, or leaves on the server for all databases.
 LOCKED = "SELECT lock_type FROM performance_schema.metadata_locks WHERE object_name IN ('things', 'left')"
+LOCKS = (
+    Kind("lock", LOCKED, ("SELECT GET_LOCK('left', 1)",)),
+    Kind("lock", LOCKED, ("LOCK TABLES things READ",)),
+    Kind("lock", LOCKED, ("LOCK TABLES things WRITE",)),
+    Kind("lock", LOCKED, ("HANDLER things OPEN",)),
+)
 HELD = {
     "sqlite": (),
     "postgresql": (
@@ -382,16 +388,15 @@ HELD = {
         ),
     ),
     "mysql": (
-        Kind("lock", LOCKED, ("SELECT GET_LOCK('left', 1)",)),
-        Kind("lock", LOCKED, ("LOCK TABLES things READ",)),
-        Kind("lock", LOCKED, ("LOCK TABLES things WRITE",)),
-        Kind("lock", LOCKED, ("HANDLER things OPEN",)),
+        *LOCKS,
         Kind(
             "change",
             "XA RECOVER",
             ("XA BEGIN 'left'", "INSERT INTO things VALUES (1)", "XA END 'left'", "XA PREPARE 'left'"),
         ),
     ),
+    # A pool cannot take back a connection with a prepared transaction: it refuses ROLLBACK.
+    "mariadb": LOCKS,
 }
 # Statements about shared objects that name none of those in `HELD`, and the end of what `HELD` leaves.
 OTHERS = {
@@ -401,6 +406,7 @@ OTHERS = {
         ("ALTER ROLE CURRENT_USER RESET work_mem",),
     ),
     "mysql": (("XA RECOVER",), ("XA ROLLBACK 'left'",)),
+    "mariadb": (("XA RECOVER",), ()),
 }
 # An administrator has executed these before the test.
 KEPT = {
