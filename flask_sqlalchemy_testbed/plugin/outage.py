@@ -122,7 +122,9 @@ def _reason(item: pytest.Item, backend: str, call: pytest.CallInfo[None]) -> str
         return f"{outage} The first test that met this was {item.nodeid}.{end}"
     if call.when != "setup" or call.excinfo is None:
         return ""
-    known = (one for one in _causes(call.excinfo.value) if isinstance(one, (ServerError, SchemaError)))
+    # A further server that a fixture starts may fail alone.
+    expected = SchemaError if server else (ServerError, SchemaError)
+    known = (one for one in _causes(call.excinfo.value) if isinstance(one, expected))
     return next((str(one) for one in known), "")
 
 

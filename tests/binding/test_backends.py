@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -42,6 +43,14 @@ SETTINGS: dict[str, dict[str, object]] = {
         "SELECT @@lock_wait_timeout": 5,
         "SELECT @@max_execution_time": 25_000,
     },
+}
+SETTINGS["mariadb"] = {
+    **{
+        question: answer
+        for question, answer in SETTINGS["mysql"].items()
+        if "max_execution_time" not in question
+    },
+    "SELECT @@max_statement_time": Decimal(25),
 }
 
 # Arguments of the driver.

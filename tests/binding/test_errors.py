@@ -23,7 +23,11 @@ from flask_sqlalchemy_testbed.servers.readiness import wait_until_ready
 from .marker import Marker, engine_of
 
 # What makes a server refuse all writes, as one does that is the primary no longer.
-READ_ONLY = {"postgresql": ("-c", "default_transaction_read_only=on"), "mysql": ("--super-read-only",)}
+READ_ONLY = {
+    "postgresql": ("-c", "default_transaction_read_only=on"),
+    "mysql": ("--super-read-only",),
+    "mariadb": ("--read-only",),
+}
 
 # Arguments of the driver, with which a wait for a lock ends after a second.
 SHORT_WAITS = {
