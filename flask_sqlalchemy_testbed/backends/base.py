@@ -155,7 +155,7 @@ class Backend:
     `routed` if the container's own address can be reached, so that the network in between can be cut.
     """
     recipe: Recipe | None
-    """None for a database that is a file."""
+    """None for a database that is a file, or that no image here contains."""
 
     login_options: Mapping[str, object]
     """Options of the driver that limit the time for one log-in."""
@@ -232,10 +232,10 @@ class Backend:
             MissingDriverError: No driver is installed.
         """
         if not self.drivers:
-            return self.name
+            return self._dialect
         for driver in self.drivers:
             if driver.is_installed:
-                return f"{self.name}+{driver.name}"
+                return f"{self._dialect}+{driver.name}"
         *others, last = (driver.package for driver in self.drivers)
         packages = f"{', '.join(others)} or {last}" if others else last
         message = (
@@ -243,6 +243,10 @@ class Backend:
             f" Install one: pip install 'flask-sqlalchemy-testbed[{self.name}]'."
         )
         raise MissingDriverError(message)
+
+    @property
+    def _dialect(self) -> str:
+        return self.name if self.name in self.schemes else self.family
 
     def of(self, table: Mapping[str, Entry]) -> Entry:
         """Return the entry of this backend in a table, else that of its family.

@@ -46,7 +46,10 @@ SLOW = {
 CUT_OFF = {
     "postgresql": ("SET statement_timeout = 100", SLOW["postgresql"]),
     "mysql": ("SELECT 1", SLOW["mysql"].replace("SELECT", "SELECT /*+ MAX_EXECUTION_TIME(100) */", 1)),
-    "mariadb": ("SET STATEMENT max_statement_time = 1 FOR SELECT 1", f"SET STATEMENT max_statement_time = 0.1 FOR {SLOW['mysql']}"),
+    "mariadb": (
+        "SET STATEMENT max_statement_time = 1 FOR SELECT 1",
+        f"SET STATEMENT max_statement_time = 0.1 FOR {SLOW['mysql']}",
+    ),
 }
 # Statements that make a server read-only, as a demoted primary is; those that undo it; and a query for it.
 READ_ONLY = {

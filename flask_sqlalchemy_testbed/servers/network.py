@@ -232,7 +232,7 @@ def expected_capabilities(backend: Backend) -> frozenset[str]:
     Args:
         backend: The kind of server.
     """
-    if backend.recipe is None:
+    if "embedded" in backend.capabilities:
         return backend.capabilities | {"throwaway"}
     given = os.environ.get(variable(backend))
     return backend.capabilities | (set() if given else {"container", "throwaway", "routed"})

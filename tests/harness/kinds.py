@@ -331,7 +331,11 @@ SQLITE = (
     Kind("statistics", "SELECT count(*) FROM sqlite_master WHERE name = 'sqlite_stat1'", ("ANALYZE",)),
 )
 MARIADB = (
-    *(kind for kind in MYSQL if kind.name not in {"invisible index", "histogram", "database that is read only"}),
+    *(
+        kind
+        for kind in MYSQL
+        if kind.name not in {"invisible index", "histogram", "database that is read only"}
+    ),
     Kind(
         "ignored index",
         "SELECT ignored FROM information_schema.statistics WHERE table_schema = database() ORDER BY 1",
