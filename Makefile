@@ -128,6 +128,14 @@ conformance: $(READY) have-engine ## Run the battery on other bindings and apps;
 conformance-short: $(READY) ## Run the battery on other bindings, on SQLite: fail if an outcome is not the expected one
 	$(BIN)/python -m tests.conformance --peers --backend sqlite
 
+.PHONY: checks-page
+checks-page: $(READY) ## Write docs/checks.md, the description of each check
+	$(BIN)/python -m tests.checks_page
+
+.PHONY: applications
+applications: $(READY) have-engine ## Run the battery on public applications; needs a network; write docs/applications.md
+	$(BIN)/python -m tests.public $(APPLICATIONS)
+
 .PHONY: run
 run: $(READY) ## Serve the trial on SQLite at http://localhost:8000; needs no Docker
 	TRIAL_BACKENDS=sqlite exec $(BIN)/python -m trials
@@ -168,7 +176,8 @@ lint: $(READY) $(VENV)/.bench $(VENV)/.stack ## Check style, types, Dockerfiles,
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/*.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
-	$(BIN)/zizmor --offline --quiet .github
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-actions action.yml
+	$(BIN)/zizmor --offline --quiet .github action.yml
 
 .PHONY: dist
 dist: $(READY) ## Build the wheel and the source archive in dist/

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import os
 import re
+import signal
+import sys
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,8 +30,8 @@ the app the URI of an empty database, which it makes for this run, and refuses c
 reads no conftest.py and no configuration file of pytest. Options of pytest follow `--`.
 """
 EPILOG = """\
-Exit status: 0 if each check that applies passed, 1 if a check failed, 2 or more if the app could not be
-tested.
+Exit status: 0 if each check that applies passed, 1 if a check failed, otherwise 4 if the app could not be
+tested on a backend.
 """
 REPORT = "testbed-report"
 DEFAULTS = {
@@ -58,6 +61,7 @@ class _Command(click.Command):
 def _run(app: str | None, **values: Any) -> None:
     """Run pytest on the battery, with a configuration of its own, and exit with its status."""
     ctx = click.get_current_context()
+    _prepare_process()
     _require_xdist(ctx.meta[__name__])
     if values["testbed_report"] is None and not values["testbed_check"]:
         # A report of some checks must not replace that of all.
@@ -73,7 +77,34 @@ def _run(app: str | None, **values: Any) -> None:
     import pytest  # noqa: PLC0415 - not for other commands of flask
 
     given = words({name: values[option.key] for name, option in OPTIONS.items() if option.key in values})
-    ctx.exit(int(pytest.main([*command, *given, *ctx.meta[__name__]])))
+    status = int(pytest.main([*command, *given, *ctx.meta[__name__]]))
+    from flask_sqlalchemy_testbed.plugin.watchdog import end_without_threads  # noqa: PLC0415 - imports pytest
+
+    end_without_threads(status)
+    ctx.exit(status)
+
+
+def _prepare_process() -> None:
+    """Refuse a deleted folder, open the outputs that the caller has closed, and treat signals like Ctrl-C.
+
+    pytest needs the folder and the outputs; a run that is told to end then shows its verdicts.
+    """
+    for signal_number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(signal_number) is signal.SIG_DFL:
+            signal.signal(signal_number, signal.default_int_handler)
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            # The operating system takes the lowest free number, which a database file must not get.
+            descriptor = os.open(os.devnull, os.O_RDWR)
+            os.set_inheritable(descriptor, True)  # noqa: FBT003 - it takes no name
+            setattr(sys, name, os.fdopen(descriptor, "w" if number else "r", closefd=False))
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        message = "The current folder was deleted. Change to the folder of your app."
+        raise click.UsageError(message) from None
 
 
 def _require_xdist(of_pytest: list[str]) -> None:
@@ -168,6 +199,55 @@ def _known_backends(_ctx: click.Context, _option: click.Parameter, value: tuple[
     return tuple(backend.name for backend in chosen)
 
 
+def _print_version(ctx: click.Context, _option: click.Parameter, value: object) -> None:
+    if value:
+        from importlib.metadata import version  # noqa: PLC0415 - on use
+
+        click.echo(f"flask-sqlalchemy-testbed {version('flask-sqlalchemy-testbed')}")
+        ctx.exit()
+
+
+def _print_list(ctx: click.Context, _option: click.Parameter, value: object) -> None:
+    if value:
+        from flask_sqlalchemy_testbed.checks.claims import CHECKS  # noqa: PLC0415 - on use
+
+        width = max(map(len, CHECKS))
+        for check in CHECKS.values():
+            click.echo(f"{check.id.ljust(width)}  {(check.severity or '').ljust(12)}  {check.claim}")
+        ctx.exit()
+
+
+def _print_explanation(ctx: click.Context, _option: click.Parameter, value: str | None) -> None:
+    if value is None:
+        return
+    from flask_sqlalchemy_testbed.checks.claims import CHECKS  # noqa: PLC0415 - on use
+    from flask_sqlalchemy_testbed.checks.explanation import explanation  # noqa: PLC0415 - on use
+    from flask_sqlalchemy_testbed.checks.links import link  # noqa: PLC0415 - on use
+    from flask_sqlalchemy_testbed.plugin.selection import unknown_checks  # noqa: PLC0415 - on use
+
+    if value not in CHECKS:
+        raise click.UsageError(unknown_checks([value], list(CHECKS)))
+    click.echo(value)
+    for label, text in [*explanation(CHECKS[value]), ("more", link(value))]:
+        lines = textwrap.wrap(text, 86, break_long_words=False, break_on_hyphens=False)
+        for number, line in enumerate(lines):
+            click.echo(f"  {(f'{label}:' if number == 0 else '').ljust(12)}{line}")
+    ctx.exit()
+
+
+def _at_once(name: str, callback: Any, help_: str, metavar: str | None = None) -> click.Option:
+    """Return an option that needs no app: it prints a text and ends the command."""
+    return click.Option(
+        [f"--{name}"],
+        help=help_,
+        is_flag=metavar is None,
+        metavar=metavar,
+        is_eager=True,
+        expose_value=False,
+        callback=callback,
+    )
+
+
 def _option(option: Option) -> click.Option:
     text = DEFAULTS.get(option.name)
     return click.Option(
@@ -189,6 +269,9 @@ command = _Command(
     params=[
         click.Argument(["app"], required=False),
         *(_option(option) for option in OPTIONS.values() if not option.own_tests),
+        _at_once("list", _print_list, "list all checks with their severity and claim, and exit"),
+        _at_once("explain", _print_explanation, "explain a check: its claim, reports and remedy", "ID"),
+        _at_once("version", _print_version, "print the version, and exit"),
     ],
     help=HELP,
     epilog=EPILOG,

@@ -31,6 +31,10 @@ REACTIVE_OBJECTS = ("trigger ", "rule ")
 MATERIALISED_VIEW = "MATERIALIZED VIEW "
 
 
+class SchemaFunctionError(RuntimeError):
+    """The function that creates the schema has raised the error that is the cause of this one."""
+
+
 class NotCleanError(RuntimeError):
     """The database could not be cleaned; the message says why."""
 
@@ -154,7 +158,11 @@ class Isolation:
             self._server.create(self._name)
         self._is_new = False
         if schema is not None:
-            schema(self.database.uri)
+            try:
+                schema(self.database.uri)
+            except Exception as error:
+                message = f"the schema of {self._name} cannot be created: {error}"
+                raise SchemaFunctionError(message) from error
         contents = _Contents(self.database)
         contents.rows = {table: self._rows(table) for table in tables_with_rows(connection, contents.tables)}
         empty = [table for table in contents.tables if table not in contents.rows]

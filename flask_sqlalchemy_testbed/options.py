@@ -62,12 +62,25 @@ _ALL = (
         default="",
     ),
     Option(
+        "metadata",
+        "the metadata of the app's tables, such as app.models:Base.metadata (default: that of an extension,"
+        " or of the app's modules); pytest creates the tables before each of your own tests",
+        "MODULE:ATTRIBUTE",
+        default="",
+    ),
+    Option(
         "uri-key",
         "the configuration key that holds the URI, such as SQLALCHEMY_ENGINES.default",
         "KEY",
         default="",
     ),
     Option("uri-env", "the environment variable from which the app reads the URI", "NAME", default=""),
+    Option(
+        "config",
+        "a configuration file (Python, JSON or TOML) with the other values that the app needs",
+        "FILE",
+        default="",
+    ),
     Option(
         "driver",
         "have the app use this driver, such as postgresql=psycopg; repeatable",
@@ -82,8 +95,15 @@ _ALL = (
         repeatable=True,
         default=(),
     ),
+    Option(
+        "as-user",
+        "log the battery's requests in with this function, which gets the app and a test client",
+        "MODULE:FUNCTION",
+        default="",
+    ),
     Option("start-timeout", "fail when making the app takes longer (default: 30)", "SECONDS", default="30"),
     Option("check", "run only this check of the battery; repeatable", "ID", repeatable=True),
+    Option("exclude", "leave out this check of the battery; repeatable", "ID", repeatable=True, default=()),
     Option("check-timeout", "fail a check that takes longer (default: 30)", "SECONDS", default="30"),
     Option(
         "timeout",
@@ -100,6 +120,7 @@ _ALL = (
         default="",
     ),
     Option("matrix", "write the outcome of each check on each backend there, as JSON", "FILE"),
+    Option("sarif", "write the failures there as SARIF 2.1.0, for code scanning", "FILE"),
     Option(
         "report",
         "write a report there, with the evidence for each check"
@@ -116,15 +137,8 @@ _ALL = (
         " `python -m flask_sqlalchemy_testbed.servers remove` removes them",
     ),
     Option(
-        "metadata",
-        "create the tables of this metadata before each of your own tests",
-        "MODULE:ATTRIBUTE",
-        default="",
-        own_tests=True,
-    ),
-    Option(
         "schema-command",
-        "create the tables for your own tests with this command, such as 'flask db upgrade';"
+        "create the tables for your own tests with this command, such as 'flask --app shop db upgrade';"
         " the URI is in the environment variable of --testbed-uri-env",
         "COMMAND",
         default="",
@@ -165,7 +179,7 @@ def words(values: Mapping[str, Any]) -> list[str]:
     They have short names while a command is running, else pytest's names.
 
     Args:
-        values: by the names of options; an empty value is left out.
+        values: by the names of options; None and False are left out.
     """
     found: list[str] = []
     for name, value in values.items():
@@ -173,6 +187,6 @@ def words(values: Mapping[str, Any]) -> list[str]:
             found.append(flag(name))
         elif isinstance(value, (list, tuple)):
             found += [word for one in value for word in (flag(name), str(one))]
-        elif value or isinstance(value, float):  # 0 seconds are no limit, unlike no option.
+        elif value is not None and value is not False:
             found += [flag(name), str(value)]
     return found

@@ -161,6 +161,13 @@ class Run:
             self._probe_is_installed = True
         return self.probe
 
+    def drop_databases(self) -> None:
+        """Drop the databases of this run on servers that another process owns, as far as that is possible."""
+        for (backend, which), isolation in self._isolations.items():
+            isolation.database.connection.close()
+            with contextlib.suppress(Exception):  # The owner drops the others at its end.
+                self.servers[backend].drop(f"{self.name}_{which}" if which else self.name)
+
     def keep(self, backend: str, database: str) -> list[str]:
         """Leave a database and its server after the run.
 

@@ -1,5 +1,6 @@
 """Collect some folders only on request: their tests need more than the others do."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,10 @@ import pytest
 HERE = Path(__file__).parent
 # They need a browser, a composed stack, charts or environments; some import packages of their own.
 ON_REQUEST = {"bench", "browser", "coexistence", "stack"}
+
+# The runs that the tests start would annotate the job of this run.
+for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "GITHUB_WORKSPACE"):
+    os.environ.pop(name, None)
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

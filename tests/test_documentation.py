@@ -13,24 +13,28 @@ import pytest
 
 from flask_sqlalchemy_testbed.backends import BACKENDS
 from flask_sqlalchemy_testbed.backends.base import Backend
+from flask_sqlalchemy_testbed.checks.claims import CHECKS
+from flask_sqlalchemy_testbed.checks.links import link
 from flask_sqlalchemy_testbed.databases import Database
 from flask_sqlalchemy_testbed.options import OPTIONS
 from flask_sqlalchemy_testbed.servers.network import Server
+from tests import checks_page
 from tests.harness.projects import Project
 
 ROOT = Path(__file__).parents[1]
-# `make conformance` writes this page.
-GENERATED = ROOT / "docs" / "conformance.md"
+# `make conformance` and `make applications` write these pages.
+GENERATED = {ROOT / "docs" / "conformance.md", ROOT / "docs" / "applications.md"}
 PAGES = {
     str(path.relative_to(ROOT)): path.read_text(encoding="utf-8")
     for path in (*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/*.md")))
-    if path != GENERATED
+    if path not in GENERATED
 }
 CURRENT = {page: text for page, text in PAGES.items() if page != "CHANGES.md"}
 COMMAND = re.compile(
     r"(\S*/)?(flask( --app \S+)? testbed|flask-sqlalchemy-testbed|python -m flask_sqlalchemy_testbed)( |$)"
 )
 OF_PYTEST = {option.flag for option in OPTIONS.values()}
+AT_ONCE = {"--help", "--list", "--explain", "--version"}
 OF_COMMANDS = {f"--{option.name}" for option in OPTIONS.values() if not option.own_tests}
 
 
@@ -56,6 +60,16 @@ def ours() -> list[str]:
 
 def of_pytest() -> list[str]:
     return sorted({line for line in commands() if re.match(r"(\S*python -m )?pytest ", line)})
+
+
+def test_the_page_of_the_checks_is_up_to_date() -> None:
+    written = PAGES["docs/checks.md"]
+
+    assert written == checks_page.render(), "Run: make checks-page"
+    for check in CHECKS:
+        assert written.count(f"\n### {check}\n") == 1
+        # As GitHub makes the anchor of a heading.
+        assert link(check).endswith(f"docs/checks.md#{re.sub(r'[^a-z0-9 -]', '', check.lower())}")
 
 
 def test_readme_is_short() -> None:
@@ -103,15 +117,16 @@ def test_its_code_runs(
     assert run.returncode == 0, run.stdout
 
 
-def test_the_failure_in_readme_is_real(tmp_path: Path) -> None:
-    """Run the app of the page about your own app."""
-    (shop,) = blocks("python", PAGES["docs/your-app.md"])
-    (failure,) = re.findall(r"^```\n(lifecycle.*?)^```$", PAGES["README.md"], re.MULTILINE | re.DOTALL)
-    (tmp_path / "shop.py").write_text(shop)
-    command = ["flask_sqlalchemy_testbed", "shop:create_app", "--backend", "sqlite"]
+@pytest.mark.parametrize("app", ["shop:create_app", "testbed_app.py:app_for"])
+def test_the_failure_in_readme_is_real(tmp_path: Path, app: str) -> None:
+    """Run the app of the page about your own app, also with the function that makes it from its URI."""
+    for block in blocks("python", PAGES["docs/your-app.md"]):
+        (tmp_path / block.splitlines()[0].removeprefix("# ")).write_text(block)
+    (failure,) = re.findall(r"^```\n(Cause.*?)^```$", PAGES["README.md"], re.MULTILINE | re.DOTALL)
+    command = ["flask_sqlalchemy_testbed", app, "--backend", "sqlite"]
 
     run = subprocess.run(
-        [sys.executable, "-m", *command, "--check", failure.split()[0], "--report", "report"],
+        [sys.executable, "-m", *command, "--check", failure.splitlines()[1].split()[0], "--report", "report"],
         cwd=tmp_path,
         env={**os.environ, "COLUMNS": "80"},
         stdout=subprocess.PIPE,
@@ -153,7 +168,9 @@ def test_the_make_targets_of_its_code_blocks_exist() -> None:
 )
 def test_its_settings_are_read_somewhere(page: str, name: str) -> None:
     sources = [path.read_text(encoding="utf-8") for path in (*ROOT.glob("app/**/*.py"), ROOT / ".env")]
-    sources += [(ROOT / "flask_sqlalchemy_testbed" / "subject" / "subject.py").read_text(encoding="utf-8")]
+    package = ROOT / "flask_sqlalchemy_testbed"
+    own = (package / "subject" / "subject.py", package / "battery" / "requests.py")
+    sources += [path.read_text(encoding="utf-8") for path in own]
     derived = {f"TESTBED_{backend.upper()}_{end}" for backend in BACKENDS for end in ("URI", "PASSWORD_FILE")}
 
     assert name in derived or any(name in source for source in sources), page
@@ -164,7 +181,7 @@ def test_its_commands_have_these_options(line: str) -> None:
     words = shlex.split(COMMAND.sub("", line, count=1))
     own = words[: words.index("--")] if "--" in words else words
 
-    assert {word for word in own if word.startswith("--")} <= OF_COMMANDS | {"--help"}
+    assert {word for word in own if word.startswith("--")} <= OF_COMMANDS | AT_ONCE
 
 
 @pytest.mark.parametrize("line", of_pytest())

@@ -18,8 +18,9 @@
   ends it, or else the end of the thread.
 
 To end a session means: roll it back, close it, return its connection to the pool, and send
-the signal ``session_removed``. If the rollback fails, the connection is closed. A session
-that has ended raises ``StaleSessionError`` wherever it is still held.
+the signal ``session_removed``. If the rollback fails, the connection is closed. A transaction
+that a two-phase session has prepared is rolled back, too. A session that has ended raises
+``StaleSessionError`` wherever it is still held.
 
 A thread in a copy of a context, as ``asyncio.to_thread`` makes one, shares the session of
 that context. When the context has ended, ``db_session`` raises ``UnboundError`` there, until

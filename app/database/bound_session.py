@@ -156,19 +156,26 @@ class BoundSession(Session):
             connection.connection.close()
             error.is_disconnect, error.invalidate_pool_on_disconnect = True, False
 
-    def _before_commit_of(self, connection: Connection) -> None:
+    def _before_commit_of(self, connection: Connection, xid: Any, *, is_prepared: bool) -> None:
         # session.connection().commit() does not pass through the session's event before_commit.
         try:
             self.refuse_if_stale()
         except StaleSessionError:
             # SQLAlchemy rolls back no transaction whose commit has failed.
-            connection.invalidate()
+            try:
+                if is_prepared:  # It would outlive its connection.
+                    connection.dialect.do_rollback_twophase(connection, xid)
+            finally:
+                connection.invalidate()
             raise
 
 
 # The block of session.begin(), a savepoint and prepare() commit without BoundSession.commit().
 event.listen(BoundSession, "before_commit", BoundSession.refuse_if_stale)
 event.listen(BoundSession, "after_begin", BoundSession._has_connected)  # noqa: SLF001 - of the class above
+
+# MySQL's rollback of a two-phase transaction, which SQLAlchemy sends as statements.
+_ROLLBACKS = ("XA END", "XA ROLLBACK")
 
 _sessions: weakref.WeakKeyDictionary[Connection, weakref.ref[BoundSession]] = weakref.WeakKeyDictionary()
 
@@ -189,8 +196,8 @@ def _session_of(connection: Connection | None) -> BoundSession | None:
 def watch_sessions(engine: Engine) -> None:
     """Tell each session of ``engine`` of its statements and its commits."""
 
-    def before(connection: Connection, *_: object) -> None:
-        if (session := _session_of(connection)) is not None:
+    def before(connection: Connection, _cursor: object, statement: str, *_: object) -> None:
+        if not statement.startswith(_ROLLBACKS) and (session := _session_of(connection)) is not None:
             session._before_statement()  # noqa: SLF001 - of this module
 
     def after(connection: Connection, *arguments: Any) -> None:
@@ -201,9 +208,9 @@ def watch_sessions(engine: Engine) -> None:
         if error.connection is not None and (session := _session_of(error.connection)) is not None:
             session._statement_failed(error.connection, error)  # noqa: SLF001 - of this module
 
-    def commits(connection: Connection, *_: object) -> None:
+    def commits(connection: Connection, xid: Any = None, is_prepared: bool = False) -> None:  # noqa: FBT001, FBT002
         if (session := _session_of(connection)) is not None:
-            session._before_commit_of(connection)  # noqa: SLF001 - of this module
+            session._before_commit_of(connection, xid, is_prepared=is_prepared)  # noqa: SLF001 - of this module
 
     event.listen(engine, "before_cursor_execute", before)
     event.listen(engine, "after_cursor_execute", after)

@@ -29,6 +29,7 @@ def discard_unread_rows(engine: Engine) -> None:
         event.listen(engine, "before_cursor_execute", _read_all)
         event.listen(engine, "commit", _read_all)
         event.listen(engine, "rollback", _discard)
+        event.listen(engine, "rollback_twophase", _discard)
 
 
 def _streaming_cursor() -> type:
@@ -75,7 +76,7 @@ def _read_all(connection: Connection, *_: object) -> None:
             result._finish_unbuffered_query()  # noqa: SLF001 - no public way
 
 
-def _discard(connection: Connection) -> None:
+def _discard(connection: Connection, *_event: object) -> None:
     if connection.invalidated:
         return
     driver: Any = connection.connection.dbapi_connection

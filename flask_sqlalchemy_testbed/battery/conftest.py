@@ -6,23 +6,33 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from flask_sqlalchemy_testbed.backends.connection import Connection
-from flask_sqlalchemy_testbed.battery import tables
+from flask_sqlalchemy_testbed.battery.observer import observer
 from flask_sqlalchemy_testbed.battery.own_server import OwnServer, own_server, own_servers
+from flask_sqlalchemy_testbed.battery.preflight import Preflight, try_app
 from flask_sqlalchemy_testbed.battery.trial import Trial
 from flask_sqlalchemy_testbed.databases import Database
+from flask_sqlalchemy_testbed.servers.network import Server
 
-__all__ = ["connect", "own_server", "own_servers", "own_trial", "testbed_schema", "trial"]
+__all__ = ["connect", "own_server", "own_servers", "own_trial", "preflight", "testbed_schema", "trial"]
 
 
-def pytest_collection_finish() -> None:
+def pytest_collection_finish(session: pytest.Session) -> None:
     """Exclude present objects from garbage collection, so that some checks are faster."""
     gc.freeze()
+    if session.items and not session.config.option.collectonly:
+        observer()  # It starts while the servers do.
 
 
 @pytest.fixture(scope="session")
-def testbed_schema() -> Callable[[str], None]:
-    """Return the function that creates the battery's tables, and none of the app's."""
-    return tables.create_all
+def preflight(request: pytest.FixtureRequest, testbed_server: Server) -> Preflight:  # noqa: ARG001 - one for each
+    """Return the findings about the app on one backend, made before the first check there."""
+    return try_app(request)
+
+
+@pytest.fixture(scope="session")
+def testbed_schema(preflight: Preflight) -> Callable[[str], None]:
+    """Return the function that creates the battery's tables, and those of the app."""
+    return preflight.schema
 
 
 @pytest.fixture

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from flask_sqlalchemy_testbed.battery import tables
 from flask_sqlalchemy_testbed.isolation import Isolation
 from flask_sqlalchemy_testbed.plugin import state
 from flask_sqlalchemy_testbed.plugin.failures import fail_for_leaks
@@ -56,9 +55,16 @@ class OwnServer:
     """
 
     def __init__(
-        self, run: Run, backend: Backend, *, flags: Sequence[str] = (), size: int | None = None
+        self,
+        run: Run,
+        backend: Backend,
+        schema: Callable[[str], None] | None,
+        *,
+        flags: Sequence[str] = (),
+        size: int | None = None,
     ) -> None:
         self.backend = backend
+        self._schema = schema
         self.name = f"testbed_{secrets.token_hex(6)}"
         self._run = run
         self._client = images.connect(backend)
@@ -91,7 +97,7 @@ class OwnServer:
 
     def clean(self) -> None:
         """Create the tables, or empty them."""
-        self._isolation.clean(tables.create_all)
+        self._isolation.clean(self._schema)
 
     def administer(self, *statements: str) -> None:
         """Execute the statements as the superuser, who can log in inside the container alone."""
@@ -186,7 +192,9 @@ def lent(request: pytest.FixtureRequest, own: OwnServer) -> Iterator[OwnServer]:
 
 
 @pytest.fixture(scope="session")
-def own_servers(testbed_backend: Backend, pytestconfig: pytest.Config) -> Iterator[OwnServers]:
+def own_servers(
+    testbed_backend: Backend, testbed_schema: Callable[[str], None] | None, pytestconfig: pytest.Config
+) -> Iterator[OwnServers]:
     """Return a function that returns the shared server with these flags and this size.
 
     All servers end with the backend.
@@ -197,7 +205,9 @@ def own_servers(testbed_backend: Backend, pytestconfig: pytest.Config) -> Iterat
 
         @cache
         def start(flags: tuple[str, ...], size: int | None = None) -> OwnServer:
-            server = OwnServer(state.run_of(pytestconfig), testbed_backend, flags=flags, size=size)
+            server = OwnServer(
+                state.run_of(pytestconfig), testbed_backend, testbed_schema, flags=flags, size=size
+            )
             servers.callback(server.close)
             return server
 

@@ -16,15 +16,16 @@ from sqlalchemy import (
     ForeignKey,
     Integer,
     MetaData,
-    NullPool,
     Numeric,
     String,
     Table,
-    create_engine,
     text,
 )
 from sqlalchemy.dialects import mysql
+from sqlalchemy.engine import Engine  # noqa: TC002
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+
+from flask_sqlalchemy_testbed.battery.observer import observer
 
 
 class Base(DeclarativeBase):
@@ -54,7 +55,7 @@ class Part(Base):
     item: Mapped[Item] = relationship(back_populates="parts")
 
 
-PRECISE = DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql")
+PRECISE = DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
 
 
 class Value(Base):
@@ -88,10 +89,16 @@ PREPARE = {"sqlite": "PRAGMA journal_mode = WAL"}
 
 
 def create_all(uri: str) -> None:
-    """Create the tables in the database of `uri`, over a connection of the battery."""
-    engine = create_engine(uri, poolclass=NullPool)
+    """Create the tables in the database of `uri`, over a connection of the battery.
+
+    In a process of its own: the rules of the app for SQLAlchemy do not apply to them.
+    """
+    observer().observe("create_tables", uri)
+
+
+def create_here(engine: Engine) -> None:
+    """Create the tables in the database of an engine."""
     if statement := PREPARE.get(engine.dialect.name):
         with engine.connect() as connection:
             connection.execute(text(statement))
     Base.metadata.create_all(engine)
-    engine.dispose()

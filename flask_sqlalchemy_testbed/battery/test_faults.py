@@ -3,7 +3,7 @@
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -19,14 +19,14 @@ from flask_sqlalchemy_testbed.backends.base import Backend
 from flask_sqlalchemy_testbed.backends.connection import Connection
 from flask_sqlalchemy_testbed.battery.gates import Port, gate_to
 from flask_sqlalchemy_testbed.battery.own_server import OwnServer, OwnServers, lent
-from flask_sqlalchemy_testbed.battery.tables import OLD_ITEM, Item, create_all
+from flask_sqlalchemy_testbed.battery.requests import ERROR, OK, add_view, ask, route
+from flask_sqlalchemy_testbed.battery.tables import OLD_ITEM, Item
 from flask_sqlalchemy_testbed.battery.threads import WITHIN, Task, at_once, poll
-from flask_sqlalchemy_testbed.battery.trial import CONNECTIONS, Trial, add_view
+from flask_sqlalchemy_testbed.battery.trial import CONNECTIONS, Trial
 from flask_sqlalchemy_testbed.checks.check import check
 from flask_sqlalchemy_testbed.databases import Database
 from flask_sqlalchemy_testbed.servers.network import NetworkServer
 
-ERROR = 500
 MEGABYTE = 1 << 20
 # Seconds within which a request to a silent server must fail; the limits below are a second or two.
 BOUND = 8.0
@@ -65,8 +65,32 @@ READ_ONLY = {
     ),
     "mariadb": (("SET GLOBAL read_only = ON",), ("SET GLOBAL read_only = OFF",), "SELECT @@read_only"),
 }
-# The variable with the server's limit for a lock, in seconds.
-LOCK_TIMEOUT = {"mysql": "innodb_lock_wait_timeout"}
+# The kinds of locks: the variable with the server's limit for a wait, in seconds, and statements that lock.
+# A transaction that an app leaves open after the first wait would hold up LOCK TABLES.
+LOCKS = {
+    "mysql": {
+        "table": ("lock_wait_timeout", ("LOCK TABLES testbed_item WRITE",)),
+        "row": ("innodb_lock_wait_timeout", ("BEGIN", "UPDATE testbed_item SET name = 'first'")),
+    }
+}
+# By the kind of lock: statements that take it, and the limits for a wait. A limit is a query for its seconds,
+# which are 0 if there is none, and a statement that shortens it.
+POSTGRESQL_LIMITS = tuple(
+    (f"SELECT max(setting::int) / 1000.0 FROM pg_settings WHERE name = '{name}'", f"SET {name} = '200ms'")  # noqa: S608
+    for name in ("lock_timeout", "statement_timeout", "transaction_timeout")
+)
+WAITS: dict[str, dict[str, tuple[Sequence[str], Sequence[tuple[str, str]]]]] = {
+    "postgresql": {
+        "table": (("BEGIN", "LOCK TABLE testbed_item"), POSTGRESQL_LIMITS),
+        "row": (("BEGIN", "UPDATE testbed_item SET name = 'first'"), POSTGRESQL_LIMITS),
+    },
+    "mysql": {
+        kind: (hold, [(f"SELECT @@{limit}", f"SET {limit} = 1")])
+        for kind, (limit, hold) in LOCKS["mysql"].items()
+    },
+}
+# Seconds; for a request a longer limit is none.
+LONGEST_WAIT = 300
 # Whether SQLAlchemy classifies the driver's error after a shutdown as the loss of the connection.
 STOP_IS_KNOWN_AS_LOSS = {"postgresql": True, "mysql": False, "mariadb": True}
 # The drivers' options that limit waiting, in their own units, with the highest values used here.
@@ -110,14 +134,16 @@ def app(trial: Trial) -> Flask:
 
 
 def status(app: Flask, path: str = "/testbed/names") -> int:
-    """Return the status that a client gets.
+    """Return 200 if the view returned; else the status that a client gets, which is at least 500.
 
-    A server also answers 500 if a teardown callback raises.
+    An app may have pages of its own for errors, with another status. A server also answers 500 if a teardown
+    callback raises.
     """
     try:
-        return app.test_client().get(path).status_code
+        answer = ask(app, path)
     except DBAPIError:
         return ERROR
+    return OK if answer.is_success else max(ERROR, answer.code)
 
 
 def assert_answers(app: Flask, times: int = 1) -> None:
@@ -163,13 +189,14 @@ def test_restart(own_trial: Trial, own_server: OwnServer) -> None:
     own_trial.use_connections(app)
     own_server.kill()
     own_server.start()
+    own_trial.log_in(own_server.database)
 
     assert_answers(app, CONNECTIONS + 1)
 
 
 @check("faults.swallowed-loss")
 def test_swallowed_loss(trial: Trial, app: Flask) -> None:
-    @app.get("/testbed/swallow")
+    @route(app, "/testbed/swallow")
     def swallow() -> str:
         trial.session.execute(select(Item.id))
         end_sessions(trial.database)
@@ -184,7 +211,7 @@ def test_swallowed_loss(trial: Trial, app: Flask) -> None:
 
 @check("faults.lost-in-transaction")
 def test_lost_in_transaction(trial: Trial, app: Flask) -> None:
-    @app.get("/testbed/two")
+    @route(app, "/testbed/two")
     def two() -> str:
         trial.session.execute(insert(Item).values(name="first"))
         end_sessions(trial.database)
@@ -217,7 +244,7 @@ def test_idle_timeout(trial: Trial, app: Flask) -> None:
 
 @check("faults.held-too-long")
 def test_held_too_long(trial: Trial, app: Flask) -> None:
-    @app.get("/testbed/hold")
+    @route(app, "/testbed/hold")
     def hold() -> str:
         trial.session.execute(text(trial.of(END_IDLE_TRANSACTION)))
         wait_until(lambda: not trial.database.sessions())
@@ -229,11 +256,13 @@ def test_held_too_long(trial: Trial, app: Flask) -> None:
 
 
 @pytest.fixture
-def new_primary(own_server: OwnServer, testbed_server: NetworkServer) -> Iterator[Database]:
+def new_primary(
+    own_server: OwnServer, testbed_server: NetworkServer, testbed_schema: Callable[[str], None]
+) -> Iterator[Database]:
     """Return an empty database on the run's server, named as that on the own server."""
     testbed_server.create(own_server.name)
     database = Database(testbed_server.backend, testbed_server.locate(own_server.name))
-    create_all(database.uri)
+    testbed_schema(database.uri)
     yield database
     database.connection.close()
     testbed_server.drop(own_server.name)
@@ -245,6 +274,7 @@ def test_demoted_primary(
 ) -> None:
     demote, promote, query = own_trial.of(READ_ONLY)
     names, together = count(), threading.Barrier(CONNECTIONS, timeout=WITHIN)
+    own_trial.log_in(new_primary)
     with gate_to(own_server.database, tmp_path) as gate:
         assert isinstance(gate, Port)
         gate.open()
@@ -277,33 +307,67 @@ def test_demoted_primary(
 
 @check("faults.lock-wait")
 def test_lock_wait(trial: Trial, connect: Callable[[], Connection], testbed_backend: Backend) -> None:
-    app, holder, waits = trial.app(), connect(), threading.Event()
-    limit = trial.of(LOCK_TIMEOUT)
+    app, limits, waits = trial.app(), [0.0], [""]
 
-    def tenth(_dialect: object, _record: object, _args: object, options: dict[str, Any]) -> None:
+    def shorten(_dialect: object, _record: object, _args: object, options: dict[str, Any]) -> None:
+        limits[0] = options.get("read_timeout") or limits[0]
         if options.get("read_timeout"):
-            options["read_timeout"] = max(1, options["read_timeout"] // 10)
+            options["read_timeout"] = 2
 
-    event.listen(trial.engine(app), "do_connect", tenth)
+    event.listen(trial.engine(app), "do_connect", shorten)
 
-    @app.get("/testbed/wait")
-    def wait() -> str:
-        seconds = max(1, trial.session.scalar(text(f"SELECT @@{limit}")) // 10)
-        trial.session.execute(text(f"SET {limit} = {seconds}"))
-        waits.set()
+    @route(app, "/testbed/wait/<limit>")
+    def wait(limit: str) -> str:
+        seconds = trial.session.scalar(text(f"SELECT @@{limit}"))
+        # Of both limits, the one that is shorter stays the shorter one.
+        ends_first = not limits[0] or seconds < limits[0]
+        trial.session.execute(text(f"SET {limit} = {1 if ends_first else 4}"))
+        waits.append(limit)
         trial.session.execute(update(Item).values(name="second"))
         return ""
 
-    holder.run([OLD_ITEM, "BEGIN", "UPDATE testbed_item SET name = 'first'"])
-    found = status(app, "/testbed/wait")
-    sessions = [line for (line,) in trial.database.connection.rows(testbed_backend.activity)]
-    # A transaction that was left open, and waits no longer, is a leak and not this failure.
-    waiting = [line for line in sessions if "second" in line and "WANTS" in line]
-    holder.rows("ROLLBACK")
+    trial.database.connection.rows(OLD_ITEM)
+    for kind, (limit, hold) in trial.of(LOCKS).items():
+        holder = connect()
+        holder.run(hold)
+        found = status(app, f"/testbed/wait/{limit}")
+        sessions = [line for (line,) in trial.database.connection.rows(testbed_backend.activity)]
+        # A transaction that was left open, and waits no longer, is a leak and not this failure.
+        waiting = [line for line in sessions if "second" in line and "WANTS" in line]
+        holder.close()
 
-    assert waits.is_set(), "the request did not come to its update"
-    assert found >= ERROR, f"the request that waited for a lock was answered with {found}"
-    assert waiting == [], f"the request has ended, and its statement still waits: {waiting[0]}"
+        assert waits[-1] == limit, f"the request did not come to its update of a locked {kind}"
+        assert found >= ERROR, f"the request that waited for a locked {kind} was answered with {found}"
+        assert waiting == [], (
+            f"the request that waited for a locked {kind} has ended, its statement has not: {waiting[0]}"
+        )
+
+
+@check("faults.endless-wait")
+def test_endless_wait(trial: Trial, connect: Callable[[], Connection]) -> None:
+    app = trial.app()
+    shorten_limits(trial, app)
+
+    @route(app, "/testbed/wait/<kind>")
+    def wait(kind: str) -> str:
+        for query, shorten in trial.of(WAITS)[kind][1]:
+            if 0 < (trial.session.scalar(text(query)) or 0) <= LONGEST_WAIT:
+                trial.session.execute(text(shorten))
+        trial.session.execute(update(Item).values(name="second"))
+        return ""
+
+    trial.database.connection.rows(OLD_ITEM)
+    for kind, (hold, _) in trial.of(WAITS).items():
+        holder = connect()
+        holder.run(hold)
+        request = Task(lambda kind=kind: status(app, f"/testbed/wait/{kind}"))  # type: ignore[misc]
+        in_time = request.ended.wait(BOUND / 2)
+        holder.close()
+        request.result()
+
+        assert in_time, (
+            f"nothing limits the wait of a request for a locked {kind} to {LONGEST_WAIT} s or less"
+        )
 
 
 @check("faults.stopped-mid-query")
@@ -311,7 +375,7 @@ def test_stopped_mid_query(own_trial: Trial, own_server: OwnServer, testbed_back
     app = own_trial.app_with_views()
     known_as_loss: list[bool] = []
 
-    @app.get("/testbed/slow")
+    @route(app, "/testbed/slow")
     def slow() -> str:
         try:
             return str(own_trial.session.scalar(text(own_trial.of(SLOW))))
@@ -333,6 +397,7 @@ def test_stopped_mid_query(own_trial: Trial, own_server: OwnServer, testbed_back
     wait_until(is_slow)
     own_server.stop()
     own_server.start()
+    own_trial.log_in(own_server.database)
     again.set()
     first, second = task.result()
 
@@ -393,8 +458,10 @@ def test_pool_exhausted(trial: Trial, app: Flask) -> None:
         # Shortened, so that the check does not take up to a minute.
         pool._timeout = 0.2  # type: ignore[attr-defined]  # noqa: SLF001 - there is no public way
 
-    @app.get("/testbed/hold")
+    @route(app, "/testbed/hold")
     def hold() -> str:
+        # The app may have used the session before its view: a request has one connection here.
+        trial.session.rollback()
         # Without a transaction, which could be SQLite's only writer.
         with trial.session.get_bind().connect():
             has_one.release()
@@ -420,7 +487,7 @@ def test_pool_exhausted(trial: Trial, app: Flask) -> None:
 def fill(trial: Trial, app: Flask, size: int, prepare: str = "SELECT 1") -> None:
     """Write rows of `size` bytes until a request fails because the database is full."""
 
-    @app.get("/testbed/fill")
+    @route(app, "/testbed/fill")
     def write() -> str:
         trial.session.execute(text(prepare))
         trial.session.add(Ballast(data=os.urandom(size)))

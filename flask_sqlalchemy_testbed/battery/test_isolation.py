@@ -10,9 +10,10 @@ import pytest
 from sqlalchemy import text, update
 
 from flask_sqlalchemy_testbed.backends.base import Backend
+from flask_sqlalchemy_testbed.battery.requests import get, route
 from flask_sqlalchemy_testbed.battery.tables import Item
 from flask_sqlalchemy_testbed.battery.threads import WITHIN, Task, poll
-from flask_sqlalchemy_testbed.battery.trial import CONNECTIONS, Trial, get
+from flask_sqlalchemy_testbed.battery.trial import CONNECTIONS, Trial
 from flask_sqlalchemy_testbed.checks.check import check
 from flask_sqlalchemy_testbed.databases import Database
 from flask_sqlalchemy_testbed.plugin import state
@@ -30,14 +31,14 @@ def test_committed_rows_go(trial: Trial) -> None:
     app = trial.app()
     read = []
 
-    @app.get("/testbed/commit")
+    @route(app, "/testbed/commit")
     def write() -> str:
         trial.commit("committed", id=1)
         trial.session.add(Item(name="rolled back"))
         trial.session.rollback()
         return ""
 
-    @app.get("/testbed/item")
+    @route(app, "/testbed/item")
     def item() -> str:
         read.append(trial.session.get(Item, 1))
         return "" if read[-1] is None else str(read[-1].name)

@@ -16,9 +16,10 @@ from sqlalchemy import Engine, event, make_url, text
 from sqlalchemy.orm import object_session
 
 from flask_sqlalchemy_testbed.battery import tables
+from flask_sqlalchemy_testbed.battery.requests import add_view, get, route
 from flask_sqlalchemy_testbed.battery.tables import Item
 from flask_sqlalchemy_testbed.battery.threads import WITHIN, Task
-from flask_sqlalchemy_testbed.battery.trial import Trial, add_view, get
+from flask_sqlalchemy_testbed.battery.trial import Trial
 from flask_sqlalchemy_testbed.checks.check import check
 
 
@@ -200,7 +201,7 @@ def test_unwrapped_stream(trial: Trial) -> None:
 def test_defaults(trial: Trial) -> None:
     app = trial.app()
 
-    @app.get("/testbed/options")
+    @route(app, "/testbed/options")
     def options() -> list[object]:
         trial.session.add(item := Item(name="pending"))
         session = object_session(item)

@@ -6,12 +6,14 @@ from collections.abc import Callable
 
 import pytest
 from sqlalchemy import insert, text, update
-from sqlalchemy.exc import DBAPIError, InvalidRequestError
+from sqlalchemy.exc import DBAPIError, InvalidRequestError, SQLAlchemyError
 
+from flask_sqlalchemy_testbed.backends.base import Backend
 from flask_sqlalchemy_testbed.backends.connection import Connection
+from flask_sqlalchemy_testbed.battery.requests import add_view, get, route
 from flask_sqlalchemy_testbed.battery.tables import OLD_ITEM, OWN, Item
-from flask_sqlalchemy_testbed.battery.threads import WITHIN, Task, at_once
-from flask_sqlalchemy_testbed.battery.trial import Trial, add_view, get, read_twice
+from flask_sqlalchemy_testbed.battery.threads import WITHIN, Task, at_once, poll
+from flask_sqlalchemy_testbed.battery.trial import Trial, read_twice
 from flask_sqlalchemy_testbed.checks.check import check
 
 # The statements that begin a transaction, by default and with a snapshot for all its reads.
@@ -23,6 +25,14 @@ BEGIN = {
 BEGIN_REPEATABLE = {**BEGIN, "postgresql": ("BEGIN ISOLATION LEVEL REPEATABLE READ",)}
 # The shortest lock timeouts; MySQL's unit is a second.
 SHORT_LOCK_TIMEOUT = {"postgresql": "SET lock_timeout = '100ms'", "mysql": "SET lock_wait_timeout = 1"}
+
+# The same for rows.
+SHORT_ROW_LOCK_TIMEOUT = {**SHORT_LOCK_TIMEOUT, "mysql": "SET innodb_lock_wait_timeout = 1"}
+# How a wait for a row fails: PostgreSQL treats all errors alike.
+FAILED_WAITS = {"postgresql": ("time limit",), "mysql": ("time limit", "deadlock")}
+TWO_ITEMS = "INSERT INTO testbed_item (id, name) VALUES (91, 'a'), (92, 'b')"
+MANY_ITEMS = "INSERT INTO testbed_item (id, name) VALUES (93, 3), (94, 4), (95, 5), (96, 6), (97, 7), (98, 8)"
+WAIT = "UPDATE testbed_item SET name = 'waited' WHERE id = 91"
 
 # Part of the error of DROP TABLE while an open transaction has read the table.
 DROP_REFUSED = {"postgresql": "lock timeout", "mysql": "Lock wait timeout"}
@@ -107,7 +117,7 @@ def test_view_begins(trial: Trial) -> None:
 def test_no_dirty_reads(trial: Trial) -> None:
     app = trial.app_with_views()
     with app.app_context():
-        trial.write()
+        trial.write("uncommitted")
         if trial.committed():
             return  # In AUTOCOMMIT mode: `transactions.rolls-back` fails for it.
         reader = Task(lambda: get(app, "/testbed/names"))
@@ -230,6 +240,50 @@ def test_deadlock(trial: Trial) -> None:
     assert [sorted(name) for name in found] == [["a", "x", "y"], ["b", "x", "y"]], (
         f"each context should have added its letter once to both rows, which are {found}"
     )
+
+
+@check("transactions.failed-wait")
+def test_failed_wait(trial: Trial, connect: Callable[[], Connection], testbed_backend: Backend) -> None:
+    app, errors = trial.app(), []
+
+    @route(app, "/testbed/half")
+    def half() -> str:
+        trial.write("before")
+        trial.session.execute(text("UPDATE testbed_item SET name = 'changed' WHERE id = 92"))
+        trial.session.execute(text(trial.of(SHORT_ROW_LOCK_TIMEOUT)))
+        try:
+            trial.session.execute(text(WAIT))
+        except DBAPIError as error:
+            errors.append(error)
+        with contextlib.suppress(SQLAlchemyError):
+            trial.write("after")
+            trial.session.commit()
+        return "swallowed"
+
+    def waits() -> bool:
+        rows = trial.database.connection.rows(testbed_backend.activity)
+        return any("WANTS" in line and WAIT in line for (line,) in rows)
+
+    with app.app_context():
+        trial.write()
+        if trial.committed():
+            return  # In AUTOCOMMIT mode: `transactions.rolls-back` fails for it.
+        trial.session.rollback()
+    trial.database.connection.rows(TWO_ITEMS)
+    for way in trial.of(FAILED_WAITS):
+        holder = connect()
+        # MySQL ends the transaction that has changed fewer rows.
+        holder.run(["BEGIN", MANY_ITEMS, "UPDATE testbed_item SET name = 'c' WHERE id = 91"])
+        request = Task(lambda: get(app, "/testbed/half"))
+        if way == "deadlock" and poll(waits):
+            holder.rows("UPDATE testbed_item SET name = 'd' WHERE id = 92")
+        answer = request.result()
+        holder.close()
+
+        assert errors, f"the request did not fail at its {way}: {answer}"
+        errors.clear()
+        found = trial.committed()
+        assert found == ["a", "b"], f"a {way} ended a statement, and its transaction committed {found}"
 
 
 @check("transactions.error-in-transaction")

@@ -3,22 +3,29 @@
 import threading
 from collections.abc import Callable
 from contextvars import Context
-from typing import Any
+from itertools import count
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
-from flask import Flask
-from flask.testing import FlaskClient
+from flask import Flask, has_request_context
 from sqlalchemy import select
 from sqlalchemy.engine import Engine
 
 from flask_sqlalchemy_testbed.battery.further import Binds
-from flask_sqlalchemy_testbed.battery.tables import OLD_ITEM, OWN, Item, create_all
+from flask_sqlalchemy_testbed.battery.preflight import reach
+from flask_sqlalchemy_testbed.battery.requests import ADDRESS, Address, add_view, get, reach_at
+from flask_sqlalchemy_testbed.battery.tables import OLD_ITEM, OWN, Item
 from flask_sqlalchemy_testbed.battery.threads import WITHIN, at_once, poll
+from flask_sqlalchemy_testbed.battery.users import log_in
 from flask_sqlalchemy_testbed.databases import DISCONNECT_DELAY, Database
 from flask_sqlalchemy_testbed.leaks.probe import describe
-from flask_sqlalchemy_testbed.plugin import state
+from flask_sqlalchemy_testbed.plugin import settings, state
 from flask_sqlalchemy_testbed.plugin.app_option import app_maker
 from flask_sqlalchemy_testbed.subject.binding import engine_of
+from flask_sqlalchemy_testbed.subject.errors import ObstacleError, SubjectError
+
+if TYPE_CHECKING:
+    from flask_sqlalchemy_testbed.battery.preflight import Preflight
 
 # Every pool has room for so many connections by default.
 CONNECTIONS = 3
@@ -36,6 +43,14 @@ class Trial:
         self._binds = Binds(request, self.subject)
         self._databases = [database, *self._binds.databases.values()]
         self._other: Database | None = None
+        self._preflight: Preflight = request.getfixturevalue("preflight")
+        self._as_user: str = settings.setting(request.config, "as-user")
+        self._addresses: dict[Database, Address] = {}
+        self._numbers = count(1)
+        self._of_requests: set[str] = set()
+        self._of_contexts: set[str] = set()
+        self.written: list[str] = []
+        """The names of the items that `write` has flushed."""
         self._maker.start(database.uri, self._binds.uris)
         self._probe.look_into("" if self.subject.session_is_callable else self.subject.session_path)
         self.database = database
@@ -71,9 +86,23 @@ class Trial:
         No statement is sent to any other database. The check references the app until the check ends, unless
         `keep` is false.
         """
+        address = self._address_on(self._other if self._other and uri == self._other.uri else self.database)
         app = self._maker.make(uri or self.database.uri)
         self._binds.create_tables(app)
-        return self._prepared(app, keep=keep)
+        self._prepared(app, keep=keep)
+        if address is not None:
+            reach_at(app, address)
+        elif ADDRESS not in app.extensions:
+            self._reach(app)
+        return app
+
+    def _reach(self, app: Flask) -> None:
+        """Find the address of the app, which was not made before this check."""
+        try:
+            self._addresses[self.database] = reach(app, self._as_user)
+        except SubjectError as error:
+            message = f"The app cannot be tried on {self.backend}: {error}"
+            raise ObstacleError(message) from error
 
     def unused_app(self) -> Flask:
         """Make an app whose session was not looked up yet.
@@ -88,10 +117,37 @@ class Trial:
         # The checks need responses with status 500, whatever the app's own configuration says.
         app.testing = app.debug = False
         app.config["PROPAGATE_EXCEPTIONS"] = False
-        app.test_client_class = closing(app.test_client_class or FlaskClient)
         if keep:
             self._apps.append(app)
         return app
+
+    def _address_on(self, database: Database) -> Address | None:
+        """Return the address of apps on a database; the first call for it logs the user in there."""
+        if not self._as_user or self._preflight.address is None:
+            return self._preflight.address
+        if database not in self._addresses:
+            self.log_in(database)
+        return self._addresses[database]
+
+    def log_in(self, database: Database) -> None:
+        """Run the user's function for requests, if there is one, on a database without the user's rows."""
+        if not self._as_user or self._preflight.address is None:
+            return
+        app = self._maker.make(database.uri)
+        self._binds.create_tables(app)
+        self._addresses[database] = log_in(self._as_user, app, self._preflight.address)
+        self.engine(app).dispose()
+        self._binds.dispose(app)
+        if not self.subject.makes_several_apps:
+            self._maker.start(self.database.uri, self._binds.uris)
+
+    def not_applicable(self, reason: str) -> NoReturn:
+        """End the check: its claim cannot be observed through this app.
+
+        Args:
+            reason: Why, as a clause.
+        """
+        state.not_applicable(self._request.node, reason)
 
     def app_with_views(self, uri: str | None = None, *, keep: bool = True) -> Flask:
         """Make an app that writes at `/testbed/write` and lists items at `/testbed/names`."""
@@ -112,10 +168,16 @@ class Trial:
         """Return the names of all items, read with the session."""
         return list(self.session.scalars(select(Item.name)))
 
-    def write(self, name: str = "uncommitted") -> str:
-        """Flush an item with the session, without a commit; return "written" as a view's response."""
+    def write(self, name: str = "") -> str:
+        """Flush an item with the session, without a commit; return "written" as a view's response.
+
+        The default name is a new one each time: the app may commit the items of its requests.
+        """
+        name = name or f"uncommitted {next(self._numbers)}"
+        (self._of_requests if has_request_context() else self._of_contexts).add(name)
         self.session.add(Item(name=name))
         self.session.flush()
+        self.written.append(name)
         return "written"
 
     def create_own_table(self) -> None:
@@ -160,10 +222,15 @@ class Trial:
             pytest.fail(f"{after}: {describe(leaks)}" if after else describe(leaks))
 
     def assert_nothing_left(self) -> None:
-        """Fail the check if anything is still open, or if any item was committed."""
+        """Fail the check if anything is still open, or if an item was committed that should not be.
+
+        An app may commit the items of a request, or of another context, that succeeds.
+        """
         __tracebackhide__ = True
         self.assert_nothing_open()
-        if rows := self.committed():
+        rightly = self._of_requests if self._preflight.commits_requests else set()
+        rightly |= self._of_contexts if self._preflight.commits_contexts else set()
+        if rows := [name for name in self.committed() if name not in rightly]:
             pytest.fail(f"the database contains rows that the app never committed: {rows}")
 
     def assert_sessions(self, most: int, after: str) -> None:
@@ -175,7 +242,10 @@ class Trial:
     def next_test(self) -> None:
         """Clean the database as the harness does between two tests."""
         server = self._request.getfixturevalue("testbed_server")
-        state.run_of(self._request.config).isolation(server).clean(create_all)
+        state.run_of(self._request.config).isolation(server).clean(self._preflight.schema)
+        self.log_in(self.database)
+        for app in self._apps if self._addresses else ():
+            reach_at(app, self._addresses[self.database])
 
     def end(self) -> None:
         """Dispose of the engines of the apps, and let the apps go."""
@@ -183,39 +253,6 @@ class Trial:
             self.engine(app).dispose()
             self._binds.dispose(app)
         self._apps.clear()
-
-
-def closing(client: type[FlaskClient]) -> type[FlaskClient]:
-    """Return a test client that reads and closes each response, as PEP 3333 has each server do.
-
-    Flask's own leaves that to its user: a session that lasts until its response is closed would stay open.
-    """
-    if getattr(client, "closes_responses", False):  # The app is the same one as in an earlier check.
-        return client
-
-    class ClosingClient(client):  # type: ignore[misc,valid-type] # of the app under test
-        closes_responses = True
-
-        def open(self, *arguments: Any, **options: Any) -> Any:
-            return super().open(*arguments, **{**options, "buffered": True})
-
-    return ClosingClient
-
-
-def add_view(app: Flask, path: str, view: Callable[..., Any]) -> None:
-    """Add a view to `app`, under an endpoint made from its path."""
-    app.add_url_rule(path, path.strip("/").replace("/", "-"), view)
-
-
-def get(app: Flask, path: str) -> Any:
-    """Return the JSON or the text of the response to a GET request.
-
-    If the status is not 200, return the status line.
-    """
-    response = app.test_client().get(path)
-    if response.status_code != 200:  # noqa: PLR2004
-        return response.status
-    return response.json if response.is_json else response.text
 
 
 def read_twice(trial: Trial, lookup: Callable[[], Item]) -> list[str]:

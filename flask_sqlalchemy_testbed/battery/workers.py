@@ -17,7 +17,6 @@ from typing import Any
 
 from flask_sqlalchemy_testbed.battery import served
 from flask_sqlalchemy_testbed.subject import guard
-from flask_sqlalchemy_testbed.subject.subject import Subject
 
 SERVED = "flask_sqlalchemy_testbed.battery.served:serve()"
 WORKERS = 4
@@ -41,7 +40,7 @@ class Workers:
         connection = HTTPConnection(*self._address, timeout=within)
         with contextlib.closing(connection):
             try:
-                connection.request("GET", "/testbed/who")
+                connection.request("GET", served.PATH)
                 answer = connection.getresponse()
                 body = answer.read()
             except (OSError, HTTPException) as error:
@@ -61,10 +60,13 @@ class Workers:
 
 
 @contextlib.contextmanager
-def workers(
-    subject: Subject, uri: str, binds: Mapping[str, str], whoami: str, log: Path
-) -> Iterator[Workers]:
-    """Start gunicorn, with its output in `log`; kill it and all its workers at the end."""
+def workers(environment: Mapping[str, str], log: Path) -> Iterator[Workers]:
+    """Start gunicorn, with its output in `log`; kill it and all its workers at the end.
+
+    Args:
+        environment: The variables for the app, as `served.environment` returns them.
+        log: A file.
+    """
     with socket.create_server(("127.0.0.1", 0), backlog=64) as listener, log.open("wb") as output:
         # Requests that come before the workers wait in the socket's backlog.
         command = ["gunicorn", "--preload", "--workers", str(WORKERS), *_without_control_socket()]
@@ -77,7 +79,7 @@ def workers(
             env={
                 **inherited,
                 **guard.environment(refusals),
-                **served.environment(subject, uri, binds, whoami),
+                **environment,
             },
             pass_fds=[listener.fileno()],
             stdout=output,

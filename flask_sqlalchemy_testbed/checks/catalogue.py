@@ -120,4 +120,15 @@ CASES = {
     ),
     80: Case("The driver gives up before the server: the statement still waits there, and holds its locks."),
     81: Case("A thread that a request started in its context outlives it, and opens a session again."),
+    82: Case("A table works on SQLite, and another database cannot create it.", "Scifabric/pybossa#222"),
+    83: Case("Migrations fail on an empty database of another kind.", "c2siorg/tensormap#378"),
+    84: Case(
+        "Closing the cursor of a streamed result reads all of its rows first.", "PyMySQL/mysqlclient#560"
+    ),
+    85: Case("After a lock wait timeout, the rest of the transaction is committed.", "redaxo/core#5719"),
+    86: Case("A session that was made with options, in a body that runs after its request, never ends."),
+    87: Case(
+        "While a table is changed all requests hang: they wait for its lock without a limit.",
+        "magento/magento2#19220",
+    ),
 }

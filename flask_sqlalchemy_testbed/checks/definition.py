@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -10,7 +12,27 @@ if TYPE_CHECKING:
 
 PROMISES = "promises"
 """The group of claims that only this project's own binding makes."""
-GROUPS = ("binding", "lifecycle", "transactions", "portability", "faults", "isolation", PROMISES)
+GROUPS = ("binding", "lifecycle", "transactions", "portability", "faults", "isolation", "schema", PROMISES)
+
+
+class Severity(StrEnum):
+    """The harm that a failure does in production; the first is the worst."""
+
+    DATA = "data at risk"
+    AVAILABILITY = "availability"
+    PORTABILITY = "portability"
+
+
+# For the claims, which name them often.
+DATA, AVAILABILITY, PORTABILITY = Severity
+HARM = MappingProxyType(
+    {
+        DATA: "Rows are lost, wrong, or read and written by another app, request or user.",
+        AVAILABILITY: "Requests fail or wait, or connections run out, until a person helps.",
+        PORTABILITY: "Code that works on one database, or with one setting, works otherwise with another.",
+    }
+)
+"""The meaning of each severity."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +43,10 @@ class Check:
     """`group.name`; it never changes."""
     claim: str
     """The condition that must be true, in one sentence."""
+    severity: Severity | None = field(default=None, kw_only=True)
+    """The harm of a failure; each check of the battery has one, a check of one's own may lack it."""
+    cause: str = field(default="", kw_only=True)
+    """The name of a cause in `causes.py` that its failures share with those of other checks."""
     cases: tuple[int, ...] = field(default=(), kw_only=True)
     """The numbers of the reported failures in `catalogue.py` that it covers."""
     remedy: str = field(default="", kw_only=True)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+import sysconfig
 from pathlib import Path
+from traceback import walk_tb
 from typing import TYPE_CHECKING
 
 import _pytest
@@ -42,6 +44,18 @@ def of_this_call() -> Callers:
             found.append((frame.f_code, frame.f_lineno))
         frame = frame.f_back
     return found
+
+
+def of_error(error: BaseException) -> Callers:
+    """Return the calls of the user's code that led to an error, the innermost first."""
+    left_out = (*_LEFT_OUT, *_END, str(_HERE.parent))
+    standard = sysconfig.get_path("stdlib")
+    found: Callers = []
+    for frame, line in walk_tb(error.__traceback__):
+        name = frame.f_code.co_filename
+        if not name.startswith(left_out) and ("-packages" in name or not name.startswith(standard)):
+            found.insert(0, (frame.f_code, line))
+    return found[:DEPTH]
 
 
 def lines(callers: Callers) -> list[str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from flask_sqlalchemy_testbed.databases import DISCONNECT_DELAY
 from flask_sqlalchemy_testbed.leaks import callers
 from flask_sqlalchemy_testbed.leaks.checkouts import Checkouts
+from flask_sqlalchemy_testbed.leaks.destinations import Destinations
 from flask_sqlalchemy_testbed.leaks.sessions import NamedRegistry, Sessions
 from flask_sqlalchemy_testbed.statements import Statements
 
@@ -18,9 +19,9 @@ if TYPE_CHECKING:
 
 # The first word of a leak that is not open, but was changed.
 CHANGE = "change"
-
-
-CLOSED = "closed or never used: if its close() failed, remove() did not forget it"
+# Of a session that is registered and not open.
+CLOSED = "closed after its use: if its close() failed, remove() did not forget it"
+UNUSED = "not used in this test"
 
 
 class Probe:
@@ -34,6 +35,7 @@ class Probe:
         self._checkouts = Checkouts()
         self._sessions = Sessions()
         self.statements = Statements()
+        self.destinations = Destinations()
         self._registry = NamedRegistry(session) if session else None
 
     def look_into(self, session: str) -> None:
@@ -50,12 +52,14 @@ class Probe:
         self._checkouts.install()
         self._sessions.install()
         self.statements.install()
+        self.destinations.install()
 
     def remove(self) -> None:
         """Stop listening."""
         self._checkouts.remove()
         self._sessions.remove()
         self.statements.remove()
+        self.destinations.remove()
 
     def start(self, database: Database) -> None:
         """Begin a test that uses this database; ignore sessions from before the test.
@@ -66,6 +70,7 @@ class Probe:
         self.track(database)
         self._sessions.forget()
         self.statements.start(database)
+        self.destinations.start()
 
     def track(self, database: Database) -> None:
         """Track the connections to one more database of the test.
@@ -74,6 +79,7 @@ class Probe:
             database: A database that the test uses.
         """
         self._checkouts.track(database)
+        self.destinations.track(database)
 
     def leaks(self, *databases: Database) -> list[str]:
         """Return the leaks of the test.
@@ -88,12 +94,16 @@ class Probe:
         """
         found: list[str] = []
         registered = self._registry.sessions() if self._registry is not None else {}
+        used = self._sessions.used()
         for database in databases:
             found += [f"connection {_describe(each, database)}" for each in self._checkouts.of(database)]
             for session, description in self._sessions.in_use(database):
                 place = f", kept in {registered.pop(id(session))}" if id(session) in registered else ""
                 found.append(f"session {description.replace(', begun', f'{place}, begun', 1)}")
-        found += [f"registered session in {place}, {CLOSED}" for place in registered.values()]
+        found += [
+            f"registered session in {place}, {CLOSED if key in used else UNUSED}"
+            for key, place in registered.items()
+        ]
         for database in databases:
             # A server may notice the end of a transaction late; with a leak known, there is no need to wait.
             within = 0 if found else DISCONNECT_DELAY

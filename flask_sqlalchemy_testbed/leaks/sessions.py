@@ -38,6 +38,11 @@ class Sessions(Subscription):
         with self._lock:
             self._begun.clear()
 
+    def used(self) -> set[int]:
+        """Return the ids of the sessions that began a transaction."""
+        with self._lock:
+            return {id(session) for session in self._begun}
+
     def in_use(self, database: Database) -> list[tuple[Session, str]]:
         """Return the sessions that are in a transaction or hold objects, each with a description."""
         found = self._in_use(database)
@@ -98,7 +103,7 @@ class NamedRegistry:
         They are those of this thread, or of any scope if scopes can be listed.
         """
         registry = None
-        with contextlib.suppress(RuntimeError):  # Flask's: a session that is kept in a context ends with it.
+        with contextlib.suppress(Exception):  # A session that is kept in a context ends with it.
             registry = getattr(self._find(), "registry", None)
         if registry is None:
             return {}

@@ -10,29 +10,43 @@ import pytest
 
 from flask_sqlalchemy_testbed.backends.base import new_name
 from flask_sqlalchemy_testbed.checks.definition import PROMISES
+from flask_sqlalchemy_testbed.options import flag
 from flask_sqlalchemy_testbed.plugin import containment, settings, state
 from flask_sqlalchemy_testbed.plugin.app_start import resolve_app
 
 if TYPE_CHECKING:
     from flask_sqlalchemy_testbed.subject.app import AppMaker
+    from flask_sqlalchemy_testbed.subject.places import Places
     from flask_sqlalchemy_testbed.subject.resolve import AppOptions
     from flask_sqlalchemy_testbed.subject.subject import Subject
 
 # The capabilities of an app and of its environment, and why a check does not apply without them.
 SEVERAL_APPS, GUNICORN = "several-apps", "gunicorn"
 LACKS = {
-    SEVERAL_APPS: "the app is made when its module is imported; there is no factory of several apps",
+    SEVERAL_APPS: "one process can make one app at a time",
     GUNICORN: "gunicorn is not installed",
 }
+# How apps are made of which one process cannot make several; by the values of `Apps`.
+MAKING = {
+    "one at a time": "one at a time; its modules are imported again for each",
+    "one per process": "one per process, so each check runs in a process of its own",
+}
 APP_MAKER: pytest.StashKey[AppMaker] = pytest.StashKey()
+PLACES: pytest.StashKey[Places] = pytest.StashKey()
 DRIVERS: pytest.StashKey[dict[str, str]] = pytest.StashKey()
 WORKERINPUT = "testbed_subject"
-OPTIONS_OF_APP = ("app", "session", "uri-key", "uri-env")
+OPTIONS_OF_APP = ("app", "session", "uri-key", "uri-env", "config")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Refuse values that are wrong whatever the app is."""
     config.stash[DRIVERS] = {}
+    name = settings.setting(config, "uri-env")
+    if "=" in name or "\0" in name:
+        message = (
+            f"{flag('uri-env')} {name!r} cannot be the name of an environment variable. Give the name alone."
+        )
+        raise pytest.UsageError(message)
     if chosen := settings.setting(config, "driver"):
         from flask_sqlalchemy_testbed.subject.drivers import UnknownDriverError, drivers  # noqa: PLC0415 - on use
 
@@ -48,7 +62,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
     A run of the user's own tests may need no app.
     """
-    if _runs_the_battery(session.config):
+    if runs_the_battery(session.config):
         _find(session.config, servers=False)
 
 
@@ -58,7 +72,7 @@ def pytest_xdist_setupnodes(config: pytest.Config) -> None:
 
     Each worker would repeat it.
     """
-    if _runs_the_battery(config):
+    if runs_the_battery(config):
         _find(config, servers=True)
 
 
@@ -68,6 +82,8 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
         return []
     subject = config.stash[APP_MAKER].subject
     lines = [f"app: {'; '.join([subject.app_path, *subject.notes])}"]
+    if subject.why_not_several:
+        lines.append(f"apps: {facts(config)['apps']}")
     if subject.drivers:
         lines.append(f"drivers: {facts(config)['drivers']}")
     from flask_sqlalchemy_testbed.redaction import redact  # noqa: PLC0415 - on use
@@ -78,7 +94,8 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Refuse an app that cannot be tested: once, before any check."""
     if any(
-        "trial" in getattr(item, "fixturenames", ()) and item.get_closest_marker("testbed_check")
+        {"trial", "maker"} & set(getattr(item, "fixturenames", ()))
+        and item.get_closest_marker("testbed_check")
         for item in items
     ):
         try:
@@ -126,6 +143,8 @@ def facts(config: pytest.Config) -> dict[str, str]:
         return {name.replace("-", "_"): settings.setting(config, name) for name in OPTIONS_OF_APP}
     subject = config.stash[APP_MAKER].subject
     optional = {
+        "config": subject.config,
+        "apps": f"{MAKING[subject.apps]} ({subject.why_not_several})" if subject.why_not_several else "",
         "found": "; ".join(subject.notes),
         "drivers": ", ".join(f"{backend}={driver}" for backend, driver in subject.drivers.items()),
     }
@@ -138,16 +157,32 @@ def facts(config: pytest.Config) -> dict[str, str]:
     }
 
 
+def places_of(config: pytest.Config) -> dict[str, str]:
+    """Return where the app makes its engine, its session and itself, as far as that is known.
+
+    Args:
+        config: pytest's configuration.
+    """
+    if APP_MAKER not in config.stash:
+        return {}
+    if PLACES not in config.stash:
+        from flask_sqlalchemy_testbed.subject.places import places  # noqa: PLC0415 - on use
+
+        config.stash[PLACES] = places(config.stash[APP_MAKER].subject)
+    return config.stash[PLACES].as_dict()
+
+
 def lacking(config: pytest.Config, needed: set[str]) -> str:
     """Return why the app or its environment lacks a needed capability; empty if it lacks none."""
     if GUNICORN in needed and find_spec("gunicorn") is None:
         return LACKS[GUNICORN]
     if SEVERAL_APPS in needed and APP_MAKER in config.stash:
-        return "" if config.stash[APP_MAKER].subject.makes_several_apps else LACKS[SEVERAL_APPS]
+        return config.stash[APP_MAKER].subject.why_not_several
     return ""
 
 
-def _runs_the_battery(config: pytest.Config) -> bool:
+def runs_the_battery(config: pytest.Config) -> bool:
+    """Return whether the run may contain checks, so that the app is made before any test."""
     return bool(settings.given(config, "app")) or any(map(containment.names_battery, config.args))
 
 
@@ -190,10 +225,11 @@ def _resolve_on_a_file(config: pytest.Config) -> Subject | None:
     from flask_sqlalchemy_testbed.subject.guard import allow_file  # noqa: PLC0415 - on use
 
     with tempfile.TemporaryDirectory() as directory:
-        file = Path(directory, f"{new_name()}.db")
-        allow_file(file)
+        files = [Path(directory, f"{new_name()}.db") for _ in range(2)]
+        for file in files:
+            allow_file(file)
         try:
-            return resolve_app(config, _app_options(config), f"sqlite:///{file}")
+            return resolve_app(config, _app_options(config), *(f"sqlite:///{file}" for file in files))
         except NoWorkingFactoryCallError:
             if any("embedded" in backend.capabilities for backend in config.stash[state.BACKENDS]):
                 raise
@@ -201,15 +237,20 @@ def _resolve_on_a_file(config: pytest.Config) -> Subject | None:
 
 
 def _resolve_on_a_server(config: pytest.Config) -> Subject:
-    """Try an empty database on the server of the first backend."""
+    """Try empty databases on the server of the first backend."""
     run = state.run_of(config)
-    isolation = run.isolation(run.server(config.stash[state.BACKENDS][0]), "start")
-    isolation.clean()
-    return resolve_app(config, _app_options(config), isolation.database.uri)
+    server = run.server(config.stash[state.BACKENDS][0])
+    isolations = [run.isolation(server, which) for which in ("start", "second")]
+    for isolation in isolations:
+        isolation.clean()
+    return resolve_app(config, _app_options(config), *(one.database.uri for one in isolations))
 
 
 def _app_options(config: pytest.Config) -> AppOptions:
     from flask_sqlalchemy_testbed.subject.resolve import AppOptions  # noqa: PLC0415 - slow to import
 
-    app, session, uri_key, uri_env = (settings.setting(config, name) for name in OPTIONS_OF_APP)
-    return AppOptions(app, session, uri_key, uri_env, drivers_of(config))
+    app, session, uri_key, uri_env, file = (settings.setting(config, name) for name in OPTIONS_OF_APP)
+    folder = config.invocation_params.dir if settings.given(config, "config") else config.rootpath
+    path = str(folder / file) if file else ""
+    metadata = settings.setting(config, "metadata")
+    return AppOptions(app, session, uri_key, uri_env, path, drivers_of(config), metadata)

@@ -21,13 +21,14 @@ if TYPE_CHECKING:
 MOST_LINES = 30
 
 
-def resolve_app(config: pytest.Config, options: AppOptions, uri: str) -> Subject:
+def resolve_app(config: pytest.Config, options: AppOptions, uri: str, other_uri: str) -> Subject:
     """Find out how the app is made, within the time limit of its start.
 
     Args:
         config: names the limit.
         options: the user's options about the app.
         uri: an empty database of the run.
+        other_uri: another one, for a second app.
 
     Raises:
         SubjectError: the app cannot be tried; the message ends with the output of its code.
@@ -50,7 +51,7 @@ def resolve_app(config: pytest.Config, options: AppOptions, uri: str) -> Subject
 
     try:
         with _captured(config, output), within(seconds, last_resort=show_stack):
-            return resolve(options, uri)
+            return resolve(options, uri, other_uri)
     except TookTooLongError as error:
         message = f"{too_long}{error.stack}{_last_lines(output)}"
         raise SubjectError(message) from None

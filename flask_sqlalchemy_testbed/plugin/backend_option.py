@@ -45,17 +45,22 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Start the servers that the command line names, before the header describes them."""
+    """Start the servers that the command line names, before the header describes them.
+
+    If some cannot be used, the tests on the others run.
+    """
     config = session.config
     if not settings.given(config, "backend") or _runs_no_test(config):
         return
     from flask_sqlalchemy_testbed.servers.readiness import ServerError  # noqa: PLC0415 - on use
 
     backends = config.stash[state.BACKENDS]
+    run = state.run_of(config)
     try:
-        state.run_of(config).start(backends)
+        run.start(backends)
     except ServerError as error:
-        raise pytest.UsageError(*str(error).splitlines()) from None
+        if not run.servers:
+            raise pytest.UsageError(*str(error).splitlines()) from None
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:

@@ -1,13 +1,15 @@
 """`--testbed-baseline FILE`: fail the run only for failures that the file does not list.
 
-The first run writes the file. The matrix shows a listed failure as known. An entry whose check passes is
-reported: delete it.
+The first run writes the file. The matrix shows a listed failure as known. An entry may expire: from the next
+day on, its failure counts. An entry whose check passes is reported: delete it.
 """
 
 from __future__ import annotations
 
 import json
 import os
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,21 +17,61 @@ import pytest
 from flask_sqlalchemy_testbed.checks.check import check_of
 from flask_sqlalchemy_testbed.options import flag
 from flask_sqlalchemy_testbed.plugin import outputs, settings
-from flask_sqlalchemy_testbed.plugin.failures import LEAK_MARK
 from flask_sqlalchemy_testbed.plugin.outage import outages
 from flask_sqlalchemy_testbed.plugin.selection import backends_of, unknown_checks
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Mapping
     from pathlib import Path
+    from typing import Any
 
 ABOUT = (
-    "Checks of the battery that are known to fail, and their backends. Delete an entry when its check passes;"
+    "Checks of the battery that are known to fail, and their backends. Give each the reason; with"
+    ' "expires": "2030-12-31" its failure counts after that day. Delete an entry when its check passes;'
     " delete the file to have it written again."
 )
+NEW_REASON = "It failed in the run that wrote this file."
 # Attributes of a report, which pytest-xdist passes on to the controller.
 CELLS, KNOWN_MARK = "testbed_cells", "testbed_known"
 FINISHED = {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A check that is known to fail."""
+
+    backends: tuple[str, ...]
+    reason: str = ""
+    expires: date | None = None
+    """The last day on which the failure is excused; None for no limit."""
+
+    @classmethod
+    def read(cls, value: Any) -> Entry:
+        """Return the entry that a value of the file describes.
+
+        Args:
+            value: A list of backends, or a mapping with `backends` and perhaps `reason` and `expires`.
+
+        Raises:
+            ValueError: A key is unknown, or the date is none.
+            TypeError, KeyError: The value has another form.
+        """
+        if isinstance(value, list):
+            return cls(tuple(map(str, value)))
+        if unknown := sorted(value.keys() - {"backends", "reason", "expires"}):
+            message = f"unknown key {', '.join(unknown)}"
+            raise ValueError(message)
+        expires = value.get("expires")
+        return cls(
+            tuple(map(str, list(value["backends"]))),
+            str(value.get("reason", "")),
+            date.fromisoformat(expires) if expires else None,
+        )
+
+    @property
+    def has_expired(self) -> bool:
+        """Return whether its last day has passed, in UTC."""
+        return self.expires is not None and self.expires < datetime.now(UTC).date()
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -52,7 +94,7 @@ def pytest_configure(config: pytest.Config) -> None:
 class Baseline:
     """Holds the known failures; `known` is None in the run that writes the file."""
 
-    def __init__(self, path: Path, known: Mapping[str, Iterable[str]] | None, config: pytest.Config) -> None:
+    def __init__(self, path: Path, known: Mapping[str, Entry] | None, config: pytest.Config) -> None:
         self._path = path
         self._known = known
         self._config = config
@@ -72,10 +114,10 @@ class Baseline:
         cells = [(check.id, backend) for backend in backends_of(item)]
         vars(report)[CELLS] = [list(cell) for cell in cells]
         if report.failed and all(self._is_known(*cell) for cell in cells):
-            vars(report).pop(LEAK_MARK, None)
-            vars(report)[KNOWN_MARK] = True
+            reason = self._known[check.id].reason if self._known else ""
+            vars(report)[KNOWN_MARK] = reason
             report.outcome = "skipped"
-            report.wasxfail = f"known failure, in {self._path.name}"
+            report.wasxfail = f"known failure, in {self._path.name}{f': {reason}' if reason else ''}"
         return report
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -95,9 +137,17 @@ class Baseline:
             self._lines = [
                 f"{check} on {backend} is no longer needed in {self._path.name}: it passes."
                 for check, backend in sorted(self._passed - self._failed)
-                if backend in self._known.get(check, ())
+                if backend in self._backends(check)
             ]
-            listed = {backend for backends in self._known.values() for backend in backends}
+            self._lines += [
+                f"The entry of {check} in {self._path.name} expired on {self._known[check].expires}: mend the"
+                " failure, or set a later date."
+                for check in sorted(
+                    {check for check, backend in self._failed if backend in self._backends(check)}
+                )
+                if self._known[check].has_expired
+            ]
+            listed = {backend for entry in self._known.values() for backend in entry.backends}
             self._lines += [
                 f"{backend} has no entries in {self._path.name}: each failure there counts as new. Name the"
                 " backends of the run that wrote the file, or delete the file and write it again on all"
@@ -118,18 +168,25 @@ class Baseline:
                 )
             self._lines = [f"{self._path.name} written: {of}."]
 
+    @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Print which entries can be deleted, or how many were written."""
+        """Print which entries can be deleted, or how many were written, after the matrix."""
         if self._lines:
             terminalreporter.section("baseline")
             for line in self._lines:
                 terminalreporter.write_line(line)
 
     def _is_known(self, check: str, backend: str) -> bool:
-        return self._known is None or backend in self._known.get(check, ())
+        if self._known is None:
+            return True
+        return backend in self._backends(check) and not self._known[check].has_expired
+
+    def _backends(self, check: str) -> tuple[str, ...]:
+        """Return the backends that the file lists for a check."""
+        return self._known[check].backends if self._known and check in self._known else ()
 
 
-def _refuse_unknown(path: Path, known: Mapping[str, Iterable[str]]) -> None:
+def _refuse_unknown(path: Path, known: Mapping[str, Entry]) -> None:
     from flask_sqlalchemy_testbed.backends import UnknownBackendError, choose  # noqa: PLC0415 - on use
     from flask_sqlalchemy_testbed.checks.claims import CHECKS  # noqa: PLC0415 - on use
 
@@ -137,20 +194,22 @@ def _refuse_unknown(path: Path, known: Mapping[str, Iterable[str]]) -> None:
         message = f"{flag('baseline')} {path.name!r}: {unknown_checks(unknown, sorted(CHECKS))}"
         raise pytest.UsageError(message)
     try:
-        choose(backend for backends in known.values() for backend in backends)
+        choose(backend for entry in known.values() for backend in entry.backends)
     except UnknownBackendError as error:
         message = f"{flag('baseline')} {path.name!r}: {error}"
         raise pytest.UsageError(message) from None
 
 
-def read(path: Path) -> dict[str, list[str]] | None:
-    """Return the backends on which each check is known to fail; None when there is no such file."""
+def read(path: Path) -> dict[str, Entry] | None:
+    """Return the entry of each check that is known to fail; None when there is no such file."""
     if not path.exists():
         return None
-    example = '{"known": {"lifecycle.held-stream": ["sqlite"]}}'
+    example = (
+        '{"known": {"lifecycle.held-stream": {"backends": ["sqlite"], "reason": "...", "expires": null}}}'
+    )
     try:
         known = json.loads(path.read_text(encoding="utf-8"))["known"]
-        return {str(check): [str(backend) for backend in list(backends)] for check, backends in known.items()}
+        return {str(check): Entry.read(value) for check, value in known.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         why = f"{type(error).__name__}: {error}"
         message = f"{flag('baseline')} {path.name!r} cannot be read ({why}); it looks like {example}."
@@ -162,5 +221,6 @@ def write(path: Path, failed: Iterable[tuple[str, str]]) -> None:
     known: dict[str, list[str]] = {}
     for check, backend in sorted(failed):
         known.setdefault(check, []).append(backend)
-    document = {"about": ABOUT, "known": known}
+    entries = {check: {"backends": backends, "reason": NEW_REASON} for check, backends in known.items()}
+    document = {"about": ABOUT, "known": entries}
     path.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -1,16 +1,24 @@
-"""Shorten the names of options and hide tracebacks; only the commands load this module."""
+"""Shorten the names of options and paths, and hide tracebacks; only the commands load this module."""
 
 from __future__ import annotations
 
 import pytest
 
 from flask_sqlalchemy_testbed.options import use_short_flags
+from flask_sqlalchemy_testbed.plugin.app_warnings import WarningCounter
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_configure() -> None:
-    """Name options as the commands do: in the workers of a parallel run too."""
+def pytest_configure(config: pytest.Config) -> None:
+    """Name options as the commands do: in the workers of a parallel run too. Count the app's warnings."""
     use_short_flags()
+    config.pluginmanager.register(WarningCounter())
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Name the modules of the checks without the path to this package."""
+    if reporter := session.config.pluginmanager.get_plugin("terminalreporter"):
+        reporter.startpath = session.config.rootpath
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 # Packages whose version may change the outcome of a check.
 PACKAGES = (
+    "flask-sqlalchemy-testbed",
     *("Flask", "SQLAlchemy", "Flask-SQLAlchemy", "Flask-SQLAlchemy-Lite"),
     *("psycopg2-binary", "psycopg2", "psycopg", "PyMySQL", "mysqlclient", "gunicorn", "pytest"),
 )
@@ -27,6 +28,7 @@ def subject(config: pytest.Config) -> dict[str, str]:
     """Return the facts about the app."""
     return {
         **app_option.facts(config),
+        **app_option.places_of(config),
         "promises": "checked" if app_option.promises(config) else "not checked",
     }
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+# The options by the places that they name.
+_TAKEN: pytest.StashKey[dict[Path, str]] = pytest.StashKey()
 _LOST: pytest.StashKey[list[str]] = pytest.StashKey()
 
 
@@ -33,7 +35,7 @@ def path_of(config: pytest.Config, name: str) -> Path | None:
         name: The option.
 
     Raises:
-        pytest.UsageError: The path cannot be written.
+        pytest.UsageError: The path cannot be written, or another program wrote what is there.
     """
     path: Path
     if value := settings.given(config, name):
@@ -43,10 +45,17 @@ def path_of(config: pytest.Config, name: str) -> Path | None:
     else:
         return None
     if not hasattr(config, "workerinput"):
+        taken = config.stash.setdefault(_TAKEN, {})
+        if (other := taken.setdefault(path.resolve(), name)) != name:
+            message = f"{flag(other)} and {flag(name)} name the same place. Name two."
+            raise pytest.UsageError(message)
         try:
-            _try_to_write(path, is_folder=OPTIONS[name].metavar == "DIR")
+            if not (problem := _conflict(path, name)):
+                _try_to_write(path, is_folder=OPTIONS[name].metavar == "DIR")
         except OSError as error:
-            message = f"{flag(name)} {value!r} cannot be written: {error.strerror}. Name another place."
+            problem = f"cannot be written: {error.strerror}. Name another place."
+        if problem:
+            message = f"{flag(name)} {value!r} {problem}"
             raise pytest.UsageError(message) from None
     return path
 
@@ -79,6 +88,22 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     """Print which files were not written."""
     for line in config.stash.get(_LOST, []):
         terminalreporter.write_line(line, red=True)
+
+
+def _conflict(path: Path, name: str) -> str:
+    """Return why what is there must not be replaced; an empty string if it may be."""
+    if name == "report":
+        from flask_sqlalchemy_testbed.report import pages  # noqa: PLC0415 - on use
+
+        return pages.conflict(path)
+    if not path.is_file():
+        return "is no regular file. Name another place." if path.exists() and not path.is_dir() else ""
+    from flask_sqlalchemy_testbed.report import matrix, sarif  # noqa: PLC0415 - on use
+
+    recognizes = {"matrix": matrix.is_ours, "sarif": sarif.is_ours}.get(name)
+    if recognizes is None or recognizes(path):
+        return ""  # The baseline is read, which refuses other files.
+    return "is a file that no run wrote. Name another file, or delete this."
 
 
 def _try_to_write(path: Path, *, is_folder: bool) -> None:

@@ -11,7 +11,6 @@ if TYPE_CHECKING:
 # In the order of their registration: pytest calls the hooks of the last one first.
 MODULES = (
     "backend_option",
-    "settings",
     "xdist",
     "fixtures",
     "containment",
@@ -20,11 +19,14 @@ MODULES = (
     "outputs",
     "baseline",
     "outage",
+    "elsewhere",
     "failures",
     "selection",
     "reporting",
     "watchdog",
     "redacted",
+    "own_process",
+    "settings",
 )
 
 

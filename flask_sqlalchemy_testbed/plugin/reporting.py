@@ -8,7 +8,8 @@ import pytest
 
 from flask_sqlalchemy_testbed.checks.check import check_of
 from flask_sqlalchemy_testbed.checks.definition import Check
-from flask_sqlalchemy_testbed.plugin import outputs, state
+from flask_sqlalchemy_testbed.options import in_command
+from flask_sqlalchemy_testbed.plugin import outage, outputs, state
 from flask_sqlalchemy_testbed.plugin.baseline import KNOWN_MARK
 from flask_sqlalchemy_testbed.plugin.selection import backends_of
 from flask_sqlalchemy_testbed.report.findings import Findings
@@ -23,11 +24,15 @@ if TYPE_CHECKING:
 
 # An attribute of a worker's report, and a key of its `workeroutput`: findings, as JSON.
 FINDINGS = "testbed_findings"
+# The attributes of a check that a report shows.
+SENT = ("id", "claim", "severity", "cause", "cases", "remedy", "default_of")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Register the reporter, which is almost inactive while no check runs."""
-    config.pluginmanager.register(Reporter(config), "flask-sqlalchemy-testbed-reporter")
+    reporter = Reporter(config)
+    config.pluginmanager.register(reporter, "flask-sqlalchemy-testbed-reporter")
+    config.pluginmanager.register(LastLines(reporter), "flask-sqlalchemy-testbed-last-lines")
 
 
 class Reporter:
@@ -37,6 +42,7 @@ class Reporter:
         self._config = config
         self._findings = Findings()
         self._matrix = outputs.path_of(config, "matrix")
+        self._sarif = outputs.path_of(config, "sarif")
         self._directory = outputs.path_of(config, "report")
         self._gatherer: Gatherer | None = None
         self._is_worker = state.WORKER in config.stash
@@ -97,6 +103,11 @@ class Reporter:
         attempts = self._attempts(item)
         for attempt in attempts:
             _judge(attempt, report)
+            if report.skipped and state.NOT_APPLICABLE in item.stash:
+                attempt["outcome"] = Outcome.NOT_APPLICABLE
+                attempt["reason"] = item.stash[state.NOT_APPLICABLE]
+            if report.when == "teardown" and attempt["outcome"] == Outcome.PASSED:
+                attempt["reason"] = item.stash.get(state.NOTE, "")
             if self._gatherer is not None:
                 self._gatherer.add(item, attempt, report)
         if attempts and report.when == "teardown":
@@ -131,30 +142,65 @@ class Reporter:
         if self._is_worker:
             self._config.workeroutput[FINDINGS] = self._packed()  # type: ignore[attr-defined]
             return
-        if self._matrix is None and self._directory is None:
-            return
         if not self._findings.rows():  # The files of an earlier run say more.
             self._directory = None
             return
-        from flask_sqlalchemy_testbed.report import pages  # noqa: PLC0415 - on use
+        if self._matrix is None and self._directory is None and self._sarif is None:
+            return
+        from flask_sqlalchemy_testbed.report import pages, sarif  # noqa: PLC0415 - on use
         from flask_sqlalchemy_testbed.report.matrix import matrix_of, write  # noqa: PLC0415 - on use
 
         report = self._report(ask=True)
         if (matrix := self._matrix) is not None:
             outputs.write(session, "matrix", lambda: write(matrix, matrix_of(report)))
+        if (log := self._sarif) is not None:
+            found = sarif.document(report, self._config.invocation_params.dir)
+            outputs.write(session, "sarif", lambda: write(log, found))
         if (directory := self._directory) is not None and not outputs.write(
             session, "report", lambda: pages.write(directory, report)
         ):
             self._directory = None
 
+    def write_last_lines(self, terminal: pytest.TerminalReporter) -> None:
+        """Write which change to make first, and in a job of GitHub Actions the annotations and the summary.
+
+        Args:
+            terminal: Where to write.
+        """
+        if self._is_worker or not self._findings.rows():
+            return
+        from flask_sqlalchemy_testbed.report import github  # noqa: PLC0415 - on use
+        from flask_sqlalchemy_testbed.report.terminal import write_advice  # noqa: PLC0415 - on use
+
+        report = self._report(ask=False)
+        if github.in_job():
+            for line in github.annotate(report, self._config.invocation_params.dir):
+                terminal.write_line(line)
+            try:
+                github.add_to_summary(report)
+            except OSError as error:
+                terminal.write_line(f"The summary of the job was not written: {error.strerror}.", red=True)
+        if terminal.verbosity >= 0:
+            write_advice(terminal, report)
+
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Write a row for each check with a column for each backend, then the failures."""
-        if self._findings.rows() and terminalreporter.verbosity >= 0:
-            from flask_sqlalchemy_testbed.report import terminal  # noqa: PLC0415 - on use
+        if self._findings.rows() and terminalreporter.verbosity >= 0 and not self._none_was_run():
+            from flask_sqlalchemy_testbed.report import summary, terminal  # noqa: PLC0415 - on use
 
-            terminal.write(terminalreporter, self._report(ask=False))
+            report = self._report(ask=False)
+            terminal.write(terminalreporter, report)
+            if in_command():
+                terminal.end_with(terminalreporter, summary.counts(report))
+            else:
+                terminalreporter.write_line(summary.counts(report))
         if self._directory is not None:
             terminalreporter.write_line(f"report: {self._directory / 'index.html'}")
+
+    def _none_was_run(self) -> bool:
+        """Return whether no backend could be used: a row for each check would hide the reason."""
+        outcomes = {outcome for row in self._findings.rows() for outcome in row["results"].values()}
+        return bool(outage.outages(self._config)) and outcomes <= {Outcome.NOT_RUN, Outcome.NOT_APPLICABLE}
 
     def _read_late_logs(self) -> None:
         for test in self._gatherer.read_late_logs() if self._gatherer is not None else ():
@@ -169,11 +215,7 @@ class Reporter:
 
         # As JSON: pytest-xdist sends no subclass of str, such as an outcome or the name of a column.
         found = [
-            (
-                {"id": check.id, "claim": check.claim, "cases": check.cases, "remedy": check.remedy},
-                backend,
-                one,
-            )
+            ({name: getattr(check, name) for name in SENT}, backend, one)
             for check, backend, one in self._unsent
         ]
         self._unsent = []
@@ -189,7 +231,10 @@ class Reporter:
 
         run = self._config.stash.get(state.RUN, None)
         report: Report = {
-            "subject": facts.subject(self._config),
+            "subject": {
+                **facts.subject(self._config),
+                **{f"not run on {name}": why for name, why in outage.outages(self._config).items()},
+            },
             "software": facts.software(),
             "servers": facts.servers(run, ask=ask) if run else {},
             "checks": self._findings.rows(),
@@ -197,6 +242,31 @@ class Reporter:
             "evidence": self._findings.evidence(),
         }
         return _redact(report)  # type: ignore[no-any-return]
+
+
+class LastLines:
+    """Writes below pytest's own summary, where a long output leaves the reader.
+
+    In a command, whose last line is the count of the checks, it writes above that.
+    """
+
+    def __init__(self, reporter: Reporter) -> None:
+        self._reporter = reporter
+
+    # Outside the wrapper of pytest's terminal reporter, which writes the summary.
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, object, object]:
+        """Write the advice when all other lines are written."""
+        result = yield
+        if not in_command() and (terminal := session.config.pluginmanager.get_plugin("terminalreporter")):
+            self._reporter.write_last_lines(terminal)
+        return result
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Write the advice of a command, whose last line is the count of the checks."""
+        if in_command():
+            self._reporter.write_last_lines(terminalreporter)
 
 
 def _unpacked(text: str) -> list[Finding]:
@@ -216,11 +286,15 @@ def _judge(attempt: Attempt, report: pytest.TestReport) -> None:
     if report.failed or hasattr(report, "wasxfail"):
         # An expected failure is no pass: the claim does not hold.
         known = hasattr(report, KNOWN_MARK)
+        if known and (accepted := getattr(report, KNOWN_MARK)):
+            attempt["accepted"] = accepted
         attempt["outcome"] = Outcome.KNOWN_FAILURE if known else Outcome.FAILED
         attempt["reason"] = attempt["reason"] or _reason(report)
         attempt["failure"] += f"{report.longreprtext}\n"
     elif report.skipped:
-        attempt["reason"] = _reason(report)
+        # The reason is said once, among the facts about the app.
+        met = getattr(report, outage.MARK, None)
+        attempt["reason"] = f"{met[0]} could not be used" if met else _reason(report)
     elif report.when == "call" and attempt["outcome"] not in {Outcome.FAILED, Outcome.KNOWN_FAILURE}:
         attempt["outcome"] = Outcome.PASSED
 

@@ -11,18 +11,20 @@ import pytest
 
 from flask_sqlalchemy_testbed.options import flag
 from flask_sqlalchemy_testbed.plugin import settings
-from flask_sqlalchemy_testbed.plugin.app_option import drivers_of
+from flask_sqlalchemy_testbed.plugin.app_option import drivers_of, runs_the_battery
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    from sqlalchemy import MetaData
+    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 
 # Seconds that a command may take, and how many lines of its output an error shows.
 WITHIN = 300
 MOST_LINES = 20
 # The environment variables with the URI, unless the user names one.
 VARIABLES = ("DATABASE_URI", "DATABASE_URL", "SQLALCHEMY_DATABASE_URI")
+
+
+# The errors of the fixture `testbed_schema`.
+_ERRORS: pytest.StashKey[list[BaseException]] = pytest.StashKey()
 
 
 class SchemaError(RuntimeError):
@@ -44,22 +46,75 @@ def pytest_configure(config: pytest.Config) -> None:
         )
         raise pytest.UsageError(message)
     try:
-        shlex.split(command)
+        words = shlex.split(command)
     except ValueError as error:
         message = f"{flag('schema-command')} {command!r} cannot be read: {error}."
         raise pytest.UsageError(message) from None
+    if command and not words:
+        message = f"{flag('schema-command')} {command!r} names no command. Name one."
+        raise pytest.UsageError(message)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Refuse a metadata of the command line that cannot be imported, before servers start."""
-    if metadata := settings.given(session.config, "metadata"):
+    """Refuse a metadata of the command line that cannot be imported, before servers start.
+
+    For the battery, it is imported with the app.
+    """
+    metadata = settings.given(session.config, "metadata")
+    if metadata and not runs_the_battery(session.config):
         from flask_sqlalchemy_testbed.subject.errors import SubjectError  # noqa: PLC0415 - on use
+        from flask_sqlalchemy_testbed.subject.metadata import find_metadata  # noqa: PLC0415 - on use
 
         try:
-            _metadata(metadata)
-        except (SubjectError, SchemaError) as error:
+            find_metadata(metadata)
+        except SubjectError as error:
             raise pytest.UsageError(str(error)) from None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(
+    fixturedef: pytest.FixtureDef[object], request: pytest.FixtureRequest
+) -> Generator[None, object, object]:
+    """Note an error of the fixture that creates the tables; pytest raises it again for each test."""
+    try:
+        return (yield)
+    except (Exception, pytest.fail.Exception) as error:
+        if fixturedef.argname == "testbed_schema":
+            request.config.stash.setdefault(_ERRORS, []).append(error)
+        raise
+
+
+def schema_problem(config: pytest.Config, error: BaseException) -> str:
+    """Return why the tables could not be created; an empty string if the error has another cause.
+
+    Args:
+        config: pytest's configuration.
+        error: the error that a test met in its setup.
+    """
+    from flask_sqlalchemy_testbed.isolation import SchemaFunctionError  # noqa: PLC0415 - on use
+    from flask_sqlalchemy_testbed.leaks import callers  # noqa: PLC0415 - imports SQLAlchemy
+    from flask_sqlalchemy_testbed.redaction import redact  # noqa: PLC0415 - on use
+    from flask_sqlalchemy_testbed.subject.errors import SubjectError  # noqa: PLC0415 - on use
+
+    for one in causes(error):
+        if isinstance(one, (SchemaError, SubjectError)):
+            return str(one)
+    of_function = (one.__cause__ for one in causes(error) if isinstance(one, SchemaFunctionError))
+    own = error if error in config.stash.get(_ERRORS, []) else next(of_function, None)
+    if own is None:
+        return ""
+    text = f"{type(own).__name__}: {own}".strip().splitlines()[0].rstrip(".")
+    frames = [f"\n  {line}" for line in callers.lines(callers.of_error(own))]
+    message = f"The fixture testbed_schema failed: {text}. Correct it.{' It was in:' * bool(frames)}"
+    return redact("".join([message, *frames]))
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an error and the errors that it was raised from."""
+    while error is not None:
+        yield error
+        error = error.__cause__
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
@@ -101,10 +156,11 @@ def create_all(metadata: str) -> Callable[[str], None]:
         from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415
 
         from flask_sqlalchemy_testbed.redaction import redact  # noqa: PLC0415 - on use
+        from flask_sqlalchemy_testbed.subject.metadata import find_metadata  # noqa: PLC0415 - on use
 
         engine = create_engine(uri, poolclass=NullPool)
         try:
-            _metadata(metadata).create_all(engine)
+            find_metadata(metadata).create_all(engine)
         except SQLAlchemyError as error:
             reason = redact(str(error).strip().splitlines()[0])
             message = (
@@ -116,18 +172,6 @@ def create_all(metadata: str) -> Callable[[str], None]:
             engine.dispose()
 
     return create
-
-
-def _metadata(name: str) -> MetaData:
-    from sqlalchemy import MetaData  # noqa: PLC0415
-
-    from flask_sqlalchemy_testbed.subject.discovery import find  # noqa: PLC0415
-
-    found = find(name, flag("metadata"))
-    if not isinstance(found, MetaData):
-        message = f"{flag('metadata')} {name!r} is a {type(found).__name__}, not a MetaData. Name a MetaData."
-        raise SchemaError(message)
-    return found
 
 
 class Command:
@@ -172,6 +216,7 @@ class Command:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,
+                errors="replace",
                 timeout=WITHIN,
                 check=False,
             )

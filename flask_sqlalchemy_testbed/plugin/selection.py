@@ -1,4 +1,4 @@
-"""Choose the tests to run: the checks named by `--testbed-check`, on suitable backends."""
+"""Choose the tests to run: the checks that the options name or exclude, on suitable backends."""
 
 from __future__ import annotations
 
@@ -15,14 +15,17 @@ from flask_sqlalchemy_testbed.checks.definition import PROMISES
 from flask_sqlalchemy_testbed.options import flag
 from flask_sqlalchemy_testbed.plugin import settings, state
 from flask_sqlalchemy_testbed.plugin.app_option import LACKS, lacking, promises
+from flask_sqlalchemy_testbed.plugin.containment import names_battery
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Generator, Iterable, Mapping
 
 # How many tests were left out for which reason. A worker that ends well sends it in `workeroutput`: all
 # workers count the same.
 _COUNTS: pytest.StashKey[dict[str, int]] = pytest.StashKey()
 _OUTPUT = "testbed_not_applicable"
+# An attribute of a report, which pytest-xdist passes on to the controller: why the check does not apply.
+MARK, CATEGORY = "testbed_inapplicable", "not applicable"
 
 
 def backend_of(item: pytest.Item) -> Backend | None:
@@ -41,6 +44,8 @@ def backends_of(item: pytest.Item) -> list[str]:
 @pytest.hookimpl(wrapper=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Any:
     """Leave out other checks before all other plugins, and tests that do not apply after them."""
+    if excluded := set(settings.setting(config, "exclude") or ()):
+        _leave_out_excluded(config, items, excluded)
     if wanted := set(settings.given(config, "check") or ()):
         _leave_out_other_checks(config, items, wanted)
     elif not promises(config):
@@ -50,13 +55,32 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     return result
 
 
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    """Return a line that names the excluded checks, in a run of the battery."""
+    excluded = sorted(set(settings.setting(config, "exclude") or ()))
+    battery = settings.given(config, "app") or any(map(names_battery, config.args))
+    return [f"excluded: {', '.join(excluded)}"] if excluded and battery else []
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Mark the report of a check that found, while it ran, that it does not apply to the app."""
+    report = yield
+    if report.skipped and state.NOT_APPLICABLE in item.stash:
+        vars(report)[MARK] = item.stash[state.NOT_APPLICABLE]
+    return report
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] | None:
+    """Count such a check as not applicable."""
+    return (CATEGORY, "-", "NOT APPLICABLE") if hasattr(report, MARK) else None
+
+
 def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
     """Return a line for each reason why tests do not apply."""
     # Of tests: a check may have several.
-    return [
-        f"not applicable: {count} test{'s' * (count != 1)} ({reason})"
-        for reason, count in sorted(_counts(config).items())
-    ]
+    return _lines(_counts(config))
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -82,6 +106,9 @@ def pytest_terminal_summary(
     if state.RUN_NAME in config.stash:
         for line in pytest_report_collectionfinish(config):
             terminalreporter.write_line(line)
+    found = Counter(getattr(report, MARK) for report in terminalreporter.getreports(CATEGORY))
+    for line in _lines(found):
+        terminalreporter.write_line(line)
     if exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
         chosen = [backend.name for backend in config.stash[state.BACKENDS]]
         words = set(re.findall(r"\w+", f"{config.option.markexpr} {config.option.keyword}"))
@@ -90,6 +117,13 @@ def pytest_terminal_summary(
                 f"{name} is not among the backends of this run ({', '.join(chosen)}), and -m and -k add none."
                 f" Add {flag('backend')} {','.join([*chosen, name])}."
             )
+
+
+def _lines(counts: Mapping[str, int]) -> list[str]:
+    return [
+        f"not applicable: {count} test{'s' * (count != 1)} ({reason})"
+        for reason, count in sorted(counts.items())
+    ]
 
 
 def _counts(config: pytest.Config) -> dict[str, int]:
@@ -106,6 +140,20 @@ def _leave_out_other_checks(config: pytest.Config, items: list[pytest.Item], wan
         raise pytest.UsageError(message)
     config.hook.pytest_deselected(items=[item for item in items if ids.get(item) not in wanted])
     items[:] = [item for item in items if ids.get(item) in wanted]
+
+
+def _leave_out_excluded(config: pytest.Config, items: list[pytest.Item], excluded: set[str]) -> None:
+    from flask_sqlalchemy_testbed.checks.claims import CHECKS  # noqa: PLC0415 - on use
+
+    ids = {item: check.id for item in items if (check := check_of(item)) is not None}
+    # The battery's ids are known in a run of other tests too, for which a configuration file excludes some.
+    known = {*CHECKS, *ids.values()}
+    if unknown := excluded - known:
+        items.clear()
+        raise pytest.UsageError(unknown_checks(sorted(unknown), sorted(known)))
+    left_out = [item for item in items if ids.get(item) in excluded]
+    items[:] = [item for item in items if ids.get(item) not in excluded]
+    config.hook.pytest_deselected(items=left_out)
 
 
 def _leave_out_promises(config: pytest.Config, items: list[pytest.Item]) -> None:

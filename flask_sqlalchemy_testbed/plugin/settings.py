@@ -10,6 +10,8 @@ import pytest
 from flask_sqlalchemy_testbed.options import OPTIONS, Option, flag
 
 SERVER_TIMEOUT = "testbed_server_timeout"
+# An empty report is none, and the message on an empty backend names the choice.
+MAY_BE_EMPTY = ("report", "backend")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -27,11 +29,26 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Refuse a time limit that is no number before any test runs."""
+    """Refuse values that cannot be right before any test runs."""
     for name, option in OPTIONS.items():
+        _refuse_unreadable(config, option)
+        value = given(config, name)
+        # A variable of CI that is not set must not change the meaning of a run.
+        if name not in MAY_BE_EMPTY and "" in (value if isinstance(value, list) else [value]):
+            message = f"{flag(name)} is empty. Give a value, or leave the option out."
+            raise pytest.UsageError(message)
         if option.metavar == "SECONDS":
             seconds(config, name)
     server_timeout(config)
+
+
+def _refuse_unreadable(config: pytest.Config, option: Option) -> None:
+    try:
+        if option.default is not None:
+            config.getini(option.key)
+    except (ValueError, pytest.UsageError) as error:  # pytest 9 raises its own error
+        message = f"{option.key} cannot be read: {error}. Correct it."
+        raise pytest.UsageError(message) from None
 
 
 def given(config: pytest.Config, name: str) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
@@ -27,6 +27,8 @@ KEPT: pytest.StashKey[list[str]] = pytest.StashKey()
 """Lines on how to connect to the server that --testbed-keep-failed has left."""
 WORKER: pytest.StashKey[Worker] = pytest.StashKey()
 """Set in a worker of pytest-xdist: the values that its controller passed."""
+IS_ALONE: pytest.StashKey[bool] = pytest.StashKey()
+"""Set in a process that runs a single check, for an app that can be made once per process."""
 
 # Of a test: its item.
 BEGAN: pytest.StashKey[tuple[float, Server]] = pytest.StashKey()
@@ -38,7 +40,9 @@ LEAK: pytest.StashKey[str] = pytest.StashKey()
 INTERRUPTED: pytest.StashKey[bool] = pytest.StashKey()
 """Set if Ctrl-C ended the test: its code could not close what it had open."""
 NOT_APPLICABLE: pytest.StashKey[str] = pytest.StashKey()
-"""Why the test was deselected: the capability that is missing."""
+"""Why the test does not apply: the capability that is missing, or the finding of the test itself."""
+NOTE: pytest.StashKey[str] = pytest.StashKey()
+"""A finding of a check that passed, in one sentence."""
 
 
 def new_servers(config: pytest.Config) -> list[str]:
@@ -67,6 +71,17 @@ def describe_new_servers(config: pytest.Config) -> None:
         with capture.global_and_fixture_disabled() if capture else contextlib.nullcontext():
             for line in lines:
                 reporter.write_line(line)
+
+
+def not_applicable(item: pytest.Item, reason: str) -> NoReturn:
+    """End a check whose claim cannot be observed through the app.
+
+    Args:
+        item: The test of the check.
+        reason: The reason, as words that follow "not applicable:".
+    """
+    item.stash[NOT_APPLICABLE] = reason
+    pytest.skip(reason)
 
 
 def run_of(config: pytest.Config) -> Run:

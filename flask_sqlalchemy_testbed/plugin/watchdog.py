@@ -16,6 +16,7 @@ import pytest
 
 from flask_sqlalchemy_testbed.checks.check import check_of
 from flask_sqlalchemy_testbed.plugin import settings, state
+from flask_sqlalchemy_testbed.plugin.app_option import APP_MAKER
 from flask_sqlalchemy_testbed.plugin.selection import backend_of
 
 if TYPE_CHECKING:
@@ -45,14 +46,14 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register the mark with which a test sets its own time limit."""
     config.addinivalue_line("markers", "testbed_within(seconds): fail the test if it takes longer")
     # The cleanup that is added first runs last.
-    config.add_cleanup(lambda: _end_with(config.stash.get(_STATUS, None)))
+    config.add_cleanup(lambda: _end(config))
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_sessionfinish(session: pytest.Session) -> Generator[None, object, object]:
-    """Note the exit status of a run in which a test hung."""
+    """Note the exit status of a run whose threads may still run: a test hung, or there was an app."""
     result = yield
-    if _HUNG in session.config.stash:
+    if _HUNG in session.config.stash or APP_MAKER in session.config.stash:
         session.config.stash[_STATUS] = int(session.exitstatus)
     return result
 
@@ -98,18 +99,39 @@ def _start_server(item: pytest.Item) -> None:
             run.start([backend])
 
 
-def _end_with(status: int | None) -> None:
-    """End the process if a thread that still hangs would keep it alive.
+def _end(config: pytest.Config) -> None:
+    """End the process of a finished run if a thread would keep it alive."""
+    if (status := config.stash.get(_STATUS, None)) is not None:
+        if capture := config.pluginmanager.get_plugin("capturemanager"):
+            # Ctrl-C may have come while output was captured: it would be lost.
+            capture.stop_global_capturing()
+        # A check that hung, or that Ctrl-C ended, has threads of its own.
+        is_over = status != pytest.ExitCode.INTERRUPTED and _HUNG not in config.stash
+        end_without_threads(status, warn=is_over)
+
+
+def end_without_threads(status: int, *, warn: bool = True) -> None:
+    """End the process if a thread that still runs would keep it alive.
 
     All results are reported by now.
+
+    Args:
+        status: The exit status.
+        warn: Whether to name the thread, which belongs to the app.
     """
     main = threading.main_thread()
     left = [thread for thread in threading.enumerate() if not thread.daemon and thread is not main]
-    for thread in left if status is not None else ():
+    for thread in left:
         thread.join(RETRY_EVERY)
         if thread.is_alive():
             sys.stdout.flush()
-            os._exit(status or 1)
+            if warn:
+                sys.stderr.write(
+                    f"The thread {thread.name!r} of the app still runs, and the run ends without it."
+                    " Start it as a daemon thread, or end it.\n"
+                )
+                sys.stderr.flush()
+            os._exit(status)
 
 
 def _limited(item: pytest.Item, phase: str) -> Generator[None, object, object]:

@@ -45,6 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (OSError, ValueError, KeyError) as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)  # noqa: T201 - a command writes to the terminal
         return 2
+    if conflict := pages.conflict(options.output):
+        print(f"{parser.prog}: --output {str(options.output)!r} {conflict}", file=sys.stderr)  # noqa: T201 - as above
+        return 2
     report = merge(reports) if len(reports) > 1 else next(iter(reports.values()))
     pages.write(options.output, report)
     print(f"{counts(report)}; {options.output / 'index.html'}")  # noqa: T201 - as above

@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from flask_sqlalchemy_testbed.checks.catalogue import reported
+from flask_sqlalchemy_testbed.checks.links import link
+from flask_sqlalchemy_testbed.report.causes import begin_with, groups
 from flask_sqlalchemy_testbed.report.outcome import Outcome
 from flask_sqlalchemy_testbed.report.summary import (
     columns_of,
     counts,
     failed_on,
-    failures,
     reasons_of,
-    remedy_of,
     title,
 )
 from flask_sqlalchemy_testbed.timeline import drawing
@@ -73,13 +72,15 @@ def render(report: Report, *, power: list[dict[str, Any]]) -> str:
         report={"made": "", **report},
         columns=columns,
         groups=[(group, list(rows)) for group, rows in groupby(checks, key=lambda check: check["group"])],
-        reported=reported,
-        failures=[(row, failed_on(row), reasons_of(row)) for row in failures(report)],
+        advice=begin_with(report),
+        causes=groups(report),
+        failed_on=failed_on,
+        reasons_of=reasons_of,
+        link=link,
         power=power,
         powered=list(dict.fromkeys(column for specimen in power for column in specimen["caught_by"])),
         known={check["id"] for check in checks},
         anchor=anchor,
-        remedy_of=remedy_of,
         css=_asset(_TIMELINE) + _asset(_HERE / "page.css"),
         js=_asset(_HERE / "page.js"),
     )
@@ -129,6 +130,7 @@ def _attempt(attempt: Attempt) -> dict[str, Any]:
         "seconds": milliseconds(attempt["seconds"]),
         "reason": attempt["reason"],
         "failure": attempt["failure"].rstrip(),
+        "accepted": attempt.get("accepted", ""),
         "sections": attempt.get("sections", []),
         "log": attempt.get("log"),
         "picture": Markup(draw(events)),  # noqa: S704 - `draw` escapes texts

@@ -5,20 +5,21 @@ from __future__ import annotations
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from flask_sqlalchemy_testbed.checks.catalogue import reported
+from flask_sqlalchemy_testbed.checks.links import link
+from flask_sqlalchemy_testbed.report.causes import begin_with, groups
 from flask_sqlalchemy_testbed.report.outcome import Outcome
 from flask_sqlalchemy_testbed.report.summary import (
+    by_outcome,
     columns_of,
-    common_cause,
     counts,
     failed_on,
-    failures,
+    notes,
     reasons_of,
-    remedy_of,
     title,
 )
 
 if TYPE_CHECKING:
+    from flask_sqlalchemy_testbed.report.causes import Group
     from flask_sqlalchemy_testbed.report.matrix import CheckRow, Report
 
 SIGNS: dict[str, str] = {
@@ -38,40 +39,39 @@ def render(report: Report) -> str:
         for name, facts in report["servers"].items()
     ]
     lines = [f"## {title(report)}", "", counts(report), "", f"Databases: {', '.join(servers)}.", ""]
-    if cause := common_cause(report):
-        lines += [cause, ""]
-    for row in failures(report):
-        lines += _failure(row)
+    lines += [line for note in notes(report) for line in (f"Note: {note}", "")]
+    if advice := begin_with(report):
+        lines += [f"**{advice}**", ""]
+    for number, group in enumerate(groups(report), 1):
+        lines += _group(group, number)
     for group, rows in groupby(report["checks"], key=lambda row: row["group"]):
         lines += _table(report, group, list(rows))
     return "\n".join(lines) + "\n"
 
 
-def _failure(row: CheckRow) -> list[str]:
-    return [
-        f"### ❌ `{row['id']}` failed on {', '.join(failed_on(row))}",
-        "",
-        f"- **Claim:** {row['claim']}",
-        *(
-            f"- **Evidence** ({', '.join(columns)}): `{reason.replace('`', ' ')}`"
+def _group(group: Group, number: int) -> list[str]:
+    label = f" ({group.label})" if group.label else ""
+    lines = [f"### {number}. {group.summary or group.rows[0]['id']}{label}", ""]
+    for row in group.rows:
+        lines += [f"- ❌ `{row['id']}` failed on {', '.join(failed_on(row))}: {row['claim']}"]
+        lines += [
+            f"  - **Evidence** ({', '.join(columns)}): `{reason.replace('`', ' ')}`"
             for reason, columns in reasons_of(row).items()
-        ),
-        *(
-            f"- **Reported:** {case.failure}{f' <{case.url}>' if case.url else ''}"
-            for case in reported(row["cases"])
-        ),
-        *([f"- **Remedy:** {remedy}"] if (remedy := remedy_of(row)) else []),
-        "",
-    ]
+        ]
+    lines += [f"- **Reported:** {case.failure}{f' <{case.url}>' if case.url else ''}" for case in group.cases]
+    lines += [f"- **Default:** {group.default}"] if group.default else []
+    lines += [f"- **Where:** `{group.at}`"] if group.at else []
+    lines += [f"- **Remedy:** {group.remedy}"] if group.remedy else []
+    more = link(group.rows[0]["id"])
+    lines += [f"- **More:** {f'<{more}>' if more.startswith('https:') else f'`{more}`'}"] if more else []
+    return [*lines, ""]
 
 
 def _table(report: Report, group: str, rows: list[CheckRow]) -> list[str]:
     columns = columns_of(report)
-    outcomes = [outcome for row in rows for outcome in row["results"].values()]
-    passed = not {Outcome.FAILED, Outcome.NOT_RUN}.intersection(outcomes)
-    verdict = "all passed" if passed else f"{outcomes.count(Outcome.FAILED)} failed"
+    checks = f"{len(rows)} check{'s' * (len(rows) != 1)}"
     return [
-        f"<details><summary><b>{group}</b>: {len(rows)} checks, {verdict}</summary>",
+        f"<details><summary><b>{group}</b>: {checks}: {by_outcome(rows)}</summary>",
         "",
         f"| check | {' | '.join(columns)} |",
         f"|---|{'---|' * len(columns)}",

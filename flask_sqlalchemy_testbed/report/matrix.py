@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 SCHEMA = Path(__file__).with_name("matrix.schema.json")
+# The beginning of both files.
+_BEGINNING = re.compile(r'\s*\{\s*"subject"\s*:')
 
 
 class Attempt(TypedDict):
@@ -22,10 +25,12 @@ class Attempt(TypedDict):
     outcome: str
     """A value of `Outcome`."""
     reason: str
-    """Why it did not pass, in one line."""
+    """Why it did not pass, or a note of a check that passed, in one line."""
     seconds: float
     failure: str
     """The failure as pytest shows it."""
+    accepted: NotRequired[str]
+    """The reason in the baseline for which a failure is known."""
     source: NotRequired[str]
     sections: NotRequired[list[tuple[str, str]]]
     """Captured output, logs and other sections of pytest's report, each with its title."""
@@ -50,6 +55,12 @@ class CheckRow(TypedDict):
     id: str
     group: str
     claim: str
+    severity: NotRequired[str]
+    """A value of `Severity`; empty if the check states none. An older report lacks it, and the next two."""
+    cause: NotRequired[str]
+    """The name of a cause in `checks/causes.py`."""
+    default_of: NotRequired[str]
+    """The product whose own default fails the check."""
     cases: list[int]
     remedy: str
     results: dict[str, str]
@@ -85,6 +96,20 @@ def matrix_of(report: Report) -> Matrix:
         "servers": report["servers"],
         "checks": report["checks"],
     }
+
+
+def is_ours(path: Path) -> bool:
+    """Return whether a file holds a matrix or evidence, or nothing.
+
+    Args:
+        path: A regular file.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    with path.open("rb") as file:
+        beginning = file.read(100).decode(errors="replace")
+    return not beginning or _BEGINNING.match(beginning) is not None
 
 
 def write(path: Path, document: Mapping[str, Any], *, indent: int | None = 1) -> None:

@@ -12,6 +12,26 @@ if TYPE_CHECKING:
 
     from flask_sqlalchemy_testbed.report.matrix import Report
 
+# In the order in which they are written.
+FILES = ("evidence.json", "matrix.json", "summary.md", "index.html")
+
+
+def conflict(directory: Path) -> str:
+    """Say which files of another program a report would replace; empty if there are none.
+
+    Args:
+        directory: The folder for a report; it need not exist.
+
+    Raises:
+        OSError: A file cannot be read.
+    """
+    found = [name for name in FILES if (directory / name).exists()]
+    known = {name for name in found if name.endswith(".json") and matrix.is_ours(directory / name)}
+    if FILES[0] in known:
+        known.update(FILES)
+    foreign = " and ".join(name for name in found if name not in known)
+    return f"holds {foreign}, which no report wrote. Name another folder, or delete this." if foreign else ""
+
 
 def write(directory: Path, report: Report) -> None:
     """Write all files of a report.

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
-from flask_sqlalchemy_testbed.report.outcome import Outcome
+from flask_sqlalchemy_testbed.report.outcome import Outcome, worst
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from flask_sqlalchemy_testbed.report.matrix import CheckRow, Matrix
 
 
-LEAK_REMEDY = (
-    "The check itself passed. Close what it left open, as with session.remove() in a teardown callback."
-)
-# The check that shows most plainly that sessions stay open.
-FIRST, SEVERAL = "lifecycle.request-ends", 3
-_LEAK = re.compile("teardown: .*left open|teardown: .*left in")
-_LEFT = re.compile("left open: |left in its|left in their")
-
-
 def title(report: Matrix) -> str:
-    """Return the app, and how many of its checks failed."""
-    failed = len(failures(report))
-    verdict = f"{failed} of {len(report['checks'])} checks failed" if failed else "no check failed"
-    return f"{report['subject'].get('app', 'app')}: {verdict}"
+    """Return the app, and how many of its checks failed, are known to fail, or were not run."""
+    verdicts = [worst(row["results"].values()) for row in report["checks"]]
+    others = [one for one in (Outcome.KNOWN_FAILURE, Outcome.NOT_RUN) if one in verdicts]
+    if failed := verdicts.count(Outcome.FAILED):
+        verdict = f"{failed} of {len(verdicts)} checks failed"
+    else:
+        verdict = "no new failure" if Outcome.KNOWN_FAILURE in others else "no check failed"
+    parts = [verdict, *(_count(verdicts.count(one), one) for one in others)]
+    return f"{report['subject'].get('app', 'app')}: {', '.join(parts)}"
 
 
 def columns_of(report: Matrix) -> list[str]:
@@ -35,13 +32,18 @@ def columns_of(report: Matrix) -> list[str]:
 
 def counts(report: Matrix) -> str:
     """Return how many results of each outcome there are, in one line."""
-    results = [outcome for row in report["checks"] for outcome in row["results"].values()]
-    by_outcome = [_count(results.count(outcome), outcome) for outcome in Outcome if outcome in results]
     checks, backends = len(report["checks"]), len(columns_of(report))
     return (
         f"{checks} check{'s' * (checks != 1)} on {backends} backend{'s' * (backends != 1)}:"
-        f" {', '.join(by_outcome) or 'no results'}"
+        f" {by_outcome(report['checks'])}"
     )
+
+
+def by_outcome(rows: Iterable[CheckRow]) -> str:
+    """Return how many results of each outcome these checks have."""
+    results = [outcome for row in rows for outcome in row["results"].values()]
+    found = [_count(results.count(outcome), outcome) for outcome in Outcome if outcome in results]
+    return ", ".join(found) or "no results"
 
 
 def _count(number: int, outcome: Outcome) -> str:
@@ -58,22 +60,14 @@ def failed_on(row: CheckRow) -> list[str]:
     return [column for column, outcome in row["results"].items() if outcome == Outcome.FAILED]
 
 
-def remedy_of(row: CheckRow) -> str:
-    """Return the remedy of a check, or that of a leak if the check itself passed."""
-    reasons = reasons_of(row)
-    return LEAK_REMEDY if reasons and all(map(_LEAK.match, reasons)) else row["remedy"]
-
-
-def common_cause(report: Matrix) -> str:
-    """Return a line on the failures that a leak may explain; empty if there are not several."""
-    leaks = [row["id"] for row in failures(report) if any(map(_LEFT.search, reasons_of(row)))]
-    if len(leaks) < SEVERAL:
-        return ""
-    first = FIRST if FIRST in leaks else leaks[0]
-    return (
-        f"{len(leaks)} of {len(failures(report))} failed checks found something left open. Begin with"
-        f" {first}: the others may be its consequence."
-    )
+def notes(report: Matrix) -> list[str]:
+    """Return a line for each note on a check that passed."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for row in report["checks"]:
+        for column, reason in row["reasons"].items():
+            if row["results"][column] == Outcome.PASSED:
+                found.setdefault((row["id"], reason), []).append(column)
+    return [f"{check} ({', '.join(columns)}): {note}" for (check, note), columns in found.items()]
 
 
 def reasons_of(row: CheckRow) -> dict[str, list[str]]:

@@ -6,22 +6,16 @@ import textwrap
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from flask_sqlalchemy_testbed.checks.catalogue import reported
+from flask_sqlalchemy_testbed.checks.links import link
+from flask_sqlalchemy_testbed.report.causes import begin_with, groups
 from flask_sqlalchemy_testbed.report.outcome import Outcome
-from flask_sqlalchemy_testbed.report.summary import (
-    columns_of,
-    common_cause,
-    counts,
-    failed_on,
-    failures,
-    reasons_of,
-    remedy_of,
-)
+from flask_sqlalchemy_testbed.report.summary import columns_of, failed_on, notes, reasons_of
 
 if TYPE_CHECKING:
     import pytest
 
-    from flask_sqlalchemy_testbed.report.matrix import CheckRow, Report
+    from flask_sqlalchemy_testbed.report.causes import Group
+    from flask_sqlalchemy_testbed.report.matrix import Report
 
 COLOURS: dict[str, dict[str, bool]] = {
     Outcome.PASSED: {"green": True},
@@ -55,32 +49,77 @@ def write(terminal: pytest.TerminalReporter, report: Report) -> None:
                 outcome = row["results"].get(column, "")
                 terminal.write(SHORT.get(outcome, outcome).ljust(place), **COLOURS.get(outcome, {}))
             terminal.write_line("")
-    terminal.write_line(counts(report))
-    if cause := common_cause(report):
-        terminal.write_line(cause, yellow=True)
-    for row in failures(report):
-        _explain(terminal, row)
+    for note in notes(report):
+        terminal.write_line(f"note: {note}")
+    write_advice(terminal, report)
+    found = groups(report)
+    for number, group in enumerate(found, 1):
+        _explain(terminal, group, f"{number} of {len(found)}")
 
 
-def _explain(terminal: pytest.TerminalReporter, row: CheckRow) -> None:
-    columns = failed_on(row)
+def write_advice(terminal: pytest.TerminalReporter, report: Report) -> None:
+    """Print which change to make first, if a check failed.
+
+    Args:
+        terminal: Where to print.
+        report: The report; its evidence is not used.
+    """
+    if advice := begin_with(report):
+        for line in _wrapped(terminal, advice, indent=0):
+            terminal.write_line(line, yellow=True)
+
+
+def end_with(terminal: pytest.TerminalReporter, line: str) -> None:
+    """Have pytest's last line count something else than tests; it still counts warnings.
+
+    Args:
+        terminal: Where pytest prints.
+        line: The counts.
+    """
+    build = terminal.build_summary_stats_line
+
+    def parts() -> tuple[list[tuple[str, dict[str, bool]]], str]:
+        of_tests, colour = build()
+        warnings = [part for part in of_tests if "warning" in part[0]]
+        return [(line, {colour: True, "bold": True}), *warnings], colour
+
+    vars(terminal)["build_summary_stats_line"] = parts
+
+
+def _explain(terminal: pytest.TerminalReporter, group: Group, number: str) -> None:
+    """Print a cause: each of its checks with the evidence, then the reports and the change."""
     terminal.write_line("")
-    terminal.write_line(f"{row['id']} failed on {', '.join(columns)}", red=True, bold=True)
-    _write(terminal, "claim:", row["claim"])
-    for reason, on in reasons_of(row).items():
-        where = "" if on == columns else f" ({', '.join(on)})"
-        _write(terminal, "evidence:", f"{reason}{where}")
-    for case in reported(row["cases"]):
+    label = f", {group.label}" if group.label else ""
+    summary = f": {group.summary}" if group.summary else ""
+    terminal.write_line(f"Cause {number}{label}{summary}", yellow=True, bold=True)
+    for row in group.rows:
+        columns = failed_on(row)
+        terminal.write_line(f"{row['id']} failed on {', '.join(columns)}", red=True, bold=True)
+        _write(terminal, "claim:", row["claim"])
+        for reason, on in reasons_of(row).items():
+            where = "" if on == columns else f" ({', '.join(on)})"
+            _write(terminal, "evidence:", f"{reason}{where}")
+    for case in group.cases:
         _write(terminal, "reported:", case.failure)
         if case.url:
             _write(terminal, "", case.url)
-    if remedy := remedy_of(row):
-        _write(terminal, "remedy:", remedy)
+    if group.default:
+        _write(terminal, "default:", group.default)
+    if group.at:
+        _write(terminal, "where:", group.at)
+    if group.remedy:
+        _write(terminal, "remedy:", group.remedy)
+    if more := link(group.rows[0]["id"]):
+        _write(terminal, "more:", more)
 
 
 def _write(terminal: pytest.TerminalReporter, label: str, text: str) -> None:
-    """Write a paragraph beside its label; words that are too long, such as URLs, are not broken."""
-    width = max(40, min(terminal._tw.fullwidth, MAX_WIDTH) - LABEL_WIDTH - 2)  # noqa: SLF001 - pytest has no public way
-    lines = textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False) or [""]
-    for number, line in enumerate(lines):
+    """Write a paragraph beside its label."""
+    for number, line in enumerate(_wrapped(terminal, text, indent=LABEL_WIDTH + 2) or [""]):
         terminal.write_line(f"  {(label if number == 0 else '').ljust(LABEL_WIDTH)}{line}")
+
+
+def _wrapped(terminal: pytest.TerminalReporter, text: str, *, indent: int) -> list[str]:
+    """Return the lines of a paragraph; words that are too long, such as URLs, are not broken."""
+    width = max(40, min(terminal._tw.fullwidth, MAX_WIDTH) - indent)  # noqa: SLF001 - pytest has no public way
+    return textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)

@@ -91,7 +91,7 @@ class Container:
                 f"No server for {backend.name}: name one in {variable(backend)}. There is no image of it."
             )
             raise ServerError(message)
-        tag, base = images.bake(client, backend, recipe, notify)
+        tag, base = images.bake(client, backend, recipe, run, notify)
         # Runs that start at the same moment share one reusable container.
         turn = images.locked(recipe) if reusable else contextlib.nullcontext()
         with turn, _start_errors(backend):

@@ -17,6 +17,7 @@ from docker.errors import APIError, DockerException, ImageNotFound
 from flask_sqlalchemy_testbed.servers import recipes
 from flask_sqlalchemy_testbed.servers.given import variable
 from flask_sqlalchemy_testbed.servers.readiness import LOG_TAIL_LINES, ServerError
+from flask_sqlalchemy_testbed.servers.reaper import layers_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -69,14 +70,14 @@ def engine() -> docker.DockerClient:
     try:
         client = DockerClient(timeout=ANSWER_WITHIN).client
         client.ping()
-    except (DockerException, OSError) as error:
+    except (DockerException, OSError, ValueError) as error:  # ValueError: a port that is no port.
         raise ServerError(_problem(error)) from None
     client.api.timeout = BUILD_TIMEOUT
     return client
 
 
 def bake(
-    client: docker.DockerClient, backend: Backend, recipe: Recipe, notify: Callable[[str], None]
+    client: docker.DockerClient, backend: Backend, recipe: Recipe, run: str, notify: Callable[[str], None]
 ) -> tuple[str, str]:
     """Build the image of a throwaway server if it is missing, and record its use.
 
@@ -84,6 +85,7 @@ def bake(
         client: The engine.
         backend: The backend; its name is part of the tag.
         recipe: The recipe of the image.
+        run: The name of the run, for the label by which the layers of this build are found.
         notify: Called with a line of text before anything slow, and every few seconds while it lasts.
 
     Returns:
@@ -101,7 +103,7 @@ def bake(
         try:
             image = client.images.get(tag)
         except ImageNotFound:
-            _build(client, backend, recipe, base_name, tag, notify)
+            _build(client, backend, recipe, base_name, tag, run, notify)
         else:
             # The engine records when an image was tagged last, also if the tag stays the same.
             image.tag(name, version)
@@ -166,33 +168,32 @@ def _build(  # noqa: PLR0913, PLR0917 - each is needed
     recipe: Recipe,
     base: str,
     tag: str,
+    run: str,
     notify: Callable[[str], None],
 ) -> None:
-    layers: list[str] = []
     doing = f"testbed: building the image of {backend.name} from {base}, once"
     notify(f"{doing} ...")
     try:
         events = client.api.build(
             path=str(recipes.folder(recipe)),
             tag=tag,
-            buildargs={recipe.variable: base},
+            buildargs={recipe.variable: base, "TESTBED_RUN": run},
             labels={BASE_LABEL: base},
             rm=True,
             forcerm=True,
             decode=True,
         )
         followed = _follow(events, doing, notify)
-        layers, reason = followed.layers, followed.error
+        reason = followed.error
     except (DockerException, OSError) as error:
         reason = _first_line(error)
     else:
         if not reason:
             return
         reason = " | ".join([*followed.output[-LOG_TAIL_LINES:], reason])
-    for layer in reversed(layers):
-        with contextlib.suppress(APIError):
-            if not client.images.get(layer).tags:
-                _remove(client, layer)
+    with contextlib.suppress(DockerException, OSError):
+        for layer in layers_of(client, run):
+            _remove(client, layer)
     message = (
         f"No server for {backend.name}: {recipe.folder} cannot be built on {base}: {reason}."
         f" Name another image in {recipe.variable}, or give a server in {variable(backend)}."
@@ -207,8 +208,6 @@ class _Request:
         self.error = ""
         self.output: list[str] = []
         """The lines that the commands of the recipe wrote."""
-        self.layers: list[str] = []
-        """The ids of the images that the steps of the build made."""
         self._step = ""
         self._bytes: dict[str, tuple[int, int]] = {}
 
@@ -222,10 +221,9 @@ class _Request:
             word, _, rest = line.strip().partition(" ")
             if word.lower() == "step":
                 self._step, self.output = rest.partition(" ")[0], []
-            elif word == "--->":
-                if not rest.startswith(("Running in", "Using cache")):
-                    self.layers.append(rest)
-            elif word and not line.startswith(("Removing intermediate", "Successfully", "-->")):
+            elif word and not line.strip().startswith(
+                ("--->", "Removing intermediate", "Successfully", "-->")
+            ):
                 self.output.append(line.strip())
 
     @property

@@ -77,7 +77,9 @@ def wait_until_ready(  # noqa: PLR0913 - each is a reason to stop waiting
     is_first = True
     while errors := port_errors(url) or login_errors(backend, url):
         problem = ""
-        if fatal := [line for line in errors if re.search(backend.fatal_login_error, line)]:
+        if is_first and container is None and _has_no_address(url):
+            problem = f"cannot be used: the host {url.host} has no address. Correct its name."
+        elif fatal := [line for line in errors if re.search(backend.fatal_login_error, line)]:
             problem = f"refuses the log-in of {url.username or 'nobody'}: {fatal[0]}"
         elif is_first and container is None and (other := _other_kind(backend, url)):
             problem = (
@@ -109,6 +111,17 @@ def _other_kind(backend: Backend, url: URL) -> str:
     if _greets(url, backend.greeting):
         return ""
     return next((other.name for other in BACKENDS.values() if _greets(url, other.greeting)), "")
+
+
+def _has_no_address(url: URL) -> bool:
+    """Return whether the name of the host is unknown, and not only for the moment."""
+    try:
+        # libpq takes a folder or several names, too.
+        if url.host and not re.search("[/,]", url.host):
+            socket.getaddrinfo(url.host, None)
+    except socket.gaierror as error:
+        return error.errno == socket.EAI_NONAME
+    return False
 
 
 def _greets(url: URL, greeting: Greeting | None) -> bool:

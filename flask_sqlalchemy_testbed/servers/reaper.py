@@ -1,4 +1,4 @@
-"""Remove the containers and files of a run from a process that outlives the run.
+"""Remove the containers, files and unfinished images of a run from a process that outlives the run.
 
 testcontainers has a reaper in a container, but its image cannot be pulled everywhere. This file runs as a
 script and does not import the package: the run may have had another import path.
@@ -22,10 +22,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    import docker
+
 # A container that Docker was creating when the run was killed appears a little later.
 LATE_CONTAINER_SECONDS = 1.5
+# The engine needs a moment to end a build whose client is gone; until then it uses the last layer.
+END_OF_BUILD_SECONDS = 30.0
 RUN_LABEL = "testbed.run"
 BACKEND_LABEL = "testbed.backend"
+# Of images: the run that built them. The layers of a build that was cut short have no name.
+BUILD_LABEL = "testbed.build"
 
 
 class Reaper:
@@ -147,7 +153,7 @@ def main(run: str, pid: int) -> None:
         if backend not in inventory.kept:
             shutil.rmtree(path, ignore_errors=True)
     if inventory.containers:
-        _remove_containers(run, inventory.kept, 0.0 if inventory.finished else LATE_CONTAINER_SECONDS)
+        _remove(run, inventory.kept, 0.0 if inventory.finished else LATE_CONTAINER_SECONDS)
 
 
 def _lines(pid: int) -> Iterator[str]:
@@ -182,11 +188,12 @@ def _runs(pid: int) -> bool:
     return True
 
 
-def _remove_containers(run: str, kept: set[str], within: float) -> None:
+def _remove(run: str, kept: set[str], within: float) -> None:
+    """Remove containers, networks and layers of the run, also those that appear within some seconds."""
     import docker  # noqa: PLC0415 - takes 0.3 s, which most reapers need not spend
 
     client = docker.from_env()
-    deadline = time.monotonic() + within
+    began = time.monotonic()
     while True:
         labelled: dict[str, str | list[str] | bool] = {"label": f"{RUN_LABEL}={run}"}
         for container in client.containers.list(all=True, filters=labelled, ignore_removed=True):
@@ -196,9 +203,24 @@ def _remove_containers(run: str, kept: set[str], within: float) -> None:
         for network in client.networks.list(filters=labelled):
             with contextlib.suppress(docker.errors.APIError):
                 network.remove()
-        if time.monotonic() >= deadline:
+        for layer in (layers := layers_of(client, run)):
+            with contextlib.suppress(docker.errors.APIError):
+                client.images.remove(layer)
+        if time.monotonic() - began >= (END_OF_BUILD_SECONDS if layers else within):
             return
         time.sleep(0.2)
+
+
+def layers_of(client: docker.DockerClient, run: str) -> list[str]:
+    """Return the ids of the layers that a run has built and not made an image of.
+
+    Args:
+        client: A client of the engine.
+        run: The name of the run.
+    """
+    # `client.images.list` inspects each image, and fails if another process has removed it.
+    filters: dict[str, str | list[str] | bool] = {"label": f"{BUILD_LABEL}={run}", "dangling": True}
+    return [str(layer) for layer in client.api.images(quiet=True, filters=filters)]
 
 
 if __name__ == "__main__":

@@ -15,11 +15,14 @@ from flask_sqlalchemy_testbed.subject.discovery import Place
 from flask_sqlalchemy_testbed.subject.errors import FactoryError, SubjectError, remedy_of
 from flask_sqlalchemy_testbed.subject.factories import factory_calls
 from flask_sqlalchemy_testbed.subject.guard import guarded_start
+from flask_sqlalchemy_testbed.subject.metadata import metadata_of
 from flask_sqlalchemy_testbed.subject.process_state import Arguments, Environment, ProjectModules
-from flask_sqlalchemy_testbed.subject.subject import one_of
+from flask_sqlalchemy_testbed.subject.subject import Apps, one_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from sqlalchemy import MetaData
 
     from flask_sqlalchemy_testbed.subject.subject import Subject
 
@@ -59,8 +62,9 @@ class AppMaker:
         self._arguments.set()
         self._binds = {name: self.subject.uri(bind) for name, bind in (binds or {}).items()}
         if self.subject.by_environment:
-            self._set_variables(self.subject.uri(uri))
-        if self.subject.by_environment or not self.subject.makes_several_apps:
+            self._set_variables(uri)
+        by_import = self.subject.by_environment and self.subject.makes_several_apps
+        if by_import or self.subject.apps is Apps.ONE_AT_A_TIME:
             self._modules.remove()
 
     def make(self, uri: str) -> Flask:
@@ -122,6 +126,8 @@ class AppMaker:
                     f" {error}{remedy_of(error)}"
                 )
                 raise FactoryError(message) from error
+            finally:
+                self._environment.remove_files()
         if not isinstance(app, Flask):
             message = (
                 f"{subject} is not a factory of Flask apps: it returned a {type(app).__name__}."
@@ -132,12 +138,20 @@ class AppMaker:
             self._only_app = uri, app
         return app
 
+    def metadata(self, app: Flask) -> dict[str, list[MetaData]]:
+        """Return the metadata of an app's own tables, as `metadata_of` does.
+
+        Args:
+            app: An app that this object made.
+        """
+        return metadata_of(app, self._modules.names(), self.subject.metadata_path)
+
     def close(self) -> None:
         """Restore the environment variables and the arguments of the process."""
         self._environment.restore()
         self._arguments.restore()
 
     def _set_variables(self, uri: str) -> None:
-        self._environment.set(self.subject.variables, uri)
-        for name, bind in self._binds.items():
-            self._environment.set([self.subject.variable_of_bind(name)], bind)
+        # Files that the variables name are based on the files that the user's own variables name.
+        self._environment.restore()
+        self._environment.set(self.subject.environment(uri, self._binds, self._environment))

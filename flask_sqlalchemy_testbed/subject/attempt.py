@@ -13,7 +13,9 @@ from flask_sqlalchemy_testbed.subject.app import AppMaker
 from flask_sqlalchemy_testbed.subject.binding import check_binding, context_of
 from flask_sqlalchemy_testbed.subject.binds import check_binds, configured_binds, may_hide_engines
 from flask_sqlalchemy_testbed.subject.errors import StartedElsewhereError, SubjectError
-from flask_sqlalchemy_testbed.subject.sessions import check_returned_session, find_session
+from flask_sqlalchemy_testbed.subject.factories import AFTER_IMPORT, FOR_THE_TESTBED, ON_IMPORT
+from flask_sqlalchemy_testbed.subject.sessions import check_session, find_session
+from flask_sqlalchemy_testbed.subject.subject import Apps
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -24,10 +26,15 @@ if TYPE_CHECKING:
 
 # A configuration key that no app reads.
 UNREAD = "TESTBED_UNREAD_URI"
+MADE_ON_IMPORT = "the app is made when its module is imported; there is no factory of several apps"
 
 
 class Attempt:
-    """One call of the factory. Afterwards the environment variables have their old values."""
+    """One call of the factory; after `close` the environment variables have their old values."""
+
+    maker: AppMaker
+    """Made the app, and can make another one."""
+    app: Flask
 
     def __init__(self, subject: Subject, call: FactoryCall, modules: ProjectModules) -> None:
         """Prepare the call.
@@ -37,13 +44,26 @@ class Attempt:
             call: one of the calls that the factory's signature allows.
             modules: the modules that the app's import has brought in.
         """
-        self._call = call
+        self.call = call
+        self._makers = contextlib.ExitStack()
         self._modules = modules
+        on_import = call.name in {ON_IMPORT, AFTER_IMPORT}
         self._subject = replace(
             subject,
             factory_call=call.name,
-            by_environment=subject.by_environment or call.by_environment,
+            by_environment=call.by_environment or (subject.by_environment and call.name != FOR_THE_TESTBED),
+            apps=Apps.ONE_AT_A_TIME if on_import and subject.apps is Apps.SEVERAL else subject.apps,
+            why_not_several=MADE_ON_IMPORT if on_import else "",
         )
+
+    @property
+    def subject(self) -> Subject:
+        """Return the subject as the call makes it, after `run`."""
+        return self.maker.subject
+
+    def close(self) -> None:
+        """Restore the process."""
+        self._makers.close()
 
     def run(self, uri: str) -> Subject:
         """Make an app on an empty database and find its session.
@@ -69,8 +89,9 @@ class Attempt:
                 found = self._made(uri)
             except SubjectError as raised:
                 error = raised
+            known = self._subject.binds
             self._learn_binds(apps, uri)
-            if self._subject.binds:
+            if self._subject.binds != known:
                 try:
                     found = self._made(uri)
                 except StartedElsewhereError:
@@ -81,22 +102,24 @@ class Attempt:
             elif error is not None:
                 raise error
         self._modules.add_root(found.session_path.partition(":")[0])
-        return replace(
+        self.maker.subject = replace(
             found,
             roots=tuple(self._modules.roots),
             modules=tuple(sorted(self._modules.names())),
             imports_once=self._modules.import_twice is False,
             notes=(*found.notes, self._note()),
         )
+        return self.maker.subject
 
     def _made(self, uri: str) -> Subject:
         binds = dict.fromkeys(self._subject.binds, uri)
-        with contextlib.closing(AppMaker(self._subject, self._modules)) as maker:
-            maker.start(uri, binds)
-            app = maker.call(uri)
-            found = self._with_session(app)
-            check_binding(found, app, uri).dispose()
-            check_binds(found, app, binds, otherwise=uri)
+        self.close()
+        self.maker = self._makers.enter_context(contextlib.closing(AppMaker(self._subject, self._modules)))
+        self.maker.start(uri, binds)
+        self.app = self.maker.call(uri)
+        found = self._with_session(self.app)
+        check_binding(found, self.app, uri).dispose()
+        check_binds(found, self.app, binds, otherwise=uri)
         return found
 
     def _learn_binds(self, apps: list[Flask], uri: str) -> None:
@@ -115,16 +138,15 @@ class Attempt:
     def _with_session(self, app: Flask) -> Subject:
         subject = self._subject
         with context_of(app):
-            if subject.session_is_callable:
-                check_returned_session(subject.session_path)
+            # Not earlier: the factory may make the session, or the session may need a context.
             if subject.session_path:
-                return subject
+                return replace(subject, session_is_callable=check_session(subject.session_path))
             path, note = find_session(app, self._modules.names())
         return replace(subject, session_path=path, notes=(*subject.notes, note))
 
     def _note(self) -> str:
-        made = "made" if self._subject.makes_several_apps else "one app,"
-        where = "" if self._call.by_argument else f", the URI {self._subject.where_the_uri_is}"
+        made = "one app," if self.call.name in {ON_IMPORT, AFTER_IMPORT} else "made"
+        where = "" if self.call.by_argument else f", the URI {self._subject.where_the_uri_is}"
         names = ", ".join(self._subject.binds)
         binds = f", with a further database for {names}" if names else ""
-        return f"{made} {self._call.description}{where}{binds}"
+        return f"{made} {self.call.description}{where}{binds}"

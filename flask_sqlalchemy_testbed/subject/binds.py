@@ -85,10 +85,12 @@ def check_binds(subject: Subject, app: Flask, binds: Mapping[str, str], *, other
     for name, engine in further_engines(app).items():
         wanted = binds.get(name, otherwise)
         if wanted and not is_in_memory(engine.url) and not is_same_database(make_url(wanted), engine.url):
+            remedy = f"have the app take {_key_of(app)} from the configuration that it is given"
+            if subject.is_for_the_testbed:
+                remedy = "put it on the database of the given URI too, or on sqlite://"
             message = (
                 f"{subject} has a further engine {name!r} on {engine.url.render_as_string()}, which is not a"
-                f" database of this run: have the app take {_key_of(app)} from the configuration that it is"
-                " given."
+                f" database of this run: {remedy}."
             )
             raise BindElsewhereError(message)
 

@@ -138,7 +138,7 @@ def find(path: str, option: str) -> Any:
         option: the option that holds the path, for messages.
 
     Raises:
-        SubjectError: the module cannot be imported, or it has no such attribute.
+        SubjectError: the module cannot be imported, or it has no such attribute, or reading that raised.
     """
     module, colon, attributes = path.partition(":")
     if not (module and colon and attributes):
@@ -146,10 +146,14 @@ def find(path: str, option: str) -> Any:
         raise SubjectError(message)
     found = import_module(module, f"{option} {path!r}")
     for name in attributes.split("."):
-        if not hasattr(found, name):
+        try:
+            found = getattr(found, name)
+        except AttributeError as error:
             message = f"{option} {path!r}: {module!r} has no {attributes!r}; {name!r} was not found."
-            raise SubjectError(message)
-        found = getattr(found, name)
+            raise SubjectError(message) from error
+        except Exception as error:  # A property may need a context, or more.
+            message = f"{option} {path!r}: reading {name!r} raised {type(error).__name__}: {error}"
+            raise SubjectError(message) from error
     return found
 
 

@@ -34,6 +34,10 @@ class StartedElsewhereError(SubjectError):
     """
 
 
+class ObstacleError(SubjectError):
+    """No check could use the app on one backend; on others it may work."""
+
+
 class NoSessionError(SubjectError):
     """The app was made, but its session was not found.
 

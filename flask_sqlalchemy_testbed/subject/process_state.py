@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from flask_sqlalchemy_testbed.subject.discovery import file_of, find
 from flask_sqlalchemy_testbed.subject.errors import SubjectError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from types import ModuleType
 
 INSTALLED = {"site-packages", "dist-packages"}
@@ -22,15 +23,30 @@ class Environment:
 
     def __init__(self) -> None:
         self._before: dict[str, str | None] = {}
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
 
-    def set(self, names: Iterable[str], value: str) -> None:
-        """Set each of the variables to the same value."""
-        for name in names:
+    @property
+    def folder(self) -> Path:
+        """Return a private folder for files that the variables name."""
+        if self._folder is None:
+            self._folder = tempfile.TemporaryDirectory(prefix="testbed-")
+        return Path(self._folder.name)
+
+    def remove_files(self) -> None:
+        """Remove the folder, since the files may hold a password; the next use makes another."""
+        if self._folder is not None:
+            self._folder.cleanup()
+            self._folder = None
+
+    def set(self, values: Mapping[str, str]) -> None:
+        """Set each of these variables to its value."""
+        for name, value in values.items():
             self._before.setdefault(name, os.environ.get(name))
             os.environ[name] = value
 
     def restore(self) -> None:
-        """Set the variables to their values before the first `set`."""
+        """Set the variables to their values before the first `set`, and remove the files."""
+        self.remove_files()
         for name, value in self._before.items():
             if value is None:
                 os.environ.pop(name, None)
@@ -76,6 +92,8 @@ class ProjectModules:
         """
         self.roots = [root for root in dict.fromkeys(roots) if root]
         self.import_twice = import_twice
+        self.import_error: SubjectError | None = None
+        """Why they cannot be imported a second time, once that was tried."""
         self._known = set(known)
         self._before = set(sys.modules)
         self._removed: dict[str, ModuleType] = {}
@@ -114,21 +132,36 @@ class ProjectModules:
         """
         try:
             found = find(path, option)
-        except SubjectError:
-            if not self._removed or self.import_twice:
+        except SubjectError as error:
+            if not self.restore(error):
                 raise
         else:
             if self._removed:
                 self.import_twice = True
                 self._removed.clear()
             return found
-        # Some libraries keep the objects that a module registers on import, and refuse a second registration.
+        return find(path, option)
+
+    def restore(self, error: SubjectError) -> bool:
+        """Bring back the modules of the first import after a second one failed.
+
+        Some libraries keep the objects that a module registers on import, and refuse a second registration.
+
+        Args:
+            error: the failure.
+
+        Returns:
+            False if this was no second import, or if an earlier second one succeeded.
+        """
+        if not self._removed or self.import_twice:
+            return False
         self.import_twice = False
+        self.import_error = error
         for name in self.names():
             del sys.modules[name]
         sys.modules.update(self._removed)
         self._removed.clear()
-        return find(path, option)
+        return True
 
 
 def _modules_of(roots: Iterable[str]) -> set[str]:

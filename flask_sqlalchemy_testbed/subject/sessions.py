@@ -14,11 +14,12 @@ from flask_sqlalchemy_testbed.subject.discovery import find
 from flask_sqlalchemy_testbed.subject.errors import NoSessionError, SubjectError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from flask import Flask
 
 # Names in `app.extensions`, and the attribute or method that is the session of the current context.
+SESSION = "session"
 EXTENSIONS = {"sqlalchemy": "session", "advanced_alchemy": "get_sync_session"}
 
 
@@ -50,51 +51,73 @@ def find_session(app: Flask, modules: Iterable[str]) -> tuple[str, str]:
     """
     if kept := extension_session(app):
         return "", f"session in app.extensions[{kept[0]!r}]"
+    scoped = _objects(modules, lambda value: isinstance(value, scoped_session))
+    # As in alchemical: the object keeps the session of the context, and no extension is registered.
+    keepers = {} if scoped else _objects(modules, _keeps_a_session)
+    paths = [*scoped.values(), *(f"{path}.{SESSION}" for path in keepers.values())]
+    if len(paths) == 1:
+        kind = "scoped_session" if scoped else "object with a session"
+        return paths[0], f"session {paths[0]}, the only {kind} of its modules"
+    what = f"several sessions: {', '.join(paths)}" if paths else "no scoped_session"
+    example = paths[0] if paths else "myapp.db:session"
+    message = (
+        f"No extension of the app keeps a session, and the app's modules hold {what}."
+        f" Name the session: {flag('session')} {example}."
+    )
+    raise NoSessionError(message)
+
+
+def _objects(modules: Iterable[str], is_wanted: Callable[[Any], bool]) -> dict[int, str]:
+    """Return the first path of each wanted object, by its id."""
     found: dict[int, str] = {}
     for module in sorted(modules):
-        for name, value in vars(sys.modules.get(module, object)).items():
-            if isinstance(value, scoped_session):
+        for name, value in list(vars(sys.modules.get(module, object)).items()):
+            if is_wanted(value):
                 found.setdefault(id(value), f"{module}:{name}")
-    if len(found) != 1:
-        what = f"several scoped_sessions: {', '.join(found.values())}" if found else "no scoped_session"
-        message = (
-            f"No extension of the app keeps a session, and the app's modules hold {what}."
-            f" Name the session: {flag('session')} myapp.db:session."
-        )
-        raise NoSessionError(message)
-    (path,) = found.values()
-    return path, f"session {path}, the only scoped_session of its modules"
+    return found
 
 
-def is_callable_for_session(path: str) -> bool:
-    """Return whether a path names a callable that returns the session.
+def _keeps_a_session(value: Any) -> bool:
+    """Return whether a property of an object is the session of the current context."""
+    kind = type(value)
+    if kind.__module__.partition(".")[0] in {"flask", "werkzeug"}:  # Proxies read their context.
+        return False
+    if not isinstance(inspect.getattr_static(kind, SESSION, None), property):
+        return False
+    try:
+        return _is_session(value.session) and value.session is value.session
+    except Exception:  # noqa: BLE001 - it is no session of this context, whatever it is
+        return False
+
+
+def check_session(path: str) -> bool:
+    """Return whether a path names a callable that returns the session; call it in a context of the app.
+
+    Args:
+        path: The session or the callable, as `module:attribute`.
 
     Raises:
-        SubjectError: the path names neither.
+        NoSessionError: the path names neither.
     """
-    found = find(path, flag("session"))
     try:
-        if _is_session(found):
-            return False
-        if callable(found) and not isinstance(found, type):
-            return True
-    except RuntimeError:  # Flask raises it: the session is kept in a context, and is there only.
+        found = find(path, flag("session"))
+    except SubjectError as error:
+        raise NoSessionError(str(error)) from error
+    if _is_session(found):
         return False
+    if callable(found) and not isinstance(found, type):
+        _check_returned_session(path, found)
+        return True
     kind = found.__name__ if isinstance(found, type) else type(found).__name__
     message = (
         f"{flag('session')} {path!r} is not a session: a {kind} has no get_bind and execute."
         " Name a scoped_session, or a callable that returns the session of the context."
     )
-    raise SubjectError(message)
+    raise NoSessionError(message)
 
 
-def check_returned_session(path: str) -> None:
-    """Check that a callable returns one session in one context; call it in a context of the app.
-
-    Raises:
-        NoSessionError: the callable raises, returns no session, or returns another session at each call.
-    """
-    call = find(path, flag("session"))
+def _check_returned_session(path: str, call: Callable[[], Any]) -> None:
+    """Raise NoSessionError if the callable raises, or does not return one session in one context."""
     try:
         first, second = call(), call()
     except Exception as error:

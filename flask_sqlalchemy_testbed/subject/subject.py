@@ -2,28 +2,49 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict, dataclass, field
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from flask import current_app
+from sqlalchemy import make_url
 
 from flask_sqlalchemy_testbed.options import flag
+from flask_sqlalchemy_testbed.subject.configurations import named_class, values_of, write_file
 from flask_sqlalchemy_testbed.subject.discovery import find
 from flask_sqlalchemy_testbed.subject.drivers import with_driver
 from flask_sqlalchemy_testbed.subject.errors import SubjectError
-from flask_sqlalchemy_testbed.subject.factories import AFTER_IMPORT, ON_IMPORT
+from flask_sqlalchemy_testbed.subject.factories import FOR_THE_TESTBED
+from flask_sqlalchemy_testbed.subject.lookups import CLASS, FILE, URI, value_of
 from flask_sqlalchemy_testbed.subject.sessions import extension_session
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from flask_sqlalchemy_testbed.subject.process_state import Environment
+
 # Where apps look for the URI. If the user names no place, each of these gets it.
-URI_KEYS = ("DATABASE_URI", "DATABASE_URL", "SQLALCHEMY_DATABASE_URI", "SQLALCHEMY_ENGINES.default")
+URI_KEYS = (
+    *("DATABASE_URI", "DATABASE_URL", "SQLALCHEMY_DATABASE_URI", "SQLALCHEMY_ENGINES.default"),
+    "ALCHEMICAL_DATABASE_URL",
+)
 URI_VARIABLES = (
     *("DATABASE_URL", "DATABASE_URI", "SQLALCHEMY_DATABASE_URI"),
     # `app.config.from_prefixed_env` reads these.
     *("FLASK_DATABASE_URI", "FLASK_SQLALCHEMY_DATABASE_URI", "FLASK_SQLALCHEMY_ENGINES__default"),
 )
+
+
+class Apps(StrEnum):
+    """How many apps of a subject one process can make."""
+
+    SEVERAL = "several"
+    """Several apps, which may exist at the same time on different databases."""
+    ONE_AT_A_TIME = "one at a time"
+    """One app; its modules are imported again before the next one is made."""
+    ONE_PER_PROCESS = "one per process"
+    """One app, until the process ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +62,26 @@ class Subject:
     """Empty where an extension keeps the session."""
     session_is_callable: bool = False
     """The path names a callable that returns the session."""
+    metadata_path: str = ""
+    """The metadata of the app's tables as `module:attribute`; empty to look for it in each app."""
     uri_key: str = ""
     """The configuration key of the URI, with dots into nested mappings; empty for all of `URI_KEYS`."""
     uri_env: str = ""
     """The environment variable of the URI; empty for all of `URI_VARIABLES`."""
+    variable_parts: Mapping[str, str] = field(default_factory=dict)
+    """The variables that were found to hold the URI, or a part of it, or to name a configuration file."""
+    config: str = ""
+    """The file with the other values of the configuration; a full path, or empty."""
     drivers: Mapping[str, str] = field(default_factory=dict)
     """The driver that the app is to use, by backend."""
     binds_key: str = ""
     """The configuration key of the further engines."""
     binds: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """The options of each further engine that needs a database of the run, by its name."""
+    apps: Apps = Apps.SEVERAL
+    """How many apps one process can make."""
+    why_not_several: str = ""
+    """Why it is not several: a clause that completes "not applicable (...)"."""
     factory_call: str = ""
     """The name of a `FactoryCall`."""
     by_environment: bool = False
@@ -77,19 +108,16 @@ class Subject:
         plain: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
         }
-        return cls(**plain)
+        return cls(**{**plain, "apps": Apps(values["apps"])})
 
     def as_dict(self) -> dict[str, Any]:
         """Return the subject as plain values, for another process."""
-        return asdict(self)
+        return {**asdict(self), "apps": self.apps.value}
 
     @property
     def makes_several_apps(self) -> bool:
-        """Return whether the subject is a factory.
-
-        Otherwise it is one app that is made when its module is imported.
-        """
-        return self.factory_call not in {ON_IMPORT, AFTER_IMPORT}
+        """Return whether apps on different databases can exist at the same time in one process."""
+        return self.apps is Apps.SEVERAL
 
     @property
     def session(self) -> Any:
@@ -132,11 +160,13 @@ class Subject:
     def configuration(self, uri: str, binds: Mapping[str, str] | None = None) -> dict[str, Any]:
         """Return the configuration that puts an app on the database of `uri`.
 
+        It has the values of the user's configuration file, too.
+
         Args:
             uri: The URI of a database of the run.
             binds: The URI for each of the subject's binds that gets one, by its name.
         """
-        configuration: dict[str, Any] = {}
+        configuration = values_of(self.config) if self.config else {}
         for key in self.keys:
             inner = configuration
             *path, last = key.split(".")
@@ -155,20 +185,42 @@ class Subject:
 
     @property
     def variables(self) -> tuple[str, ...]:
-        """Return the environment variables that hold the URI."""
-        return (self.uri_env,) if self.uri_env else URI_VARIABLES
+        """Return the environment variables that hold the URI or its parts."""
+        return (self.uri_env,) if self.uri_env else tuple(self.variable_parts) or URI_VARIABLES
 
-    def variable_of_bind(self, name: str) -> str:
-        """Return the environment variable of a bind, as `app.config.from_prefixed_env` reads it.
+    @property
+    def is_for_the_testbed(self) -> bool:
+        """Return whether the user wrote the function for the testbed: its only parameter is the URI."""
+        return self.factory_call == FOR_THE_TESTBED
+
+    def environment(self, uri: str, binds: Mapping[str, str], files: Environment) -> dict[str, str]:
+        """Return the environment variables that put an app on the database of `uri`, with their values.
 
         Args:
-            name: The name of the bind.
+            uri: The URI of a database of the run.
+            binds: The URI for each of the subject's binds that gets one, by its name.
+            files: It has the folder in which configuration files are written.
         """
-        return f"FLASK_{self.binds_key}__{name}"
+        uri = self.uri(uri)
+        # `app.config.from_prefixed_env` reads the variable of a bind.
+        values = {f"FLASK_{self.binds_key}__{name}": bind for name, bind in binds.items()}
+        parts = {} if self.uri_env else self.variable_parts
+        for name in self.variables:
+            part = parts.get(name, URI)
+            if part == FILE:
+                base = os.environ.get(name) or self.config
+                values[name] = str(write_file(base, self.configuration(uri, binds), files.folder / name))
+            elif part == CLASS:
+                values[name] = named_class(os.environ.get(name, ""), self.configuration(uri, binds))
+            else:
+                values[name] = value_of(part, make_url(uri), parts.values()) if part != URI else uri
+        return values
 
     @property
     def where_the_uri_is(self) -> str:
         """Return the place in which the app was given the URI, for messages."""
+        if self.is_for_the_testbed or self.factory_call.endswith("="):
+            return f"in its parameter {self.factory_call.removesuffix('=')}"
         return f"in {one_of(self.variables)}" if self.by_environment else f"under {one_of(self.keys)}"
 
 

@@ -40,12 +40,13 @@ def run(subject: Subject, python: Path, backends: Sequence[str]) -> dict[str, An
         options = ["--backend", ",".join(backends), "--matrix", str(matrix), "--report", "", *subject.options]
         command = [str(python), "-m", "flask_sqlalchemy_testbed", *options]
         try:
-            output = run_command(command, folder, SECONDS)
+            output = run_command(command, folder, SECONDS, **subject.variables)
         except subprocess.TimeoutExpired as error:
             message = f"The battery did not end within {SECONDS} s."
             raise BatteryError(message) from error
         if not matrix.exists():
-            message = f"The battery did not run:\n{output[-3000:]}"
+            # A message of the testbed is at the beginning, a traceback at the end.
+            message = f"The battery did not run:\n{output[:2000]}\n...\n{output[-2000:]}"
             raise BatteryError(message)
         return read(json.loads(matrix.read_text(encoding="utf-8")))
 
@@ -58,6 +59,7 @@ def read(matrix: dict[str, Any]) -> dict[str, Any]:
         "claims": {row["id"]: row["claim"] for row in rows},
         "remedies": {row["id"]: row["remedy"] for row in rows},
         "outcomes": {row["id"]: {on: outcome(row, on) for on in row["results"]} for row in rows},
+        "reasons": {row["id"]: row["reasons"] for row in rows},
     }
 
 

@@ -44,7 +44,8 @@ def run(subject: Subject, python: Path, outcomes: Table, uris: Mapping[str, str]
             for check, test in tests().items()
             if outcomes.get(check, {}).get(backend) in {"passed", "failed"}
         }
-        for check, message in _run(subject, python, wanted, uri).items():
+        messages = _run(subject, python, wanted, uri) if wanted else {}
+        for check, message in messages.items():
             found.setdefault(check, {})[backend] = message
     return found
 
@@ -56,11 +57,13 @@ def _run(subject: Subject, python: Path, wanted: Mapping[str, str], uri: str) ->
         )
         subject.copy_files(folder)
         shutil.copytree(REPRODUCTIONS, copied, ignore=shutil.ignore_patterns("__pycache__"))
-        without = ("-p", "no:flask_sqlalchemy_testbed", "-p", "no:cacheprovider", "-W", "ignore")
+        without = ("-p", "no:cacheprovider", "-W", "ignore")
         places = ("--rootdir", directory, "--junit-xml", str(report), f"--basetemp={directory}/t")
         paths = [str(copied / test) for test in wanted.values()]
         command = [str(python), "-m", "pytest", "-q", "--tb=no", *without, *places, *paths]
-        output = run_command(command, folder, SECONDS, DATABASE_URI=uri)
+        # No plugin is loaded: neither the testbed nor one that the subject brings.
+        variables = {**subject.variables, "DATABASE_URI": uri, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+        output = run_command(command, folder, SECONDS, **variables)
         if not report.exists():
             message = f"The reproductions did not run:\n{output[-3000:]}"
             raise BatteryError(message)

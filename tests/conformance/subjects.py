@@ -2,7 +2,8 @@
 
 import shutil
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,8 @@ class Subject:
     """Files and folders of this repository that the subject uses."""
     groups: tuple[str, ...] = ()
     """Groups of this repository's dependencies that the subject needs."""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """Environment variables that the subject needs."""
 
     @property
     def name(self) -> str:

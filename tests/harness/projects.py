@@ -19,7 +19,7 @@ WITHIN = 60.0
 SLOW_TO_START = ("schemathesis", "hypothesispytest", "anyio", "benchmark")
 
 
-def _hear_interrupts() -> None:
+def hear_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
@@ -59,7 +59,7 @@ class Project:
             text=True,
             start_new_session=True,
             # A shell starts background processes with SIGINT ignored, and their children inherit that.
-            preexec_fn=_hear_interrupts,  # noqa: PLW1509 - it takes no lock
+            preexec_fn=hear_interrupts,  # noqa: PLW1509 - it takes no lock
         )
 
     def run(self, *options: str, **environment: str) -> Outcome:

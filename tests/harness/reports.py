@@ -36,7 +36,7 @@ def attempt(test: str, outcome: str, *, reason: str = "", failure: str = "") -> 
     }
 
 
-def row(name: str, claim: str, results: dict[str, str], reasons: dict[str, str]) -> CheckRow:
+def row(name: str, claim: str, results: dict[str, str], reasons: dict[str, str], **more: str) -> CheckRow:
     return {
         "id": name,
         "group": name.partition(".")[0],
@@ -45,6 +45,7 @@ def row(name: str, claim: str, results: dict[str, str], reasons: dict[str, str])
         "remedy": "Mend it.",
         "results": results,
         "reasons": reasons,
+        **more,  # type: ignore[typeddict-item] # optional keys
     }
 
 

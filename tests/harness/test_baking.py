@@ -94,7 +94,7 @@ def test_an_image_is_built_once_for_each_recipe_and_base(
         monkeypatch.setenv(recipe.variable, base)
         lines = ["ARG NOTHING_IMAGE", "FROM $NOTHING_IMAGE", f"LABEL content={content}"]
         (folder / "Dockerfile").write_text("\n".join(lines))
-        return images.bake(engine, kind, recipe, messages.append)[0]
+        return images.bake(engine, kind, recipe, new_name(), messages.append)[0]
 
     of_another_base, first = bake(bases[1], "first"), bake(bases[0], "first")
     assert bake(bases[0], "first") == first != of_another_base

@@ -35,6 +35,17 @@ def test_every_claim_is_a_sentence_and_covers_known_cases_with_addresses() -> No
     assert all(case.failure.endswith(".") for case in CASES.values())
 
 
+def test_every_check_has_a_severity_and_a_remedy() -> None:
+    missing = [f"{one.id}: severity" for one in CHECKS.values() if one.severity is None]
+    missing += [
+        f"{one.id}: remedy"
+        for one in CHECKS.values()
+        if not one.remedy and not one.records and not one.unfailable
+    ]
+
+    assert missing == [], "Add these to flask_sqlalchemy_testbed/checks/claims; definition.py describes them."
+
+
 def test_an_unknown_check_is_refused() -> None:
     with pytest.raises(ValueError, match=r"There is no check 'lifecycle.unknown'"):
         check("lifecycle.unknown")

@@ -6,6 +6,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from click.testing import CliRunner
 
 import flask_sqlalchemy_testbed
 from flask_sqlalchemy_testbed.backends import BACKENDS
+from flask_sqlalchemy_testbed.checks.claims import CHECKS
 from flask_sqlalchemy_testbed.command import command, needs_engine
 from tests.harness.shops import FACTORY, ONE_APP, WITHOUT_REMOVE
 
@@ -148,9 +150,68 @@ def test_the_printed_command_runs_the_failed_check_again(folder: Path) -> None:
     assert "battery: leaky" in ran.stdout
 
 
+@pytest.mark.parametrize("parallel", [(), ("-n", "2")])
+def test_warnings_are_counted_by_kind_and_the_first_of_each_is_shown(
+    folder: Path, parallel: tuple[str, ...]
+) -> None:
+    warns = """
+    import warnings
+    warnings.warn("first\\nmore", DeprecationWarning)
+    for number in range(3):
+        warnings.warn(f"number {number}", UserWarning)"""
+    noisy = FACTORY.replace("def create_app(config=None):", f"def create_app(config=None):{warns}")
+    (folder / "app.py").write_text(noisy)
+
+    checks = ("--check", "lifecycle.request-ends", "--check", "lifecycle.context-ends")
+    ran = run(folder, *MODULE, "app", "--backend", "sqlite", *checks, "--", *parallel)
+
+    (total,) = re.findall(r"^warnings: (\d+); the first of each kind:$", ran.stdout, re.MULTILINE)
+    line = r"^  (\w+) \((\d+)\): app\.py:\d+: (?:number 0|first)$"
+    kinds = {kind: int(number) for kind, number in re.findall(line, ran.stdout, re.MULTILINE)}
+    assert kinds.keys() == {"UserWarning", "DeprecationWarning"}, ran.stdout
+    assert sum(kinds.values()) == int(total)
+    # Of two apps that are made in one step of a test, pytest shows a UserWarning once.
+    assert kinds["UserWarning"] % 3 == 0
+    assert kinds["DeprecationWarning"] > 1
+    assert "number 1" not in ran.stdout
+
+
+@pytest.mark.parametrize("program", [MODULE, SCRIPT, FLASK])
+def test_each_command_lists_and_explains_checks_without_an_app(
+    tmp_path: Path, program: tuple[str, ...]
+) -> None:
+    listed = run(tmp_path, *program, "--list")
+    explained = run(tmp_path, *program, "--explain", "lifecycle.held-stream")
+    version = run(tmp_path, *program, "--version")
+
+    assert [line.split()[0] for line in listed.stdout.splitlines()] == list(CHECKS)
+    assert "lifecycle.own-session                 data at risk  Each request has" in listed.stdout
+    for words in (
+        "lifecycle.held-stream\n  claim:      While a streamed response",
+        "\n  severity:   availability\n",
+        "https://github.com/pallets/flask/issues/6123\n",
+        "\n  fails it:   A default of Flask, which an app may change.\n",
+        "\n  more:       docs/checks.md#lifecycleheld-stream\n",
+    ):
+        assert words in explained.stdout
+    assert version.stdout == f"flask-sqlalchemy-testbed {metadata.version('flask-sqlalchemy-testbed')}\n"
+    assert {listed.returncode, explained.returncode, version.returncode} == {0}
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_excluded_check_is_named_and_does_not_run(folder: Path) -> None:
+    excluded = ("--exclude", "lifecycle.request-ends", "--exclude", "faults.restart")
+
+    ran = run(folder, *MODULE, "leaky", "--backend", "sqlite", *excluded, "--", "-k", "test_request_ends")
+
+    assert "excluded: faults.restart, lifecycle.request-ends\n" in ran.stdout
+    assert ran.returncode == pytest.ExitCode.NO_TESTS_COLLECTED
+
+
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
+        (["--explain", "lifecycle.exits"], "Unknown check lifecycle.exits. Did you mean lifecycle.exit"),
         (["--bakend", "sqlite"], "--bakend"),
         (["--tb=short"], "Options of pytest follow `--`."),
         (["--backend", "oracle"], "Unknown backend 'oracle'. Choose from: sqlite, postgresql, mysql."),

@@ -109,3 +109,38 @@ def rows_shown_by(command: str) -> str:
         [program, *words], input=query, check=True, capture_output=True, text=True, timeout=30
     )
     return shown.stdout
+
+
+def test_garbage_that_prints_a_traceback_stops_no_report(project: Project) -> None:
+    """Collect such garbage while pytest parses the source of the failure, which Python 3.11 refuses.
+
+    A connection that an app left open prints one, if its rollback fails.
+    """
+    project.write(
+        """
+        import gc
+        import traceback
+
+        class Left:
+            def __init__(self):
+                self.cycle = self
+
+            def __del__(self):
+                try:
+                    1 / 0
+                except ZeroDivisionError:
+                    traceback.format_exc()
+                Left()
+
+        def test_it(database_uri):
+            gc.set_threshold(50)
+            Left()
+            assert 1 == 2
+
+        def test_next(database_uri):
+            gc.set_threshold(700)
+        """
+    )
+    outcome = project.run()
+
+    assert "1 failed, 1 passed" in outcome.text

@@ -43,7 +43,8 @@ def test_an_app_need_not_be_named(project_here: Project) -> None:
 
 
 def test_the_app_is_resolved_once_for_all_workers(project_here: Project) -> None:
-    noted = "with open('made', 'a') as file:\n        file.write('made ')\n    return made"
+    who = "__import__('os').environ.get('PYTEST_XDIST_WORKER', 'controller')"
+    noted = f"with open('made', 'a') as file:\n        print({who}, file=file)\n    return made"
     project_here.write(FACTORY.replace("return made", noted), "shop.py")
     checks = (REQUEST_ENDS, CONTEXT_ENDS, "binding.two-apps")
 
@@ -51,9 +52,11 @@ def test_the_app_is_resolved_once_for_all_workers(project_here: Project) -> None
 
     assert outcome.code == 0, outcome.text
     assert f"{len(checks) * len(project_here.backends)} passed" in outcome.text
-    # Once to resolve the app, then four times for the checks.
     made = (project_here.path / "made").read_text().split()
-    assert made == ["made"] * (1 + 4 * len(project_here.backends))
+    assert made.count("controller") == 2
+    # Four times for the checks; before them, twice in each worker and on each backend that has one there.
+    before_checks = len(made) - 2 - 4 * len(project_here.backends)
+    assert before_checks in range(2 * len(project_here.backends), 4 * len(project_here.backends) + 1, 2)
 
 
 def test_checks_of_several_apps_are_not_applicable_to_one(project_here: Project) -> None:
@@ -85,6 +88,22 @@ def test_an_app_for_one_kind_of_database_is_tried_on_that(
     options = ("-o", f"testbed_backend={testbed_backend.name}", *(("-n", "2") if in_parallel else ()))
 
     outcome = check(project_here, REQUEST_ENDS, options=(*SHOP, *options))
+
+    assert outcome.code == 0, outcome.text
+
+
+@pytest.mark.testbed_needs("server")
+def test_an_app_that_builds_its_uri_from_parts_gets_them(
+    project_here: Project, testbed_backend: Backend
+) -> None:
+    parts = (
+        "{os.environ['DB_USER']}:{os.environ['DB_PASSWORD']}@{os.environ['DB_HOST']}/{os.getenv('DB_NAME')}"
+    )
+    uri = f'f"{testbed_backend.drivername}://{parts}"'
+    project_here.write(f"import os\n{BINDING}\ndef create_app():\n    return made({uri})\n", "shop.py")
+    project_here.backends = [testbed_backend.name]
+
+    outcome = check(project_here, REQUEST_ENDS)
 
     assert outcome.code == 0, outcome.text
 
@@ -160,7 +179,7 @@ def test_a_fault_of_the_start_is_reported_before_any_server(
         ((*SHOP, "--testbed-session", "shop:made"), "session 'shop:made' raised TypeError when called"),
         ((*SHOP, "--testbed-driver", "postgresql"), "is not of the form backend=driver"),
         ((*SHOP, "--testbed-baseline", "shop.py"), "'shop.py' cannot be read (JSONDecodeError"),
-        (("--testbed-metadata", "shop:made"), "metadata 'shop:made' is a function, not a MetaData."),
+        ((*SHOP, "--testbed-metadata", "shop:made"), "metadata 'shop:made' is a function, not a MetaData."),
         (("--testbed-metadata", "shop:x", "--testbed-schema-command", "true"), "not both"),
     ],
 )
@@ -187,7 +206,10 @@ def test_a_failure_names_a_reported_case_and_the_remedy(project: Project) -> Non
         """
   reported:   Some requests leak their connections, until the pool is empty.
               https://github.com/pallets-eco/flask-sqlalchemy/issues/339
-  remedy:     Call session.remove() in a teardown_appcontext callback.
+  where:      shop.py:16
+  remedy:     In the factory, remove the session at the end of each context:
+              app.teardown_appcontext(lambda error: db_session.remove()).
+  more:       docs/checks.md#lifecyclerequest-ends
 """
         in outcome.text
     )
@@ -217,11 +239,49 @@ def test_a_baseline_excuses_what_it_lists_and_reports_what_no_longer_fails(proje
     assert [recorded.code, again.code, mended.code] == [0, 1, 0], recorded.text + again.text + mended.text
     assert "known.json written: 1 known failure, of the checks of --testbed-check alone." in recorded.text
     assert "1 xfailed" in recorded.text
-    assert json.loads((project.path / "known.json").read_text())["known"] == {REQUEST_ENDS: ["sqlite"]}
+    assert json.loads((project.path / "known.json").read_text())["known"] == {
+        REQUEST_ENDS: {"backends": ["sqlite"], "reason": "It failed in the run that wrote this file."}
+    }
     results = {row["id"]: row["results"]["sqlite"] for row in matrix["checks"]}
     assert results == {REQUEST_ENDS: "known failure", CONTEXT_ENDS: "failed"}
     assert re.search(r"^  request-ends +known$", again.text, re.MULTILINE)
     assert f"{REQUEST_ENDS} on sqlite is no longer needed in known.json: it passes." in mended.text
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [["sqlite"], {"backends": ["sqlite"], "reason": "A ticket.", "expires": "9999-12-31"}],
+    ids=["older form", "not expired"],
+)
+def test_an_entry_of_a_baseline_excuses_a_failure_until_it_expires(project: Project, entry: object) -> None:
+    project.write(WITHOUT_REMOVE, "shop.py")
+    known = project.path / "known.json"
+
+    known.write_text(json.dumps({"known": {REQUEST_ENDS: entry}}))
+    excused = check(project, REQUEST_ENDS, options=(*BASELINE, "-rx", "--testbed-report", "report"))
+    expired = {"backends": ["sqlite"], "reason": "A ticket.", "expires": "2001-12-31"}
+    known.write_text(json.dumps({"known": {REQUEST_ENDS: expired}}))
+    failed = check(project, REQUEST_ENDS, options=BASELINE)
+
+    assert (excused.code, failed.code) == (0, 1), excused.text + failed.text
+    if isinstance(entry, dict):
+        assert "known failure, in known.json: A ticket." in excused.text
+        assert "Known failure: A ticket." in (project.path / "report" / "index.html").read_text()
+    sentence = f"The entry of {REQUEST_ENDS} in known.json expired on 2001-12-31: mend the failure, or set a"
+    assert failed.text.count(sentence) == 1
+    assert sentence not in excused.text
+
+
+def test_an_expired_entry_whose_check_passes_is_only_no_longer_needed(project: Project) -> None:
+    project.write(FACTORY, "shop.py")
+    expired = {"backends": ["sqlite"], "expires": "2001-12-31"}
+    (project.path / "known.json").write_text(json.dumps({"known": {REQUEST_ENDS: expired}}))
+
+    outcome = check(project, REQUEST_ENDS, options=BASELINE)
+
+    assert outcome.code == 0
+    assert f"{REQUEST_ENDS} on sqlite is no longer needed in known.json" in outcome.text
+    assert "expired on" not in outcome.text
 
 
 def test_an_app_that_connects_when_it_is_made_leaves_no_file(project: Project) -> None:

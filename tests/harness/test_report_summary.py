@@ -1,13 +1,13 @@
-"""The words of a report name the cause of a failure, and a common one once."""
+"""A check that is interrupted keeps its evidence."""
 
 import json
 from pathlib import Path
 
-from flask_sqlalchemy_testbed.report.summary import LEAK_REMEDY, common_cause, remedy_of
+from flask_sqlalchemy_testbed.report import html, markdown
+from flask_sqlalchemy_testbed.report.summary import notes
 from tests.harness.projects import Project
-from tests.harness.reports import report, row
+from tests.harness.reports import report
 
-LEAK = "left open: 1 connection, 1 session"
 INTERRUPTED = """
     from flask import Flask
     from sqlalchemy import create_engine, text
@@ -30,29 +30,13 @@ INTERRUPTED = """
 """
 
 
-def test_a_check_that_only_left_something_open_gets_the_remedy_of_a_leak() -> None:
-    failed = {"sqlite": "failed", "mysql": "failed"}
-
-    own = row("faults.x", "A claim.", failed, {"sqlite": f"teardown: {LEAK}", "mysql": "assert 1 == 2"})
-    leak = row("faults.x", "A claim.", failed, dict.fromkeys(failed, f"teardown: {LEAK}"))
-    assert remedy_of(own) == "Mend it."
-    assert remedy_of(leak) == LEAK_REMEDY
-
-
-def test_one_line_names_the_check_to_begin_with_when_several_found_something_open() -> None:
-    ids = ("faults.a", "isolation.b", "lifecycle.request-ends", "portability.c")
-    reasons = (f"teardown: {LEAK}", LEAK, f"Failed: {LEAK}", "database is locked")
+def test_the_note_of_a_check_that_passed_is_in_each_report() -> None:
     found = report()
-    found["checks"] = [
-        row(check, "A claim.", {"sqlite": "failed"}, {"sqlite": reason})
-        for check, reason in zip(ids, reasons, strict=True)
-    ]
+    found["checks"][0]["reasons"] = {"postgresql": "One step fails."}
 
-    assert common_cause(found).startswith(
-        "3 of 4 failed checks found something left open. Begin with lifecycle.request-ends:"
-    )
-    found["checks"] = found["checks"][:2]
-    assert common_cause(found) == ""
+    assert notes(found) == ["binding.holds (postgresql): One step fails."]
+    assert "\nNote: binding.holds (postgresql): One step fails.\n" in markdown.render(found)
+    assert "<small>One step fails.</small>" in html.render(found, power=[])
 
 
 def test_a_check_that_ctrl_c_interrupts_has_its_timeline(project: Project) -> None:

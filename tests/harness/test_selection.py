@@ -1,4 +1,4 @@
-"""`--testbed-check` selects checks by their ids."""
+"""`--testbed-check` selects checks by their ids, and `--testbed-exclude` leaves some out."""
 
 import pytest
 
@@ -38,3 +38,26 @@ def test_an_unknown_id_is_refused_without_a_matrix(project: Project) -> None:
         "ERROR: Unknown check nonsense. Choose from: faults.first, faults.second."
     ]
     assert "not run" not in outcome.text
+
+
+def test_excluded_checks_do_not_run(project: Project) -> None:
+    project.write(TWO_CHECKS)
+    given = project.run("--testbed-exclude", "faults.second", "-v")
+    (project.path / "pytest.ini").write_text("[pytest]\ntestbed_exclude = faults.first faults.second\n")
+    configured = project.run()
+
+    assert "2 passed, 1 deselected" in given.text
+    assert "::test_second" not in given.text
+    assert "1 passed, 2 deselected" in configured.text
+
+
+def test_an_unknown_id_cannot_be_excluded_and_one_of_the_battery_can(project: Project) -> None:
+    project.write(TWO_CHECKS)
+    unknown = project.run("--testbed-exclude", "faults.frist")
+    of_battery = project.run("--testbed-exclude", "lifecycle.request-ends")
+
+    assert unknown.code == pytest.ExitCode.USAGE_ERROR
+    assert unknown.lines("ERROR")[0].startswith(
+        "ERROR: Unknown check faults.frist. Did you mean faults.first"
+    )
+    assert "3 passed" in of_battery.text

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from flask import Flask
-from sqlalchemy import Engine, make_url
+from sqlalchemy import Engine, MetaData, make_url
 from sqlalchemy.orm import Session
 
 import app as ledger_app
@@ -30,6 +30,8 @@ class Binding:
     create_app: Callable[[Mapping[str, Any]], Flask]
     init_engine: Callable[..., Engine] | None = None
     """Gives an app a new engine; None if the binding does not promise that."""
+    metadata: MetaData | None = None
+    """The app's own tables."""
 
 
 Build = Callable[[], Binding]
@@ -49,6 +51,7 @@ def binding(  # noqa: PLR0913 - one for each part of a binding
     hook: Callable[[Flask, Callable[[BaseException | None], object]], object] = Flask.teardown_appcontext,
     prepare: Callable[[Flask, Any], object] | None = None,
     init_engine: Callable[..., Engine] | None = None,
+    metadata: Callable[[], MetaData] | None = None,
 ) -> Build:
     """Build the plain binding with some of its parts replaced.
 
@@ -61,6 +64,7 @@ def binding(  # noqa: PLR0913 - one for each part of a binding
         hook: Registers `end` with an app.
         prepare: Changes a new app, given the app and the session, before `end` is registered.
         init_engine: Gives an app a new engine.
+        metadata: Declares the app's own tables.
     """
 
     def build() -> Binding:
@@ -75,7 +79,7 @@ def binding(  # noqa: PLR0913 - one for each part of a binding
             hook(app, lambda error: end(session, error))
             return app
 
-        return Binding(session, create_app, init_engine)
+        return Binding(session, create_app, init_engine, metadata() if metadata else None)
 
     return build
 

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from werkzeug.local import LocalProxy
 
 from tests.specimens.bindings import Specimen, binding
-from tests.specimens.plain import new_session
+from tests.specimens.plain import new_session, scoped
 
 unexpired = partial(new_session, expire_on_commit=False)
 
@@ -79,6 +79,24 @@ def ask_and_end_before_each_request(app: Flask, session: Any) -> None:
     app.before_request(session.rollback)
 
 
+def noting(*arguments: Any) -> Any:
+    """Make a `scoped_session` that notes in g when it makes a session, if that has no options."""
+    session = scoped(*arguments)
+    make = session.registry.createfunc
+
+    def noted() -> Session:
+        g.has_session = True
+        return make()
+
+    session.registry.createfunc = noted
+    return session
+
+
+def remove_if_noted(session: Any, _error: BaseException | None) -> None:
+    if g.pop("has_session", False):
+        session.remove()
+
+
 def session_in_g() -> Session:
     if "session" not in g:
         g.session = new_session()
@@ -93,7 +111,7 @@ SPECIMENS = {
     "no_remove": Specimen(
         "No code ends the session, so its thread keeps it and its transaction.",
         met="pallets-eco/flask-sqlalchemy#339, #531",
-        caught_by=("lifecycle.request-ends",),
+        caught_by=("lifecycle.request-ends", "lifecycle.unread-rows"),
         wrong=binding(scope=None, end=leave),
         corrected=binding(scope=None),
     ),
@@ -176,6 +194,13 @@ SPECIMENS = {
         caught_by=("transactions.view-begins",),
         wrong=binding(prepare=ask_before_each_request),
         corrected=binding(prepare=ask_and_end_before_each_request),
+    ),
+    "ends_what_it_made": Specimen(
+        "The end looks at a note that is made with each session without options: others are never ended.",
+        met="no public thread; an earlier version of this binding",
+        caught_by=("lifecycle.session-options",),
+        wrong=binding(registry=noting, end=remove_if_noted),
+        corrected=binding(registry=noting),
     ),
     "torn_down_once": Specimen(
         "The callback expects a session in g, but Flask's test client tears a context down twice.",

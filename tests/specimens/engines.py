@@ -156,7 +156,7 @@ SPECIMENS = {
     "memory_per_thread": Specimen(
         "SQLAlchemy's own pool for an in-memory database gives each thread an empty database.",
         met="flwrlabs/flower#7148, sqlalchemy/sqlalchemy#8642",
-        caught_by=("promises.in-memory",),
+        caught_by=("binding.in-memory", "promises.in-memory"),
         wrong=binding(engine=create_engine),
         not_on=dict.fromkeys(SERVERS, "They have no database in the process."),
     ),

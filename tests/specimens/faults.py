@@ -53,14 +53,14 @@ def take_read_only_for_lost(app: Flask, _session: Any) -> None:
     event.listen(app.extensions["engine"], "handle_error", is_lost)
 
 
-def with_lock_limit(uri: str, *, seconds: int) -> Engine:
+def with_lock_limit(uri: str, *, limit: str) -> Engine:
     """Make an engine with this limit for locks on MySQL, and 30 s for an answer."""
     engine = make_engine(uri)
 
     @event.listens_for(engine, "connect")
-    def limit(connection: Any, _record: object) -> None:
+    def set_limit(connection: Any, _record: object) -> None:
         if engine.dialect.name == "mysql":
-            connection.cursor().execute(f"SET innodb_lock_wait_timeout = {seconds}")
+            connection.cursor().execute(f"SET {limit}")
 
     return engine
 
@@ -93,9 +93,41 @@ SPECIMENS = {
         "The driver's limit is shorter than the server's for locks: the statement waits on, abandoned.",
         met="no public thread",
         caught_by=("faults.lock-wait",),
-        wrong=binding(engine=partial(with_lock_limit, seconds=50)),
-        corrected=binding(engine=partial(with_lock_limit, seconds=5)),
+        wrong=binding(engine=partial(with_lock_limit, limit="innodb_lock_wait_timeout = 50")),
+        corrected=binding(engine=partial(with_lock_limit, limit="innodb_lock_wait_timeout = 5")),
         not_on=dict.fromkeys(("sqlite", "postgresql"), "Their drivers set no limit for an answer."),
+    ),
+    "waits_a_year_for_a_table": Specimen(
+        "A limit is set for locks of rows and none for tables: during ALTER TABLE the driver gives up first.",
+        met="no public thread; the default of MySQL, as in magento/magento2#19220",
+        caught_by=("faults.lock-wait",),
+        wrong=binding(engine=partial(with_lock_limit, limit="lock_wait_timeout = 31536000")),
+        corrected=binding(engine=partial(with_lock_limit, limit="lock_wait_timeout = 5")),
+        not_on=dict.fromkeys(("sqlite", "postgresql"), "Their drivers set no limit for an answer."),
+    ),
+    "waits_for_ever": Specimen(
+        "No limit is set for waits: a change of a table, or a forgotten transaction, stops all requests.",
+        met="magento/magento2#19220, strelov1/freehire#1284",
+        caught_by=("faults.endless-wait",),
+        wrong=binding(engine=pinging),
+        not_on={"sqlite": "SQLite's driver gives up after five seconds by default."},
+    ),
+    "reads_what_nothing_needs": Specimen(
+        "A streamed result that is not read to its end is read anyway, when its cursor is closed.",
+        met="PyMySQL/mysqlclient#560",
+        caught_by=("lifecycle.unread-rows",),
+        wrong=binding(engine=pinging),
+        not_on=dict.fromkeys(("sqlite", "postgresql"), "A rollback closes their cursors, and reads no row."),
+    ),
+    "half_a_transaction": Specimen(
+        "After a lock wait timeout or a deadlock, the rest of the transaction is committed.",
+        met="redaxo/core#5719, opennem/opennem#566",
+        caught_by=("transactions.failed-wait",),
+        wrong=binding(engine=pinging),
+        not_on={
+            "sqlite": "SQLite has one writer at a time, which waits for no other.",
+            "postgresql": "PostgreSQL commits nothing after an error.",
+        },
     ),
     "no_time_limits": Specimen(
         "The driver waits for an answer without a limit: even the pool's ping hangs on a cut network.",
@@ -148,10 +180,10 @@ SPECIMENS = {
         not_on={"sqlite": "SQLite has no connection to lose."},
     ),
     "rolls_back_on_every_error": Specimen(
-        "A listener rolls back at every error: the session does not know, and its savepoints are lost.",
+        "A listener rolls back at every error: the session does not know, and commits what follows.",
         met='ema/flask-moresql#4; the answers to "current transaction is aborted" on the web',
-        caught_by=("transactions.error-in-savepoint",),
-        wrong=binding(prepare=roll_back_on_error),
+        caught_by=("transactions.error-in-savepoint", "transactions.failed-wait"),
+        wrong=binding(engine=pinging, prepare=roll_back_on_error),
     ),
     "timeouts_taken_for_losses": Specimen(
         "A listener takes each operational error for a lost connection: the whole pool is replaced.",

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any, Self
 
 from flask import Flask
+from flask.testing import FlaskClient
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
@@ -26,13 +27,14 @@ ended: weakref.WeakSet[object] = weakref.WeakSet()
 class Body:
     """A response with context variables of its own.
 
-    Its end removes the session of its request.
+    Its end calls `remove`, if there is one, which removes the session of its request.
     """
 
-    def __init__(self, remove: Callable[[], object], wsgi_app: Any, *request: Any) -> None:
+    def __init__(self, remove: Callable[[], object] | None, wsgi_app: Any, *request: Any) -> None:
         self._remove = remove
         self._context = copy_context()
-        self._context.run(response.set, self)
+        if remove:
+            self._context.run(response.set, self)
         self._chunks: Any = ()
         try:
             self._chunks = self._context.run(wsgi_app, *request)
@@ -52,21 +54,33 @@ class Body:
         try:
             self._context.run(getattr(self._chunks, "close", int))
         finally:
-            self._context.run(self._remove)
+            if self._remove:
+                self._context.run(self._remove)
 
 
 def scope() -> object:
-    """Return the response or the context, and refuse one that has ended."""
+    """Return the response or the context, and refuse a response that has ended."""
     if (found := response.get(None) or context()) in ended:
-        message = "The response or the context has ended."
+        message = "The response has ended."
         raise RuntimeError(message)
     return found
 
 
 def response_scoped(
-    make: Callable[[Flask], Engine] | None = None, new_session: Callable[..., Session] = new_session
+    make: Callable[[Flask], Engine] | None = None,
+    new_session: Callable[..., Session] = new_session,
+    *,
+    until_closed: bool = True,
+    client: type[FlaskClient] | None = None,
 ) -> Binding:
-    """Build a binding whose sessions last until the server closes the response."""
+    """Build a binding whose sessions last until the server closes the response.
+
+    Args:
+        make: Makes the engine of an app.
+        new_session: Makes a session.
+        until_closed: If false, the sessions end with their contexts.
+        client: The class of the apps' test clients.
+    """
     session = scoped(new_session, scope)
 
     def remove() -> None:
@@ -80,14 +94,15 @@ def response_scoped(
                 raise
         finally:
             session.registry.clear()
-            ended.add(last)
+            if isinstance(last, Body):  # A context can be pushed again.
+                ended.add(last)
 
     def create_app(config: Mapping[str, Any]) -> Flask:
         app = make_app(config)
         if make:
             app.extensions["engine"] = make(app)
         wsgi_app, teardown = app.wsgi_app, app.do_teardown_appcontext
-        app.wsgi_app = lambda *request: Body(remove, wsgi_app, *request)  # type: ignore[method-assign]
+        app.wsgi_app = lambda *request: Body(remove if until_closed else None, wsgi_app, *request)  # type: ignore[method-assign]
 
         def do_teardown_appcontext(*arguments: Any) -> None:
             try:
@@ -97,6 +112,7 @@ def response_scoped(
                     remove()
 
         app.do_teardown_appcontext = do_teardown_appcontext  # type: ignore[method-assign]
+        app.test_client_class = client
         engines.add(app.extensions["engine"])
         return app
 
@@ -129,10 +145,26 @@ def dispose_in_child() -> None:
 
 os.register_at_fork(after_in_child=dispose_in_child)
 
+
+class BufferingClient(FlaskClient):
+    """A test client that closes each response, as every server does."""
+
+    def open(self, *arguments: Any, **options: Any) -> Any:
+        return super().open(*arguments, buffered=True, **options)
+
+
 SOUND = {
+    "context_scoped": Sound(
+        "A session ends with its context, after all callbacks: the base of most wrong bindings.",
+        partial(response_scoped, until_closed=False),
+    ),
     "response_scoped": Sound(
         "A request's session lasts until the server closes the response, as PEP 3333 has it close each one.",
         response_scoped,
+    ),
+    "client_that_closes": Sound(
+        "A request's session lasts until its response is closed, and the app's own test client closes each.",
+        partial(response_scoped, client=BufferingClient),
     ),
     "serializable": Sound(
         "All transactions are SERIALIZABLE: of two that change one row, PostgreSQL refuses the second.",

@@ -13,5 +13,7 @@ if name in SOUND:
 else:
     binding = SPECIMENS[name].corrected() if "SPECIMEN_CORRECTED" in os.environ else SPECIMENS[name].wrong()
 session, create_app = binding.session, binding.create_app
+if binding.metadata is not None:
+    metadata = binding.metadata
 if binding.init_engine:
     init_engine = binding.init_engine

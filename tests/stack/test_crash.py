@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.stack.clients import CLIENTS, Clients
+from tests.stack.clients import CLIENTS, Attempt, Clients
 from tests.stack.stack import BACKENDS, SERVERS, Stack, eventually
 
 KILLS = 10
@@ -102,31 +102,42 @@ def start_clients(stack: Stack, backend: str) -> Clients:
 def kill_ten_times(
     stack: Stack, service: str, all_clients: list[Clients], kill: Callable[[int], None]
 ) -> list[Kill]:
-    """Kill the main process ten times, each time after all clients make transfers again."""
+    """Kill the main process until ten kills met requests of all clients.
+
+    Each kill comes after all clients make transfers again. On a busy machine it may meet no request.
+    """
     kills: list[Kill] = []
 
     def recovered() -> bool:
         last = kills[-1].after if kills else 0
         return all(each.acknowledged_since(last, CLIENTS) for each in all_clients)
 
-    for number in range(KILLS):
-        eventually(recovered)
-        if number == KILLS // 2:
+    def met_requests() -> int:
+        return sum(all(in_flight(each, kill) for each in all_clients) for kill in kills)
+
+    eventually(recovered)
+    while met_requests() < KILLS and len(kills) < 2 * KILLS:
+        if len(kills) == KILLS // 2:
             began = time.monotonic()
             eventually(lambda began=began: time.monotonic() > began + LONG_LIFE)  # type: ignore[misc]
         pid, _ = stack.process(service)
         before = time.monotonic()
         kill(pid)
         kills.append(Kill(before, time.monotonic()))
-    eventually(recovered)
+        eventually(recovered)
     return kills
 
 
-def check(each: Clients, kills: list[Kill], killed: str, report_figure: Callable[[str], None]) -> None:
-    in_flight = [
-        [attempt for attempt in each.attempts if attempt.begun < kill.before and attempt.ended > kill.after]
-        for kill in kills
+def in_flight(each: Clients, kill: Kill) -> list[Attempt]:
+    return [
+        attempt
+        for attempt in list(each.attempts)
+        if attempt.begun < kill.before and attempt.ended > kill.after
     ]
+
+
+def check(each: Clients, kills: list[Kill], killed: str, report_figure: Callable[[str], None]) -> None:
+    met = [attempts for kill in kills if (attempts := in_flight(each, kill))]
     recovery = [
         min(made.ended for made in each.attempts if made.begun > kill.after and made.status == 201)
         - kill.after
@@ -134,17 +145,16 @@ def check(each: Clients, kills: list[Kill], killed: str, report_figure: Callable
     ]
     each.check()
 
-    assert len(kills) == KILLS
-    assert all(in_flight)
+    assert len(met) >= KILLS
 
     made = sum(attempt.status == 201 for attempt in each.attempts)
     refused = sum(attempt.status == 409 for attempt in each.attempts)
-    counts = [len(attempts) for attempts in in_flight]
-    cut = sum(attempt.cut for attempts in in_flight for attempt in attempts)
+    counts = [len(attempts) for attempts in met]
+    cut = sum(attempt.cut for attempts in met for attempt in attempts)
     assert cut > 0
     retries = sum(attempt.cut for attempt in each.attempts)
     report_figure(
         f"{killed} killed {len(kills)} times: {made} transfers acknowledged and {refused} refused;"
-        f" {min(counts)} to {max(counts)} requests in flight at each kill, {cut} of {sum(counts)} cut off;"
+        f" {min(counts)} to {max(counts)} requests in flight at a kill, {cut} of {sum(counts)} cut off;"
         f" {retries} retries; recovered in {median(recovery):.1f} s (at most {max(recovery):.1f} s)"
     )

@@ -15,6 +15,7 @@ from flask_sqlalchemy_testbed.checks.claims import (
     lifecycle,
     portability,
     promises,
+    schema,
     transactions,
 )
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from flask_sqlalchemy_testbed.checks.definition import Check
 
 # In the order of `GROUPS`.
-_MODULES = (binding, lifecycle, transactions, portability, faults, isolation, promises)
+_MODULES = (binding, lifecycle, transactions, portability, faults, isolation, schema, promises)
 CHECKS: Mapping[str, Check] = MappingProxyType(
     {check.id: check for module in _MODULES for check in module.CHECKS}
 )

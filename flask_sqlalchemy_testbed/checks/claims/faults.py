@@ -1,11 +1,14 @@
 """Claims about databases and connections that fail."""
 
-from flask_sqlalchemy_testbed.checks.definition import Check
+from flask_sqlalchemy_testbed.checks.causes import ENDLESS_WAIT, NO_PRE_PING, SESSIONS_STAY_OPEN
+from flask_sqlalchemy_testbed.checks.definition import AVAILABILITY, DATA, Check
 
 CHECKS = (
     Check(
         "faults.lost-between-requests",
         "No request fails because the server ended connections between two requests.",
+        severity=AVAILABILITY,
+        cause=NO_PRE_PING,
         cases=(50, 54),
         needs=("server",),
         remedy="Make the engine with pool_pre_ping=True.",
@@ -14,6 +17,8 @@ CHECKS = (
     Check(
         "faults.restart",
         "No request fails because the server restarted between two requests.",
+        severity=AVAILABILITY,
+        cause=NO_PRE_PING,
         cases=(50,),
         needs=("container",),
         remedy="Make the engine with pool_pre_ping=True.",
@@ -23,6 +28,8 @@ CHECKS = (
     Check(
         "faults.swallowed-loss",
         "A request that swallows the loss of its connection does not break the next one on its thread.",
+        severity=AVAILABILITY,
+        cause=SESSIONS_STAY_OPEN,
         cases=(51,),
         needs=("server",),
         remedy="Call session.remove() in a teardown_appcontext callback: it runs whatever the view does.",
@@ -30,6 +37,8 @@ CHECKS = (
     Check(
         "faults.lost-in-transaction",
         "A request that loses its connection in a transaction gets an error and commits none of its rows.",
+        severity=DATA,
+        cause=SESSIONS_STAY_OPEN,
         cases=(52,),
         needs=("server",),
         remedy="After a lost transaction, repeat the whole transaction or fail; never one statement alone.",
@@ -37,6 +46,8 @@ CHECKS = (
     Check(
         "faults.idle-timeout",
         "No request fails because the server ended an idle connection.",
+        severity=AVAILABILITY,
+        cause=NO_PRE_PING,
         cases=(53,),
         needs=("server",),
         remedy="Make the engine with pool_pre_ping=True, or pool_recycle below the server's timeout.",
@@ -45,6 +56,8 @@ CHECKS = (
     Check(
         "faults.held-too-long",
         "A request that holds its transaction longer than the server allows fails; the next one succeeds.",
+        severity=AVAILABILITY,
+        cause=SESSIONS_STAY_OPEN,
         cases=(53, 59),
         needs=("server",),
         remedy="Call session.remove() in a teardown_appcontext callback.",
@@ -52,6 +65,7 @@ CHECKS = (
     Check(
         "faults.demoted-primary",
         "After a failover, each connection to the old, read-only primary fails one request at most.",
+        severity=AVAILABILITY,
         cases=(57,),
         needs=("container",),
         remedy="In a listener for `handle_error`, set is_disconnect for the errors of a read-only server.",
@@ -59,14 +73,32 @@ CHECKS = (
     ),
     Check(
         "faults.lock-wait",
-        "A request that waits too long for a lock leaves no statement waiting on the server.",
+        "A request that waits too long for a locked row or table leaves no statement waiting on the server.",
+        severity=AVAILABILITY,
         cases=(80,),
         needs=("bounded-reads",),
-        remedy="Let the server give up first: innodb_lock_wait_timeout below read_timeout (PyMySQL).",
+        remedy=(
+            "Let the server give up before PyMySQL: innodb_lock_wait_timeout and lock_wait_timeout (a year by"
+            " default) below read_timeout."
+        ),
+    ),
+    Check(
+        "faults.endless-wait",
+        "A request that waits for a locked row or table fails within five minutes, if it stays locked.",
+        severity=AVAILABILITY,
+        cases=(87,),
+        needs=("server",),
+        remedy=(
+            "Set a limit of some seconds: lock_timeout or statement_timeout on PostgreSQL, which has none by"
+            " default; lock_wait_timeout on MySQL, where a wait for a table ends after a year."
+        ),
+        default_of="PostgreSQL and MySQL",
     ),
     Check(
         "faults.stopped-mid-query",
         "When the server stops during a query, that request fails and no later one.",
+        severity=AVAILABILITY,
+        cause=NO_PRE_PING,
         cases=(58,),
         needs=("container",),
         remedy="Make the engine with pool_pre_ping=True: not every error is known as a lost connection.",
@@ -75,6 +107,8 @@ CHECKS = (
     Check(
         "faults.half-open",
         "A request whose server stops answering (packets are dropped) fails in bounded time.",
+        severity=AVAILABILITY,
+        cause=ENDLESS_WAIT,
         cases=(56,),
         needs=("container", "routed"),
         remedy="Limit the wait: tcp_user_timeout (libpq), read_timeout and write_timeout (PyMySQL).",
@@ -84,6 +118,8 @@ CHECKS = (
     Check(
         "faults.paused",
         "A request to a frozen server fails in bounded time; after the server continues, requests succeed.",
+        severity=AVAILABILITY,
+        cause=ENDLESS_WAIT,
         cases=(56,),
         needs=("container", "bounded-reads"),
         remedy="Limit the wait for an answer: read_timeout (PyMySQL).",
@@ -93,6 +129,7 @@ CHECKS = (
     Check(
         "faults.statement-timeout",
         "After a statement timeout and a rollback, the session continues on the same connection.",
+        severity=AVAILABILITY,
         cases=(59,),
         needs=("server",),
         remedy="Do not set is_disconnect for errors that do not end the connection.",
@@ -100,12 +137,16 @@ CHECKS = (
     Check(
         "faults.pool-exhausted",
         "A request that finds the pool empty fails in bounded time; later, the pool works as before.",
+        severity=AVAILABILITY,
+        cause=SESSIONS_STAY_OPEN,
         cases=(55,),
         remedy="Keep pool_timeout at a few seconds, and return every connection at the end of its request.",
     ),
     Check(
         "faults.disk-full",
         "With a full disk only writing requests fail; when there is space again, they succeed.",
+        severity=AVAILABILITY,
+        cause=SESSIONS_STAY_OPEN,
         cases=(60,),
         needs=("container",),
         remedy="Call session.remove() in a teardown_appcontext callback.",
@@ -114,6 +155,8 @@ CHECKS = (
     Check(
         "faults.file-full",
         "With a file that cannot grow only writing requests fail; when there is space again, they succeed.",
+        severity=AVAILABILITY,
+        cause=SESSIONS_STAY_OPEN,
         cases=(60,),
         needs=("embedded",),
         remedy="Call session.remove() in a teardown_appcontext callback.",

@@ -1,28 +1,35 @@
 """Claims about transactions and locks."""
 
-from flask_sqlalchemy_testbed.checks.definition import Check
+from flask_sqlalchemy_testbed.checks.causes import SESSIONS_STAY_OPEN
+from flask_sqlalchemy_testbed.checks.definition import AVAILABILITY, DATA, PORTABILITY, Check
 
 CHECKS = (
     Check(
         "transactions.rolls-back",
         "Rows that were flushed and rolled back are not in the database.",
+        severity=DATA,
         remedy="Leave the engine's isolation level alone: no AUTOCOMMIT on it.",
     ),
     Check(
         "transactions.own-table-rolls-back",
         "In a table that the app's own engine created, rows that were rolled back are gone.",
+        severity=DATA,
         cases=(76,),
         remedy="On MySQL leave default_storage_engine alone: MyISAM has no transactions.",
     ),
     Check(
         "transactions.view-begins",
         "A view can begin its own transaction, `with session.begin():`, which commits or rolls back.",
+        severity=AVAILABILITY,
+        cause=SESSIONS_STAY_OPEN,
         cases=(75,),
         remedy="Do not use the session before the view; or call session.rollback() before the view begins.",
     ),
     Check(
         "transactions.no-dirty-reads",
         "No request reads rows that another transaction has not committed.",
+        severity=DATA,
+        cause=SESSIONS_STAY_OPEN,
         cases=(78, 21),
         remedy="Do not choose the isolation level READ UNCOMMITTED.",
         unfailable={"postgresql": "it reads committed rows alone, even in READ UNCOMMITTED"},
@@ -30,6 +37,7 @@ CHECKS = (
     Check(
         "transactions.savepoint-released",
         "Rows from a released savepoint are gone after a rollback of the outer transaction.",
+        severity=DATA,
         cases=(34,),
         remedy="On SQLite send BEGIN in a listener for the engine's `begin`; elsewhere set no AUTOCOMMIT.",
         default_of="Python's SQLite driver",
@@ -37,23 +45,29 @@ CHECKS = (
     Check(
         "transactions.error-in-savepoint",
         "An error inside a savepoint undoes the savepoint, and nothing else.",
+        severity=DATA,
         cases=(36,),
         remedy="Let SQLAlchemy roll back to the savepoint; do not roll back in listeners for errors.",
     ),
     Check(
         "transactions.raw-connection-is-reset",
         "A connection that is returned to the pool inside a transaction is rolled back before its next use.",
+        severity=DATA,
         remedy="Do not change pool_reset_on_return.",
     ),
     Check(
         "transactions.fresh-reads",
         "A request reads all rows that were committed before it began, whatever earlier requests read.",
+        severity=DATA,
+        cause=SESSIONS_STAY_OPEN,
         cases=(37,),
         remedy="Call session.remove() in a teardown_appcontext callback.",
     ),
     Check(
         "transactions.reader-lets-go",
         "A table can be dropped as soon as the request that read it has ended.",
+        severity=AVAILABILITY,
+        cause=SESSIONS_STAY_OPEN,
         cases=(35,),
         needs=("server",),
         remedy="Call session.remove() in a teardown_appcontext callback.",
@@ -61,6 +75,7 @@ CHECKS = (
     Check(
         "transactions.reader-blocks-drop",
         "While a transaction that has read a table is open, the table cannot be dropped.",
+        severity=PORTABILITY,
         cases=(35,),
         needs=("server",),
         records=True,
@@ -68,37 +83,55 @@ CHECKS = (
     Check(
         "transactions.deadlock",
         "Of two requests that wait for each other, one gets a deadlock error and can repeat its transaction.",
+        severity=AVAILABILITY,
         cases=(38,),
         needs=("server",),
         remedy="Repeat the whole transaction after a rollback, never the statement that failed.",
     ),
     Check(
+        "transactions.failed-wait",
+        "A transaction that fails to get a lock, by a time limit or a deadlock, commits none of its rows.",
+        severity=DATA,
+        cases=(85, 38),
+        needs=("server",),
+        remedy=(
+            "Roll back after such an error. On MySQL a listener for `handle_error` can do it: after 1205 and"
+            " 1213 it sets is_active = False on the connection's transaction."
+        ),
+        default_of="MySQL",
+    ),
+    Check(
         "transactions.error-in-transaction",
         "After an error in a transaction, only PostgreSQL refuses every statement but a rollback.",
+        severity=PORTABILITY,
         cases=(36,),
         records=True,
     ),
     Check(
         "transactions.stale-snapshot",
         "A second read in a transaction sees new commits on PostgreSQL; on MySQL and SQLite it does not.",
+        severity=PORTABILITY,
         cases=(37,),
         records=True,
     ),
     Check(
         "transactions.lost-update",
         "If two transactions read a row and change it, only MySQL lets the second overwrite the first.",
+        severity=PORTABILITY,
         cases=(38,),
         records=True,
     ),
     Check(
         "transactions.ddl-commits",
         "CREATE TABLE commits earlier writes on MySQL; on the others it can be rolled back with them.",
+        severity=PORTABILITY,
         cases=(39,),
         records=True,
     ),
     Check(
         "transactions.ddl-ends-savepoints",
         "On MySQL alone, CREATE TABLE removes the savepoints that were set before it.",
+        severity=PORTABILITY,
         cases=(39,),
         records=True,
     ),

@@ -47,12 +47,12 @@ def wait_until_sessions_end(uri: str) -> None:
 
 
 def answers(app: Flask, times: int = 1) -> list[int]:
-    return [app.test_client().get("/seen").status_code for _ in range(times)]
+    return [app.test_client().get("/reproduction/seen").status_code for _ in range(times)]
 
 
 def app_with_view(uri: str) -> Flask:
     app = make(uri)
-    app.add_url_rule("/seen", view_func=seen)
+    app.add_url_rule("/reproduction/seen", view_func=seen)
     return app
 
 
@@ -79,7 +79,7 @@ def test_demoted_primary(uri: str) -> None:
     app = app_with_view(uri)
     names = itertools.count()
 
-    @app.get("/write")
+    @app.get("/reproduction/write")
     def write() -> str:
         session().add(Item(name=f"{next(names)}"))
         session().commit()
@@ -90,7 +90,7 @@ def test_demoted_primary(uri: str) -> None:
     answers(app)
     stay_so_for_open_connections(uri)
 
-    found = [app.test_client().get("/write").status_code for _ in range(3)]
+    found = [app.test_client().get("/reproduction/write").status_code for _ in range(3)]
     assert found[1:] == [200, 200], f"on a connection to a demoted primary, writing requests answer {found}"
 
 
@@ -129,6 +129,22 @@ DEMOTE: dict[str, tuple[Callable[[str], None], Callable[[str], None]]] = {
 }
 
 
+def test_endless_wait(uri: str) -> None:
+    app = make(uri)
+    limit = {
+        "postgresql": "SELECT max(setting::int) / 1000 FROM pg_settings"
+        " WHERE name IN ('lock_timeout', 'statement_timeout')",
+        "mysql": "SELECT @@lock_wait_timeout",
+    }
+    query = text(limit[make_url(uri).get_backend_name()])
+    with app.app_context():
+        seconds = session().scalar(query)
+
+    assert 0 < seconds <= 300, (
+        f"the limit for a wait for a locked table is {seconds or 'no number of'} seconds"
+    )
+
+
 def test_idle_timeout(uri: str) -> None:
     app = app_with_view(uri)
     with app.app_context():
@@ -143,13 +159,13 @@ def test_idle_timeout(uri: str) -> None:
 def test_held_too_long(uri: str) -> None:
     app = app_with_view(uri)
 
-    @app.get("/hold")
+    @app.get("/reproduction/hold")
     def hold() -> str:
         session().execute(text(HELD[make_url(uri).get_backend_name()]))
         wait_until_sessions_end(uri)
         return str(seen())
 
-    app.test_client().get("/hold")
+    app.test_client().get("/reproduction/hold")
     found = answers(app, 2)
     assert found == [200, 200], f"after a request that lost its transaction, requests answer {found}"
 
@@ -157,7 +173,7 @@ def test_held_too_long(uri: str) -> None:
 def test_swallowed_loss(uri: str) -> None:
     app = app_with_view(uri)
 
-    @app.get("/swallow")
+    @app.get("/reproduction/swallow")
     def swallow() -> str:
         session().execute(select(Item.id))
         end_sessions(uri)
@@ -165,7 +181,7 @@ def test_swallowed_loss(uri: str) -> None:
             session().execute(select(Item.id))
         return ""
 
-    app.test_client().get("/swallow")
+    app.test_client().get("/reproduction/swallow")
     found = answers(app, 2)
     assert found == [200, 200], f"after a request that swallowed the loss, requests answer {found}"
 
@@ -173,7 +189,7 @@ def test_swallowed_loss(uri: str) -> None:
 def test_lost_in_transaction(uri: str) -> None:
     app = app_with_view(uri)
 
-    @app.get("/two")
+    @app.get("/reproduction/two")
     def two() -> str:
         session().add(Item(name="first"))
         session().flush()
@@ -182,7 +198,7 @@ def test_lost_in_transaction(uri: str) -> None:
         session().commit()
         return ""
 
-    app.test_client().get("/two")
+    app.test_client().get("/reproduction/two")
     found = answers(app, 2)
     assert found == [200, 200], f"after a request that lost its connection, requests answer {found}"
 
@@ -191,13 +207,13 @@ def test_stopped_mid_query(uri: str) -> None:
     proxy = Proxy(uri)
     app = app_with_view(proxy.uri)
 
-    @app.get("/slow")
+    @app.get("/reproduction/slow")
     def slow() -> str:
         session().execute(select(Item.id))
         proxy.end_connections()
         return str(seen())
 
-    app.test_client().get("/slow")
+    app.test_client().get("/reproduction/slow")
     found = answers(app, 2)
     assert found == [200, 200], f"after a request whose server went away, requests answer {found}"
 
@@ -268,13 +284,13 @@ def refused_write(uri: str) -> None:
     app = app_with_view(uri)
     pool = pool_of(app)
 
-    @app.get("/write")
+    @app.get("/reproduction/write")
     def write() -> str:
         session().add(Item(name=None))
         session().commit()
         return ""
 
-    app.test_client().get("/write")
+    app.test_client().get("/reproduction/write")
     found = answers(app)
     assert found == [200], f"after a write that the server refused, a request answers {found[0]}"
     assert pool.checkedout() == 0, (

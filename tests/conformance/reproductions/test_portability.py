@@ -32,9 +32,11 @@ def test_cascade(uri: str) -> None:
 
 def test_writer_lets_go(uri: str) -> None:
     app = make(uri)
-    app.add_url_rule("/write", view_func=lambda: str(session().execute(update(Item).values(name="x"))))
+    app.add_url_rule(
+        "/reproduction/write", view_func=lambda: str(session().execute(update(Item).values(name="x")))
+    )
     outside(uri, "INSERT INTO item (name) VALUES ('old')")
-    app.test_client().get("/write")
+    app.test_client().get("/reproduction/write")
 
     short_timeout = {
         "sqlite": "",

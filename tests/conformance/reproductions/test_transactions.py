@@ -3,7 +3,7 @@
 from sqlalchemy import create_engine, make_url, select, text
 from sqlalchemy.exc import DBAPIError
 
-from plain import Item, make, names, outside, session
+from plain import Item, make, names, outside, session, write
 
 
 def test_savepoint_released(uri: str) -> None:
@@ -19,23 +19,47 @@ def test_fresh_reads(uri: str) -> None:
     app = make(uri)
     cache = []
 
-    @app.get("/name")
+    @app.get("/reproduction/name")
     def name() -> str:
         cache.append(session().get(Item, 1))
         return str(cache[-1].name)
 
     outside(uri, "INSERT INTO item (id, name) VALUES (1, 'old')")
-    app.test_client().get("/name")
+    app.test_client().get("/reproduction/name")
     outside(uri, "UPDATE item SET name = 'new'")
 
-    found = app.test_client().get("/name").text
+    found = app.test_client().get("/reproduction/name").text
     assert found == "new", f"the second request reads {found!r} where 'new' was committed before it"
+
+
+def test_failed_wait(uri: str) -> None:
+    app = make(uri)
+    limit = {"postgresql": "SET lock_timeout = '200ms'", "mysql": "SET innodb_lock_wait_timeout = 1"}
+
+    @app.get("/half")
+    def half() -> str:
+        write("before")
+        session().execute(text(limit[make_url(uri).get_backend_name()]))
+        try:
+            session().execute(text("UPDATE item SET name = 'waited'"))
+        except DBAPIError:
+            write("after")
+            session().commit()
+        return ""
+
+    outside(uri, "INSERT INTO item (id, name) VALUES (91, 'old')")
+    with create_engine(uri).connect() as holder:
+        holder.execute(text("UPDATE item SET name = 'held' WHERE id = 91"))
+        app.test_client().get("/half")
+
+    found = names(uri)
+    assert found == ["old"], f"after a lock wait timeout that the view swallows, {found} are committed"
 
 
 def test_reader_lets_go(uri: str) -> None:
     app = make(uri)
-    app.add_url_rule("/read", view_func=lambda: str(session().scalars(select(Item.id)).all()))
-    app.test_client().get("/read")
+    app.add_url_rule("/reproduction/read", view_func=lambda: str(session().scalars(select(Item.id)).all()))
+    app.test_client().get("/reproduction/read")
 
     engine = create_engine(uri, isolation_level="AUTOCOMMIT")
     short_timeout = {"postgresql": "SET lock_timeout = '200ms'", "mysql": "SET lock_wait_timeout = 1"}
@@ -48,3 +72,14 @@ def test_reader_lets_go(uri: str) -> None:
         except DBAPIError:
             refusal = "a table cannot be dropped after the request that read it"
     assert refusal == "", refusal
+
+
+def test_raw_connection_is_reset(uri: str) -> None:
+    app = make(uri)
+    with app.app_context():
+        connection = session().get_bind().raw_connection()
+    connection.cursor().execute("INSERT INTO item (name) VALUES ('left')")
+    connection.close()
+
+    found = names(uri)
+    assert found == [], f"a connection that went back to the pool inside a transaction committed {found}"

@@ -73,6 +73,17 @@ def test_the_message_for_an_engine_that_does_not_answer_names_the_limit(
             images.connect(KIND)
 
 
+@pytest.mark.parametrize(
+    "host", ["tcp://host:99999", "tcp://host:x", "nonsense", "ssh://host", "npipe:////x"]
+)
+def test_an_impossible_address_of_the_engine_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", host)
+    with pytest.raises(ServerError, match=r"no Docker engine answers \(.*\)\. Start Docker"):
+        images.connect(KIND)
+
+
 @pytest.mark.parametrize("here", [True, False], ids=["here", "elsewhere"])
 def test_make_engine_is_mentioned_in_this_repository_alone(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, here: bool
@@ -161,7 +172,7 @@ def test_a_pull_says_every_few_seconds_how_far_it_is(monkeypatch: pytest.MonkeyP
         one.over.set()
         monkeypatch.setenv("DOCKER_HOST", one.host)
         with pytest.raises(ServerError, match="cannot be pulled"):
-            images.bake(images.connect(KIND), KIND, KIND.recipe, messages.append)
+            images.bake(images.connect(KIND), KIND, KIND.recipe, "a run", messages.append)
 
     name = recipes.default_base_image(KIND.recipe)
     assert messages[0] == f"testbed: pulling {name} ..."

@@ -53,6 +53,19 @@ def test_a_server_of_the_wrong_kind_is_recognized(
     )
 
 
+@pytest.mark.parametrize("kind", SERVERS)
+def test_a_host_that_does_not_exist_is_named(project: Project, kind: str) -> None:
+    project.backends = [kind]
+    outcome = project.run(**{variable(BACKENDS[kind]): f"{kind}://ada:s3cr3t@nowhere.invalid/db"})
+
+    (line,) = outcome.lines("ERROR")
+    assert line == (
+        f"ERROR: {kind} ({variable(BACKENDS[kind])}) cannot be used: the host nowhere.invalid has no address."
+        " Correct its name."
+    )
+    assert outcome.code == pytest.ExitCode.USAGE_ERROR
+
+
 # By the name of the backend: the administrator's client in the container, how a user is made, and a database
 # that every user may log in to.
 ADMINISTRATOR = {

@@ -1,7 +1,12 @@
 """Images that cannot be built, take long, have impossible names, or belong to two clones."""
 
 import contextlib
+import os
 import re
+import shutil
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -14,8 +19,9 @@ import pytest
 from flask_sqlalchemy_testbed.backends.base import Backend, new_name
 from flask_sqlalchemy_testbed.run import Run
 from flask_sqlalchemy_testbed.servers import images, recipes
+from flask_sqlalchemy_testbed.servers.given import variable
 from flask_sqlalchemy_testbed.servers.readiness import ServerError
-from tests.harness.projects import Project
+from tests.harness.projects import Project, eventually
 
 pytestmark = [pytest.mark.bad_day, pytest.mark.testbed_needs("container")]
 
@@ -40,7 +46,7 @@ def strange(
     Its image is built from them on the usual image.
     """
     assert testbed_backend.recipe is not None
-    usual, _ = images.bake(engine, testbed_backend, testbed_backend.recipe, print)
+    usual, _ = images.bake(engine, testbed_backend, testbed_backend.recipe, new_name(), print)
     recipe = replace(
         testbed_backend.recipe, folder="docker/strange", variable=VARIABLE, command=("sleep", "60")
     )
@@ -53,7 +59,8 @@ def strange(
     monkeypatch.setenv(VARIABLE, usual)
 
     def make(*lines: str) -> Backend:
-        head = [f"ARG {VARIABLE}", f"FROM ${VARIABLE}", f"LABEL {name}={name}", "USER root"]
+        labels = [f"LABEL {name}={name}", "ARG TESTBED_RUN", "LABEL testbed.build=$TESTBED_RUN"]
+        head = [f"ARG {VARIABLE}", f"FROM ${VARIABLE}", *labels, "USER root"]
         (folder / "Dockerfile").write_text("\n".join([*head, *lines]))
         return replace(testbed_backend, name=name, recipe=recipe)
 
@@ -65,12 +72,12 @@ def strange(
 
 def layers(engine: docker.DockerClient, label: str) -> list[str]:
     """Return the images without a name that have a label."""
-    return [str(image.id) for image in engine.images.list(filters={"dangling": True, "label": label})]
+    return [str(image) for image in engine.api.images(quiet=True, filters={"dangling": True, "label": label})]
 
 
 def bake(engine: docker.DockerClient, kind: Backend) -> str:
     assert kind.recipe is not None
-    return images.bake(engine, kind, kind.recipe, lambda _: None)[0]
+    return images.bake(engine, kind, kind.recipe, new_name(), lambda _: None)[0]
 
 
 def test_the_time_limit_of_a_server_starts_when_its_container_runs(strange: Callable[..., Backend]) -> None:
@@ -143,6 +150,58 @@ def test_an_image_is_removed_two_weeks_after_its_last_use(
     assert engine.images.get(used)
     with pytest.raises(docker.errors.ImageNotFound):
         engine.images.get(unused)
+
+
+BUILDS = """
+import sys
+from pathlib import Path
+
+from flask_sqlalchemy_testbed.backends import BACKENDS
+from flask_sqlalchemy_testbed.run import Run
+from flask_sqlalchemy_testbed.servers import recipes
+
+recipes._PACKAGE = Path(sys.argv[1])
+run = Run(name=sys.argv[3])
+try:
+    run.start([BACKENDS[sys.argv[2]]])
+except KeyboardInterrupt:
+    pass
+finally:
+    run.close()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_a_build_that_is_cut_short_leaves_nothing(
+    testbed_backend: Backend, engine: docker.DockerClient, tmp_path: Path, number: signal.Signals
+) -> None:
+    assert testbed_backend.recipe is not None
+    folder = tmp_path / "data" / testbed_backend.recipe.folder
+    shutil.copytree(recipes.folder(testbed_backend.recipe), folder)
+    with (folder / "Dockerfile").open("a") as file:
+        file.write("\nRUN sleep 61\n")
+    words = [sys.executable, "-c", BUILDS, str(tmp_path), testbed_backend.name, name := new_name()]
+    environment = {
+        **os.environ,
+        testbed_backend.recipe.variable: recipes.base_image(testbed_backend.recipe),
+        variable(testbed_backend): "",
+    }
+    label = f"testbed.build={name}"
+    with subprocess.Popen(words, env=environment, process_group=0) as process:
+        try:
+            eventually(lambda: "sleep 61" in commands(engine, label))
+            assert layers(engine, label)
+        finally:
+            process.send_signal(number)
+
+    eventually(lambda: not layers(engine, label))
+    assert commands(engine, label) == "[]"
+
+
+def commands(engine: docker.DockerClient, label: str) -> str:
+    """Return the commands of the containers that have a label, also of the steps of a build."""
+    found = engine.api.containers(all=True, filters={"label": label})
+    return str([one["Command"] for one in found])
 
 
 def test_layers_of_a_build_that_was_cut_short_are_removed_later(

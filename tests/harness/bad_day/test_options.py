@@ -1,6 +1,7 @@
 """Values of options and of the environment that cannot be right, and folders without room."""
 
 import os
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -20,6 +21,18 @@ from tests.harness.shops import FACTORY
 pytestmark = pytest.mark.bad_day
 
 SQLITE = BACKENDS["sqlite"]
+ONE = ("shop", "--backend", "sqlite", "--check", "lifecycle.request-ends")
+
+
+def run_command(project: Project, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "flask_sqlalchemy_testbed", *words],
+        cwd=project.path,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
 
 
 def test_the_time_limit_of_a_server_is_checked_before_the_first_test(project: Project) -> None:
@@ -171,3 +184,140 @@ def test_a_test_that_deletes_its_working_directory_breaks_no_other(
     outcome = project_here.run(*option)
 
     assert outcome.code == 0, outcome.text
+
+
+@pytest.mark.parametrize("name", ["backend", "allow_file", "driver"])
+def test_a_list_in_the_configuration_file_that_cannot_be_read_is_one_sentence(
+    project: Project, name: str
+) -> None:
+    project.write(f"[pytest]\ntestbed_{name} = 'sqlite\n", "pytest.ini")
+    outcome = project.run()
+
+    assert outcome.code == pytest.ExitCode.USAGE_ERROR
+    assert outcome.lines("ERROR") == [
+        f"ERROR: testbed_{name} cannot be read: No closing quotation. Correct it."
+    ]
+
+
+def test_a_wrong_truth_value_is_refused_before_the_first_test(project: Project) -> None:
+    project.write("[pytest]\ntestbed_promises = maybe\n", "pytest.ini")
+    project.write("def test_it(): pass")
+    outcome = project.run()
+
+    assert outcome.code == pytest.ExitCode.USAGE_ERROR
+    assert outcome.lines("ERROR") == [
+        "ERROR: testbed_promises cannot be read: invalid truth value 'maybe'. Correct it."
+    ]
+
+
+@pytest.mark.parametrize("name", ["check", "timeout", "baseline", "matrix", "metadata", "app", "driver"])
+def test_an_empty_value_is_a_usage_error(project: Project, name: str) -> None:
+    # A variable of CI that is not set.
+    project.write("def test_it(): pass")
+    outcome = project.run(f"--testbed-{name}", "")
+
+    assert outcome.code == pytest.ExitCode.USAGE_ERROR
+    assert outcome.lines("ERROR") == [
+        f"ERROR: --testbed-{name} is empty. Give a value, or leave the option out."
+    ]
+
+
+@pytest.mark.parametrize("name", ["check", "baseline", "uri-env"])
+def test_an_empty_value_is_a_usage_error_of_the_command_too(project: Project, name: str) -> None:
+    project.write(FACTORY, "shop.py")
+    ran = run_command(project, "shop", "--backend", "sqlite", f"--{name}", "")
+
+    assert ran.returncode == pytest.ExitCode.USAGE_ERROR
+    assert f"ERROR: --{name} is empty. Give a value, or leave the option out." in ran.stderr
+
+
+def test_an_impossible_name_of_a_variable_is_one_sentence(project: Project) -> None:
+    project.write(FACTORY, "shop.py")
+    ran = run_command(project, *ONE, "--uri-env", "DATABASE_URL=x")
+
+    assert ran.returncode == pytest.ExitCode.USAGE_ERROR
+    assert "--uri-env 'DATABASE_URL=x' cannot be the name of an environment variable." in ran.stderr
+    assert "Traceback" not in ran.stdout + ran.stderr
+
+
+def test_a_deleted_folder_is_one_sentence(project: Project) -> None:
+    (project.path / "gone").mkdir()
+    words = [sys.executable, "-m", "flask_sqlalchemy_testbed", *ONE]
+    script = f"cd gone && rmdir ../gone && exec {shlex.join(words)}"
+    ran = subprocess.run(
+        ["sh", "-c", script], cwd=project.path, capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert ran.returncode == 2
+    assert ran.stderr.splitlines()[-1] == (
+        "Error: The current folder was deleted. Change to the folder of your app."
+    )
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", "<&- >&- 2>&-"])
+def test_closed_outputs_do_not_change_the_verdict(project: Project, closed: str) -> None:
+    project.write(FACTORY, "shop.py")
+    words = [sys.executable, "-m", "flask_sqlalchemy_testbed", *ONE, "--matrix", "matrix.json"]
+    ran = subprocess.run(
+        ["sh", "-c", f"exec {shlex.join(words)} {closed}"],
+        cwd=project.path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert (project.path / "matrix.json").exists()
+
+
+WITH_A_THREAD = f"""
+import threading
+
+threading.Thread(target=threading.Event().wait, args=[45], name="poll").start()
+{FACTORY}
+"""
+
+
+def test_a_thread_of_the_app_does_not_keep_the_run_from_ending(project: Project) -> None:
+    project.write(WITH_A_THREAD, "shop.py")
+    ran = run_command(project, *ONE)
+
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert ran.stderr.splitlines()[-1] == (
+        "The thread 'poll' of the app still runs, and the run ends without it."
+        " Start it as a daemon thread, or end it."
+    )
+
+
+def test_no_output_is_lost_when_a_thread_of_the_app_runs(project: Project) -> None:
+    project.write(WITH_A_THREAD, "shop.py")
+    project.write(
+        """
+        import pytest
+
+        @pytest.hookimpl(tryfirst=True)
+        def pytest_sessionfinish(session):  # As Ctrl-C at an unfortunate moment.
+            session.config.pluginmanager.get_plugin("capturemanager").resume_global_capture()
+        """,
+        "resumes.py",
+    )
+    outcome = project.run(
+        *("-p", "resumes", "--pyargs", "flask_sqlalchemy_testbed.battery", "--testbed-app", "shop"),
+        *("--testbed-backend", "sqlite", "--testbed-check", "lifecycle.request-ends"),
+    )
+
+    assert outcome.code == 0
+    assert "1 check on 1 backend: 1 passed" in outcome.text
+
+
+def test_a_metadata_of_the_configuration_file_that_cannot_be_imported_is_one_sentence(
+    project: Project,
+) -> None:
+    project.write("[pytest]\ntestbed_metadata = nowhere:metadata\n", "pytest.ini")
+    project.write("def test_it(database_uri): pass")
+    outcome = project.run()
+
+    (line,) = outcome.lines("--testbed-metadata 'nowhere:metadata'")
+    assert "No module named 'nowhere'" in line
+    assert "testbed_schema" not in outcome.text

@@ -57,7 +57,7 @@ def test_a_server_that_ends_during_the_run_is_said_once(
     project.write(ENDS)
     outcome = project.run(*parallel)
 
-    assert outcome.code == pytest.ExitCode.TESTS_FAILED
+    assert outcome.code == pytest.ExitCode.USAGE_ERROR
     ((passed, not_run),) = re.findall(r"= (\d+) passed, (\d+) not run in", outcome.lines("=")[-1])
     assert int(passed) + int(not_run) == 40
     assert parallel or int(not_run) == 18
@@ -101,11 +101,39 @@ def test_a_given_server_that_ends_is_said_once(
         text, _ = process.communicate(timeout=60)
     outcome = Outcome(process.returncode, text)
 
-    assert outcome.code == pytest.ExitCode.TESTS_FAILED
+    assert outcome.code == pytest.ExitCode.USAGE_ERROR
     assert re.search(r"= 2 passed, 18 not run in", outcome.lines("=")[-1])
     reason, count = said(outcome)
     assert reason.startswith(f"The {testbed_backend.name} server ({variable(testbed_backend)}) has ended: ")
     assert count == NOT_RUN.format(18)
+
+
+@pytest.mark.testbed_needs("server")
+def test_a_further_server_that_cannot_start_fails_only_its_own_test(project_here: Project) -> None:
+    project_here.write(
+        """
+        import pytest
+        from flask_sqlalchemy_testbed.servers.readiness import ServerError
+
+        @pytest.fixture
+        def standby():
+            raise ServerError("the standby did not start")
+
+        def test_a_first_one(testbed_database):
+            pass
+
+        def test_the_standby(testbed_database, standby):
+            pass
+
+        def test_a_last_one(testbed_database):
+            pass
+        """
+    )
+    outcome = project_here.run()
+
+    count = len(project_here.backends)
+    errors = f"{count} error" + "s" * (count > 1)
+    assert f"= {2 * count} passed, {errors} in" in outcome.lines("=")[-1]
 
 
 @pytest.mark.parametrize("parallel", [(), TWO], ids=["one process", "two workers"])
@@ -115,7 +143,7 @@ def test_a_schema_command_that_fails_is_said_once(project_here: Project, paralle
     outcome = project_here.run("--testbed-schema-command", "python make.py", *parallel)
 
     count = len(project_here.backends)
-    assert outcome.code == pytest.ExitCode.TESTS_FAILED
+    assert outcome.code == pytest.ExitCode.USAGE_ERROR
     assert f"= {20 * count} not run in" in outcome.lines("=")[-1]
     assert outcome.text.count("the migration is broken") == count
     assert said(outcome)[-1] == NOT_RUN.format(20 * count)
@@ -137,7 +165,7 @@ def test_a_metadata_that_a_backend_cannot_create_is_said_once(project: Project) 
     outcome = project.run("--testbed-metadata", "models:metadata", "--testbed-backend", "sqlite")
 
     reason, count = said(outcome)
-    assert outcome.code == pytest.ExitCode.TESTS_FAILED
+    assert outcome.code == pytest.ExitCode.USAGE_ERROR
     assert reason.startswith("--testbed-metadata 'models:metadata': its tables cannot be created on sqlite: ")
     assert "TSVECTOR" in reason
     assert count == NOT_RUN.format(20)
@@ -152,7 +180,7 @@ def test_a_server_of_the_configuration_file_that_cannot_start_is_said_once(
         *("-o", "testbed_backend=sqlite postgresql"), *parallel, DOCKER_HOST="unix:///nowhere.sock"
     )
 
-    assert outcome.code == pytest.ExitCode.TESTS_FAILED
+    assert outcome.code == pytest.ExitCode.USAGE_ERROR
     assert "20 passed, 20 not run in" in outcome.lines("=")[-1]
     reason, count = said(outcome)
     assert reason.startswith("No server for postgresql: no Docker engine answers ")
@@ -175,7 +203,7 @@ def test_checks_that_were_not_run_are_no_failures_in_matrix_and_baseline(project
         *options, "--testbed-matrix", "matrix.json", "--testbed-baseline", "known.json", CI=""
     )
 
-    assert outcome.code == pytest.ExitCode.TESTS_FAILED
+    assert outcome.code == pytest.ExitCode.USAGE_ERROR
     (row,) = json.loads((project.path / "matrix.json").read_text())["checks"]
     assert row["results"] == {"sqlite": "not run"}
     assert not (project.path / "known.json").exists()

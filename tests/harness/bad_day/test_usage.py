@@ -48,7 +48,7 @@ def test_an_empty_backend_in_the_configuration_is_a_usage_error(project: Project
     assert_usage_error(project.run(), "testbed_backend is empty. Choose from: sqlite, postgresql, mysql.")
 
 
-@pytest.mark.parametrize("option", ["report", "matrix", "baseline"])
+@pytest.mark.parametrize("option", ["report", "matrix", "sarif", "baseline"])
 @pytest.mark.parametrize("place", ["shop.py/there", "/proc/there"])
 def test_a_file_that_cannot_be_written_is_refused_before_the_first_check(
     shop: Project, option: str, place: str
@@ -59,14 +59,14 @@ def test_a_file_that_cannot_be_written_is_refused_before_the_first_check(
     assert "Name another place." in outcome.text
 
 
-@pytest.mark.parametrize("option", ["report", "matrix", "baseline"])
+@pytest.mark.parametrize("option", ["report", "matrix", "sarif", "baseline"])
 def test_the_test_for_writing_changes_no_file(shop: Project, option: str) -> None:
     shop.run(*ONE, f"--testbed-{option}", "there", "--testbed-session", "nowhere:session", CI="")
 
     assert [path.name for path in shop.path.iterdir() if path.name == "there"] == []
 
 
-@pytest.mark.parametrize("option", ["report", "matrix", "baseline"])
+@pytest.mark.parametrize("option", ["report", "matrix", "sarif", "baseline"])
 def test_a_file_that_can_no_longer_be_written_loses_no_verdict(shop: Project, option: str) -> None:
     # The disk may fill up during a run. Here a directory takes the place of the file, or the reverse.
     shop.write(
@@ -123,10 +123,13 @@ def test_a_run_that_passes_and_cannot_write_its_matrix_fails(project: Project) -
     [
         ({"lifecycle.request-end": ["sqlite"]}, "Unknown check lifecycle.request-end. Did you mean"),
         ({"lifecycle.request-ends": ["sqlit"]}, "Unknown backend 'sqlit'. Choose from"),
+        ({"lifecycle.request-ends": {"backends": ["sqlite"], "until": "x"}}, "ValueError: unknown key until"),
+        ({"lifecycle.request-ends": {"backends": ["sqlite"], "expires": "soon"}}, "Invalid isoformat"),
+        ({"lifecycle.request-ends": {"reason": "none"}}, "(KeyError: 'backends'); it looks like"),
     ],
 )
 def test_an_unknown_entry_of_a_baseline_is_a_usage_error(
-    shop: Project, known: dict[str, list[str]], sentence: str
+    shop: Project, known: dict[str, object], sentence: str
 ) -> None:
     shop.write(json.dumps({"known": known}), "known.json")
 

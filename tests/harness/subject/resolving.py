@@ -3,11 +3,13 @@
 import contextlib
 import json
 from collections.abc import Callable
+from dataclasses import replace
 
 from sqlalchemy import text
 
 from flask_sqlalchemy_testbed.subject.app import AppMaker
 from flask_sqlalchemy_testbed.subject.binding import engine_of
+from flask_sqlalchemy_testbed.subject.guard import allow_file
 from flask_sqlalchemy_testbed.subject.resolve import AppOptions, resolve
 from flask_sqlalchemy_testbed.subject.subject import Subject
 
@@ -15,8 +17,11 @@ from flask_sqlalchemy_testbed.subject.subject import Subject
 Write = Callable[..., None]
 
 
-def resolved(uri: str, app: str = "", session: str = "", uri_key: str = "", uri_env: str = "") -> Subject:
-    return resolve(AppOptions(app, session, uri_key, uri_env), uri)
+def resolved(uri: str, app: str = "", session: str = "", **options: str) -> Subject:
+    second = f"{uri.removesuffix('.db')}_second.db"
+    allow_file(second.removeprefix("sqlite:///"))
+    given = replace(AppOptions(app, session), **options)  # type: ignore[arg-type] # all are texts
+    return resolve(given, uri, second)
 
 
 def works_on(subject: Subject, *uris: str) -> bool:

@@ -132,7 +132,7 @@ def test_a_bind_in_memory_or_on_the_first_database_needs_no_other(
     [
         ("config=None", "config or {}, SQLALCHEMY_BINDS=Own.SQLALCHEMY_BINDS"),
         ("config=None, *, connects=True", "config or {}, SQLALCHEMY_BINDS=Own.SQLALCHEMY_BINDS"),
-        ("uri", "SQLALCHEMY_DATABASE_URI=uri"),
+        ("database_uri", "SQLALCHEMY_DATABASE_URI=database_uri"),
     ],
 )
 def test_a_bind_that_cannot_be_replaced_is_told_in_one_sentence(
@@ -149,3 +149,13 @@ def test_a_bind_that_cannot_be_replaced_is_told_in_one_sentence(
     (line,) = str(raised.value).splitlines()
     assert "has a further engine 'audit' on sqlite:///" in line
     assert line.endswith("have the app take SQLALCHEMY_BINDS from the configuration that it is given.")
+
+
+def test_a_function_written_for_the_testbed_is_told_where_a_bind_may_be(write: Write, uri: str) -> None:
+    made = "return made(lambda own: own.update(SQLALCHEMY_DATABASE_URI=uri))"
+    write(BINDS.format(audit=AUDIT), f"def app_for(uri):\n    {made}")
+
+    with pytest.raises(
+        SubjectError, match=r"put it on the database of the given URI too, or on sqlite://\.$"
+    ):
+        resolved(uri, "shop:app_for")

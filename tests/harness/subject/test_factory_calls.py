@@ -75,7 +75,8 @@ def test_the_user_names_the_key_or_writes_the_call(
         ("config={}", ["dict", ""]),
         ("config: dict[str, str] | None = None", ["dict", ""]),
         ("config: Config | None = None", ["type", ""]),
-        ("config: str", ["str"] * 6),
+        ("config: str", ["str"] * 7),
+        ("config", ["dict", "type", *["str"] * 7]),
         ("debug=False", [""]),
         ("", [""]),
     ],
@@ -122,7 +123,7 @@ def test_the_message_lists_all_calls(write: Write, uri: str) -> None:
     configured = "with a mapping, with a config class, with the name of a config class, with the name of a"
     assert second.startswith(f"  {configured} config file: is bound to {OTHER}, not to")
     assert third.startswith(f"  with nothing but the environment: is bound to {OTHER}, not to")
-    assert "--testbed-uri-key KEY, or --testbed-uri-env VARIABLE" in advice
+    assert "A URI is written in shop.py, line " in advice
 
 
 def test_a_teardown_that_raises_is_left_to_the_checks(write: Write, uri: str) -> None:

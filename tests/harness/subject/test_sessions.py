@@ -50,6 +50,74 @@ def test_an_extension_keeps_the_session(write: Write, uri: str, package: str, op
     assert works_on(subject, uri)
 
 
+WITHOUT_SESSION = """
+    from flask import Flask, current_app
+    from sqlalchemy import create_engine
+    from sqlalchemy.orm import Session, scoped_session
+
+    def made(uri):
+        app = Flask("shop")
+        app.extensions["engine"] = create_engine(uri)
+        return app
+"""
+KEPT_IN_A_CONTEXT = """
+    from flask import g
+
+    class Database:
+        @property
+        def session(self):
+            if "session" not in g:
+                g.session = Session(current_app.extensions["engine"])
+            return g.session
+
+    db = Database()
+
+    def create_app(config=None):
+        app = made(config["DATABASE_URI"])
+        app.teardown_appcontext(lambda _: g.pop("session").close() if "session" in g else None)
+        return app
+"""
+MADE_BY_THE_FACTORY = """
+    from sqlalchemy.orm import sessionmaker
+
+    later = None
+
+    def create_app(config=None):
+        global later
+        app = made(config["DATABASE_URI"])
+        later = scoped_session(sessionmaker(app.extensions["engine"]))
+        app.teardown_appcontext(lambda _: later.remove())
+        return app
+"""
+
+
+@pytest.mark.parametrize("session", ["", "shop:db.session"])
+def test_a_property_may_be_the_session_of_the_context(write: Write, uri: str, session: str) -> None:
+    write(WITHOUT_SESSION, KEPT_IN_A_CONTEXT)
+
+    subject = resolved(uri, "shop", session)
+
+    assert subject.session_path == "shop:db.session"
+    assert works_on(subject, uri)
+
+
+@pytest.mark.parametrize("session", ["", "shop:later"])
+def test_the_factory_may_make_the_session(write: Write, uri: str, session: str) -> None:
+    write(WITHOUT_SESSION, MADE_BY_THE_FACTORY)
+
+    subject = resolved(uri, "shop", session)
+
+    assert subject.session_path == "shop:later"
+    assert works_on(subject, uri)
+
+
+def test_a_property_that_raises_is_one_sentence(write: Write, uri: str) -> None:
+    write(FACTORY, "class Database:\n    session = property(lambda _: 1 / 0)\ndb = Database()")
+
+    with pytest.raises(SubjectError, match=r"reading 'session' raised ZeroDivisionError: division by zero$"):
+        resolved(uri, "shop", "shop:db.session")
+
+
 def test_a_callable_may_return_the_session(write: Write, uri: str) -> None:
     write(FACTORY, SESSIONS)
 
@@ -66,7 +134,7 @@ def test_a_callable_may_return_the_session(write: Write, uri: str) -> None:
         ("shop:Session", r"is not a session: a Session has no get_bind and execute"),
         ("shop:BINDINGS", r"has no 'BINDINGS'"),
         ("shop.db", r"is not of the form module:attribute"),
-        ("", r"several scoped_sessions: shop:db_session, shop:other_session\. .*: --testbed-session"),
+        ("", r"several sessions: shop:db_session, shop:other_session\. .*: --testbed-session"),
     ],
 )
 def test_an_unusable_session_is_refused(write: Write, uri: str, session: str, complaint: str) -> None:

@@ -1,0 +1,268 @@
+"""Try the app on one backend before the first check there, with requests to views of the battery."""
+
+from __future__ import annotations
+
+import contextlib
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import Context
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from flask import request, request_started
+from sqlalchemy import NullPool, create_engine, inspect
+from sqlalchemy.exc import SQLAlchemyError
+
+from flask_sqlalchemy_testbed.battery import tables
+from flask_sqlalchemy_testbed.battery.further import Binds
+from flask_sqlalchemy_testbed.battery.obstacles import Witness
+from flask_sqlalchemy_testbed.battery.requests import (
+    Address,
+    Answer,
+    add_view,
+    addresses,
+    ask,
+    endpoint_of,
+    reach_at,
+)
+from flask_sqlalchemy_testbed.battery.tables import Item
+from flask_sqlalchemy_testbed.battery.users import log_in
+from flask_sqlalchemy_testbed.options import flag
+from flask_sqlalchemy_testbed.plugin import settings, state
+from flask_sqlalchemy_testbed.plugin.app_option import app_maker
+from flask_sqlalchemy_testbed.subject.binding import engine_of
+from flask_sqlalchemy_testbed.subject.errors import BoundElsewhereError, ObstacleError, SubjectError
+from flask_sqlalchemy_testbed.subject.metadata import FIRST_ENGINE
+from flask_sqlalchemy_testbed.subject.subject import Apps
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    import pytest
+    from flask import Flask
+    from sqlalchemy import Engine, MetaData
+
+    from flask_sqlalchemy_testbed.databases import Database
+    from flask_sqlalchemy_testbed.subject.app import AppMaker
+
+VIEW, WRITER = "/testbed/preflight", "/testbed/preflight/write"
+REQUEST, CONTEXT = "of the request", "of the context"
+REDIRECTIONS, REFUSALS = range(300, 400), (401, 403)
+# Parts of messages of SQLAlchemy, and what to do.
+REMEDIES = {"requires a length on dialect": "Give the column a length, such as String(255)."}
+
+
+@dataclass(frozen=True, slots=True)
+class Preflight:
+    """The findings about the app on one backend."""
+
+    schema: Callable[[str], None]
+    """Creates the battery's tables in the database of a URI, and those of the app."""
+    address: Address | None = None
+    """The address at which the app's views are reached; None if no app was made to find it out."""
+    commits_requests: bool = False
+    """The app commits the session of a request that succeeds."""
+    commits_contexts: bool = False
+    """The app commits the session of a context without a request that succeeds."""
+
+
+def try_app(fixture: pytest.FixtureRequest) -> Preflight:
+    """Make apps on two databases one after the other, as two checks do, and send requests to the first.
+
+    Args:
+        fixture: The request of a fixture that lives as long as the backend's server.
+
+    Raises:
+        ObstacleError: No check could use the app on this backend.
+    """
+    server = fixture.getfixturevalue("testbed_server")
+    run, maker = state.run_of(fixture.config), app_maker(fixture.config)
+    binds = Binds(fixture, maker.subject)
+    first, second = run.isolation(server), run.isolation(server, "other")
+    databases = [first.database, second.database, *binds.databases.values()]
+    for isolation in (first, second):
+        isolation.clean(tables.create_all)
+    run.probe.start(first.database)
+    for database in databases:
+        run.probe.track(database)
+    try:
+        found = _first_app(fixture.config, maker, binds, first.database)
+        _second_app(maker, binds, second.database)
+    except SubjectError as error:
+        reason = f"{error}".removesuffix(".")
+        message = f"The app cannot be tried on {server.backend.name}: {reason}.{_remedy_of_start(reason)}"
+        raise ObstacleError(message) from error
+    finally:
+        for database in databases:
+            run.probe.repair(database)
+    return found
+
+
+def _first_app(config: pytest.Config, maker: AppMaker, binds: Binds, database: Database) -> Preflight:
+    if _uses_up_the_process(maker):
+        return Preflight(tables.create_all)
+    maker.start(database.uri, binds.uris)
+    try:
+        app = maker.make(database.uri)
+    except BoundElsewhereError:
+        if maker.subject.makes_several_apps:
+            return Preflight(tables.create_all)  # `binding.uses-the-given-uri` and others fail for it.
+        raise
+    binds.create_tables(app)
+    schema = _schema(maker.metadata(app).get(FIRST_ENGINE, []), database)
+    # As in the checks: their views may fail.
+    app.testing = app.debug = False
+    app.config["PROPAGATE_EXCEPTIONS"] = False
+    at_once: set[str] = set()
+
+    def write(name: str) -> str:
+        maker.subject.session.add(Item(name=name))
+        maker.subject.session.flush()
+        # A session in AUTOCOMMIT mode commits the row at once, before the app could.
+        at_once.update({name} & set(_names(database)))
+        return "written"
+
+    def write_in_context() -> None:
+        with contextlib.suppress(Exception), app.app_context():
+            write(CONTEXT)
+
+    add_view(app, WRITER, lambda: write(REQUEST))
+    try:
+        address = reach(app, settings.setting(config, "as-user"))
+        with ThreadPoolExecutor(1) as thread:
+            succeeds = thread.submit(Context().run, _succeeds, app, WRITER).result()
+            thread.submit(Context().run, write_in_context).result()
+    finally:
+        engine_of(maker.subject, app).dispose()
+        binds.dispose(app)
+    committed = set(_names(database)) - at_once
+    address = replace(address, headers={})  # Of a user who is in this database only.
+    return Preflight(schema, address, succeeds and REQUEST in committed, CONTEXT in committed)
+
+
+def _schema(metadata: Sequence[MetaData], database: Database) -> Callable[[str], None]:
+    """Create the app's own tables, unless it has done so; return the function that creates all tables."""
+    with _engine(database.uri) as engine:
+        present = set(inspect(engine).get_table_names())
+    if not metadata or any(one.tables.keys() & present for one in metadata):
+        return tables.create_all
+    _create_own(metadata, database.uri)
+
+    def create_all(uri: str) -> None:
+        tables.create_all(uri)
+        _create_own(metadata, uri)
+
+    return create_all
+
+
+def _create_own(metadata: Sequence[MetaData], uri: str) -> None:
+    """Create the app's tables; one that the database cannot have is left out."""
+    with _engine(uri) as engine:
+        for table in (table for one in metadata for table in one.sorted_tables):
+            with contextlib.suppress(SQLAlchemyError):
+                table.create(engine, checkfirst=True)
+
+
+@contextlib.contextmanager
+def _engine(uri: str) -> Iterator[Engine]:
+    engine = create_engine(uri, poolclass=NullPool)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
+def _uses_up_the_process(maker: AppMaker) -> bool:
+    """Return whether an app made here would be the only one of this process."""
+    return maker.subject.apps is Apps.ONE_PER_PROCESS
+
+
+def _second_app(maker: AppMaker, binds: Binds, database: Database) -> None:
+    if _uses_up_the_process(maker):
+        return
+    maker.start(database.uri, binds.uris)
+    try:
+        app = maker.make(database.uri)
+    except BoundElsewhereError:
+        if maker.subject.makes_several_apps:
+            return  # As above.
+        raise
+    engine_of(maker.subject, app).dispose()
+    binds.dispose(app)
+
+
+def _names(database: Database) -> list[str]:
+    return [name for (name,) in database.connection.rows("SELECT name FROM testbed_item")]
+
+
+def reach(app: Flask, as_user: str) -> Address:
+    """Find the first address at which a view of the battery is reached, and send later requests there.
+
+    Args:
+        app: An app on a database of the run; views can be added to it afterwards.
+        as_user: The function that logs a client in; empty if requests need no login. It is run once.
+
+    Raises:
+        SubjectError: No view is reached.
+    """
+    add_view(app, VIEW, lambda: "reached")
+    # The caller may be in a context of the app, or have a session; another thread has neither.
+    with ThreadPoolExecutor(1) as thread:
+        address = thread.submit(Context().run, _reach, app, as_user).result()
+    # Flask refuses views after the first request, and there is no other way back.
+    app._got_first_request = False  # noqa: SLF001
+    return address
+
+
+def _reach(app: Flask, as_user: str) -> Address:
+    tried = list(addresses(app))
+    if as_user:
+        start = next((address for address in tried if _is_found(app, address)), tried[0])
+        headers = log_in(as_user, app, start).headers
+        tried = [replace(address, headers=headers) for address in tried if address.base_url == start.base_url]
+    for address in tried:
+        reach_at(app, address)
+        if _succeeds(app, VIEW):
+            return address
+    reach_at(app, tried[0])
+    answer, cause = Witness(app).answer(VIEW)
+    to = f" to {answer.location}" if answer.location else ""
+    message = f"its first request was answered with {answer.status}{to}: {cause}. {_remedy(answer, as_user)}"
+    raise SubjectError(message)
+
+
+def _is_found(app: Flask, address: Address) -> bool:
+    """Return whether a request to an address is one to the view, whether or not the app lets it pass."""
+    found: list[str | None] = []
+
+    def note(_: Flask, **__: object) -> None:
+        found.append(request.endpoint)
+
+    reach_at(app, address)
+    with request_started.connected_to(note, app):
+        _succeeds(app, VIEW)
+    return found == [endpoint_of(VIEW)]
+
+
+def _remedy_of_start(reason: str) -> str:
+    return next((f" {remedy}" for part, remedy in REMEDIES.items() if part in reason), "")
+
+
+def _succeeds(app: Flask, path: str) -> bool:
+    """Return whether a view is reached; an error after it, as in a teardown, is left to the checks."""
+    answer = Answer()
+    try:
+        return ask(app, path, answer).is_success
+    except Exception:  # noqa: BLE001 - any error of the app
+        return answer.has_returned
+
+
+def _remedy(answer: Answer, as_user: str) -> str:
+    if answer.code in {*REDIRECTIONS, *REFUSALS}:
+        option = f"{flag('as-user')} module:function"
+        if as_user:
+            return f"Have {as_user} log in a user who may open each page."
+        return f"If it wants a login, name a function that logs a client in: {option}."
+    return (
+        "Have it let requests pass whose endpoint begins with `testbed`, also on an empty database, or leave"
+        f" it out. {flag('as-user')} module:function names a function that inserts the rows that it needs."
+    )

@@ -1,0 +1,50 @@
+"""Explain a check: its claim, why it matters, what fails it, what mends it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from flask_sqlalchemy_testbed.checks.catalogue import reported
+from flask_sqlalchemy_testbed.checks.causes import CAUSES
+from flask_sqlalchemy_testbed.checks.libraries import LIBRARIES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from flask_sqlalchemy_testbed.checks.definition import Check
+
+# For the checks that describe the databases.
+NO_APP = "No app fails it: it describes the databases, and fails if a new version of one behaves differently."
+
+
+def explanation(check: Check, mistakes: Iterable[str] = ()) -> Iterator[tuple[str, str]]:
+    """Yield the paragraphs on a check, each with its label; a label may come several times.
+
+    Args:
+        check: A check of the battery.
+        mistakes: Sentences on further mistakes that it catches.
+    """
+    yield "claim", check.claim
+    if check.severity:
+        yield "severity", check.severity
+    for case in reported(check.cases):
+        yield "reported", f"{case.failure} {case.url}".strip()
+    for mistake in [*_mistakes(check), *mistakes]:
+        yield "fails it", mistake
+    if check.remedy:
+        yield "remedy", check.remedy
+    if check.needs:
+        yield "needs", f"{', '.join(check.needs)}: without these capabilities it is not applicable."
+
+
+def _mistakes(check: Check) -> Iterator[str]:
+    if check.records:
+        yield NO_APP
+    if check.default_of:
+        yield f"A default of {check.default_of}, which an app may change."
+    if libraries := [name for name, library in LIBRARIES.items() if check.id in library.fails]:
+        yield f"{' and '.join(libraries)}, as its documentation sets it up."
+    if cause := CAUSES.get(check.cause):
+        yield cause.summary
+    for backend, reason in check.unfailable.items():
+        yield f"Nothing on {backend}: {reason}."

@@ -1,0 +1,73 @@
+"""The libraries that bind SQLAlchemy to Flask, and how each spells a change."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class Library:
+    """A way to make the engine and the session of an app."""
+
+    name: str
+    """As `docs/conformance.md` and its distribution write it; empty for SQLAlchemy alone."""
+    module: str = ""
+    makers: tuple[str, ...] = ()
+    """The classes that get the options of the engine; the last one's object holds the session."""
+    session: str = "MAKER"
+    """The expression for the session; `MAKER` stands for the variable of the maker's object."""
+    engine: str = "engine"
+    option: str = "NAME=VALUE to create_engine()"
+    """The words for an option of the engine, with `NAME` and `VALUE`."""
+    note: str = field(default="", kw_only=True)
+    """A sentence on the use of the engine."""
+    fails: tuple[str, ...] = field(default=(), kw_only=True)
+    """The checks that the library fails by itself, though no product's default fails them."""
+
+
+_OPTIONS = 'engine_options={"NAME": VALUE} to'
+_IN_CONTEXT = "Do it in the factory, in a block `with app.app_context():`."
+NO_LIBRARY = Library("")
+_ALL = (
+    Library(
+        "Flask-SQLAlchemy",
+        "flask_sqlalchemy",
+        ("SQLAlchemy",),
+        "MAKER.session",
+        "MAKER.engine",
+        f"{_OPTIONS} SQLAlchemy()",
+        note=_IN_CONTEXT,
+        fails=("lifecycle.later-context",),
+    ),
+    Library(
+        "Flask-SQLAlchemy-Lite",
+        "flask_sqlalchemy_lite",
+        ("SQLAlchemy",),
+        "MAKER.session",
+        "MAKER.engine",
+        f"{_OPTIONS} SQLAlchemy()",
+        note=_IN_CONTEXT,
+    ),
+    Library(
+        "advanced-alchemy",
+        "advanced_alchemy",
+        ("SQLAlchemySyncConfig", "AdvancedAlchemy"),
+        "MAKER.get_sync_session()",
+        "MAKER.get_sync_engine()",
+        "engine_config=EngineConfig(NAME=VALUE) to SQLAlchemySyncConfig()",
+    ),
+    Library(
+        "alchemical",
+        "alchemical",
+        ("Alchemical",),
+        "MAKER.session",
+        "MAKER.get_engine()",
+        f"{_OPTIONS} Alchemical()",
+    ),
+)
+LIBRARIES: Mapping[str, Library] = MappingProxyType({library.name: library for library in _ALL})

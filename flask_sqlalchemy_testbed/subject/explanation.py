@@ -1,0 +1,191 @@
+"""Explain why the app could not be made, and what to do."""
+
+from __future__ import annotations
+
+import ast
+import re
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sqlalchemy import make_url
+
+from flask_sqlalchemy_testbed.options import flag
+from flask_sqlalchemy_testbed.subject.errors import (
+    BindElsewhereError,
+    BoundElsewhereError,
+    FactoryError,
+    NoWorkingFactoryCallError,
+    StartedElsewhereError,
+    SubjectError,
+)
+from flask_sqlalchemy_testbed.subject.guard import ForbiddenDatabaseError
+from flask_sqlalchemy_testbed.subject.lookups import HOST, USER, configuration_variables, uri_variables
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from flask_sqlalchemy_testbed.subject.factories import FactoryCall
+    from flask_sqlalchemy_testbed.subject.subject import Subject
+
+DATABASE_LIBRARIES = {"sqlalchemy", "sqlite3", "alembic"}
+WRITTEN_URI = re.compile(r"(sqlite|postgres|postgresql|mysql|mariadb)(\+\w+)?://")
+MOST_PLACES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """The findings about an app that could not be made."""
+
+    uri: str
+    """The database on which it was tried."""
+    lookups: Mapping[str, str]
+    """The environment variables that were looked up, each with the function that did."""
+    files: Iterable[str]
+    """The files of the app's modules."""
+    tried: bool
+    """The variables were given the URI; not so if the user named another one."""
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """Return the variables that look like the URI, a part of it, or a configuration."""
+        return uri_variables(self.lookups) | configuration_variables(self.lookups, "")
+
+    @property
+    def written(self) -> list[tuple[str, str]]:
+        """Return the places at which a URI is written in the code, each with the kind of its database."""
+        found = {place: kind for file in sorted(self.files) for place, kind in _written_uris(Path(file))}
+        return list(found.items())[:MOST_PLACES]
+
+    @property
+    def other_kinds(self) -> list[str]:
+        """Return the other kinds of databases for which the app builds a URI from parts."""
+        if not {USER, HOST} & set(self.variables.values()):
+            return []
+        return sorted({kind for _, kind in self.written} - {make_url(self.uri).get_backend_name()})
+
+
+def without_calls(subject: Subject) -> SubjectError:
+    """Return the error about a factory that cannot be called.
+
+    Args:
+        subject: The app.
+    """
+    return SubjectError(
+        f"{subject} has required arguments that cannot be guessed. Write a function that makes the app from"
+        f" its parameter uri, and name it: {flag('app')} testbed_app.py:app_for. Or write the call out, and"
+        f" have it read the URI from an environment variable: {flag('app')} \"myapp:create_app('testing')\""
+        f" {flag('uri-env')} DATABASE_URL."
+    )
+
+
+def refuse_unused_options(subject: Subject, call: FactoryCall) -> None:
+    """Raise SubjectError if the app was made without the option that the user named.
+
+    Args:
+        subject: The app.
+        call: The call that made it.
+    """
+    if subject.uri_env and subject.is_for_the_testbed:
+        unused, value, name = "uri-env", subject.uri_env, "the variable from which the app reads"
+    elif subject.uri_key and not subject.uri_env and (call.by_environment or call.by_argument):
+        unused, value, name = "uri-key", subject.uri_key, "the key under which the app reads"
+    elif subject.config and not subject.variable_parts and (call.by_environment or call.by_argument):
+        unused, value, name = "config", subject.config, "a factory that takes a configuration with"
+    else:
+        return
+    where = f", with the URI {subject.where_the_uri_is}" if call.by_environment else ""
+    message = (
+        f"{flag(unused)} {value} has no effect: {subject} was made {call.description}{where}."
+        f" Leave the option out, or name {name} the URI."
+    )
+    raise SubjectError(message)
+
+
+def failure(subject: Subject, errors: Mapping[str, SubjectError], facts: Facts | None) -> SubjectError:
+    """Return an error that lists the result of each call, and advises on the URI.
+
+    Args:
+        subject: The app.
+        errors: The errors, each by a description of the call.
+        facts: The findings; None for no advice.
+    """
+    elsewhere = (facts and facts.other_kinds) or any(map(_is_of_a_database, errors.values()))
+    kind = NoWorkingFactoryCallError if elsewhere else SubjectError
+    # The app was made with this call, and its session is on the right database.
+    if bind := next((error for error in errors.values() if isinstance(error, BindElsewhereError)), None):
+        return bind
+    if facts is None:
+        return kind("\n".join(map(str, errors.values())))
+    advice = " ".join(_advice(facts))
+    if not subject.config and any(isinstance(error, FactoryError) for error in errors.values()):
+        advice += f" If the app needs other values, name a file that has them: {flag('config')} FILE."
+    if len(errors) == 1:
+        (error,) = errors.values()
+        if isinstance(error, (BoundElsewhereError, StartedElsewhereError)) or facts.variables:
+            return kind(f"{str(error).rstrip('.')}. {advice}")
+        return kind(str(error))
+    reasons: dict[str, list[str]] = {}
+    for call, error in errors.items():
+        first_sentence = str(error).strip().splitlines()[0].removeprefix(f"{subject} ").partition(". ")[0]
+        called = call.partition(", the URI")[0]
+        reasons.setdefault(first_sentence.replace(f" when called {called}", ""), []).append(call)
+    lines = "".join(f"\n  {', '.join(calls)}: {reason}" for reason, calls in reasons.items())
+    return kind(
+        f"{subject} was called with {len(errors)} kinds of arguments, and no call used the run's database:"
+        f"{lines}\n{advice}"
+    )
+
+
+def _advice(facts: Facts) -> Iterator[str]:
+    variables, written = facts.variables, facts.written
+    if variables:
+        given = ", which got the URI or its parts" if facts.tried else ""
+        yield f"The app looked up {_words(variables)}{given}."
+    else:
+        yield "The app looked up no environment variable whose name is like that of a database."
+    if written:
+        yield f"A URI is written in {_words(place for place, _ in written)}."
+    if kinds := facts.other_kinds:
+        yield f"It is a URI of another kind of database: try {flag('backend')} {' or '.join(kinds)}."
+    elif written:
+        yield 'Read the variable DATABASE_URL there first: os.environ.get("DATABASE_URL", ...).'
+    else:
+        key, variable = f"{flag('uri-key')} KEY", f"{flag('uri-env')} VARIABLE"
+        yield f"Name the place where the app reads the URI: {key}, or {variable}."
+    yield (
+        "Or write a function that makes the app from its parameter uri, and name it:"
+        f" {flag('app')} testbed_app.py:app_for."
+    )
+
+
+def _words(names: Iterable[str]) -> str:
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def _written_uris(file: Path) -> Iterator[tuple[str, str]]:
+    try:
+        tree = ast.parse(file.read_bytes())
+    except (OSError, SyntaxError, ValueError):
+        return
+    docstrings = {node.value for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    name = file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Constant) or node in docstrings or not isinstance(node.value, str):
+            continue
+        if match := WRITTEN_URI.match(node.value):
+            kind = {"postgres": "postgresql", "mariadb": "mysql"}.get(match[1], match[1])
+            yield f"{name}, line {node.lineno}", kind
+
+
+def _is_of_a_database(error: BaseException | None) -> bool:
+    """Return whether a database library raised the error: another kind of database may work."""
+    while error is not None:
+        frames = traceback.walk_tb(error.__traceback__)
+        modules = (frame.f_globals.get("__name__", "").partition(".")[0] for frame, _ in frames)
+        if any(module in DATABASE_LIBRARIES for module in modules):
+            return not isinstance(error, ForbiddenDatabaseError)
+        error = error.__cause__
+    return False

@@ -1,0 +1,113 @@
+"""The places of an app's engine, session and factory are found in its code."""
+
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from flask_sqlalchemy_testbed.subject.places import Places, places
+from flask_sqlalchemy_testbed.subject.subject import Subject
+
+Write = Callable[..., None]
+
+
+@pytest.fixture
+def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
+    """Return a function that writes the modules of a project in the current folder."""
+    monkeypatch.chdir(tmp_path)
+
+    def write_all(**modules: str) -> None:
+        for name, source in modules.items():
+            path = tmp_path / f"{name.replace('__', '/', 1)}.py"
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(textwrap.dedent(source).lstrip())
+
+    return write_all
+
+
+def test_the_engine_the_session_and_the_factory_of_plain_sqlalchemy(write: Write) -> None:
+    write(
+        shop="""
+            from sqlalchemy import create_engine
+            from sqlalchemy.orm import scoped_session, sessionmaker
+
+            db_session = scoped_session(sessionmaker())
+
+
+            def create_app(config):
+                app.extensions["engine"] = create_engine(config["DATABASE_URI"])
+        """
+    )
+
+    assert places(Subject("shop:create_app", session_path="shop:db_session", modules=("shop",))) == Places(
+        engine_at="shop.py:8",
+        session_at="shop.py:4",
+        factory_at="shop.py:7",
+        engine_name="app.extensions['engine']",
+        session_name="db_session",
+    )
+
+
+@pytest.mark.parametrize(
+    ("module", "call", "library", "session"),
+    [
+        ("flask_sqlalchemy", "db = SQLAlchemy()", "Flask-SQLAlchemy", "db.session"),
+        ("flask_sqlalchemy_lite", "db = SQLAlchemy()", "Flask-SQLAlchemy-Lite", "db.session"),
+        ("alchemical.flask", "db = Alchemical()", "alchemical", "db.session"),
+    ],
+)
+def test_a_library_holds_both_in_another_module_than_the_factory(
+    write: Write, module: str, call: str, library: str, session: str
+) -> None:
+    maker = call.removeprefix("db = ").removesuffix("()")
+    write(
+        shop____init__="from shop.factory import create_app\n",
+        shop__models=f"from {module} import {maker}\n\n{call}\n",
+        shop__factory="from shop.models import db\n\n\ndef create_app():\n    db.init_app(app)\n",
+    )
+
+    found = places(Subject("shop:create_app", modules=("shop", "shop.factory", "shop.models")))
+
+    assert (found.library, found.session_name, found.engine_name[:3]) == (library, session, "db.")
+    assert (found.engine_at, found.session_at) == ("shop/models.py:3", "shop/models.py:3")
+    assert found.factory_at == "shop/factory.py:4"
+
+
+def test_a_session_of_sqlalchemy_beside_a_library_is_the_app_s_own(write: Write) -> None:
+    write(
+        shop="""
+            from flask_sqlalchemy import SQLAlchemy
+            from sqlalchemy.orm import scoped_session
+            db = SQLAlchemy()
+            session = scoped_session(maker)
+            app = Flask(__name__)
+        """
+    )
+
+    found = places(Subject("shop:app", session_path="shop:session", modules=("shop",)))
+
+    assert (found.library, found.session_at, found.factory_at) == ("", "shop.py:4", "shop.py:5")
+
+
+def test_an_app_whose_code_cannot_be_read_has_its_file_alone(write: Write) -> None:
+    write(broken="def create_app(:\n")
+
+    found = places(Subject("broken:create_app", modules=("broken", "no.such.module")))
+
+    assert found == Places(factory_at="broken.py:1")
+
+
+def test_the_options_of_a_library_s_engine_may_stand_in_another_call_than_its_session(write: Write) -> None:
+    write(
+        shop="""
+            from advanced_alchemy.extensions.flask import AdvancedAlchemy, SQLAlchemySyncConfig
+            config = SQLAlchemySyncConfig(connection_string=uri)
+            alchemy = AdvancedAlchemy(config)
+        """
+    )
+
+    found = places(Subject("shop:create_app", modules=("shop",)))
+
+    assert (found.engine_at, found.session_at) == ("shop.py:2", "shop.py:3")
+    assert found.session_name == "alchemy.get_sync_session()"

@@ -1,0 +1,73 @@
+"""How many apps one process can make."""
+
+import sys
+
+import pytest
+
+from flask_sqlalchemy_testbed.subject.subject import Apps
+from tests.harness.shops import BINDING
+from tests.harness.subject.resolving import Write, resolved, works_on
+
+# As a metric that is registered already.
+ONCE = "import sys\nassert not getattr(sys, 'shop_is_there', 0), 'twice'\nsys.shop_is_there = True\n"
+READS = "import os\nURI = os.environ.get('DATABASE_URL', 'sqlite:///testbed_other.db')\n"
+# As a blueprint that is registered already.
+REFUSES = "called = []\ndef create_app(config=None):\n    assert not called, 'once'; called.append(1)\n"
+SHOPS = {
+    "factory": ("def create_app(config):\n    return made(config['DATABASE_URI'])", "", Apps.SEVERAL, ""),
+    "URI of the import": (
+        READS + "def create_app():\n    return made(URI)",
+        "",
+        Apps.ONE_AT_A_TIME,
+        "the app reads the URI when its modules are imported",
+    ),
+    "URI of the call": (
+        f"import os\ndef create_app():\n    {READS.splitlines()[1]}\n    return made(URI)",
+        "",
+        Apps.SEVERAL,
+        "",
+    ),
+    "ignored URI": (
+        "uris = []\ndef create_app(config):\n    uris.append(config['DATABASE_URI']); return made(uris[0])",
+        "",
+        Apps.SEVERAL,
+        "",
+    ),
+    "factory that works once": (
+        REFUSES + "    return made(config['DATABASE_URI'])",
+        "",
+        Apps.ONE_AT_A_TIME,
+        "its second call raised AssertionError: once",
+    ),
+    "app": (READS + "app = made(URI)", "", Apps.ONE_AT_A_TIME, "the app is made when its module is imported"),
+    "app of a module that is imported once": (
+        ONCE + READS + "app = made(URI)",
+        "",
+        Apps.ONE_PER_PROCESS,
+        "the app is made when its module is imported",
+    ),
+    "module that the factory imports": (
+        READS + "def create_app():\n    import metrics\n    return made(URI)",
+        ONCE,
+        Apps.ONE_PER_PROCESS,
+        "the app reads the URI when its modules are imported",
+    ),
+}
+
+
+@pytest.mark.parametrize("shop", SHOPS)
+def test_the_number_of_apps_is_found_before_any_check(
+    write: Write, uri: str, other_uri: str, shop: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "shop_is_there", False, raising=False)
+    source, metrics, apps, reason = SHOPS[shop]
+    write(BINDING, source)
+    write(metrics, name="metrics.py")
+
+    subject = resolved(uri, "shop")
+
+    assert subject.apps is apps
+    assert subject.why_not_several.startswith(reason) or reason in subject.why_not_several
+    assert bool(subject.why_not_several) == bool(reason)
+    if apps is Apps.ONE_AT_A_TIME:
+        assert works_on(subject, uri, other_uri)

@@ -1,0 +1,168 @@
+"""The environment variables and files from which an app may read its URI, and advice where it reads none."""
+
+from pathlib import Path
+
+import pytest
+from sqlalchemy import make_url
+
+from flask_sqlalchemy_testbed.subject.errors import SubjectError
+from flask_sqlalchemy_testbed.subject.lookups import Lookups, uri_variables, value_of
+from tests.harness.shops import BINDING
+from tests.harness.subject.resolving import Write, resolved, works_on
+
+CONFIGURED = "app = Flask('shop'); app.config.{load}; return made(app.config['DATABASE_URL'])"
+READING = {
+    "another name": "return made(os.environ['SHOP_DB_URI'])",
+    "another name, or a default": "return made(os.getenv('SHOP_DATABASE', 'sqlite:///testbed_other.db'))",
+    "path": "return made('sqlite:///' + os.environ.get('DB_PATH', 'testbed_other.db'))",
+    "path in parts": "return made(f\"{os.environ['DB_TYPE']}:///{os.environ['DB_NAME']}\")",
+    "file": CONFIGURED.format(load="from_envvar('SHOP_WHERE')"),
+    "file by name": CONFIGURED.format(load="from_pyfile(os.environ['SHOP_SETTINGS'])"),
+    "class by name": CONFIGURED.format(load="from_object(os.environ['SHOP_SETTINGS'])"),
+}
+
+
+@pytest.mark.parametrize("where", READING)
+@pytest.mark.parametrize("on_import", [False, True])
+def test_variables_that_the_app_looks_up_are_tried(
+    write: Write, uri: str, other_uri: str, where: str, *, on_import: bool
+) -> None:
+    body = f"    {READING[where]}\n"
+    source = f"def make():\n{body}\napp = make()" if on_import else f"def create_app():\n{body}"
+    write(BINDING, "import os", source)
+
+    assert works_on(resolved(uri, "shop"), uri, other_uri)
+
+
+def test_an_app_that_must_be_told_at_its_import_is(write: Write, uri: str) -> None:
+    refuse = "if not uri:\n    raise RuntimeError('set it')"
+    write(BINDING, "import os", "uri = os.environ.get('DATABASE_URL')", refuse, "app = made(uri)")
+
+    subject = resolved(uri, "shop")
+
+    assert subject.uri_env == "DATABASE_URL"
+    assert works_on(subject, uri)
+
+
+def test_a_file_of_a_variable_keeps_its_other_values(
+    write: Write, uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHOP_SETTINGS", str(Path("own.cfg").absolute()))
+    write("SECRET = 's'\nDATABASE_URL = 'sqlite:///own.db'", name="own.cfg")
+    load = "from_envvar('SHOP_SETTINGS'); assert app.config['SECRET'] == 's'"
+    write(BINDING, f"def create_app():\n    {CONFIGURED.format(load=load)}")
+
+    assert works_on(resolved(uri, "shop"), uri)
+
+
+def test_parts_of_a_uri_are_recognised_by_their_names() -> None:
+    database = ("POSTGRES_DB", "PGUSER", "DB_PASSWORD", "MYSQL_HOST", "DB_PORT")
+    names = (*database, "REDIS_URL", "SENTRY_DSN", "MONGODB_URI", "HOME", "PATH")
+    url = make_url("postgresql://me:secret@server:5433/shop")
+
+    parts = uri_variables(dict.fromkeys(names, ""))
+
+    values = {name: value_of(part, url, parts.values()) for name, part in parts.items()}
+    assert values == dict(zip(database, ("shop", "me", "secret", "server", "5433"), strict=True))
+    assert value_of("host", url, ["host", "user"]) == "server:5433"
+
+
+@pytest.mark.parametrize("source", ["import nowhere", "1 +"])
+def test_code_that_cannot_be_imported_is_imported_once(write: Write, uri: str, source: str) -> None:
+    noted = "import os\nwith open('noted', 'a') as file:\n    file.write(os.environ.get('DATABASE_URL', '.'))"
+    write(source, name="broken.py")
+    write(BINDING, noted, "import broken")
+
+    with pytest.raises(SubjectError, match=r"importing 'shop' raised \w+: ") as raised:
+        resolved(uri, "shop")
+
+    assert "app_for" not in str(raised.value)
+    assert Path("noted").read_text() == "."
+
+
+def test_lookups_of_the_harness_are_not_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    import os  # noqa: PLC0415 - its class is replaced
+
+    from flask_sqlalchemy_testbed.subject.process_state import Environment  # noqa: PLC0415
+
+    monkeypatch.setenv("TOLD", "x")
+    environment, kind = Environment(), type(os.environ)
+    with Lookups() as lookups:
+        environment.set({"OURS": "x"})
+        assert os.getenv("TOLD") == "x"
+    environment.restore()
+
+    assert lookups.names.keys() == {"TOLD"}
+    assert type(os.environ) is kind
+
+
+HARD_CODED = """
+    def create_app():
+        '''It uses sqlite:///in_a_docstring.db.'''
+        return made("sqlite:///shop.db")
+"""
+PARTS = """
+    import os
+    def create_app():
+        user, password = os.environ.get("DB_USER", "shop"), os.environ.get("DB_PASSWORD", "secret-password")
+        return made(f"postgresql+psycopg2://{user}:{password}@{os.environ.get('DB_HOST', 'localhost')}/shop")
+"""
+ON_IMPORT = """
+    create_engine(made("sqlite:///shop.db").extensions["engine"].url).connect()
+"""
+OTHER_NAME = """
+    import os
+    def create_app():
+        os.environ.get("SHOP_DATABASE_URL")
+        return made(":".join(["sqlite", "///shop.db"]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("source", "sentences"),
+    [
+        (
+            HARD_CODED,
+            [
+                "The app looked up no environment variable whose name is like that of a database.",
+                "A URI is written in shop.py, line {line}. Read the variable DATABASE_URL there first:",
+                "name it: --testbed-app testbed_app.py:app_for.",
+            ],
+        ),
+        (
+            PARTS,
+            [
+                "The app looked up DB_USER, DB_PASSWORD and DB_HOST, which got the URI or its parts.",
+                "A URI is written in shop.py, line {line}.",
+                "a URI of another kind of database: try --testbed-backend postgresql.",
+            ],
+        ),
+        (
+            ON_IMPORT,
+            [
+                "shop.db when it started: that is not a database of this run, and the connection",
+                "A URI is written in shop.py, line {line}. Read the variable DATABASE_URL there first:",
+            ],
+        ),
+        (
+            OTHER_NAME,
+            [
+                "The app looked up SHOP_DATABASE_URL, which got the URI or its parts.",
+                "reads the URI: --testbed-uri-key KEY, or --testbed-uri-env VARIABLE.",
+            ],
+        ),
+    ],
+)
+def test_the_message_says_what_was_tried_and_what_helps(
+    write: Write, uri: str, source: str, sentences: list[str]
+) -> None:
+    write(BINDING, source)
+
+    with pytest.raises(SubjectError) as raised:
+        resolved(uri, "shop")
+
+    message = str(raised.value)
+    lines = Path("shop.py").read_text().splitlines()
+    (line,) = [number for number, text in enumerate(lines, 1) if "made(" in text and "://" in text] or [0]
+    assert [one for one in sentences if one.format(line=line) not in message] == [], message
+    assert "secret-password" not in message

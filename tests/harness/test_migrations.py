@@ -1,0 +1,228 @@
+"""The battery runs the migrations of an app, on each backend in a database of their own."""
+
+import json
+
+import pytest
+
+from tests.harness.projects import Outcome, Project
+
+MIGRATIONS, OWN_TABLES = "schema.migrations", "schema.own-tables"
+SHOP = """
+import os
+from flask import Flask
+from flask_migrate import Migrate
+from flask_sqlalchemy import SQLAlchemy
+
+db, migrate = SQLAlchemy(), Migrate()
+
+
+class User(db.Model):
+    id = db.Column(db.Integer, primary_key=True)
+    name = db.Column(db.String(40), nullable=False)
+
+
+def create_app(config=None):
+    app = Flask("shop")
+    app.config["SQLALCHEMY_DATABASE_URI"] = "sqlite:///shop.db"
+    app.config.update(config or {})
+    db.init_app(app)
+    migrate.init_app(app, db)
+    return app
+"""
+ENV = """
+from alembic import context
+from flask import current_app
+
+db = current_app.extensions["migrate"].db
+with db.engine.connect() as connection:
+    context.configure(connection=connection, target_metadata=db.metadata)
+    with context.begin_transaction():
+        context.run_migrations()
+"""
+ENV_OF_ALEMBIC = """
+import sqlalchemy
+from alembic import context
+from shop import db
+
+engine = sqlalchemy.create_engine(context.config.get_main_option("sqlalchemy.url"))
+with engine.connect() as connection:
+    context.configure(connection=connection, target_metadata=db.metadata)
+    with context.begin_transaction():
+        context.run_migrations()
+"""
+FIRST = """
+import sqlalchemy as sa
+from alembic import op
+
+revision, down_revision = "1", None
+
+
+def upgrade():
+    op.create_table(
+        "user",
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("name", sa.String(40), nullable=False),
+    )
+
+
+def downgrade():
+    op.drop_table("user")
+"""
+DROPPED = '    op.drop_table("user")\n'
+
+
+@pytest.fixture
+def shop(project_here: Project) -> Project:
+    """Return an app whose only migration is right."""
+    (project_here.path / "migrations" / "versions").mkdir(parents=True)
+    project_here.write(SHOP, "shop.py")
+    project_here.write(ENV, "migrations/env.py")
+    project_here.write(FIRST, "migrations/versions/first.py")
+    return project_here
+
+
+def check(project: Project, *options: str) -> Outcome:
+    words = ("--testbed-app", "shop", "--testbed-check", MIGRATIONS, "--testbed-check", OWN_TABLES)
+    return project.run(
+        *("--pyargs", "flask_sqlalchemy_testbed.battery", "--testbed-matrix", "matrix.json"), *words, *options
+    )
+
+
+def reasons(project: Project, outcome: str, of: str = MIGRATIONS) -> set[str]:
+    """Return the reasons of the check on all backends, which must have this outcome there."""
+    rows = json.loads((project.path / "matrix.json").read_text())["checks"]
+    (row,) = (row for row in rows if row["id"] == of)
+    assert row["results"] == dict.fromkeys(project.backends, outcome), row
+    return {row["reasons"].get(backend, "") for backend in project.backends}
+
+
+def test_right_migrations_pass(shop: Project) -> None:
+    outcome = check(shop)
+
+    assert outcome.code == 0, outcome.text
+    assert reasons(shop, "passed") == reasons(shop, "passed", OWN_TABLES) == {""}
+
+
+def test_an_alembic_ini_is_used_with_the_uri_of_the_run(shop: Project) -> None:
+    shop.write(SHOP.replace("    migrate.init_app(app, db)\n", ""), "shop.py")
+    shop.write(
+        "[alembic]\nscript_location = %(here)s/migrations\nsqlalchemy.url = sqlite:///mine.db\n",
+        "alembic.ini",
+    )
+    shop.write(ENV_OF_ALEMBIC, "migrations/env.py")
+
+    outcome = check(shop)
+
+    assert outcome.code == 0, outcome.text
+    assert reasons(shop, "passed") == {""}
+    assert not (shop.path / "mine.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("upgrade", "downgrade", "reason"),
+    [
+        (
+            '        sa.Column("id", sa.Integer, primary_key=True),\n    )\n',
+            DROPPED,
+            "after `upgrade`, `check` finds that the models and the tables differ: add column user.name. Add",
+        ),
+        (
+            '        sa.Column("id", sa.Integer),\n    )\n    op.drop_table("nothing")\n',
+            DROPPED,
+            "`upgrade` fails in first.py: ",
+        ),
+    ],
+)
+def test_a_migration_that_fails_is_one_sentence(
+    shop: Project, upgrade: str, downgrade: str, reason: str
+) -> None:
+    head = FIRST[: FIRST.index("        sa.Column")]
+    shop.write(f"{head}{upgrade}\n\ndef downgrade():\n{downgrade}", "migrations/versions/first.py")
+
+    outcome = check(shop)
+
+    assert outcome.code == 1, outcome.text
+    for found in reasons(shop, "failed"):
+        assert found.startswith(f"Failed: {reason}"), found
+        assert len(found.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("downgrade", "note"),
+    [
+        (
+            "    raise NotImplementedError('there is no way back')\n",
+            "`downgrade base` fails in first.py: there is no",
+        ),
+        ("    pass\n", "`downgrade base` leaves the table user in the database."),
+    ],
+)
+def test_a_failing_downgrade_is_a_note(shop: Project, downgrade: str, note: str) -> None:
+    shop.write(FIRST.replace(DROPPED, downgrade), "migrations/versions/first.py")
+
+    outcome = check(shop)
+
+    assert outcome.code == 0, outcome.text
+    assert all(found.startswith(note) for found in reasons(shop, "passed"))
+    (line,) = outcome.lines("note: ")
+    assert line.startswith(f"note: schema.migrations ({', '.join(shop.backends)}): {note}")
+
+
+@pytest.mark.parametrize(
+    ("file", "source", "reason"),
+    [
+        (
+            "migrations/env.py",
+            f'import sqlite3\nsqlite3.connect("mine.db")\n{ENV}',
+            "its env.py connects to the SQLite file mine.db and not to the database of the app",
+        ),
+        (
+            "shop.py",
+            SHOP.replace(
+                "    return app", "    with app.app_context():\n        db.create_all()\n    return app"
+            ),
+            "the app creates its tables itself when it is made",
+        ),
+        ("migrations/versions/first.py", "raise SystemExit", ""),
+        (
+            "shop.py",
+            SHOP.replace("migrate.init_app(app, db)", "pass"),
+            "the app has no migrations of Flask-Migrate or alembic",
+        ),
+    ],
+)
+def test_migrations_that_cannot_be_tried_are_not_applicable(
+    shop: Project, file: str, source: str, reason: str
+) -> None:
+    shop.write(source, file)
+    if not reason:
+        (shop.path / file).unlink()
+        reason = "its migrations have no revision yet"
+
+    outcome = check(shop)
+
+    assert outcome.code == 0, outcome.text
+    assert reasons(shop, "not applicable") == {reason}
+    (line,) = outcome.lines("not applicable: ")
+    assert line == f"not applicable: {len(shop.backends)} test{'s' * (len(shop.backends) > 1)} ({reason})"
+    assert not (shop.path / "mine.db").exists()
+
+
+def test_an_app_may_run_its_migrations_when_it_is_made(shop: Project) -> None:
+    upgrade = "    with app.app_context():\n        upgrade()\n    return app"
+    source = SHOP.replace("    return app", upgrade).replace("import Migrate", "import Migrate, upgrade")
+    shop.write(source, "shop.py")
+
+    outcome = check(shop)
+
+    assert outcome.code == 0, outcome.text
+    assert reasons(shop, "passed") == {""}
+
+
+def test_migrations_that_hang_are_ended(shop: Project) -> None:
+    shop.write(f"import time\ntime.sleep(60)\n{ENV}", "migrations/env.py")
+
+    outcome = check(shop, "--testbed-check-timeout", "4")
+
+    assert outcome.code == 1, outcome.text
+    assert reasons(shop, "failed") == {"Failed: the migrations did not end within 3.2 s"}

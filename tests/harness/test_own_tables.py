@@ -1,0 +1,180 @@
+"""The battery names the table, the column and the remedy of a table that a database cannot have."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import (
+    JSON,
+    Column,
+    Engine,
+    Enum,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    NullPool,
+    String,
+    Table,
+    Text,
+    create_engine,
+    inspect,
+)
+from sqlalchemy.dialects.postgresql import INET, JSONB
+
+from flask_sqlalchemy_testbed.backends.base import Backend
+from flask_sqlalchemy_testbed.battery.own_tables import OwnTablesError, create_and_drop
+
+
+def user(*columns: Column[Any] | Index, schema: str | None = None) -> Table:
+    return Table("user", MetaData(schema=schema), Column("id", Integer, primary_key=True), *columns)
+
+
+def same_index_twice() -> Table:
+    first = user(Column("name", String(9)), Index("ix_name", "name"))
+    Table("visit", first.metadata, Column("name", String(9)), Index("ix_name", "name"))
+    return first
+
+
+def key_of_another_type() -> Table:
+    first = user()
+    return Table("visit", first.metadata, Column("user_id", String(9), ForeignKey("user.id")))
+
+
+def cycle(name: str | None = None) -> Table:
+    first = user(Column("best_id", Integer, ForeignKey("post.id", name=name)))
+    author = Column("author_id", Integer, ForeignKey("user.id"))
+    Table("post", first.metadata, Column("id", Integer, primary_key=True), author)
+    return first
+
+
+# The tables, and the message by backend; a backend without one can have them.
+WRONG: dict[str, tuple[Callable[[], Table], dict[str, str]]] = {
+    "no length": (
+        lambda: user(Column("name", String)),
+        {
+            "mysql": "user.name cannot be created: VARCHAR requires a length on dialect mysql."
+            " Give it a length: String(255)."
+        },
+    ),
+    "several without length": (
+        lambda: user(*(Column(name, String) for name in "abcdef")),
+        {
+            "mysql": "user.a cannot be created: VARCHAR requires a length on dialect mysql. Give it a length:"
+            " String(255). The same applies to: user.b, user.c, user.d and 2 more."
+        },
+    ),
+    "long key": (
+        lambda: user(Column("name", String(1000), unique=True)),
+        {
+            "mysql": "user.name cannot be created: Specified key was too long; max key length is 3072 bytes."
+            " Shorten the columns of the key,"
+        },
+    ),
+    "long index": (
+        lambda: user(Column("a", String(9)), Column("b", String(999)), Index("ix", "a", "b")),
+        {"mysql": "user.a+b cannot be created: Specified key was too long"},
+    ),
+    "text as key": (
+        lambda: user(Column("name", Text, unique=True)),
+        {
+            "mysql": "user.name cannot be created: BLOB/TEXT column 'name' used in key specification without"
+            " a key length. Give it a length: String(255) in place of Text."
+        },
+    ),
+    "default of a text": (
+        lambda: user(Column("name", Text, server_default="none")),
+        {"mysql": "user.name cannot be created: BLOB, TEXT, GEOMETRY or JSON column 'name' can't"},
+    ),
+    "type of one database": (
+        lambda: user(Column("address", INET)),
+        dict.fromkeys(("sqlite", "mysql"), "give it a variant: JSON().with_variant(JSONB(), 'postgresql')."),
+    ),
+    "same index twice": (
+        same_index_twice,
+        {
+            "sqlite": "visit.name cannot be created: index ix_name already exists. Give each index and",
+            "postgresql": 'visit.name cannot be created: relation "ix_name" already exists. Give each',
+        },
+    ),
+    "long name": (
+        lambda: user(Column("name", String(9)), Index("ix_" + "long" * 20, "name")),
+        dict.fromkeys(("postgresql", "mysql"), "Give it a shorter name."),
+    ),
+    "key of another type": (
+        key_of_another_type,
+        dict.fromkeys(("postgresql", "mysql"), "Give both columns of the foreign key the same type."),
+    ),
+    "unnamed enumeration": (
+        lambda: user(Column("kind", Enum("a", "b"))),
+        {"postgresql": "user.kind cannot be created: PostgreSQL "},
+    ),
+    "cycle": (
+        cycle,
+        dict.fromkeys(
+            ("postgresql", "mysql"),
+            "user.best_id cannot be dropped by drop_all(): Can't sort tables for DROP; an unresolvable"
+            " foreign key dependency exists between tables: post, user",
+        ),
+    ),
+    "schema": (
+        lambda: user(schema="audit"),
+        {
+            "sqlite": "table user cannot be created: it is in the schema 'audit', and a database of sqlite"
+            " has no schemas. Map the schema away there:",
+            "mysql": "table user cannot be created: it is in the schema 'audit', and",
+        },
+    ),
+    "other table missing": (
+        lambda: user(Column("team_id", Integer, ForeignKey("team.id"))),
+        dict.fromkeys(
+            ("sqlite", "postgresql", "mysql"),
+            "user.team_id' could not find table 'team' with which to generate a foreign key to target column"
+            " 'id'. Import the module",
+        ),
+    ),
+}
+SOUND: dict[str, Callable[[], Table]] = {
+    "variants": lambda: user(Column("facts", JSON().with_variant(JSONB(), "postgresql"))),
+    "named cycle": lambda: cycle(name="user_best_id"),
+    "named enumeration": lambda: user(Column("kind", Enum("a", "b", name="kind"))),
+}
+
+
+@pytest.fixture
+def engine(database_uri: str) -> Iterator[Engine]:
+    engine = create_engine(database_uri, poolclass=NullPool)
+    yield engine
+    engine.dispose()
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_table_that_cannot_be_created_is_one_sentence_with_its_remedy(
+    name: str, engine: Engine, testbed_backend: Backend
+) -> None:
+    tables, messages = WRONG[name]
+    message = messages.get(testbed_backend.name, "")
+    try:
+        create_and_drop(tables().metadata, engine)
+    except OwnTablesError as error:
+        (found,) = str(error).splitlines()
+    else:
+        found = ""
+
+    assert message in found
+    assert bool(message) == bool(found), found
+
+
+@pytest.mark.parametrize("name", SOUND)
+def test_tables_that_each_database_can_have_are_dropped_again(name: str, engine: Engine) -> None:
+    create_and_drop(SOUND[name]().metadata, engine)
+
+    assert inspect(engine).get_table_names() == []
+
+
+def test_the_schema_that_an_engine_maps_away_need_not_exist(engine: Engine) -> None:
+    mapped = engine.execution_options(schema_translate_map={"audit": None})
+
+    create_and_drop(user(schema="audit").metadata, mapped)
+
+    assert inspect(engine).get_table_names() == []

@@ -1,0 +1,465 @@
+"""Apps that do something with each request: past it, or one sentence before any check."""
+
+import json
+import re
+
+import pytest
+
+from flask_sqlalchemy_testbed.backends import BACKENDS
+from flask_sqlalchemy_testbed.backends.base import Backend
+from flask_sqlalchemy_testbed.servers.given import variable
+from tests.harness.projects import Outcome, Project
+from tests.harness.shops import FACTORY, WITHOUT_REMOVE
+
+BATTERY = ("--pyargs", "flask_sqlalchemy_testbed.battery", "--testbed-app", "shop:create_app")
+# Each sends requests in another way, or reads another part of the answers.
+OF_REQUESTS = (
+    *("lifecycle.request-ends", "lifecycle.failed-request-ends", "lifecycle.exit"),
+    *("lifecycle.async-view", "lifecycle.with-client", "lifecycle.error-handler", "lifecycle.handled-error"),
+    *(
+        "lifecycle.used-in-teardown",
+        "lifecycle.session-options",
+        "lifecycle.request-inside-context",
+        "binding.two-apps",
+    ),
+    *("binding.starts-without-its-database", "isolation.committed-rows-go", "faults.lost-in-transaction"),
+)
+# Correct in each check above.
+BINDING = """
+import os
+import weakref
+from contextvars import copy_context
+from flask import Flask, Response, abort, current_app, g, json, redirect, request, session
+from flask.globals import app_ctx
+from sqlalchemy import create_engine, event, text
+from sqlalchemy.orm import Session, scoped_session
+
+db_session = scoped_session(
+    lambda: Session(current_app.extensions["engine"]), scopefunc=lambda: app_ctx._get_current_object()
+)
+engines = weakref.WeakSet()
+os.register_at_fork(after_in_child=lambda: [engine.dispose(close=False) for engine in engines])
+
+
+def made(config, kind=Flask, **options):
+    app = kind("shop", **options)
+    app.config.from_mapping(config, SECRET_KEY="of the tests")
+    engine = create_engine(app.config["DATABASE_URI"], pool_pre_ping=True)
+    engines.add(engine)
+    app.extensions["engine"] = engine
+    teardown = app.do_teardown_appcontext
+
+    def do_teardown_appcontext(*arguments):
+        try:
+            teardown(*arguments)
+        finally:
+            db_session.remove()
+
+    app.do_teardown_appcontext = do_teardown_appcontext
+    wsgi_app = app.wsgi_app
+    app.wsgi_app = lambda *arguments: copy_context().run(wsgi_app, *arguments)
+    return app
+"""
+# Not applicable to files.
+ON_OWN_SERVER = ("faults.restart", "faults.demoted-primary")
+# Those whose requests to forked workers differ.
+FORKED = ("wrapped responses", "a server name", "no GET")
+APPS = {
+    "an HTTPS redirect": """
+def create_app(config):
+    app = made(config)
+
+    @app.before_request
+    def https():
+        if not request.is_secure:
+            return redirect(request.url.replace("http://", "https://", 1), 301)
+
+    return app
+""",
+    "wrapped responses": """
+class Api(Flask):
+    def make_response(self, rv):
+        if isinstance(rv, (list, dict, str)):
+            rv = Response(json.dumps({"data": rv}), mimetype="application/json")
+        return super().make_response(rv)
+
+
+def create_app(config):
+    return made(config, Api)
+""",
+    "a token against forgery": """
+def create_app(config):
+    app = made(config)
+    app.config.setdefault("WTF_CSRF_ENABLED", True)
+
+    @app.before_request
+    def protect():
+        if app.config["WTF_CSRF_ENABLED"]:
+            abort(400, "The CSRF token is missing.")
+
+    return app
+""",
+    "a commit on success": """
+def create_app(config):
+    app = made(config)
+
+    @app.after_request
+    def commit(response):
+        if response.status_code < 400:
+            db_session.commit()
+        return response
+
+    return app
+""",
+    "a server name": """
+def create_app(config):
+    app = made(config, subdomain_matching=True)
+    app.config.update(
+        SERVER_NAME="shop.example:5000",
+        PREFERRED_URL_SCHEME="https",
+        TRUSTED_HOSTS=["shop.example:5000", "shop.example"],
+    )
+    return app
+""",
+    "trusted hosts": """
+def create_app(config):
+    app = made(config)
+    app.config.update(TRUSTED_HOSTS=[".shop.example"])
+
+    @app.before_request
+    def check():
+        if not request.host.endswith("shop.example"):
+            abort(400)
+
+    return app
+""",
+    "host matching": """
+def create_app(config):
+    app = made(config, host_matching=True, static_host="static.example")
+    app.add_url_rule("/", "index", lambda: "index", host="www.example")
+    return app
+""",
+    "a root that a middleware takes off": """
+from werkzeug.exceptions import NotFound
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
+
+def create_app(config):
+    app = made(config)
+    app.config["APPLICATION_ROOT"] = "/shop"
+    app.wsgi_app = DispatcherMiddleware(NotFound(), {"/shop": app.wsgi_app})
+    return app
+""",
+    "pages of its own for errors": """
+def create_app(config):
+    app = made(config)
+    app.register_error_handler(404, lambda _: redirect("/"))
+    app.register_error_handler(Exception, lambda _: {"ok": False})
+    app.add_url_rule("/<path:page>", "page", lambda page: f"the page {page}")
+    return app
+""",
+    "a limit of requests by client": """
+def create_app(config):
+    app, seen = made(config), {}
+    app.config["MAX_CONTENT_LENGTH"] = 1
+
+    @app.before_request
+    def limit():
+        seen[request.remote_addr] = seen.get(request.remote_addr, 0) + 1
+        if seen[request.remote_addr] > 1:
+            abort(429)
+
+    return app
+""",
+    "one client": """
+def create_app(config):
+    app = made(config)
+
+    @app.before_request
+    def inside():
+        if request.remote_addr != "127.0.0.1":
+            abort(403)
+
+    return app
+""",
+    "no GET": """
+def create_app(config):
+    app = made(config)
+
+    @app.before_request
+    def only_calls():
+        if request.method != "POST":
+            abort(405)
+
+    return app
+""",
+    "other statuses and bodies": """
+def create_app(config):
+    app = made(config)
+
+    @app.after_request
+    def seal(response):
+        if response.status_code == 200 and not response.is_streamed:
+            response.status_code = 202
+            response.set_data(b"sealed")
+        return response
+
+    return app
+""",
+}
+LOGIN = """
+def create_app(config):
+    app = made(config)
+
+    @app.get("/login")
+    def login():
+        session["user"] = 1
+        return "welcome"
+
+    @app.before_request
+    def only_who_is_logged_in():
+        if request.endpoint != "login" and "user" not in session:
+            return redirect("/login")
+
+    return app
+"""
+
+
+COMMITS_CONTEXTS = """
+def create_app(config):
+    app = made(config)
+
+    @app.teardown_appcontext
+    def commit(error):
+        if error is None:
+            db_session.commit()
+
+    return app
+"""
+OWN_HANDLING = """
+class Calm(Flask):
+    def handle_user_exception(self, error):
+        return self.make_response({"problem": str(error)})
+
+
+def create_app(config):
+    return made(config, Calm)
+"""
+USERS = """
+from flask import Flask, abort, g, request, session
+from flask_sqlalchemy import SQLAlchemy
+
+db = SQLAlchemy()
+
+
+class User(db.Model):
+    id = db.Column(db.Integer, primary_key=True)
+
+
+def create_app(config=None):
+    app = Flask("shop")
+    app.config.update(config, SECRET_KEY="of the tests")
+    db.init_app(app)
+
+    @app.get("/login/<int:user>")
+    def login(user):
+        session["user"] = user
+        return "welcome"
+
+    @app.before_request
+    def load():
+        g.user = db.session.get(User, session.get("user", 0))
+        HOOK
+
+    return app
+"""
+SENTENCE = (
+    "The app cannot be tried on sqlite: its first request was answered with 302 FOUND to /login:"
+    " shop.only_who_is_logged_in (shop.py, line 44) answered it before the view. If it wants a login, name a"
+    " function that logs a client in: --testbed-as-user module:function."
+)
+
+
+def check(
+    project: Project, *options: str, checks: tuple[str, ...] = OF_REQUESTS, **environment: str
+) -> Outcome:
+    chosen = [word for name in checks for word in ("--testbed-check", name)]
+    return project.run(*BATTERY, *chosen, *options, **environment)
+
+
+@pytest.mark.parametrize("app", APPS)
+def test_an_app_may_do_this_with_requests(project_here: Project, app: str) -> None:
+    project_here.write(BINDING + APPS[app], "shop.py")
+
+    outcome = check(project_here, checks=(*OF_REQUESTS, *["binding.fork"] * (app in FORKED)))
+
+    assert outcome.code == 0, outcome.text
+
+
+def test_an_app_may_commit_at_the_end_of_each_context(project_here: Project) -> None:
+    project_here.write(BINDING + COMMITS_CONTEXTS, "shop.py")
+    claims = ("request-ends", "context-ends", "thread", "cli-command", "request-inside-context", "exit")
+
+    outcome = check(project_here, checks=tuple(f"lifecycle.{claim}" for claim in claims))
+
+    assert outcome.code == 0, outcome.text
+
+
+def test_a_check_whose_claim_cannot_be_observed_is_not_applicable(project: Project) -> None:
+    project.write(BINDING + OWN_HANDLING, "shop.py")
+
+    outcome = check(
+        project,
+        "--testbed-matrix",
+        "matrix.json",
+        checks=("lifecycle.handled-error", "lifecycle.request-ends"),
+    )
+
+    reason = "the app answers errors of views itself, with 200 OK, and calls no error handler"
+    assert outcome.code == 0, outcome.text
+    assert outcome.lines("not applicable") == [f"not applicable: 1 test ({reason})"]
+    assert "1 passed, 1 not applicable" in outcome.text
+    rows = json.loads((project.path / "matrix.json").read_text())["checks"]
+    (row,) = (row for row in rows if row["id"] == "lifecycle.handled-error")
+    assert (row["results"], row["reasons"]) == ({"sqlite": "not applicable"}, {"sqlite": reason})
+
+
+def test_an_app_whose_hooks_read_its_own_tables_is_tried(project_here: Project) -> None:
+    project_here.write(USERS.replace("HOOK", ""), "shop.py")
+
+    outcome = check(project_here, checks=("lifecycle.request-ends", "faults.pool-exhausted"))
+
+    assert outcome.code == 0, outcome.text
+
+
+def test_an_app_that_wants_a_login_is_one_sentence(project: Project) -> None:
+    project.write(BINDING + LOGIN, "shop.py")
+
+    outcome = check(project, "--testbed-matrix", "matrix.json", "--testbed-report", "report")
+
+    assert outcome.code == 4, outcome.text
+    assert outcome.lines("The app cannot be tried") == [SENTENCE]
+    assert outcome.lines("lifecycle") == []
+    assert "Traceback" not in outcome.text
+    matrix = json.loads((project.path / "matrix.json").read_text())
+    assert matrix["subject"]["not run on sqlite"] == SENTENCE
+    outcomes = {outcome for row in matrix["checks"] for outcome in row["results"].values()}
+    assert outcomes == {"not run", "not applicable"}
+    assert (project.path / "report" / "index.html").read_text().count("answered with 302 FOUND") == 1
+
+
+def test_requests_carry_the_cookies_of_the_user(project_here: Project) -> None:
+    project_here.write(BINDING + LOGIN, "shop.py")
+    project_here.write("def log_in(app, client):\n    client.get('/login')\n", "users.py")
+
+    outcome = check(
+        project_here,
+        "--testbed-as-user",
+        "users:log_in",
+        checks=(*OF_REQUESTS, "binding.fork", *ON_OWN_SERVER),
+    )
+
+    assert outcome.code == 0, outcome.text
+
+
+def test_the_rows_of_the_user_are_in_each_database(project_here: Project) -> None:
+    project_here.write(
+        USERS.replace("HOOK", "return None if g.user or 'login' in str(request.url_rule) else abort(401)"),
+        "shop.py",
+    )
+    project_here.write(
+        """
+        from shop import User, db
+
+        def log_in(app, client):
+            with app.app_context():
+                db.session.add(User(id=7))
+                db.session.commit()
+            assert client.get("/login/7").text == "welcome"
+        """,
+        "users.py",
+    )
+    checks = ("lifecycle.request-ends", "binding.two-apps", "isolation.committed-rows-go", *ON_OWN_SERVER)
+
+    outcome = check(project_here, "--testbed-as-user", "users:log_in", checks=checks)
+
+    assert outcome.code == 0, outcome.text
+
+
+@pytest.mark.parametrize(
+    ("source", "complaint"),
+    [
+        ("", "--testbed-as-user 'users:log_in': 'users' has no 'log_in'"),
+        ("def log_in(app, client): 1 / 0", "'users:log_in' raised ZeroDivisionError: division by zero."),
+        ("def log_in(app, client): pass", "Have users:log_in log in a user who may open each page."),
+    ],
+)
+def test_a_function_that_logs_nobody_in_is_one_sentence(
+    project: Project, source: str, complaint: str
+) -> None:
+    project.write(BINDING + LOGIN, "shop.py")
+    project.write(source, "users.py")
+
+    outcome = check(project, "--testbed-as-user", "users:log_in", checks=("lifecycle.request-ends",))
+
+    assert outcome.code == 4, outcome.text
+    (line,) = outcome.lines("The app cannot be tried on sqlite: ")
+    assert complaint in line
+
+
+@pytest.mark.parametrize(("app", "code"), [(FACTORY, 4), (WITHOUT_REMOVE, 1)])
+def test_the_other_backends_go_on_without_a_server(project: Project, app: str, code: int) -> None:
+    project.write(app, "shop.py")
+    nowhere = {variable(BACKENDS["postgresql"]): "postgresql://nobody:secret@127.0.0.1:1/nothing"}
+
+    outcome = check(
+        project, "--testbed-backend", "sqlite,postgresql", checks=("lifecycle.request-ends",), **nowhere
+    )
+
+    assert outcome.code == code, outcome.text
+    assert re.search(rf"request-ends +{'passed' if code == 4 else 'failed'} +not run", outcome.text)
+    assert len(outcome.lines("postgresql (TESTBED_POSTGRESQL_URI) was not ready")) == 1, outcome.text
+
+
+# Whether a table of the backend may have a text without a length.
+ANY_LENGTH = {"postgresql": True, "mysql": False}
+
+
+@pytest.mark.testbed_needs("server")
+def test_a_column_that_one_backend_refuses_is_one_sentence(
+    project_here: Project, testbed_backend: Backend
+) -> None:
+    project_here.backends = [testbed_backend.name, "sqlite"]
+    table = (
+        "from sqlalchemy import Column, MetaData, String, Table\n"
+        "users = Table('user', MetaData(), Column('name', String))\n"
+    )
+    project_here.write(
+        f"{BINDING}{table}\ndef create_app(config):\n    app = made(config)\n"
+        "    users.create(app.extensions['engine'], checkfirst=True)\n    return app\n",
+        "shop.py",
+    )
+
+    outcome = check(project_here, checks=("lifecycle.request-ends", "lifecycle.context-ends"))
+
+    sentences = outcome.lines("The app cannot be tried on")
+    if testbed_backend.of(ANY_LENGTH):
+        assert (outcome.code, sentences) == (0, []), outcome.text
+    else:
+        (sentence,) = sentences
+        assert outcome.code == 4, outcome.text
+        assert "(in table 'user', column 'name'): VARCHAR requires a length on dialect mysql." in sentence
+        assert sentence.endswith("Give the column a length, such as String(255).")
+        assert "2 passed, 2 not run" in outcome.text
+
+
+def test_the_other_backends_go_on_without_a_driver(project: Project) -> None:
+    project.write(FACTORY, "shop.py")
+    drivers = [driver.name for driver in BACKENDS["mysql"].drivers]
+    project.write(f"import sys\nsys.modules.update(dict.fromkeys({drivers}))\n", "without_drivers.py")
+    options = ("-p", "without_drivers", "--testbed-backend", "sqlite,mysql")
+
+    outcome = check(project, *options, checks=("lifecycle.request-ends",))
+
+    assert outcome.code == 4, outcome.text
+    assert re.search(r"request-ends +passed +not run", outcome.text)
+    assert len(re.findall(r"^.*pip install.*$", outcome.text, re.MULTILINE)) == 1

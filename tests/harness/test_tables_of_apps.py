@@ -1,0 +1,97 @@
+"""Verdicts about the tables of small apps."""
+
+import pytest
+
+from tests.harness.projects import Project
+from tests.harness.shops import FACTORY
+from tests.harness.verdicts import verdicts
+
+MODELS = """
+from flask import Flask
+from flask_sqlalchemy import SQLAlchemy
+
+db = SQLAlchemy()
+
+
+class User(db.Model):
+    id = db.Column(db.Integer, primary_key=True)
+    name = db.Column(db.String{length}, unique=True)
+
+
+def create_app(config=None):
+    app = Flask("shop")
+    app.config["SQLALCHEMY_DATABASE_URI"] = "sqlite:///shop.db"
+    app.config.update(config or {{}})
+    db.init_app(app)
+    return app
+"""
+OTHERS = """
+from sqlalchemy import Column, Integer, MetaData, Table
+
+metadata = MetaData()
+Table("note", metadata, Column("name", Integer, index=True), Column("word", Integer))
+
+"""
+OF_AN_EXTENSION = f"""
+from sqlalchemy.types import UserDefinedType
+{MODELS.format(length="(80)")}
+
+
+class Vector(UserDefinedType):
+    cache_ok = True
+
+    def get_col_spec(self, **_):
+        return "VECTOR3"
+
+
+User.vector = db.Column(Vector)
+"""
+NO_LENGTH = (
+    "Failed: user.name cannot be created: VARCHAR requires a length on dialect mysql. Give it a length:"
+    " String(255)."
+)
+VERDICTS = {
+    "sqlite": ("passed", ""),
+    "postgresql": ("passed", ""),
+    "mysql": ("failed", NO_LENGTH),
+}
+
+
+@pytest.mark.parametrize("length", ["", "(80)"])
+def test_a_table_that_one_database_cannot_have_fails_there_alone(project_here: Project, length: str) -> None:
+    project_here.write(MODELS.format(length=length), "shop.py")
+
+    found = verdicts(project_here, checks=("schema.own-tables",))
+
+    expected = dict.fromkeys(project_here.backends, ("passed", "")) if length else VERDICTS
+    assert found["schema.own-tables"] == {name: expected[name] for name in project_here.backends}
+
+
+@pytest.mark.parametrize("migrated", [True, False])
+def test_a_type_of_an_extension_is_left_to_the_migrations(project_here: Project, migrated: bool) -> None:  # noqa: FBT001
+    project_here.write(OF_AN_EXTENSION, "shop.py")
+    if migrated:
+        project_here.write("[alembic]\nscript_location = nowhere\n", "alembic.ini")
+
+    found = verdicts(project_here, checks=("schema.own-tables",))["schema.own-tables"]
+
+    outcomes = {
+        "sqlite": "passed",
+        "mysql": "failed",
+        "postgresql": "not applicable" if migrated else "failed",
+    }
+    assert {name: outcome for name, (outcome, _) in found.items()} == {
+        name: outcomes[name] for name in project_here.backends
+    }
+
+
+def test_tables_that_are_not_found_can_be_named(project_here: Project) -> None:
+    project_here.write(FACTORY, "shop.py")
+    project_here.write(OTHERS, "others.py")
+
+    missed = verdicts(project_here, checks=("schema.own-tables",))["schema.own-tables"]
+    named = verdicts(project_here, "--testbed-metadata", "others:metadata", checks=("schema.own-tables",))
+
+    reason = "the app's own tables were not found; --testbed-metadata names their metadata"
+    assert missed == dict.fromkeys(project_here.backends, ("not applicable", reason))
+    assert named["schema.own-tables"] == dict.fromkeys(project_here.backends, ("passed", ""))
