@@ -46,10 +46,7 @@ SLOW = {
 CUT_OFF = {
     "postgresql": ("SET statement_timeout = 100", SLOW["postgresql"]),
     "mysql": ("SELECT 1", SLOW["mysql"].replace("SELECT", "SELECT /*+ MAX_EXECUTION_TIME(100) */", 1)),
-    "mariadb": (
-        "SET STATEMENT max_statement_time = 1 FOR SELECT 1",
-        f"SET STATEMENT max_statement_time = 0.1 FOR {SLOW['mysql']}",
-    ),
+    "mariadb": ("SELECT 1", f"SET STATEMENT max_statement_time = 0.1 FOR {SLOW['mysql']}"),
 }
 # Statements that make a server read-only, as a demoted primary is; those that undo it; and a query for it.
 READ_ONLY = {
@@ -102,10 +99,9 @@ LIMITS: dict[str, dict[str, float]] = {
 ROOM = {
     "postgresql": (40 + 64) * MEGABYTE,
     "mysql": (141 + 64) * MEGABYTE,
-    "mariadb": (80 + 64) * MEGABYTE,
 }
 # MySQL's server aborts if its redo log cannot grow: a small one has its full size from the beginning.
-SMALL = {"postgresql": (), "mysql": ("--innodb-redo-log-capacity=32M",), "mariadb": ()}
+SMALL = {"postgresql": (), "mysql": ("--innodb-redo-log-capacity=32M",)}
 # The table that the checks fill. Unlogged, it leaves room for the log, without which PostgreSQL stops.
 BALLAST = {
     "sqlite": "CREATE TABLE testbed_ballast (id INTEGER PRIMARY KEY, data BLOB)",

@@ -343,7 +343,7 @@ MARIADB = (
     ),
     Kind(
         "sequence",
-        "SELECT table_name FROM information_schema.tables WHERE table_schema = database() AND table_type = 'SEQUENCE'",
+        "SELECT sequence_name FROM information_schema.sequences WHERE sequence_schema = database()",
         ("CREATE SEQUENCE numbers", "SELECT NEXT VALUE FOR numbers"),
     ),
     Kind(
@@ -626,12 +626,13 @@ SHARED = {
         Kind("role left_role was created", "SELECT user FROM mysql.global_priv", ("CREATE ROLE left_role",)),
         Kind(
             "password of 'kept_user'@'%' was changed",
-            "SELECT JSON_VALUE(priv, '$.authentication_string') FROM mysql.global_priv WHERE user = 'kept_user'",
+            "SELECT authentication_string FROM mysql.user WHERE user = 'kept_user'",
             ("ALTER USER kept_user IDENTIFIED BY 'left'",),
         ),
         Kind(
             "password of 'kept_user'@'%' was changed",
-            "SELECT COALESCE(JSON_VALUE(priv, '$.account_locked'), 0) = 1 FROM mysql.global_priv WHERE user = 'kept_user'",
+            "SELECT COALESCE(JSON_VALUE(priv, '$.account_locked'), 0) = 1 FROM mysql.global_priv"
+            " WHERE user = 'kept_user'",
             ("ALTER USER kept_user ACCOUNT LOCK",),
         ),
         Kind(
