@@ -199,6 +199,17 @@ def _known_backends(_ctx: click.Context, _option: click.Parameter, value: tuple[
     return tuple(backend.name for backend in chosen)
 
 
+def _known_checks(_ctx: click.Context, _option: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
+    if not any(value):  # An empty value has a message of its own.
+        return value
+    from flask_sqlalchemy_testbed.checks.claims import CHECKS  # noqa: PLC0415 - on use
+    from flask_sqlalchemy_testbed.plugin.selection import unknown_checks  # noqa: PLC0415 - on use
+
+    if unknown := [name for name in value if name and name not in CHECKS]:
+        raise click.UsageError(unknown_checks(unknown, list(CHECKS)))
+    return value
+
+
 def _print_version(ctx: click.Context, _option: click.Parameter, value: object) -> None:
     if value:
         from importlib.metadata import version  # noqa: PLC0415 - on use
@@ -222,13 +233,14 @@ def _print_explanation(ctx: click.Context, _option: click.Parameter, value: str 
         return
     from flask_sqlalchemy_testbed.checks.claims import CHECKS  # noqa: PLC0415 - on use
     from flask_sqlalchemy_testbed.checks.explanation import explanation  # noqa: PLC0415 - on use
-    from flask_sqlalchemy_testbed.checks.links import link  # noqa: PLC0415 - on use
+    from flask_sqlalchemy_testbed.checks.links import link, page_url  # noqa: PLC0415 - on use
     from flask_sqlalchemy_testbed.plugin.selection import unknown_checks  # noqa: PLC0415 - on use
 
     if value not in CHECKS:
         raise click.UsageError(unknown_checks([value], list(CHECKS)))
     click.echo(value)
-    for label, text in [*explanation(CHECKS[value]), ("more", link(value))]:
+    more = [("more", link(value))] if page_url() else []
+    for label, text in [*explanation(CHECKS[value]), *more]:
         lines = textwrap.wrap(text, 86, break_long_words=False, break_on_hyphens=False)
         for number, line in enumerate(lines):
             click.echo(f"  {(f'{label}:' if number == 0 else '').ljust(12)}{line}")
@@ -248,6 +260,9 @@ def _at_once(name: str, callback: Any, help_: str, metavar: str | None = None) -
     )
 
 
+KNOWN_VALUES = {"backend": _known_backends, "check": _known_checks, "exclude": _known_checks}
+
+
 def _option(option: Option) -> click.Option:
     text = DEFAULTS.get(option.name)
     return click.Option(
@@ -259,7 +274,7 @@ def _option(option: Option) -> click.Option:
         type=float if option.metavar == "SECONDS" else None,
         # Said, because click 8.3 otherwise takes a value such as -1 for an option.
         default=None,
-        callback=_known_backends if option.name == "backend" else None,
+        callback=KNOWN_VALUES.get(option.name),
     )
 
 

@@ -90,21 +90,24 @@ _ALL = (
     ),
     Option(
         "allow-file",
-        "let the app open this SQLite file, which the run did not create; repeatable",
+        "let the app open this SQLite file, which the run did not create, or create it; repeatable",
         "PATH",
         repeatable=True,
         default=(),
     ),
     Option(
         "as-user",
-        "log the battery's requests in with this function, which gets the app and a test client",
+        "log the battery's requests in with this function of a module or a file, which gets the app and a"
+        " test client",
         "MODULE:FUNCTION",
         default="",
     ),
     Option("start-timeout", "fail when making the app takes longer (default: 30)", "SECONDS", default="30"),
     Option("check", "run only this check of the battery; repeatable", "ID", repeatable=True),
     Option("exclude", "leave out this check of the battery; repeatable", "ID", repeatable=True, default=()),
-    Option("check-timeout", "fail a check that takes longer (default: 30)", "SECONDS", default="30"),
+    Option(
+        "check-timeout", "fail a check that takes longer (default: 30; 0: no limit)", "SECONDS", default="30"
+    ),
     Option(
         "timeout",
         "fail a test of your own that takes longer (default: no limit)",

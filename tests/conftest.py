@@ -1,4 +1,8 @@
-"""Collect some folders only on request: their tests need more than the others do."""
+"""Collect some folders only on request: their tests need more than the others do.
+
+With TESTS_OF_BACKENDS=1 in the environment, the tests that no backend changes are left out:
+`make test` runs them.
+"""
 
 import os
 from pathlib import Path
@@ -8,6 +12,9 @@ import pytest
 HERE = Path(__file__).parent
 # They need a browser, a composed stack, charts or environments; some import packages of their own.
 ON_REQUEST = {"bench", "browser", "coexistence", "stack"}
+
+# The fixtures of tests that depend on the backends of the run.
+OF_BACKENDS = {"testbed_backend", "testbed_server", "project_here", "project_of_its_own", "pytestconfig"}
 
 # The runs that the tests start would annotate the job of this run.
 for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "GITHUB_WORKSPACE"):
@@ -20,3 +27,13 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
         return None
     asked = [(config.invocation_params.dir / arg.split("::")[0]).resolve() for arg in config.args]
     return None if any(path.is_relative_to(collection_path) for path in asked) else True
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deselect the tests that no backend changes, if only the others are asked for."""
+    if os.environ.get("TESTS_OF_BACKENDS") != "1":
+        return
+    other = [item for item in items if not OF_BACKENDS & set(getattr(item, "fixturenames", ()))]
+    items[:] = [item for item in items if item not in set(other)]
+    config.hook.pytest_deselected(items=other)

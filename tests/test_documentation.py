@@ -14,7 +14,7 @@ import pytest
 from flask_sqlalchemy_testbed.backends import BACKENDS
 from flask_sqlalchemy_testbed.backends.base import Backend
 from flask_sqlalchemy_testbed.checks.claims import CHECKS
-from flask_sqlalchemy_testbed.checks.links import link
+from flask_sqlalchemy_testbed.checks.links import anchor
 from flask_sqlalchemy_testbed.databases import Database
 from flask_sqlalchemy_testbed.options import OPTIONS
 from flask_sqlalchemy_testbed.servers.network import Server
@@ -69,7 +69,7 @@ def test_the_page_of_the_checks_is_up_to_date() -> None:
     for check in CHECKS:
         assert written.count(f"\n### {check}\n") == 1
         # As GitHub makes the anchor of a heading.
-        assert link(check).endswith(f"docs/checks.md#{re.sub(r'[^a-z0-9 -]', '', check.lower())}")
+        assert anchor(check) == re.sub(r"[^a-z0-9 -]", "", check.lower())
 
 
 def test_readme_is_short() -> None:
@@ -122,7 +122,7 @@ def test_the_failure_in_readme_is_real(tmp_path: Path, app: str) -> None:
     """Run the app of the page about your own app, also with the function that makes it from its URI."""
     for block in blocks("python", PAGES["docs/your-app.md"]):
         (tmp_path / block.splitlines()[0].removeprefix("# ")).write_text(block)
-    (failure,) = re.findall(r"^```\n(Cause.*?)^```$", PAGES["README.md"], re.MULTILINE | re.DOTALL)
+    (failure,) = re.findall(r"^(Cause.*?)^\.\.\.$", PAGES["README.md"], re.MULTILINE | re.DOTALL)
     command = ["flask_sqlalchemy_testbed", app, "--backend", "sqlite"]
 
     run = subprocess.run(
@@ -234,3 +234,17 @@ def test_a_backend_can_be_added_by_following_the_page(tmp_path: Path, testbed_da
     outcome = project.run(TESTBED_AURORA_URI=uri, PYTHONPATH=str(tmp_path))
 
     assert "1 passed" in outcome.text
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/your-app.md"])
+def test_the_environment_is_activated_before_the_first_command(page: str) -> None:
+    lines = [line for block in blocks("console", PAGES[page]) for line in block.splitlines()]
+    activated = lines.index("$ . testbed-venv/bin/activate")
+
+    assert not any(COMMAND.match(line.removeprefix("$ ")) for line in lines[:activated])
+    assert not any(line.startswith("$ testbed-venv/bin/") for line in lines)
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/your-app.md"])
+def test_it_says_that_the_views_of_the_app_are_not_called(page: str) -> None:
+    assert "write tests with the fixtures" in PAGES[page]

@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 
-pytestmark = [pytest.mark.bad_day, pytest.mark.testbed_needs("embedded")]
+pytestmark = pytest.mark.bad_day
 
 
 PYTHON = f"""#!/bin/sh

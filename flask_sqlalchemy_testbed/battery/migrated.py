@@ -44,7 +44,7 @@ class Migrated:
 
     failure: str = ""
     note: str = ""
-    """What is wrong with a downgrade, which an app may do without."""
+    """The reason why a downgrade failed; a downgrade is optional, so this is no failure."""
     not_applicable: str = ""
     """Why the migrations could not be tried."""
     output: str = field(default="", repr=False)

@@ -1,4 +1,4 @@
-"""What databases do, observed over plain engines; `observer` runs this module as a process.
+"""Observe databases over plain engines; `observer` runs this module as a process.
 
 Each function gets the URI of a database with the battery's tables, and returns plain values.
 """

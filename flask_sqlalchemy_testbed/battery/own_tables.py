@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import re
 import warnings
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import PrimaryKeyConstraint, Table, UniqueConstraint, event
 from sqlalchemy.exc import SAWarning, SQLAlchemyError
+from sqlalchemy.orm.mapper import _all_registries
 from sqlalchemy.schema import CreateColumn, CreateSchema
 
 if TYPE_CHECKING:
@@ -62,6 +65,11 @@ WITHOUT_SCHEMA = {None, "main"}
 class OwnTablesError(Exception):
     """A table cannot be created or dropped; the message names table and column, and says what to do."""
 
+    def __init__(self, message: str, table: str = "") -> None:
+        super().__init__(message)
+        self.table = table
+        """Its full name; empty if it is not known."""
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:
@@ -106,7 +114,7 @@ def create_and_drop(metadata: MetaData, engine: Engine) -> None:
     """
     problems = [problem for table in metadata.tables.values() for problem in _uncompiled(table, engine)]
     if problems:
-        raise OwnTablesError(_in_words(problems))
+        raise OwnTablesError(_in_words(problems), problems[0].table)
     _create_schemas(metadata, engine)
     last: list[Table] = []
     try:
@@ -115,14 +123,35 @@ def create_and_drop(metadata: MetaData, engine: Engine) -> None:
             warnings.simplefilter("ignore", SAWarning)
             metadata.create_all(engine)
     except SQLAlchemyError as error:
-        raise OwnTablesError(str(_problem(error, last, metadata))) from error
+        problem = _problem(error, last, metadata)
+        raise OwnTablesError(str(problem), problem.table) from error
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SAWarning)
             metadata.drop_all(engine)
     except SQLAlchemyError as error:
         problem = _problem(error, [], metadata)
-        raise OwnTablesError(str(replace(problem, doing="be dropped by drop_all()"))) from error
+        raise OwnTablesError(
+            str(replace(problem, doing="be dropped by drop_all()")), problem.table
+        ) from error
+
+
+def line_of_model(metadata: MetaData, table: str) -> str:
+    """Return where the class of a table is defined, as `file:line`; empty if it has none.
+
+    Args:
+        metadata: The metadata that holds the table.
+        table: Its full name.
+    """
+    # SQLAlchemy has no public list of all registries.
+    mappers = [mapper for registry in _all_registries() for mapper in registry.mappers]
+    for mapper in mappers:
+        if mapper.local_table is metadata.tables.get(table):
+            with contextlib.suppress(OSError, TypeError):  # Made by exec.
+                path = Path(inspect.getsourcefile(mapper.class_) or "")
+                shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+                return f"{shown}:{inspect.getsourcelines(mapper.class_)[1]}"
+    return ""
 
 
 def _uncompiled(table: Table, engine: Engine) -> Iterator[Problem]:
@@ -153,7 +182,7 @@ def _create_schemas(metadata: MetaData, engine: Engine) -> None:
     for name, table in wanted.items():
         if engine.dialect.name not in WITH_SCHEMAS:
             reason = f"it is in the schema {name!r}, and a database of {engine.dialect.name} has no schemas"
-            raise OwnTablesError(str(Problem(table.name, (), reason)))
+            raise OwnTablesError(str(Problem(table.name, (), reason)), table.fullname)
         with engine.begin() as connection:
             connection.execute(CreateSchema(str(name), if_not_exists=True))
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from concurrent.futures import ThreadPoolExecutor
 from contextvars import Context
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from flask import request, request_started
 from sqlalchemy import NullPool, create_engine, inspect
@@ -15,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from flask_sqlalchemy_testbed.battery import tables
 from flask_sqlalchemy_testbed.battery.further import Binds
 from flask_sqlalchemy_testbed.battery.obstacles import Witness
+from flask_sqlalchemy_testbed.battery.raised import in_words, line_of_app
 from flask_sqlalchemy_testbed.battery.requests import (
     Address,
     Answer,
@@ -25,11 +25,12 @@ from flask_sqlalchemy_testbed.battery.requests import (
     reach_at,
 )
 from flask_sqlalchemy_testbed.battery.tables import Item
+from flask_sqlalchemy_testbed.battery.threads import WITHIN, Task
 from flask_sqlalchemy_testbed.battery.users import log_in
 from flask_sqlalchemy_testbed.options import flag
 from flask_sqlalchemy_testbed.plugin import settings, state
 from flask_sqlalchemy_testbed.plugin.app_option import app_maker
-from flask_sqlalchemy_testbed.subject.binding import engine_of
+from flask_sqlalchemy_testbed.subject.binding import context_of, engine_of
 from flask_sqlalchemy_testbed.subject.errors import BoundElsewhereError, ObstacleError, SubjectError
 from flask_sqlalchemy_testbed.subject.metadata import FIRST_ENGINE
 from flask_sqlalchemy_testbed.subject.subject import Apps
@@ -44,11 +45,16 @@ if TYPE_CHECKING:
     from flask_sqlalchemy_testbed.databases import Database
     from flask_sqlalchemy_testbed.subject.app import AppMaker
 
+T = TypeVar("T")
 VIEW, WRITER = "/testbed/preflight", "/testbed/preflight/write"
 REQUEST, CONTEXT = "of the request", "of the context"
 REDIRECTIONS, REFUSALS = range(300, 400), (401, 403)
 # Parts of messages of SQLAlchemy, and what to do.
 REMEDIES = {"requires a length on dialect": "Give the column a length, such as String(255)."}
+
+
+class CannotConnectError(SubjectError):
+    """Code of the app raises an error whenever the app connects; the message names the line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +93,9 @@ def try_app(fixture: pytest.FixtureRequest) -> Preflight:
     try:
         found = _first_app(fixture.config, maker, binds, first.database)
         _second_app(maker, binds, second.database)
+    except CannotConnectError as error:
+        message = f"The app cannot connect to {server.backend.name}: {error}"
+        raise ObstacleError(message) from error
     except SubjectError as error:
         reason = f"{error}".removesuffix(".")
         message = f"The app cannot be tried on {server.backend.name}: {reason}.{_remedy_of_start(reason)}"
@@ -126,17 +135,32 @@ def _first_app(config: pytest.Config, maker: AppMaker, binds: Binds, database: D
             write(CONTEXT)
 
     add_view(app, WRITER, lambda: write(REQUEST))
+    within = settings.seconds(config, "check-timeout")
     try:
-        address = reach(app, settings.setting(config, "as-user"))
-        with ThreadPoolExecutor(1) as thread:
-            succeeds = thread.submit(Context().run, _succeeds, app, WRITER).result()
-            thread.submit(Context().run, write_in_context).result()
+        _in_a_thread(lambda: _connect(maker, app), within)
+        address = reach(app, settings.setting(config, "as-user"), within)
+        succeeds = _in_a_thread(lambda: _succeeds(app, WRITER), within)
+        _in_a_thread(write_in_context, within)
     finally:
         engine_of(maker.subject, app).dispose()
         binds.dispose(app)
     committed = set(_names(database)) - at_once
     address = replace(address, headers={})  # Of a user who is in this database only.
     return Preflight(schema, address, succeeds and REQUEST in committed, CONTEXT in committed)
+
+
+def _connect(maker: AppMaker, app: Flask) -> None:
+    """Connect once; raise `CannotConnectError` if code of the app, such as a listener, keeps it from that."""
+    try:
+        with context_of(app), engine_of(maker.subject, app).connect():
+            pass
+    except SubjectError:
+        raise
+    except Exception as error:
+        # The checks show the other errors, such as one of a driver.
+        if line := line_of_app(error):
+            message = f"{in_words(getattr(error, 'orig', None) or error)}, {line}"
+            raise CannotConnectError(message) from error
 
 
 def _schema(metadata: Sequence[MetaData], database: Database) -> Callable[[str], None]:
@@ -194,23 +218,34 @@ def _names(database: Database) -> list[str]:
     return [name for (name,) in database.connection.rows("SELECT name FROM testbed_item")]
 
 
-def reach(app: Flask, as_user: str) -> Address:
+def reach(app: Flask, as_user: str, within: float = WITHIN) -> Address:
     """Find the first address at which a view of the battery is reached, and send later requests there.
 
     Args:
         app: An app on a database of the run; views can be added to it afterwards.
         as_user: The function that logs a client in; empty if requests need no login. It is run once.
+        within: Seconds for the requests.
 
     Raises:
         SubjectError: No view is reached.
     """
     add_view(app, VIEW, lambda: "reached")
-    # The caller may be in a context of the app, or have a session; another thread has neither.
-    with ThreadPoolExecutor(1) as thread:
-        address = thread.submit(Context().run, _reach, app, as_user).result()
+    address = _in_a_thread(lambda: _reach(app, as_user), within)
     # Flask refuses views after the first request, and there is no other way back.
     app._got_first_request = False  # noqa: SLF001
     return address
+
+
+def _in_a_thread(work: Callable[[], T], within: float) -> T:
+    """Run a function without the caller's contexts and sessions.
+
+    A request that hangs keeps no run from ending.
+    """
+    task = Task(lambda: Context().run(work))
+    if not task.ended.wait(within):
+        message = f"a request to it was not answered within {within:g} s"
+        raise SubjectError(message)
+    return task.result()
 
 
 def _reach(app: Flask, as_user: str) -> Address:
@@ -263,6 +298,7 @@ def _remedy(answer: Answer, as_user: str) -> str:
             return f"Have {as_user} log in a user who may open each page."
         return f"If it wants a login, name a function that logs a client in: {option}."
     return (
-        "Have it let requests pass whose endpoint begins with `testbed`, also on an empty database, or leave"
-        f" it out. {flag('as-user')} module:function names a function that inserts the rows that it needs."
+        "Let this function accept each request whose endpoint begins with `testbed`, also on an empty"
+        " database, or leave the function out when you test. If it needs rows, name a function that inserts"
+        f" them: {flag('as-user')} module:function."
     )

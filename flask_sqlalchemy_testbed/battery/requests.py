@@ -12,7 +12,10 @@ from typing import Any, TypeVar
 
 from flask import Flask, has_request_context, request
 from flask.testing import FlaskClient
+from werkzeug.exceptions import HTTPException
 from werkzeug.test import EnvironBuilder, run_wsgi_app
+
+from flask_sqlalchemy_testbed.battery.raised import in_words, line_of_app
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -66,7 +69,7 @@ class Address:
 
 @dataclass(slots=True)
 class Answer:
-    """What a request to a view of the battery has shown."""
+    """The result of a request to a view of the battery."""
 
     status: str = ""
     """The status line of the response."""
@@ -80,8 +83,10 @@ class Answer:
     """Whether an error handler of the battery was called."""
     has_returned: bool = False
     """Whether the view returned, or an error handler of the battery did."""
+    error: str = ""
+    """The error that the view raised, in words; empty for one that is a response."""
     value: Any = None
-    """What it returned, if that is data, not a response or a stream."""
+    """The value that the view returned, if that is data, not a response or a stream."""
 
     @property
     def code(self) -> int:
@@ -139,7 +144,14 @@ def add_view(app: Flask, path: str, view: Callable[..., Any]) -> None:
         values.pop(HOST, None)
         answer = _answer()
         answer.is_reached = True
-        value = app.ensure_sync(view)(**values)
+        try:
+            value = app.ensure_sync(view)(**values)
+        except HTTPException:
+            raise
+        except Exception as error:
+            line = line_of_app(error, last=True)
+            answer.error = f"{in_words(error)}{f', raised in {line}' if line else ''}"
+            raise
         answer.note(value)
         return value
 
@@ -197,11 +209,11 @@ def ask(app: Flask, path: str, answer: Answer | None = None) -> Answer:
 def get(app: Flask, path: str) -> Any:
     """Return what the view or the error handler returned, or the text of the response to its stream.
 
-    If the app took the request for a failure, return the status line.
+    If the app took the request for a failure, return the status line, with the error of the view.
     """
     answer = ask(app, path)
     if not answer.is_success:
-        return answer.status
+        return ": ".join(filter(None, [answer.status, answer.error]))
     return answer.text if answer.value is None else answer.value
 
 

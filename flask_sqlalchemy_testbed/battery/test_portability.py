@@ -121,7 +121,7 @@ def test_cascade(trial: Trial) -> None:
         trial.session.commit()
 
         found = trial.session.scalar(select(func.count(Part.id)))
-        assert found == 0, f"{found} rows still refer to a deleted row"
+        assert found == 0, f"rows that still refer to a deleted row: {found}"
 
 
 @check("portability.writer-waits")

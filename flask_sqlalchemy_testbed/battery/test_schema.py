@@ -13,7 +13,7 @@ from flask import Flask
 from sqlalchemy.engine import Engine
 
 from flask_sqlalchemy_testbed.battery.migrated import migrate, place_of
-from flask_sqlalchemy_testbed.battery.own_tables import OwnTablesError, create_and_drop
+from flask_sqlalchemy_testbed.battery.own_tables import OwnTablesError, create_and_drop, line_of_model
 from flask_sqlalchemy_testbed.battery.preflight import Preflight
 from flask_sqlalchemy_testbed.checks.check import check
 from flask_sqlalchemy_testbed.options import flag
@@ -101,7 +101,8 @@ def test_own_tables(request: pytest.FixtureRequest, maker: AppMaker, empty_datab
                 except OwnTablesError as error:
                     if OF_AN_EXTENSION.search(str(error)) and place_of(on.app):
                         state.not_applicable(request.node, f"migrations create what the tables need: {error}")
-                    pytest.fail(str(error), pytrace=False)
+                    line = line_of_model(metadata, error.table)
+                    pytest.fail(f"{error}{f' The model is at {line}.' if line else ''}", pytrace=False)
 
 
 @check("schema.migrations")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from flask_sqlalchemy_testbed.battery.requests import Address, client_of, headers_of, reach_at
+from flask_sqlalchemy_testbed.battery.threads import Task
 from flask_sqlalchemy_testbed.options import flag
 from flask_sqlalchemy_testbed.subject.discovery import find
 from flask_sqlalchemy_testbed.subject.errors import SubjectError
@@ -32,10 +33,10 @@ def log_in(path: str, app: Flask, address: Address) -> Address:
     function = find(path, flag("as-user"))
     client = client_of(app)
     # The caller may be in a context, or have a session in this thread; another thread has neither.
-    with ThreadPoolExecutor(1) as thread:
-        try:
-            thread.submit(function, app, client).result()
-        except Exception as error:
-            message = f"{flag('as-user')} {path!r} raised {type(error).__name__}: {error}"
-            raise SubjectError(message) from error
+    # The time limit is that of the check, or of the probe.
+    try:
+        Task(lambda: function(app, client)).result(threading.TIMEOUT_MAX)
+    except Exception as error:
+        message = f"{flag('as-user')} {path!r} raised {type(error).__name__}: {error}"
+        raise SubjectError(message) from error
     return replace(address, headers=headers_of(client, address))

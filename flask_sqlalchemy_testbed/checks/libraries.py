@@ -31,7 +31,7 @@ class Library:
 
 
 _OPTIONS = 'engine_options={"NAME": VALUE} to'
-_IN_CONTEXT = "Do it in the factory, in a block `with app.app_context():`."
+_IN_CONTEXT = "Do it where the app is made, after init_app(), in a block `with app.app_context():`."
 NO_LIBRARY = Library("")
 _ALL = (
     Library(

@@ -6,9 +6,8 @@ import functools
 
 from flask_sqlalchemy_testbed.checks.claims import CHECKS
 
-# The label of the page in the metadata of the package, in `[project.urls]`; until the project has an address,
-# links are relative to its folder.
-LABEL, PAGE = "Checks", "docs/checks.md"
+# The label of the page in the metadata of the package, in `[project.urls]`.
+LABEL = "Checks"
 DISTRIBUTION = "flask-sqlalchemy-testbed"
 
 
@@ -22,12 +21,14 @@ def anchor(check: str) -> str:
 
 
 def link(check: str) -> str:
-    """Return the place of a check's description: a URL if the project has one, else a path.
+    """Return the URL of a check's description; until the project has one, the command that prints it.
 
     Args:
         check: The id; a check of a user's own has no description, and the result is empty.
     """
-    return f"{page_url() or PAGE}#{anchor(check)}" if check in CHECKS else ""
+    if check not in CHECKS:
+        return ""
+    return f"{page_url()}#{anchor(check)}" if page_url() else f"{DISTRIBUTION} --explain {check}"
 
 
 @functools.cache

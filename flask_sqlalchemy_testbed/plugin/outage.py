@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from flask_sqlalchemy_testbed.plugin import state
+from flask_sqlalchemy_testbed.plugin.app_option import runs_the_battery
 from flask_sqlalchemy_testbed.plugin.schema import causes, schema_problem
 from flask_sqlalchemy_testbed.plugin.selection import backend_of
 
@@ -92,9 +93,13 @@ def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Fail a run in which tests were not run, with the status of a run that could not be begun."""
+    """Fail a run in which tests were not run.
+
+    A battery that could not try a backend has a status of its own.
+    """
     if outages(session.config) and session.exitstatus == pytest.ExitCode.OK:
-        session.exitstatus = pytest.ExitCode.USAGE_ERROR
+        of_battery = runs_the_battery(session.config)
+        session.exitstatus = pytest.ExitCode.USAGE_ERROR if of_battery else pytest.ExitCode.TESTS_FAILED
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
@@ -104,8 +109,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         for reason in _together(reasons):
             terminalreporter.write_line(reason)
         count = len(terminalreporter.getreports(CATEGORY))
+        tests, them = ("test was", "it") if count == 1 else ("tests were", "them")
         terminalreporter.write_line(
-            f"{count} tests need this and were not run. Run them again without the cause."
+            f"{count} {tests} not run for this reason. Remove the cause and run {them} again."
         )
 
 

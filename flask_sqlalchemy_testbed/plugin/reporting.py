@@ -145,6 +145,8 @@ class Reporter:
         if not self._findings.rows():  # The files of an earlier run say more.
             self._directory = None
             return
+        if self._directory is not None and (self._directory / "index.html").exists() and self._ran_no_check():
+            self._directory = None  # So does an earlier report.
         if self._matrix is None and self._directory is None and self._sarif is None:
             return
         from flask_sqlalchemy_testbed.report import pages, sarif  # noqa: PLC0415 - on use
@@ -199,8 +201,11 @@ class Reporter:
 
     def _none_was_run(self) -> bool:
         """Return whether no backend could be used: a row for each check would hide the reason."""
+        return bool(outage.outages(self._config)) and self._ran_no_check()
+
+    def _ran_no_check(self) -> bool:
         outcomes = {outcome for row in self._findings.rows() for outcome in row["results"].values()}
-        return bool(outage.outages(self._config)) and outcomes <= {Outcome.NOT_RUN, Outcome.NOT_APPLICABLE}
+        return outcomes <= {Outcome.NOT_RUN, Outcome.NOT_APPLICABLE}
 
     def _read_late_logs(self) -> None:
         for test in self._gatherer.read_late_logs() if self._gatherer is not None else ():

@@ -51,6 +51,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     elif not promises(config):
         _leave_out_promises(config, items)
     result = yield
+    _refuse_useless_marks(items)
     _leave_out_not_applicable(config, items)
     return result
 
@@ -173,7 +174,10 @@ def unknown_checks(names: list[str], known: list[str]) -> str:
     from difflib import get_close_matches  # noqa: PLC0415 - on use
 
     near = [match for name in names for match in get_close_matches(name, known)]
-    choice = f"Did you mean {' or '.join(near)}?" if near else f"Choose from: {', '.join(known)}."
+    groups = {name.partition(".")[0] for name in names}
+    of_group = [name for name in known if name.partition(".")[0] in groups]
+    choose = ", ".join(of_group or known)
+    choice = f"Did you mean {' or '.join(near)}?" if near else f"Choose from: {choose}."
     return f"Unknown check {', '.join(names)}. {choice}"
 
 
@@ -188,8 +192,38 @@ def _leave_out_not_applicable(config: pytest.Config, items: list[pytest.Item]) -
         config.hook.pytest_deselected(items=left_out)
 
 
+def _needed(item: pytest.Item) -> set[str]:
+    return {name for mark in item.iter_markers("testbed_needs") for name in mark.args}
+
+
+def _refuse_useless_marks(items: list[pytest.Item]) -> None:
+    """Raise UsageError for a mark that names an unknown capability, or that has no backend to apply to."""
+    marked = [(item, needed) for item in items if (needed := _needed(item))]
+    if not marked:
+        return
+    from difflib import get_close_matches  # noqa: PLC0415 - on use
+
+    from flask_sqlalchemy_testbed.servers.network import OF_A_CONTAINER  # noqa: PLC0415 - on use
+
+    known = sorted({*LACKS, *OF_A_CONTAINER}.union(*(one.capabilities for one in BACKENDS.values())))
+    for item, needed in marked:
+        if unknown := sorted(needed.difference(known)):
+            near = get_close_matches(unknown[0], known, 1)
+            choice = f"Did you mean {near[0]}?" if near else f"Choose from: {', '.join(known)}."
+            message = f"{item.nodeid} is marked as needing {unknown[0]!r}, which is no capability. {choice}"
+        elif backend_of(item) is None:
+            message = (
+                f"{item.nodeid} is marked with testbed_needs, but it runs on no backend."
+                " Let it use the fixture testbed_backend, or remove the mark."
+            )
+        else:
+            continue
+        items.clear()
+        raise pytest.UsageError(message)
+
+
 def _missing(config: pytest.Config, item: pytest.Item) -> str:
-    needed = {name for mark in item.iter_markers("testbed_needs") for name in mark.args}
+    needed = _needed(item)
     backend = backend_of(item)
     if not needed or backend is None:
         return ""

@@ -16,7 +16,6 @@ import pytest
 from flask_sqlalchemy_testbed.options import OPTIONS, use_short_flags
 from flask_sqlalchemy_testbed.plugin import state
 from flask_sqlalchemy_testbed.plugin.outage import know_outages
-from flask_sqlalchemy_testbed.servers.processes import end_with
 
 if TYPE_CHECKING:
     import warnings
@@ -28,6 +27,8 @@ _JOB: pytest.StashKey[dict[str, Any]] = pytest.StashKey()
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> None:
     """Read the job before any other plugin looks at the configuration."""
+    from flask_sqlalchemy_testbed.servers.processes import end_with  # noqa: PLC0415 - not for every pytest run
+
     end_with(os.getppid())
     job = json.loads(Path(os.environ.pop(VARIABLE)).read_text(encoding="utf-8"))
     config.stash[state.IS_ALONE] = True

@@ -10,10 +10,10 @@ from flask_sqlalchemy_testbed.checks.catalogue import reported
 from flask_sqlalchemy_testbed.checks.causes import CAUSES, LEFT_AFTER_CHECK, PART_OF_GROUP, SESSIONS_STAY_OPEN
 from flask_sqlalchemy_testbed.checks.definition import Severity
 from flask_sqlalchemy_testbed.checks.libraries import LIBRARIES, NO_LIBRARY
-from flask_sqlalchemy_testbed.report.summary import failures, reasons_of
+from flask_sqlalchemy_testbed.report.summary import failed_on, failures, reasons_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from flask_sqlalchemy_testbed.checks.catalogue import Case
     from flask_sqlalchemy_testbed.checks.causes import Cause
@@ -24,6 +24,18 @@ SEVERITIES = [str(severity) for severity in Severity]
 # The evidence of a failure before or after the check itself.
 _AROUND = ("setup: ", "teardown: ")
 _LEFT_AFTER = re.compile("teardown: .*left (open|in)")
+# The error that the app's own code raised in a view, with its line.
+_RAISED = re.compile(r"\b500 [A-Z ]+: (?P<error>.+?), raised in (?P<at>[^\s'\"]+:\d+)")
+# Where a check has found the code to change.
+_MODEL = re.compile(r"The model is at (?P<at>\S+:\d+)\.")
+# The backends that a product is part of; others concern all backends.
+BACKENDS_OF = {
+    "SQLite": {"sqlite"},
+    "Python's SQLite driver": {"sqlite"},
+    "MySQL": {"mysql"},
+    "PyMySQL": {"mysql"},
+    "PostgreSQL and MySQL": {"postgresql", "mysql"},
+}
 _LEFT = re.compile("left open: |left in its|left in their")
 
 
@@ -43,6 +55,8 @@ class Group:
     """The file and line of the app where the change is made, as `file:line`; empty if unknown."""
     remedy: str
     """The smallest change, in the app's own terms; may be empty."""
+    code: str = ""
+    """The lines of the change; empty if the remedy has them."""
 
     @property
     def label(self) -> str:
@@ -66,8 +80,9 @@ def groups(report: Matrix) -> list[Group]:
     ids = {row["id"] for row in failed}
     by_cause: dict[str, list[CheckRow]] = {}
     for row in failed:
-        by_cause.setdefault(_cause_of(row, ids), []).append(row)
-    found = [_group(CAUSES.get(name), rows, report["subject"]) for name, rows in by_cause.items()]
+        by_cause.setdefault(_cause_of(row, ids, _backends(report, row)), []).append(row)
+    known = [CAUSES[name] for name in by_cause if name in CAUSES]
+    found = [_group(CAUSES.get(name), rows, report, known) for name, rows in by_cause.items()]
     return sorted(found, key=lambda group: (bool(group.default), _weight(group.severity), -len(group.rows)))
 
 
@@ -87,49 +102,78 @@ def begin_with(report: Matrix) -> str:
         f"{len(first.rows)} of {total} failed checks have this cause." if len(first.rows) > 1 else "",
         first.default,
         first.remedy,
+        "The code is shown with cause 1." if first.code else "",
     ]
     return " ".join(filter(None, sentences))
 
 
-def _cause_of(row: CheckRow, failed: set[str]) -> str:
+def _backends(report: Matrix, row: CheckRow) -> set[str]:
+    """Return the backends on which a check failed; a column may be one of a backend's variants."""
+    servers = report["servers"]
+    return {servers[column]["backend"] if column in servers else column for column in failed_on(row)}
+
+
+def _cause_of(row: CheckRow, failed: set[str], backends: set[str]) -> str:
     """Return the name of the cause of a failure, or the id of its check."""
     reasons = reasons_of(row)
+    if raised := _raised(row):
+        return raised[0]
     if CAUSES[SESSIONS_STAY_OPEN].shown_by in failed and any(map(_LEFT.search, reasons)):
         return SESSIONS_STAY_OPEN
     if reasons and all(map(_LEFT_AFTER.match, reasons)):
         return LEFT_AFTER_CHECK
     cause = CAUSES.get(row.get("cause", ""))
-    return cause.name if cause and (not cause.shown_by or cause.shown_by in failed) else row["id"]
+    if cause and (not cause.backends or backends & set(cause.backends)):
+        return cause.name if not cause.shown_by or cause.shown_by in failed else row["id"]
+    return row["id"]
 
 
-def _group(cause: Cause | None, rows: list[CheckRow], subject: Mapping[str, str]) -> Group:
+def _raised(row: CheckRow) -> re.Match[str] | None:
+    """Return the first error that the app's own code raised in a view of the check."""
+    return next(filter(None, map(_RAISED.search, reasons_of(row))), None)
+
+
+def _group(cause: Cause | None, rows: list[CheckRow], report: Matrix, known: Sequence[Cause]) -> Group:
+    subject = report["subject"]
     library = LIBRARIES.get(subject.get("library", ""), NO_LIBRARY)
     rows.sort(key=lambda row: (not cause or row["id"] != cause.shown_by, _weight(row.get("severity", ""))))
     part = cause.part if cause else PART_OF_GROUP.get(rows[0]["group"])
-    remedy = rows[0]["remedy"]
-    if cause:
-        remedy = cause.remedy_in(
-            session=subject.get("session_name", "session"),
-            engine=subject.get("engine_name", "engine"),
-            option=library.option,
-            note=library.note,
+    if raised := _raised(rows[0]):
+        return Group(
+            rows=rows,
+            summary=f"A view raised {raised['error']}.",
+            severity=min((row.get("severity", "") for row in rows), key=_weight),
+            default="",
+            at=raised["at"],
+            remedy="Mend this line of the app; then other failures may show.",
         )
-    products = dict.fromkeys(_product(row, cause, library) for row in rows)
+    remedy, code = rows[0]["remedy"], ""
+    if cause:
+        session, engine = subject.get("session_name", "session"), subject.get("engine_name", "engine")
+        remedy = cause.remedy_in(session=session, engine=engine, option=library.option, note=library.note)
+        code = cause.code_in(session=session, engine=engine, causes=known)
+    products = dict.fromkeys(_product(row, cause, library, _backends(report, row)) for row in rows)
+    if len(products) > 1:
+        products.pop(library.name, None)  # It keeps the default of the others.
     return Group(
         rows=rows,
         summary=cause.summary if cause else "",
         severity=min((row.get("severity", "") for row in rows), key=_weight),
         default="" if "" in products else _default(" and ".join(products), library.name),
-        at=subject.get(f"{part}_at", "") or subject.get("factory_at", ""),
+        at=found["at"]
+        if (found := next(filter(None, map(_MODEL.search, reasons_of(rows[0]))), None))
+        else subject.get(f"{part}_at", "") or subject.get("factory_at", ""),
         remedy=remedy,
+        code=code,
     )
 
 
-def _product(row: CheckRow, cause: Cause | None, library: Library) -> str:
+def _product(row: CheckRow, cause: Cause | None, library: Library, backends: set[str]) -> str:
     """Return the product whose default a failure is; empty if the evidence shows a mistake of the app."""
     if cause and row.get("cause") != cause.name:
         return ""
-    return library.name if row["id"] in library.fails else row.get("default_of", "")
+    product = library.name if row["id"] in library.fails else row.get("default_of", "")
+    return product if backends <= BACKENDS_OF.get(product, backends) else ""
 
 
 def _weight(severity: str) -> int:

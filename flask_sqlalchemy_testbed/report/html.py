@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from flask_sqlalchemy_testbed.checks.catalogue import reported
 from flask_sqlalchemy_testbed.checks.links import link
 from flask_sqlalchemy_testbed.report.causes import begin_with, groups
 from flask_sqlalchemy_testbed.report.outcome import Outcome
@@ -101,6 +102,7 @@ def _check(report: Report, row: CheckRow, columns: list[str]) -> dict[str, Any]:
     sources = {_function(attempt): attempt["source"] for attempt in attempts if attempt.get("source")}
     return {
         **row,
+        "reported": reported(row["cases"]),
         "anchor": anchor(row["id"]),
         "sources": sources,
         "cells": [_cell(row, column, evidence.get(column, [])) for column in columns],

@@ -62,6 +62,8 @@ def _group(group: Group, number: int) -> list[str]:
     lines += [f"- **Default:** {group.default}"] if group.default else []
     lines += [f"- **Where:** `{group.at}`"] if group.at else []
     lines += [f"- **Remedy:** {group.remedy}"] if group.remedy else []
+    if group.code:
+        lines += ["", "  ```python", *(f"  {line}".rstrip() for line in group.code.splitlines()), "  ```", ""]
     more = link(group.rows[0]["id"])
     lines += [f"- **More:** {f'<{more}>' if more.startswith('https:') else f'`{more}`'}"] if more else []
     return [*lines, ""]

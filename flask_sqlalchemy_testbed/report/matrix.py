@@ -107,9 +107,22 @@ def is_ours(path: Path) -> bool:
     Raises:
         OSError: It cannot be read.
     """
-    with path.open("rb") as file:
-        beginning = file.read(100).decode(errors="replace")
+    beginning = beginning_of(path, 100)
     return not beginning or _BEGINNING.match(beginning) is not None
+
+
+def beginning_of(path: Path, size: int) -> str:
+    """Return the first bytes of a file as text.
+
+    Args:
+        path: A regular file.
+        size: The number of bytes.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    with path.open("rb") as file:
+        return file.read(size).decode(errors="replace")
 
 
 def write(path: Path, document: Mapping[str, Any], *, indent: int | None = 1) -> None:

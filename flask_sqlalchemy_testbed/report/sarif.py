@@ -12,6 +12,7 @@ from urllib.parse import quote
 from flask_sqlalchemy_testbed.checks.definition import Severity
 from flask_sqlalchemy_testbed.checks.links import DISTRIBUTION, link
 from flask_sqlalchemy_testbed.report.causes import groups
+from flask_sqlalchemy_testbed.report.matrix import beginning_of
 from flask_sqlalchemy_testbed.report.outcome import Outcome
 from flask_sqlalchemy_testbed.report.source import located
 from flask_sqlalchemy_testbed.report.summary import failed_on, reasons_of
@@ -59,8 +60,7 @@ def is_ours(path: Path) -> bool:
     Raises:
         OSError: It cannot be read.
     """
-    with path.open("rb") as file:
-        beginning = file.read(1000).decode(errors="replace")
+    beginning = beginning_of(path, 1000)
     return not beginning or f'"name": "{DISTRIBUTION}"' in beginning
 
 
@@ -101,7 +101,7 @@ def _message(row: CheckRow, group: Group) -> str:
         group.default,
         f"The remedy: {group.remedy}" if group.remedy else "",
     ]
-    return " ".join(filter(None, sentences))
+    return "\n\n".join(filter(None, [" ".join(filter(None, sentences)), group.code]))
 
 
 def _locations(group: Group, folder: Path) -> list[dict[str, Any]]:

@@ -109,6 +109,9 @@ def _explain(terminal: pytest.TerminalReporter, group: Group, number: str) -> No
         _write(terminal, "where:", group.at)
     if group.remedy:
         _write(terminal, "remedy:", group.remedy)
+    for place, line in enumerate(group.code.splitlines()):
+        label = "" if place else "code:"
+        terminal.write_line(f"  {label.ljust(LABEL_WIDTH)}{line}".rstrip())
     if more := link(group.rows[0]["id"]):
         _write(terminal, "more:", more)
 

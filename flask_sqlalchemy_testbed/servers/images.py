@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import re
+import socket
 import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -67,11 +68,13 @@ def engine() -> docker.DockerClient:
     # testcontainers knows all the places that may configure the engine's address.
     from testcontainers.core.docker_client import DockerClient  # noqa: PLC0415 - takes 0.3 s to import
 
+    address = _address()
     try:
+        _connect_once(address)
         client = DockerClient(timeout=ANSWER_WITHIN).client
         client.ping()
     except (DockerException, OSError, ValueError) as error:  # ValueError: a port that is no port.
-        raise ServerError(_problem(error)) from None
+        raise ServerError(_problem(error, address)) from None
     client.api.timeout = BUILD_TIMEOUT
     return client
 
@@ -253,12 +256,27 @@ def _remove(client: docker.DockerClient, image: str) -> None:
         client.images.remove(image)
 
 
-def _problem(error: Exception) -> str:
-    """Return why no engine can be used, and the beginning of the remedy."""
+def _address() -> str:
     from testcontainers.core.docker_client import get_docker_host  # noqa: PLC0415 - as above
 
+    return get_docker_host() or "unix:///var/run/docker.sock"
+
+
+def _connect_once(address: str) -> None:
+    """Connect to a Unix socket and close the connection; raise OSError if that fails.
+
+    docker-py leaves its own socket open if it cannot connect.
+    """
+    if address.startswith("unix://"):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            probe.settimeout(ANSWER_WITHIN)
+            probe.connect(f"/{address.removeprefix('unix://').lstrip('/')}")
+
+
+def _problem(error: Exception, address: str) -> str:
+    """Return why no engine can be used, and the beginning of the remedy."""
     causes = list(_causes(error))
-    engine = f"the Docker engine at {get_docker_host() or 'unix:///var/run/docker.sock'}"
+    engine = f"the Docker engine at {address}"
     if any(isinstance(cause, PermissionError) for cause in causes):
         return (
             f"permission denied for {engine}."
@@ -267,7 +285,9 @@ def _problem(error: Exception) -> str:
     if any(isinstance(cause, TimeoutError) for cause in causes):
         return f"{engine} did not answer within {ANSWER_WITHIN} s. Try again when it is less busy, restart it"
     install = " (`make engine` installs it)" if recipes.can_make_engine() else ""
-    return f"no Docker engine answers ({_first_line(error)}). Start Docker{install}"
+    is_absent = any(isinstance(cause, (FileNotFoundError, ConnectionError)) for cause in causes)
+    reason = "" if is_absent else f" ({_first_line(error)})"
+    return f"no Docker engine answers at {address}{reason}. Start Docker{install}"
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 # Seconds for a server that restarts to answer, and for an engine to notice that a container has ended.
 RETURN_TIMEOUT = 2.0
+# The capabilities that a container on this machine adds to those of its backend.
+OF_A_CONTAINER = frozenset({"container", "throwaway", "routed"})
 
 
 class Server(Protocol):
@@ -235,7 +237,7 @@ def expected_capabilities(backend: Backend) -> frozenset[str]:
     if "embedded" in backend.capabilities:
         return backend.capabilities | {"throwaway"}
     given = os.environ.get(variable(backend))
-    return backend.capabilities | (set() if given else {"container", "throwaway", "routed"})
+    return backend.capabilities | (set() if given else OF_A_CONTAINER)
 
 
 def given_server(

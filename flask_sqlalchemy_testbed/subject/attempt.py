@@ -140,7 +140,9 @@ class Attempt:
         with context_of(app):
             # Not earlier: the factory may make the session, or the session may need a context.
             if subject.session_path:
-                return replace(subject, session_is_callable=check_session(subject.session_path))
+                note = f"session {subject.session_path}"
+                is_callable = check_session(subject.session_path)
+                return replace(subject, session_is_callable=is_callable, notes=(*subject.notes, note))
             path, note = find_session(app, self._modules.names())
         return replace(subject, session_path=path, notes=(*subject.notes, note))
 

@@ -9,6 +9,7 @@ import os
 import re
 import sys
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
@@ -141,19 +142,24 @@ def find(path: str, option: str) -> Any:
         SubjectError: the module cannot be imported, or it has no such attribute, or reading that raised.
     """
     module, colon, attributes = path.partition(":")
+    if module.endswith(".py") and attributes:
+        module = Place.parse(path, option).module
     if not (module and colon and attributes):
         message = f"{option} {path!r} is not of the form module:attribute."
         raise SubjectError(message)
-    found = import_module(module, f"{option} {path!r}")
+    found, where = import_module(module, f"{option} {path!r}"), module
     for name in attributes.split("."):
         try:
             found = getattr(found, name)
         except AttributeError as error:
-            message = f"{option} {path!r}: {module!r} has no {attributes!r}; {name!r} was not found."
+            near = get_close_matches(name, dir(found), 1)
+            hint = f" Did you mean {near[0]}?" if near else ""
+            message = f"{option} {path!r}: {where!r} has no {name!r}.{hint}"
             raise SubjectError(message) from error
         except Exception as error:  # A property may need a context, or more.
             message = f"{option} {path!r}: reading {name!r} raised {type(error).__name__}: {error}"
             raise SubjectError(message) from error
+        where = f"{where}{'.' if ':' in where else ':'}{name}"
     return found
 
 

@@ -46,6 +46,8 @@ class Facts:
     """The files of the app's modules."""
     tried: bool
     """The variables were given the URI; not so if the user named another one."""
+    factory: bool
+    """The app is made by a factory, not when its module is imported."""
 
     @property
     def variables(self) -> dict[str, str]:
@@ -133,18 +135,12 @@ def failure(subject: Subject, errors: Mapping[str, SubjectError], facts: Facts |
         reasons.setdefault(first_sentence.replace(f" when called {called}", ""), []).append(call)
     lines = "".join(f"\n  {', '.join(calls)}: {reason}" for reason, calls in reasons.items())
     return kind(
-        f"{subject} was called with {len(errors)} kinds of arguments, and no call used the run's database:"
-        f"{lines}\n{advice}"
+        f"{subject} did not use the run's database. {advice}\nThe app was tried in these ways:{lines}"
     )
 
 
 def _advice(facts: Facts) -> Iterator[str]:
     variables, written = facts.variables, facts.written
-    if variables:
-        given = ", which got the URI or its parts" if facts.tried else ""
-        yield f"The app looked up {_words(variables)}{given}."
-    else:
-        yield "The app looked up no environment variable whose name is like that of a database."
     if written:
         yield f"A URI is written in {_words(place for place, _ in written)}."
     if kinds := facts.other_kinds:
@@ -154,10 +150,16 @@ def _advice(facts: Facts) -> Iterator[str]:
     else:
         key, variable = f"{flag('uri-key')} KEY", f"{flag('uri-env')} VARIABLE"
         yield f"Name the place where the app reads the URI: {key}, or {variable}."
-    yield (
-        "Or write a function that makes the app from its parameter uri, and name it:"
-        f" {flag('app')} testbed_app.py:app_for."
-    )
+    if facts.factory:
+        yield (
+            "Or write a function that makes the app from its parameter uri, and name it:"
+            f" {flag('app')} testbed_app.py:app_for."
+        )
+    if variables:
+        given = ", which got the URI or its parts" if facts.tried else ""
+        yield f"The app looked up {_words(variables)}{given}."
+    else:
+        yield "The app looked up no environment variable whose name is like that of a database."
 
 
 def _words(names: Iterable[str]) -> str:

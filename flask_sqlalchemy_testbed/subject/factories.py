@@ -125,7 +125,7 @@ class _Parameter:
     signature: inspect.Signature
     name: str
     is_first: bool
-    """It is the first of the candidates."""
+    """Whether this parameter is the first of the candidates."""
     kinds: set[str]
     """Which of `KINDS` it may take."""
     base: Any

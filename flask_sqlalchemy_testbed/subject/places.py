@@ -22,7 +22,10 @@ SESSION_MAKERS = ("scoped_session", "sessionmaker")
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where an app is changed, and the names that a change needs; a text is empty if it is unknown."""
+    """The places of an app's code that a remedy changes, and the names that its code uses there.
+
+    A text is empty if the place or the name is unknown.
+    """
 
     library: str = ""
     """The name of a library in `checks/libraries.py`."""

@@ -22,7 +22,7 @@ from flask_sqlalchemy_testbed.subject.errors import (
     SubjectError,
 )
 from flask_sqlalchemy_testbed.subject.explanation import Facts, failure, refuse_unused_options, without_calls
-from flask_sqlalchemy_testbed.subject.factories import FOR_THE_TESTBED
+from flask_sqlalchemy_testbed.subject.factories import FOR_THE_TESTBED, ON_IMPORT
 from flask_sqlalchemy_testbed.subject.importing import import_app, is_written_for_the_testbed
 from flask_sqlalchemy_testbed.subject.lookups import (
     CLASS,
@@ -115,6 +115,7 @@ class _Search:
         self._tried = self._start
         self._is_for_the_testbed = is_written_for_the_testbed(self._place)
         """The user wrote the function for the testbed: it gets the URI, and nothing else is tried."""
+        self._has_factory = False
         self._files: set[str] = set()
         self._errors: dict[str, SubjectError] = {}
         self._retries: list[Subject] = []
@@ -140,7 +141,8 @@ class _Search:
                     return found
         if found := self._try_elsewhere():
             return found
-        facts = Facts(self._uris[0], lookups.names, self._files, not self._options.uri_env)
+        tried = not self._options.uri_env
+        facts = Facts(self._uris[0], lookups.names, self._files, tried, self._has_factory)
         # To a function that the user wrote, no advice on other places applies.
         raise failure(self._tried, self._errors, None if self._is_for_the_testbed else facts)
 
@@ -171,6 +173,7 @@ class _Search:
         self._tried = subject
         if not calls:
             raise without_calls(subject)
+        self._has_factory = calls[0].name != ON_IMPORT
         self._is_for_the_testbed |= calls[0].name == FOR_THE_TESTBED
         if self._is_for_the_testbed:
             refuse_unused_options(replace(subject, factory_call=FOR_THE_TESTBED), calls[0])

@@ -103,8 +103,16 @@ def check_session(path: str) -> bool:
         found = find(path, flag("session"))
     except SubjectError as error:
         raise NoSessionError(str(error)) from error
-    if _is_session(found):
-        return False
+    try:
+        if _is_session(found):
+            return False
+    except Exception as error:  # A proxy may need a request.
+        message = (
+            f"{flag('session')} {path!r} is not a session of SQLAlchemy: reading its attributes raised"
+            f" {type(error).__name__}. Name a scoped_session, or a callable that returns the session of the"
+            " context."
+        )
+        raise NoSessionError(message) from error
     if callable(found) and not isinstance(found, type):
         _check_returned_session(path, found)
         return True

@@ -92,7 +92,24 @@ def for_backends(backends: Sequence[str], known: Table) -> Table:
 
 
 def accept(document: Mapping[str, Any], *, whole: bool) -> None:
-    """Write the measured outcomes as the expected ones; other subjects stay unless `whole`."""
+    """Write the measured outcomes as the expected ones; other subjects and backends stay unless `whole`."""
     before = {} if whole else expected()
-    now = {subject["name"]: unusual(subject["outcomes"]) for subject in document["subjects"]}
+    now = {
+        subject["name"]: merged(
+            before.get(subject["name"], {}), unusual(subject["outcomes"]), document["backends"]
+        )
+        for subject in document["subjects"]
+    }
     EXPECTED.write_text(json.dumps({**before, **now}, indent=1) + "\n", encoding="utf-8")
+
+
+def merged(before: Table, now: Table, backends: Sequence[str]) -> Table:
+    """Return the outcomes with those on some backends replaced by new ones."""
+    found = {
+        check: {
+            **{on: outcome for on, outcome in before.get(check, {}).items() if on not in backends},
+            **now.get(check, {}),
+        }
+        for check in sorted(before.keys() | now.keys())
+    }
+    return {check: dict(sorted(by_backend.items())) for check, by_backend in found.items() if by_backend}

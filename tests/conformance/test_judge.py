@@ -71,3 +71,13 @@ def test_each_expected_failure_of_a_peer_has_words_and_a_reproduction() -> None:
 
     assert failing - page.WORDS.keys() == set()
     assert failing - reproduce.tests().keys() == set()
+
+
+def test_outcomes_on_other_backends_stay() -> None:
+    before = {CHECK: {"mysql": "failed", "sqlite": "failed"}, "faults.x": {"sqlite": "failed"}}
+
+    assert judge.merged(before, {}, ["sqlite"]) == {CHECK: {"mysql": "failed"}}
+    assert judge.merged(before, {"faults.y": {"sqlite": "left open"}}, ["sqlite"]) == {
+        CHECK: {"mysql": "failed"},
+        "faults.y": {"sqlite": "left open"},
+    }

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -71,6 +72,15 @@ class Project:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
         return Outcome(process.returncode, text)
+
+
+def remove_kept(text: str) -> None:
+    """Execute the commands that a run has printed for the removal of what it kept."""
+    for line in text.splitlines():
+        if line.startswith("remove: "):
+            subprocess.run(
+                shlex.split(line.removeprefix("remove: ")), check=True, capture_output=True, timeout=WITHIN
+            )
 
 
 def eventually(condition: Callable[[], T]) -> T:

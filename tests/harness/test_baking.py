@@ -38,9 +38,10 @@ def test_an_installed_package_builds_from_its_own_data(copied: Path, monkeypatch
 
 def test_the_error_for_a_missing_image_names_both_remedies(project_of_its_own: Project) -> None:
     named = {recipe.variable: "testbed.invalid/nothing:1" for recipe in RECIPES}
+    project_of_its_own.write("def test_it(testbed_database):\n    pass\n")
     outcome = project_of_its_own.run(**named)
 
-    lines = outcome.lines("ERROR")
+    lines = [line for line in outcome.text.splitlines() if "No server for " in line]
     assert len(lines) == len([name for name in project_of_its_own.backends if BACKENDS[name].recipe])
     for line in lines:
         assert "testbed.invalid/nothing:1 is not here and cannot be pulled" in line

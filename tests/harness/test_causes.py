@@ -2,6 +2,7 @@
 
 import json
 import re
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ from flask_sqlalchemy_testbed.checks.causes import (
     PART_OF_GROUP,
     SCOPED_BY_THREAD,
     SESSIONS_STAY_OPEN,
+    TEARDOWN_ORDER,
+    TIME_ZONE,
 )
 from flask_sqlalchemy_testbed.checks.claims import CHECKS
 from flask_sqlalchemy_testbed.checks.definition import GROUPS
@@ -20,7 +23,7 @@ from flask_sqlalchemy_testbed.report.causes import Group, begin_with, groups
 from flask_sqlalchemy_testbed.report.matrix import CheckRow, Report
 from tests.harness.projects import Project
 from tests.harness.reports import report, row
-from tests.harness.shops import FACTORY, WITHOUT_REMOVE
+from tests.harness.shops import BINDING, FACTORY, MODELS, WITHOUT_REMOVE
 
 ROOT = Path(__file__).parents[2]
 EXPECTED = json.loads((ROOT / "tests" / "conformance" / "expected.json").read_text(encoding="utf-8"))
@@ -145,39 +148,68 @@ def test_a_remedy_is_written_in_the_terms_of_the_app() -> None:
     )
 
     assert "app.teardown_appcontext(lambda error: db_session.remove())" in plain[0].remedy
-    assert "event.listen(engine, " in plain[1].remedy
+    assert 'if engine.name == "sqlite":' in plain[1].code
     assert plain[2].remedy == "Add pool_pre_ping=True to create_engine()."
     assert "db.session.remove()" in flask_sqlalchemy[0].remedy
-    assert "event.listen(db.engine, " in flask_sqlalchemy[1].remedy
+    assert 'if db.engine.name == "sqlite":' in flask_sqlalchemy[1].code
     assert flask_sqlalchemy[2].remedy == 'Add engine_options={"pool_pre_ping": True} to SQLAlchemy().'
 
 
-def mended(source: str, old: str, new: str, imports: str = "") -> str:
-    assert old in source
-    return imports + source.replace(old, new)
-
-
 PLAIN_SCOPE = 'scoped_session(lambda: Session(current_app.extensions["engine"]))'
+FLASK_SQLALCHEMY = """
+from flask import Flask
+from flask_sqlalchemy import SQLAlchemy
+
+db = SQLAlchemy()
 
 
-@pytest.mark.parametrize("cause", [SESSIONS_STAY_OPEN, SCOPED_BY_THREAD, FOREIGN_KEYS_OFF])
-def test_the_code_in_a_remedy_mends_its_cause(project: Project, cause: str) -> None:
-    one = CAUSES[cause]
-    remedy = one.remedy_in(session="db_session", engine='app.extensions["engine"]', option="", note="")
-    code = remedy.removesuffix(".").partition(": ")[2]
-    checks = {
-        SESSIONS_STAY_OPEN: ["lifecycle.request-ends", "lifecycle.context-ends"],
-        SCOPED_BY_THREAD: ["lifecycle.nested-contexts", "lifecycle.async-view"],
-        FOREIGN_KEYS_OFF: ["portability.foreign-keys", "portability.cascade"],
-    }[cause]
-    before = WITHOUT_REMOVE if cause == SESSIONS_STAY_OPEN else FACTORY
-    if cause == SCOPED_BY_THREAD:
+def create_app(config=None):
+    app = Flask("shop")
+    app.config["SQLALCHEMY_DATABASE_URI"] = config["SQLALCHEMY_DATABASE_URI"]
+    db.init_app(app)
+    return app
+"""
+TEARDOWN = ("lifecycle.later-context", "lifecycle.failing-teardown", "lifecycle.used-in-teardown")
+KEYS = ("portability.foreign-keys", "portability.cascade")
+MENDED = {
+    "removal": (SESSIONS_STAY_OPEN, WITHOUT_REMOVE, ("lifecycle.request-ends", "lifecycle.context-ends")),
+    "scope": (
+        SCOPED_BY_THREAD,
+        FACTORY,
+        ("lifecycle.nested-contexts", "lifecycle.async-view", "lifecycle.unwrapped-stream"),
+    ),
+    "keys": (FOREIGN_KEYS_OFF, FACTORY, KEYS),
+    "keys of Flask-SQLAlchemy": (FOREIGN_KEYS_OFF, FLASK_SQLALCHEMY, KEYS),
+    "teardown": (TEARDOWN_ORDER, FACTORY, TEARDOWN),
+    "teardown of Flask-SQLAlchemy": (TEARDOWN_ORDER, FLASK_SQLALCHEMY, TEARDOWN),
+}
+
+
+def with_remedy(before: str, name: str) -> str:
+    """Return an app with the code that the report prints for a cause."""
+    library = "flask_sqlalchemy" in before
+    terms = {
+        "session": "db.session" if library else "db_session",
+        "engine": "db.engine" if library else 'app.extensions["engine"]',
+    }
+    cause = CAUSES[name]
+    remedy = cause.remedy_in(**terms, option="", note="")
+    code = (
+        cause.code_in(session=terms["session"], engine=terms["engine"])
+        or remedy.removesuffix(".").partition(": ")[2]
+    )
+    if name == SCOPED_BY_THREAD:
+        assert "`from flask.globals import app_ctx`" in remedy
         scope = code.replace("(...", PLAIN_SCOPE.removeprefix("scoped_session").removesuffix(")"))
-        imports = "from threading import get_ident\nfrom flask.globals import app_ctx\n"
-        after = mended(before, PLAIN_SCOPE, scope, imports)
-    else:
-        imports = "from sqlalchemy import event\n"
-        after = mended(before, "    return app\n", f"    {code}\n    return app\n", imports)
+        return "from flask.globals import app_ctx\n" + before.replace(PLAIN_SCOPE, scope)
+    block = f"    with app.app_context():\n{textwrap.indent(code, ' ' * 8)}\n    return app\n"
+    return before.replace("    return app\n", block)
+
+
+@pytest.mark.parametrize("one", MENDED)
+def test_the_code_in_a_remedy_mends_its_cause(project: Project, one: str) -> None:
+    cause, before, checks = MENDED[one]
+    after = with_remedy(before, cause)
     words = [word for check in checks for word in ("--testbed-check", check)]
 
     project.write(before, "shop.py")
@@ -185,8 +217,43 @@ def test_the_code_in_a_remedy_mends_its_cause(project: Project, cause: str) -> N
     project.write(after, "shop.py")
     whole = project.run(*BATTERY, *words, "-q")
 
-    assert "2 failed" in broken.text
-    assert "2 passed" in whole.text, after + whole.text
+    fewest = 1 if "Flask-SQLAlchemy" in one else 2
+    assert int(re.findall(r"(\d+) failed", broken.text)[-1]) >= fewest
+    assert f"{len(checks)} passed" in whole.text, after + whole.text
+
+
+@pytest.mark.parametrize("before", [FACTORY, FLASK_SQLALCHEMY], ids=["plain", "Flask-SQLAlchemy"])
+def test_the_remedies_for_sqlite_leave_other_databases_alone(project_here: Project, before: str) -> None:
+    both = with_remedy(with_remedy(before, FOREIGN_KEYS_OFF), TIME_ZONE)
+    project_here.write(both, "shop.py")
+
+    checks = ("lifecycle.request-ends", "portability.time-zone-of-the-server")
+    words = [word for check in checks for word in ("--testbed-check", check)]
+    outcome = project_here.run(*BATTERY, *words, "-q")
+
+    assert outcome.code == 0, both + outcome.text
+    assert "passed" in outcome.text
+
+
+def test_causes_that_need_arguments_of_the_driver_share_one_example() -> None:
+    found = groups(
+        with_rows(failed("faults.half-open"), failed("portability.time-zone"), engine_name="engine")
+    )
+
+    for group in found:
+        assert '"postgresql": {"' in group.code
+        assert '"tcp_user_timeout": 30000' in group.code
+        assert """"init_command": "SET time_zone = '+00:00'\"""" in group.code
+        compile(group.code, "remedy", "exec")
+
+
+def test_a_failure_on_another_database_is_no_default_of_sqlite() -> None:
+    (elsewhere,) = groups(with_rows(failed("portability.foreign-keys", "assert 1 == 2", "postgresql")))
+    (both,) = groups(with_rows(failed("portability.foreign-keys", "assert 1 == 2", "sqlite", "postgresql")))
+
+    assert (elsewhere.default, elsewhere.code, elsewhere.summary) == ("", "", "")
+    assert both.default == ""
+    assert "sqlite" in both.code
 
 
 def test_the_advice_names_the_first_check_its_place_and_its_remedy() -> None:
@@ -195,7 +262,7 @@ def test_the_advice_names_the_first_check_its_place_and_its_remedy() -> None:
 
     assert begin_with(with_rows(failed("portability.foreign-keys"), *leaks, **places)) == (
         "Begin with lifecycle.request-ends, in shop.py:7. Sessions stay open after their app context."
-        " 2 of 3 failed checks have this cause. In the factory, remove the session at the end of each"
+        " 2 of 3 failed checks have this cause. Where the app is made, remove the session at the end of each"
         " context: app.teardown_appcontext(lambda error: db_session.remove())."
     )
     assert begin_with(with_rows(failed("portability.foreign-keys"), **places)).startswith(
@@ -226,3 +293,56 @@ def test_the_advice_is_above_the_findings_and_below_all_other_lines(project: Pro
     assert found[1] > next(number for number, text in enumerate(lines) if re.search(r"1 failed.* in ", text))
     for file in ("index.html", "summary.md"):
         assert re.search(line, (project.path / "report" / file).read_text(encoding="utf-8"))
+
+
+LISTENER = """
+from sqlalchemy import event
+
+
+def switch_on(connection, _):
+    if not hasattr(connection, "no_such_method"):
+        connection.no_such_method()
+
+
+def create_app(config=None):
+    app = made(config["DATABASE_URI"])
+    WHERE
+    return app
+"""
+
+
+def test_an_app_that_cannot_connect_is_told_so_once(project: Project) -> None:
+    where = 'event.listen(app.extensions["engine"], "connect", switch_on)'
+    project.write(BINDING + LISTENER.replace("WHERE", where), "shop.py")
+
+    outcome = project.run(*BATTERY, "--testbed-check", "lifecycle.request-ends")
+
+    assert "The app cannot connect to sqlite: AttributeError: " in outcome.text, outcome.text
+    assert "no_such_method', shop.py:20" in outcome.text
+    assert "Sessions stay open" not in outcome.text
+
+
+def test_an_error_of_the_app_s_own_code_is_the_cause(project: Project) -> None:
+    where = 'event.listen(Session, "after_begin", lambda session, *_: switch_on(session, None))'
+    project.write(BINDING + LISTENER.replace("WHERE", where), "shop.py")
+
+    checks = ("lifecycle.request-ends", "lifecycle.no-stale-object")
+    outcome = project.run(
+        *BATTERY, *(word for check in checks for word in ("--testbed-check", check)), COLUMNS="100"
+    )
+
+    assert "Cause 1 of 1" in outcome.text, outcome.text
+    assert "A view raised AttributeError: 'Session' object has no attribute" in outcome.text
+    assert "where:      shop.py:20" in outcome.text
+
+
+def test_a_table_that_cannot_be_created_is_mended_in_its_model(project: Project) -> None:
+    model = MODELS.replace(
+        '__tablename__ = "book"', '__tablename__ = "book"\n    __table_args__ = {"schema": "of"}'
+    )
+    project.write(f"{FACTORY}\n{model}", "shop.py")
+
+    outcome = project.run(*BATTERY, "--testbed-check", "schema.own-tables", COLUMNS="100")
+
+    line = (project.path / "shop.py").read_text().splitlines().index("class Book(Base):") + 1
+    assert f"where:      shop.py:{line}" in outcome.text, outcome.text

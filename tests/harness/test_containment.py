@@ -215,7 +215,7 @@ def test_the_header_says_that_a_command_runs_unguarded(
 
     outcome = project.run("--testbed-schema-command", f"{command} tables.py")
 
-    assert outcome.code == 4, outcome.text
+    assert outcome.code == 1, outcome.text
     assert ("unguarded: --testbed-schema-command" in outcome.text) != is_guarded
     assert (f"the SQLite file {TESTBED_FILE} is not a database of this run" in outcome.text) == is_guarded
     assert not (project.path / TESTBED_FILE).exists()

@@ -152,8 +152,9 @@ def test_an_annotation_is_one_line_without_a_place_in_this_package(tmp_path: Pat
     assert line == (
         "::error title=data at risk%3A lifecycle.request-ends::Sessions stay open after their app context.%0A"
         "Failed: lifecycle.request-ends, transactions.fresh-reads.%0A"
-        "In the factory, remove the session at the end of each context: app.teardown_appcontext(lambda error:"
-        " session.remove()).%0Adocs/checks.md#lifecyclerequest-ends"
+        "Where the app is made, remove the session at the end of each context:"
+        " app.teardown_appcontext(lambda error: session.remove()).%0A"
+        "flask-sqlalchemy-testbed --explain lifecycle.request-ends"
     )
 
 

@@ -207,9 +207,9 @@ def test_a_failure_names_a_reported_case_and_the_remedy(project: Project) -> Non
   reported:   Some requests leak their connections, until the pool is empty.
               https://github.com/pallets-eco/flask-sqlalchemy/issues/339
   where:      shop.py:16
-  remedy:     In the factory, remove the session at the end of each context:
+  remedy:     Where the app is made, remove the session at the end of each context:
               app.teardown_appcontext(lambda error: db_session.remove()).
-  more:       docs/checks.md#lifecyclerequest-ends
+  more:       flask-sqlalchemy-testbed --explain lifecycle.request-ends
 """
         in outcome.text
     )

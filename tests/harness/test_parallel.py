@@ -6,9 +6,7 @@ Each has databases of its own.
 import json
 import os
 import re
-import shlex
 import signal
-import subprocess
 from typing import Any
 
 import pytest
@@ -17,7 +15,7 @@ from flask_sqlalchemy_testbed.backends.connection import Connection
 from flask_sqlalchemy_testbed.plugin import state
 from flask_sqlalchemy_testbed.servers.given import variable
 from flask_sqlalchemy_testbed.servers.network import Server
-from tests.harness.projects import Outcome, Project, eventually
+from tests.harness.projects import Outcome, Project, eventually, remove_kept
 from tests.harness.test_ends import left_of, run_in
 from tests.harness.test_report import BATTERY
 
@@ -176,9 +174,7 @@ def test_the_first_failure_of_all_workers_is_kept(project_of_its_own: Project) -
         assert len(outcome.lines("look:")) == 1
         assert len(kept) == 1
     finally:
-        for line in outcome.lines("remove: "):
-            command = shlex.split(line.removeprefix("remove: "))
-            subprocess.run(command, check=True, capture_output=True, timeout=WITHIN)
+        remove_kept(outcome.text)
 
 
 @pytest.mark.testbed_needs("server")
@@ -235,7 +231,7 @@ def test_tests_that_do_not_apply_are_counted_once(project: Project) -> None:
         """
         import pytest
 
-        @pytest.mark.testbed_needs("glass")
+        @pytest.mark.testbed_needs("server")
         def test_it(testbed_backend):
             pass
 
@@ -246,7 +242,7 @@ def test_tests_that_do_not_apply_are_counted_once(project: Project) -> None:
     outcome = project.run(*TWO)
 
     assert outcome.code == 0, outcome.text
-    assert outcome.lines("not applicable: ") == ["not applicable: 1 test (sqlite lacks glass)"]
+    assert outcome.lines("not applicable: ") == ["not applicable: 1 test (sqlite lacks server)"]
 
 
 @pytest.fixture(scope="module")

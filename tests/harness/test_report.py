@@ -51,7 +51,7 @@ BATTERY = """
         test_leaks(database_uri)
         assert 1 == 2
 
-    @check(Check("faults.elsewhere", "It is elsewhere.", cases=(50,), needs=("glass",)))
+    @check(Check("faults.elsewhere", "It is elsewhere.", cases=(50,), needs=("server", "embedded")))
     def test_elsewhere(testbed_database):
         pass
 
@@ -119,7 +119,9 @@ def test_the_matrix_has_the_outcome_of_every_check_on_every_backend(ran: Ran) ->
         "teardown: Failed: left open: 1 connection",
         "assert 1 == 2",
     ]
-    assert elsewhere["reasons"][backend] == f"{backend} lacks glass"
+    assert (
+        elsewhere["reasons"][backend] == f"{backend} lacks {'server' if backend == 'sqlite' else 'embedded'}"
+    )
     assert (breaks["claim"], breaks["cases"], breaks["remedy"]) == ("It breaks.", [15], "Mend it.")
 
 

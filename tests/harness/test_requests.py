@@ -380,7 +380,7 @@ def test_the_rows_of_the_user_are_in_each_database(project_here: Project) -> Non
     )
     checks = ("lifecycle.request-ends", "binding.two-apps", "isolation.committed-rows-go", *ON_OWN_SERVER)
 
-    outcome = check(project_here, "--testbed-as-user", "users:log_in", checks=checks)
+    outcome = check(project_here, "--testbed-as-user", "users.py:log_in", checks=checks)
 
     assert outcome.code == 0, outcome.text
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.harness.projects import Project
+from tests.harness.projects import Project, remove_kept
 from tests.harness.shops import ONE_APP
 from tests.harness.test_own_app import CONTEXT_ENDS, REQUEST_ENDS, SHOP, check
 
@@ -56,7 +56,7 @@ def test_a_failure_has_its_evidence(project_here: Project, options: tuple[str, .
     outcome = check(project_here, REQUEST_ENDS, options=(*SHOP, "--testbed-report", "report", *options))
 
     assert outcome.code == 1, outcome.text
-    assert "remove the session at the end of each context" in outcome.text
+    assert "remove the session at the end of each" in outcome.text
     evidence = json.loads((project_here.path / "report" / "evidence.json").read_text())["evidence"]
     for backend in project_here.backends:
         (attempt,) = evidence[REQUEST_ENDS][backend]
@@ -111,6 +111,7 @@ def test_the_server_of_a_failure_is_kept(project_here: Project) -> None:
     project_here.write(LEAKS, "shop.py")
 
     outcome = check(project_here, REQUEST_ENDS, CONTEXT_ENDS, options=(*SHOP, "--testbed-keep-failed"))
+    remove_kept(outcome.text)
 
     assert outcome.code == 1, outcome.text
     assert outcome.text.count("database was kept") == 1

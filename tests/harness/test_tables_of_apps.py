@@ -48,7 +48,7 @@ User.vector = db.Column(Vector)
 """
 NO_LENGTH = (
     "Failed: user.name cannot be created: VARCHAR requires a length on dialect mysql. Give it a length:"
-    " String(255)."
+    " String(255). The model is at shop.py:8."
 )
 VERDICTS = {
     "sqlite": ("passed", ""),

@@ -18,7 +18,7 @@ class Application(Subject):
     """A public application, which a package registry offers."""
 
     requirements: tuple[str, ...]
-    """What `pip install` needs; the first is the application itself."""
+    """The arguments of `pip install`; the first is the application itself."""
     documented: str
     """The databases that its documentation names."""
     backends: tuple[str, ...]

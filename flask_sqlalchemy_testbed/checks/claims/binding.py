@@ -10,7 +10,7 @@ CHECKS = (
         severity=DATA,
         cause=SHARED_ENGINE,
         cases=(7,),
-        remedy="Make the engine in the factory, from the configuration that it was called with.",
+        remedy="Make the engine when the app is made, from the configuration of this app.",
     ),
     Check(
         "binding.two-apps",
@@ -45,14 +45,14 @@ CHECKS = (
         severity=DATA,
         cause=SHARED_ENGINE,
         cases=(7,),
-        remedy="Make the engine once, in the factory; refuse or ignore later changes of the configuration.",
+        remedy="Make the engine once, when the app is made; refuse later changes of the configuration.",
     ),
     Check(
         "binding.first-use",
         "Eight threads that use a new app at the same moment all get the same engine.",
         severity=AVAILABILITY,
         cases=(74,),
-        remedy="Make the engine in the factory; if it is made at first use, hold a lock meanwhile.",
+        remedy="Make the engine when the app is made; if it is made at first use, hold a lock meanwhile.",
     ),
     Check(
         "binding.dropped-apps",
@@ -114,7 +114,7 @@ CHECKS = (
         "While its database is down, the app starts and answers with errors; afterwards it works.",
         severity=AVAILABILITY,
         cases=(12,),
-        remedy="Connect on first use, not in the factory: no create_all() there.",
+        remedy="Connect on first use, not while the app is made: no create_all() there.",
     ),
     Check(
         "binding.listeners",

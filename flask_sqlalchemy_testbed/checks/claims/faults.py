@@ -68,7 +68,10 @@ CHECKS = (
         severity=AVAILABILITY,
         cases=(57,),
         needs=("container",),
-        remedy="In a listener for `handle_error`, set is_disconnect for the errors of a read-only server.",
+        remedy=(
+            "Copy app/database/errors.py of the testbed, and call its act_on_errors(engine): SQLAlchemy then"
+            " drops a connection to a server that refuses to write."
+        ),
         default_of="SQLAlchemy",
     ),
     Check(

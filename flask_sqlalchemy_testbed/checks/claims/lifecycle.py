@@ -4,6 +4,10 @@ from flask_sqlalchemy_testbed.checks.causes import SCOPED_BY_THREAD, SESSIONS_ST
 from flask_sqlalchemy_testbed.checks.definition import AVAILABILITY, DATA, Check
 
 REMOVE = "Call session.remove() in a teardown_appcontext callback."
+AFTER_ALL = (
+    "Set app.do_teardown_appcontext to a function that calls the original one in `try`, and session.remove()"
+    " in `finally`."
+)
 TWICE = "Flask calls the callbacks in reverse order, then the receivers of appcontext_tearing_down."
 
 CHECKS = (
@@ -71,7 +75,10 @@ CHECKS = (
         "While a streamed response stays unclosed, later requests on its thread still end their sessions.",
         severity=AVAILABILITY,
         cases=(18,),
-        remedy="Run each request in a contextvars.copy_context(): a stream's context stays pushed there.",
+        remedy=(
+            "Run each request and its body in a copy of the context, as `_Body` does in"
+            " app/database/flask_hooks.py of the testbed: copy_context().run(wsgi_app, ...)."
+        ),
         default_of="Flask",
     ),
     Check(
@@ -80,7 +87,7 @@ CHECKS = (
         severity=AVAILABILITY,
         cause=TEARDOWN_ORDER,
         cases=(19,),
-        remedy="Up to Flask 3.1 a callback that raises stops the others: wrap app.do_teardown_appcontext.",
+        remedy=f"{AFTER_ALL} Up to Flask 3.1 a callback that raises stops the others.",
         default_of="Flask",
     ),
     Check(
@@ -89,7 +96,7 @@ CHECKS = (
         severity=AVAILABILITY,
         cause=TEARDOWN_ORDER,
         cases=(72,),
-        remedy=f"End the session after all callbacks: wrap app.do_teardown_appcontext. {TWICE}",
+        remedy=f"{AFTER_ALL} {TWICE}",
         default_of="Flask",
     ),
     Check(
@@ -104,9 +111,9 @@ CHECKS = (
         "lifecycle.later-context",
         "A context whose teardown failed does not pass its session on to a later context.",
         severity=DATA,
-        cause=SCOPED_BY_THREAD,
+        cause=TEARDOWN_ORDER,
         cases=(19, 31),
-        remedy="Key the session by the context object, held weakly; never by its id() or its thread.",
+        remedy=AFTER_ALL,
     ),
     Check(
         "lifecycle.nested-contexts",
@@ -193,7 +200,10 @@ CHECKS = (
         "Settings, variables, locks and temporary tables of a request do not reach the next request.",
         severity=DATA,
         cases=(79,),
-        remedy="Reset the connection when the pool gets it back, or use NullPool; SET LOCAL needs neither.",
+        remedy=(
+            "Write SET LOCAL name = value on PostgreSQL: it ends with the transaction. For the others, copy"
+            " app/database/reset.py of the testbed, or make the engine with poolclass=NullPool."
+        ),
         default_of="SQLAlchemy",
     ),
     Check(

@@ -4,6 +4,10 @@ from flask_sqlalchemy_testbed.checks.causes import FOREIGN_KEYS_OFF, SESSIONS_ST
 from flask_sqlalchemy_testbed.checks.definition import AVAILABILITY, DATA, PORTABILITY, Check
 
 UTC = "Set the connection's time zone: options=-c timezone=UTC, init_command=SET time_zone = '+00:00'."
+KEYS = (
+    "On SQLite send PRAGMA foreign_keys = ON in a listener for the engine's `connect`; on others leave"
+    " session_replication_role (PostgreSQL) and foreign_key_checks (MySQL) alone."
+)
 CHECKS = (
     Check(
         "portability.foreign-keys",
@@ -11,7 +15,7 @@ CHECKS = (
         severity=DATA,
         cause=FOREIGN_KEYS_OFF,
         cases=(40,),
-        remedy="On SQLite send PRAGMA foreign_keys = ON in a listener for the engine's `connect`.",
+        remedy=KEYS,
         unfailable={"postgresql": "only a superuser can switch its foreign keys off"},
         default_of="SQLite",
     ),
@@ -21,7 +25,7 @@ CHECKS = (
         severity=DATA,
         cause=FOREIGN_KEYS_OFF,
         cases=(40,),
-        remedy="On SQLite send PRAGMA foreign_keys = ON in a listener for the engine's `connect`.",
+        remedy=KEYS,
         unfailable={"postgresql": "only a superuser can switch its foreign keys off"},
         default_of="SQLite",
     ),

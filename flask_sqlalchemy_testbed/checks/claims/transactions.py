@@ -39,7 +39,10 @@ CHECKS = (
         "Rows from a released savepoint are gone after a rollback of the outer transaction.",
         severity=DATA,
         cases=(34,),
-        remedy="On SQLite send BEGIN in a listener for the engine's `begin`; elsewhere set no AUTOCOMMIT.",
+        remedy=(
+            "On SQLite send BEGIN in a listener for the engine's `begin`, as app/database/sqlite.py of the"
+            ' testbed does; on others take isolation_level="AUTOCOMMIT" out of the options of the engine.'
+        ),
         default_of="Python's SQLite driver",
     ),
     Check(

@@ -128,12 +128,19 @@ def test_the_last_line_of_an_interrupted_command_counts_checks_too(shop: Project
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    ("where", "verdicts"),
+    [("/testbed/preflight", "2 not run"), ("/testbed/both", "1 passed, 1 not run")],
+    ids=["before the checks", "in a check"],
+)
 def test_a_command_that_is_told_to_end_shows_its_verdicts_and_writes_the_report(
-    shop: Project, number: signal.Signals
+    shop: Project, number: signal.Signals, where: str, verdicts: str
 ) -> None:
-    waits = """
+    waits = f"""
     @app.before_request
     def wait():
+        if __import__("flask").request.path != {where!r}:
+            return
         __import__("pathlib").Path("ready").touch()
         __import__("time").sleep(60)
     return app"""
@@ -155,7 +162,7 @@ def test_a_command_that_is_told_to_end_shows_its_verdicts_and_writes_the_report(
             process.kill()
 
     assert process.returncode == pytest.ExitCode.INTERRUPTED
-    assert "2 checks on 1 backend: 1 passed, 1 not run in" in text.splitlines()[-1]
+    assert f"2 checks on 1 backend: {verdicts} in" in text.splitlines()[-1]
     assert (shop.path / "there" / "index.html").exists()
 
 

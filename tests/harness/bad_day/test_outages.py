@@ -39,7 +39,7 @@ ENDS = """
         engine.dispose()
 """
 TWO = ("-n", "2")
-NOT_RUN = "{} tests need this and were not run. Run them again without the cause."
+NOT_RUN = "{} tests were not run for this reason. Remove the cause and run them again."
 
 
 def said(outcome: Outcome) -> list[str]:
@@ -57,7 +57,7 @@ def test_a_server_that_ends_during_the_run_is_said_once(
     project.write(ENDS)
     outcome = project.run(*parallel)
 
-    assert outcome.code == pytest.ExitCode.USAGE_ERROR
+    assert outcome.code == pytest.ExitCode.TESTS_FAILED
     ((passed, not_run),) = re.findall(r"= (\d+) passed, (\d+) not run in", outcome.lines("=")[-1])
     assert int(passed) + int(not_run) == 40
     assert parallel or int(not_run) == 18
@@ -101,14 +101,13 @@ def test_a_given_server_that_ends_is_said_once(
         text, _ = process.communicate(timeout=60)
     outcome = Outcome(process.returncode, text)
 
-    assert outcome.code == pytest.ExitCode.USAGE_ERROR
+    assert outcome.code == pytest.ExitCode.TESTS_FAILED
     assert re.search(r"= 2 passed, 18 not run in", outcome.lines("=")[-1])
     reason, count = said(outcome)
     assert reason.startswith(f"The {testbed_backend.name} server ({variable(testbed_backend)}) has ended: ")
     assert count == NOT_RUN.format(18)
 
 
-@pytest.mark.testbed_needs("server")
 def test_a_further_server_that_cannot_start_fails_only_its_own_test(project_here: Project) -> None:
     project_here.write(
         """
@@ -143,9 +142,9 @@ def test_a_schema_command_that_fails_is_said_once(project_here: Project, paralle
     outcome = project_here.run("--testbed-schema-command", "python make.py", *parallel)
 
     count = len(project_here.backends)
-    assert outcome.code == pytest.ExitCode.USAGE_ERROR
+    assert outcome.code == pytest.ExitCode.TESTS_FAILED
     assert f"= {20 * count} not run in" in outcome.lines("=")[-1]
-    assert outcome.text.count("the migration is broken") == count
+    assert outcome.text.count("the migration is broken") == 1
     assert said(outcome)[-1] == NOT_RUN.format(20 * count)
     assert len(outcome.text.splitlines()) < 25
 
@@ -165,7 +164,7 @@ def test_a_metadata_that_a_backend_cannot_create_is_said_once(project: Project) 
     outcome = project.run("--testbed-metadata", "models:metadata", "--testbed-backend", "sqlite")
 
     reason, count = said(outcome)
-    assert outcome.code == pytest.ExitCode.USAGE_ERROR
+    assert outcome.code == pytest.ExitCode.TESTS_FAILED
     assert reason.startswith("--testbed-metadata 'models:metadata': its tables cannot be created on sqlite: ")
     assert "TSVECTOR" in reason
     assert count == NOT_RUN.format(20)
@@ -177,14 +176,23 @@ def test_a_server_of_the_configuration_file_that_cannot_start_is_said_once(
 ) -> None:
     project.write(MANY)
     outcome = project.run(
-        *("-o", "testbed_backend=sqlite postgresql"), *parallel, DOCKER_HOST="unix:///nowhere.sock"
+        *("-W", "error", "-o", "testbed_backend=sqlite postgresql"),
+        *parallel,
+        DOCKER_HOST="unix:///nowhere.sock",
     )
 
-    assert outcome.code == pytest.ExitCode.USAGE_ERROR
+    assert outcome.code == pytest.ExitCode.TESTS_FAILED
     assert "20 passed, 20 not run in" in outcome.lines("=")[-1]
     reason, count = said(outcome)
-    assert reason.startswith("No server for postgresql: no Docker engine answers ")
+    assert reason.startswith("No server for postgresql: no Docker engine answers at unix:///nowhere.sock. ")
     assert count == NOT_RUN.format(20)
+
+
+def test_one_test_that_was_not_run_is_counted_in_the_singular(project: Project) -> None:
+    project.write("def test_it(database_uri): pass")
+    outcome = project.run("-o", "testbed_backend=sqlite postgresql", DOCKER_HOST="unix:///nowhere.sock")
+
+    assert "1 test was not run for this reason. Remove the cause and run it again." in outcome.text
 
 
 def test_checks_that_were_not_run_are_no_failures_in_matrix_and_baseline(project: Project) -> None:
@@ -203,7 +211,7 @@ def test_checks_that_were_not_run_are_no_failures_in_matrix_and_baseline(project
         *options, "--testbed-matrix", "matrix.json", "--testbed-baseline", "known.json", CI=""
     )
 
-    assert outcome.code == pytest.ExitCode.USAGE_ERROR
+    assert outcome.code == pytest.ExitCode.TESTS_FAILED
     (row,) = json.loads((project.path / "matrix.json").read_text())["checks"]
     assert row["results"] == {"sqlite": "not run"}
     assert not (project.path / "known.json").exists()

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from tests.harness.projects import Outcome, Project
+from tests.harness.projects import Outcome, Project, remove_kept
 from tests.harness.shops import FACTORY, WITHOUT_REMOVE
 
 pytestmark = pytest.mark.bad_day
@@ -223,6 +223,7 @@ def test_the_printed_command_fails_in_the_same_way(project: Project, options: tu
         check=False,
     )
 
+    remove_kept(again.stdout)
     failure = "AssertionError: found ['thing'] in mine"
     assert failure in outcome.text
     assert failure in again.stdout
@@ -264,16 +265,16 @@ def test_a_time_limit_that_is_none_is_a_usage_error(project: Project, option: st
 
 @pytest.mark.parametrize("place", ["on import", "in the factory"])
 def test_a_missing_variable_of_the_app_suggests_the_option(project: Project, place: str) -> None:
-    read = "URI = os.environ['SHOP_DB']\n"
+    read = "URI = os.environ['SHOP_KEY']\n"
     body = f"{read}def create_app(): pass" if place == "on import" else f"def create_app():\n    {read}"
     project.write(f"import os\n{body}", "shop.py")
 
     assert_usage_error(
         project.run(*ONE),
-        "KeyError: 'SHOP_DB'. Set the environment variable SHOP_DB, or, if it holds the database URI, add"
-        " --testbed-uri-env SHOP_DB."
+        "KeyError: 'SHOP_KEY'. Set the environment variable SHOP_KEY, or, if it holds the database URI, add"
+        " --testbed-uri-env SHOP_KEY."
         if place == "on import"
-        else "'SHOP_DB'. Set the environment variable SHOP_DB, or, if it holds the database URI, add",
+        else "'SHOP_KEY'. Set the environment variable SHOP_KEY, or, if it holds the database URI, add",
     )
 
 

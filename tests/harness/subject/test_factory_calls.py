@@ -118,12 +118,31 @@ def test_the_message_lists_all_calls(write: Write, uri: str) -> None:
     with pytest.raises(SubjectError) as raised:
         resolved(uri, "shop")
 
-    first, second, third, advice = str(raised.value).splitlines()
-    assert "was called with 5 kinds of arguments, and no call used the run's database:" in first
+    first, lists, second, third = str(raised.value).splitlines()
+    assert "did not use the run's database. A URI is written in shop.py, line " in first
+    assert first.count("testbed_app.py:app_for") == 1
+    assert lists == "The app was tried in these ways:"
     configured = "with a mapping, with a config class, with the name of a config class, with the name of a"
     assert second.startswith(f"  {configured} config file: is bound to {OTHER}, not to")
     assert third.startswith(f"  with nothing but the environment: is bound to {OTHER}, not to")
-    assert "A URI is written in shop.py, line " in advice
+
+
+@pytest.mark.bad_day
+def test_the_message_on_an_app_with_a_fixed_uri_begins_with_the_line_to_change(
+    write: Write, uri: str
+) -> None:
+    write(BINDING, f"app = made('{OTHER}')")
+
+    with pytest.raises(SubjectError) as raised:
+        resolved(uri, "shop:app")
+
+    first, *_ = str(raised.value).splitlines()
+    line = len(Path("shop.py").read_text().splitlines())
+    assert first.startswith(
+        "--testbed-app 'shop:app' did not use the run's database."
+        f" A URI is written in shop.py, line {line}. Read the variable DATABASE_URL there first: "
+    )
+    assert "app_for" not in str(raised.value)
 
 
 def test_a_teardown_that_raises_is_left_to_the_checks(write: Write, uri: str) -> None:

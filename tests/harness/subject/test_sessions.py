@@ -142,3 +142,34 @@ def test_an_unusable_session_is_refused(write: Write, uri: str, session: str, co
 
     with pytest.raises(SubjectError, match=complaint):
         resolved(uri, "shop", session)
+
+
+@pytest.mark.bad_day
+def test_a_session_of_flask_is_refused_in_one_sentence(write: Write, uri: str) -> None:
+    write(FACTORY, "from flask import session")
+
+    with pytest.raises(SubjectError) as raised:
+        resolved(uri, "shop", session="shop:session")
+
+    assert str(raised.value) == (
+        "--testbed-session 'shop:session' is not a session of SQLAlchemy: reading its attributes raised"
+        " RuntimeError. Name a scoped_session, or a callable that returns the session of the context."
+    )
+
+
+def test_the_header_names_the_session_of_the_option(write: Write, uri: str) -> None:
+    write(FACTORY)
+
+    assert "session shop:db_session" in resolved(uri, "shop", session="shop:db_session").notes
+
+
+@pytest.mark.bad_day
+def test_a_mistyped_attribute_is_said_once_with_the_close_name(write: Write, uri: str) -> None:
+    write(FACTORY)
+
+    with pytest.raises(SubjectError) as raised:
+        resolved(uri, "shop:create_ap")
+
+    assert str(raised.value) == (
+        "--testbed-app 'shop:create_ap': 'shop' has no 'create_ap'. Did you mean create_app?"
+    )
