@@ -151,6 +151,7 @@ class Backend:
     `embedded`: the database is a file, or memory, of the process that uses it.
     `restarts-identities`: generated keys start again at 1 in every test.
     `bounded-reads`: the driver has an option that limits how long it waits for an answer.
+    `survives-full-disk`: on a full disk statements fail, and the server does not abort.
     A server may have more: `throwaway` if it belongs to this run, `container` if it runs in one, and
     `routed` if the container's own address can be reached, so that the network in between can be cut.
     """

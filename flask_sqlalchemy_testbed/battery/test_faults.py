@@ -96,10 +96,7 @@ LIMITS: dict[str, dict[str, float]] = {
     "mysql": {"connect_timeout": 1, "read_timeout": 0.5, "write_timeout": 0.5},
 }
 # The size of the server's own files in the image, and 64 MB for the checks.
-ROOM = {
-    "postgresql": (40 + 64) * MEGABYTE,
-    "mysql": (141 + 64) * MEGABYTE,
-}
+ROOM = {"postgresql": (40 + 64) * MEGABYTE, "mysql": (141 + 64) * MEGABYTE}
 # MySQL's server aborts if its redo log cannot grow: a small one has its full size from the beginning.
 SMALL = {"postgresql": (), "mysql": ("--innodb-redo-log-capacity=32M",)}
 # The table that the checks fill. Unlogged, it leaves room for the log, without which PostgreSQL stops.

@@ -48,6 +48,11 @@ PRAGMAS = (
     *("foreign_keys", "recursive_triggers", "ignore_check_constraints", "read_uncommitted", "synchronous"),
     *("query_only", "cache_size", "temp_store", "locking_mode", "journal_mode"),
 )
+NOT_SET = """
+    WHERE LOWER(variable_name) NOT IN ('timestamp', 'pseudo_thread_id', 'rand_seed1', 'rand_seed2', 'insert_id',
+                                       'last_insert_id', 'identity', 'error_count', 'warning_count',
+                                       'statement_id', 'last_gtid')
+"""
 # The settings of a connection: (name, value). PostgreSQL also tells where a value comes from: one that equals
 # the server's own is lost at a rollback all the same.
 SETTINGS = {
@@ -56,15 +61,11 @@ SETTINGS = {
         for name in PRAGMAS
     ),
     "postgresql": "SELECT name, concat(setting, ', from: ', source) FROM pg_settings",
-    "mysql": """
-        SELECT variable_name, variable_value FROM performance_schema.session_variables
-        WHERE variable_name NOT IN ('timestamp', 'pseudo_thread_id', 'rand_seed1', 'rand_seed2', 'insert_id',
-                                    'last_insert_id', 'identity', 'error_count', 'warning_count',
-                                    'statement_id')
-    """,
+    "mysql": f"SELECT variable_name, variable_value FROM performance_schema.session_variables {NOT_SET}",  # noqa: S608
+    "mariadb": f"SELECT variable_name, variable_value FROM information_schema.session_variables {NOT_SET}",  # noqa: S608
 }
 # How a UUID is stored.
-UUID_STORED = {"sqlite": KEY.hex, "postgresql": str(KEY), "mysql": KEY.hex}
+UUID_STORED = {"sqlite": KEY.hex, "postgresql": str(KEY), "mysql": KEY.hex, "mariadb": str(KEY)}
 # What each backend can do; `null-last` is its default order, and `large-binary` is one of 70 KB.
 CAPABILITIES = {
     "sqlite": {"varchar-without-length", "nulls-last-syntax", "lastrowid", "large-binary"},

@@ -22,7 +22,12 @@ BEGIN = {
     "postgresql": ("BEGIN ISOLATION LEVEL READ COMMITTED",),
     "mysql": ("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ", "BEGIN"),
 }
-BEGIN_REPEATABLE = {**BEGIN, "postgresql": ("BEGIN ISOLATION LEVEL REPEATABLE READ",)}
+BEGIN_REPEATABLE = {
+    **BEGIN,
+    "postgresql": ("BEGIN ISOLATION LEVEL REPEATABLE READ",),
+    # The default of MariaDB 11.6 and newer.
+    "mariadb": ("SET innodb_snapshot_isolation = ON", *BEGIN["mysql"]),
+}
 # The shortest lock timeouts; MySQL's unit is a second.
 SHORT_LOCK_TIMEOUT = {"postgresql": "SET lock_timeout = '100ms'", "mysql": "SET lock_wait_timeout = 1"}
 
@@ -41,7 +46,12 @@ AFTER_AN_ERROR = {"sqlite": "", "postgresql": "current transaction is aborted", 
 # The result of a second read in a transaction after another one changed "old" to "new".
 READ_AGAIN = {"sqlite": "old", "postgresql": "new", "mysql": "old"}
 # Part of the error of an update whose row was changed since the transaction read it.
-LOST_UPDATE = {"sqlite": "database is locked", "postgresql": "could not serialize", "mysql": ""}
+LOST_UPDATE = {
+    "sqlite": "database is locked",
+    "postgresql": "could not serialize",
+    "mysql": "",
+    "mariadb": "Record has changed since last read",
+}
 # The number of rows, inserted before a CREATE TABLE, that remain after a rollback.
 LEFT_BY_DDL = {"sqlite": 0, "postgresql": 0, "mysql": 1}
 # Part of the error when a savepoint is released after a CREATE TABLE.
