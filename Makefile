@@ -78,11 +78,11 @@ test-wheel: dist ## Install the wheel into an empty environment and run the batt
 	cd tests/applications/polls && $(CURDIR)/build/wheel/bin/flask-sqlalchemy-testbed $(TRY_POLLS) sqlite
 
 .PHONY: test-stack
-test-stack: $(VENV)/.stack have-engine ## Test the composed stack: hardening, recovery, crashes, the API
+test-stack: $(VENV)/.stack have-mariadb ## Test the composed stack: hardening, recovery, crashes, the API
 	$(PYTEST) tests/stack
 
 .PHONY: test-browser
-test-browser: $(VENV)/.stack have-engine ## Test the page of the trial in Chromium
+test-browser: $(VENV)/.stack have-mariadb ## Test the page of the trial in Chromium
 	$(PYTEST) tests/browser
 
 .PHONY: report
@@ -148,7 +148,7 @@ up: ## Serve the trial on all three backends at http://localhost:8000
 
 .PHONY: down
 down: ## Stop the services of `make up`; the data stays
-	$(COMPOSE) down
+	$(COMPOSE) --profile '*' down
 
 .PHONY: remove-servers
 remove-servers: $(READY) ## Remove all kept servers of this machine, also those of other projects
