@@ -49,9 +49,9 @@ PRAGMAS = (
     *("query_only", "cache_size", "temp_store", "locking_mode", "journal_mode"),
 )
 NOT_SET = """
-    WHERE LOWER(variable_name) NOT IN ('timestamp', 'pseudo_thread_id', 'rand_seed1', 'rand_seed2', 'insert_id',
-                                       'last_insert_id', 'identity', 'error_count', 'warning_count',
-                                       'statement_id', 'last_gtid')
+    WHERE LOWER(variable_name) NOT IN (
+        'timestamp', 'pseudo_thread_id', 'rand_seed1', 'rand_seed2', 'insert_id', 'last_insert_id',
+        'identity', 'error_count', 'warning_count', 'statement_id', 'last_gtid')
 """
 # The settings of a connection: (name, value). PostgreSQL also tells where a value comes from: one that equals
 # the server's own is lost at a rollback all the same.

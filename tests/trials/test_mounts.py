@@ -54,7 +54,9 @@ def test_an_optional_backend_appears_only_when_it_has_answered(monkeypatch: pyte
 def test_an_unknown_backend_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRIAL_BACKENDS", "sqlite,mysq")
 
-    with pytest.raises(ValueError, match=r"Unknown backend 'mysq'.*Choose from: mariadb, mysql, postgresql, sqlite\."):
+    with pytest.raises(
+        ValueError, match=r"Unknown backend 'mysq'.*Choose from: mariadb, mysql, postgresql, sqlite\."
+    ):
         create_trial()
 
 

@@ -130,7 +130,9 @@ class Page:
         return {name: each for name, each in self.mounted.items() if not self.pollers[name].is_hidden}
 
     def _lacking(self, scenario: str) -> list[str]:
-        return [reason for each in self._visible().values() if (reason := ALL[scenario].lacking(each.backend))]
+        return [
+            reason for each in self._visible().values() if (reason := ALL[scenario].lacking(each.backend))
+        ]
 
     def _asked_for(self) -> list[Mounted]:
         to = request.form.get("to", ALL_BACKENDS)
