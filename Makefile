@@ -122,7 +122,7 @@ test-coexistence: $(READY) ## Test the plugin beside other plugins, and in a pro
 	$(PYTEST) tests/coexistence
 
 .PHONY: conformance
-conformance: $(READY) have-engine ## Run the battery on other bindings and apps; write docs/conformance.md
+conformance: $(READY) have-mariadb ## Run the battery on other bindings and apps; write docs/conformance.md
 	$(BIN)/python -m tests.conformance
 
 .PHONY: conformance-short
