@@ -71,6 +71,7 @@ def test_a_host_that_does_not_exist_is_named(project: Project, kind: str) -> Non
 ADMINISTRATOR = {
     "postgresql": ("psql", "--username", "postgres", "--command"),
     "mysql": ("mysql", "--user", "root", "--execute"),
+    "mariadb": ("mariadb", "--socket=/run/mysqld/mysqld.sock", "--skip-ssl", "--user", "root", "--execute"),
 }
 NEW_USER = {
     "postgresql": "CREATE ROLE ada LOGIN PASSWORD 's3cr3t'",
@@ -89,16 +90,16 @@ def test_messages_name_each_missing_privilege_and_no_more_than_the_documentation
     container = state.run_of(pytestconfig).start_container(testbed_backend)
 
     def administer(statement: str) -> None:
-        words = ["docker", "exec", container.id, *ADMINISTRATOR[kind], statement]
+        words = ["docker", "exec", container.id, *testbed_backend.of(ADMINISTRATOR), statement]
         subprocess.run(words, check=True, capture_output=True, timeout=60)
 
     try:
         url = container.url()
         wait_until_ready(testbed_backend, url, where="here", within=60, container=container)
-        administer(NEW_USER[kind])
+        administer(testbed_backend.of(NEW_USER))
         project.backends = [kind]
         project.write(USES_EVERYTHING)
-        ada = url.set(username="ada", password="s3cr3t", database=OPEN_DATABASE[kind])
+        ada = url.set(username="ada", password="s3cr3t", database=testbed_backend.of(OPEN_DATABASE))
         given = {variable(testbed_backend): ada.render_as_string(hide_password=False)}
         granted: list[str] = []
         while (outcome := project.run(**given)).code == pytest.ExitCode.USAGE_ERROR:
@@ -112,7 +113,7 @@ def test_messages_name_each_missing_privilege_and_no_more_than_the_documentation
 
     assert outcome.code == pytest.ExitCode.OK, outcome.text
     documented = DOCUMENTED.findall((ROOT / "docs" / "servers.md").read_text())
-    of_this_kind = [one for one in documented if one.startswith(WORD[kind])]
+    of_this_kind = [one for one in documented if one.startswith(testbed_backend.of(WORD))]
     assert sorted(one.replace("'ada'@'%'", "you").replace(" ada ", " you ") for one in granted) == sorted(
         of_this_kind
     )
