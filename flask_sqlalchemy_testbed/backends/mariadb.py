@@ -6,7 +6,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from flask_sqlalchemy_testbed.backends import mysql
-from flask_sqlalchemy_testbed.backends.base import NAME_PATTERN, Recipe, query_shared, query_transactions
+from flask_sqlalchemy_testbed.backends.base import (
+    NAME_PATTERN,
+    Greeting,
+    Recipe,
+    query_shared,
+    query_transactions,
+)
 from flask_sqlalchemy_testbed.backends.mysql_shared import PRIVILEGES, prepared_transactions
 
 if TYPE_CHECKING:
@@ -164,9 +170,18 @@ MARIADB = replace(
     capabilities=mysql.MYSQL.capabilities - {"survives-full-disk"},
     session_setup=(
         *mysql.MYSQL.session_setup[:1],
-        "SET group_concat_max_len = 67108864",
+        # MySQL has no max_statement_time, and so is recognized as another server.
+        "SET group_concat_max_len = 67108864, max_statement_time = 0",
         *mysql.MYSQL.session_setup[2:],
     ),
+    unmet_requirements="""
+        SELECT 'its performance_schema does not record transactions: start it with performance_schema=ON,'
+               ' performance-schema-instrument=transaction=ON and'
+               ' performance-schema-consumer-events-transactions-current=ON'
+        WHERE NOT EXISTS (SELECT 1 FROM performance_schema.setup_consumers
+                          WHERE name = 'events_transactions_current' AND enabled = 'YES')
+           OR NOT EXISTS (SELECT 1 FROM performance_schema.setup_instruments WHERE name = 'transaction' AND enabled = 'YES')
+    """,
     objects=" UNION ALL ".join(OBJECTS.values()),
     track_writes=track_writes,
     restart="""
@@ -204,6 +219,8 @@ MARIADB = replace(
         WHERE processlist_db = DATABASE() AND t.processlist_id <> CONNECTION_ID()
         ORDER BY t.processlist_id
     """,
+    # The handshake of a server that names itself in its version, or an error.
+    greeting=Greeting(b"", rb"(?s).{4}(\x0a[^\0]*MariaDB|\xff)"),
     by_default=False,
     family="mysql",
 )

@@ -365,6 +365,6 @@ MYSQL = Backend(
             r"\(1044,": f"SELECT CONCAT('GRANT ALL ON `testbed\\\\_%`.* TO \\'', {ACCOUNT}, '\\'')",
         }
     ),
-    # A handshake of version 10, or an error such as "too many connections".
-    greeting=Greeting(b"", rb"(?s).{4}[\x0a\xff]"),
+    # A handshake of version 10, except that of MariaDB, or an error such as "too many connections".
+    greeting=Greeting(b"", rb"(?s).{4}(\x0a(?![^\0]*MariaDB)|\xff)"),
 )

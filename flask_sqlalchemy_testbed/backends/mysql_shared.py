@@ -125,7 +125,7 @@ def prepared_transactions(connection: Connection, query: str) -> SharedObjects:
 
     Args:
         connection: A connection to the server.
-        query: Returns their ids, as text or in hexadecimal digits.
+        query: Returns their ids, as bytes or as text of hexadecimal digits.
     """
     try:
         rows = connection.rows(query)
@@ -133,7 +133,7 @@ def prepared_transactions(connection: Connection, query: str) -> SharedObjects:
         return None
     found = {}
     for format_id, length, _, data in rows:
-        xid = bytes.fromhex(str(data)[2:]) if str(data).startswith("0x") else str(data).encode()
+        xid = data if isinstance(data, bytes) else bytes.fromhex(str(data).removeprefix("0x"))
         first, second = xid[: int(length)], xid[int(length) :]
         name = first.decode(errors="replace")
         end = f"XA ROLLBACK X'{first.hex()}', X'{second.hex()}', {format_id}"

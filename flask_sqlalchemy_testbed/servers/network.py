@@ -19,6 +19,7 @@ from flask_sqlalchemy_testbed.servers.readiness import (
     ServerError,
     log_tail,
     login_errors,
+    other_kind,
     port_errors,
     wait_until_ready,
 )
@@ -315,6 +316,8 @@ def _with_database(
         problem = str(error).strip().splitlines()[0]
         if grant := _missing_grant(backend, url, str(error)):
             problem = f"a privilege is missing. Run this as its administrator: {grant};"
+        elif container is None and (other := other_kind(backend, url)):
+            problem = f"a {other} server answers at {url.host}:{url.port}. Name another address."
         message = f"{backend.name} ({source}) cannot be used: {problem}"
         raise ServerError(message) from None
     return server
