@@ -44,8 +44,8 @@ test-mysql: $(READY) have-engine ## Run the tests on MySQL
 	$(PYTEST) -n $(WORKERS) --testbed-backend mysql $(EVIDENCE)
 
 .PHONY: test-mariadb
-test-mariadb: $(READY) have-mariadb ## Run the tests on MariaDB
-	$(PYTEST) -n $(WORKERS) --testbed-backend mariadb $(EVIDENCE)
+test-mariadb: $(READY) have-mariadb ## Run the tests on MariaDB, or the TESTS named
+	$(PYTEST) -n $(WORKERS) --testbed-backend mariadb $(EVIDENCE) $(TESTS)
 
 .PHONY: test-every
 test-every: $(READY) have-mariadb ## Run the tests on all backends, MariaDB too

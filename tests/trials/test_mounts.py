@@ -47,7 +47,7 @@ def test_an_optional_backend_appears_only_when_it_has_answered(monkeypatch: pyte
 
     assert 'data-backend="sqlite"' in page
     assert "mariadb" not in page
-    assert list(client.get("/state.json").json) == ["sqlite"]
+    assert list(client.get("/state.json").get_json()) == ["sqlite"]
     assert client.get("/mariadb/healthz").status_code == 200
 
 
