@@ -182,6 +182,8 @@ MARIADB = replace(
                           WHERE name = 'events_transactions_current' AND enabled = 'YES')
            OR NOT EXISTS (SELECT 1 FROM performance_schema.setup_instruments WHERE name = 'transaction' AND enabled = 'YES')
     """,
+    # The default collation since 11.6. Under the older one all emoji are equal.
+    create=("CREATE DATABASE {database} CHARACTER SET utf8mb4 COLLATE utf8mb4_uca1400_ai_ci",),
     objects=" UNION ALL ".join(OBJECTS.values()),
     track_writes=track_writes,
     restart="""

@@ -67,6 +67,10 @@ LEFT: dict[str, list[tuple[str, str]]] = {
         ),
     ],
 }
+LEFT["mariadb"] = [
+    (statement, question.replace("@@transaction_read_only", "@@tx_read_only"))
+    for statement, question in LEFT["mysql"]
+]
 
 # Statements that change nothing, or only their own transaction.
 ORDINARY: dict[str, list[str]] = {
@@ -85,6 +89,7 @@ ORDINARY: dict[str, list[str]] = {
         "SELECT @@sql_mode",
     ],
 }
+ORDINARY["mariadb"] = [*ORDINARY["mysql"], "SET STATEMENT max_statement_time = 9 FOR SELECT 1"]
 
 # A setting, and the question for it.
 SETTING = {

@@ -343,7 +343,8 @@ MARIADB = (
     ),
     Kind(
         "sequence",
-        "SELECT sequence_name FROM information_schema.sequences WHERE sequence_schema = database()",
+        "SELECT table_name FROM information_schema.tables"
+        " WHERE table_schema = database() AND table_type = 'SEQUENCE'",
         ("CREATE SEQUENCE numbers", "SELECT NEXT VALUE FOR numbers"),
     ),
     Kind(
