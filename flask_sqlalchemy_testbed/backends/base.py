@@ -218,6 +218,8 @@ class Backend:
 
     grants: Mapping[str, str] = field(default_factory=dict)
     """Queries for the statement that grants a missing privilege, by an expression for the driver's message."""
+    log_of_termination: str = ""
+    """A regular expression for the lines that `terminate` adds to the server's log; empty if it adds none."""
     greeting: Greeting | None = None
     """How a server of this kind shows itself; None if this is unknown."""
     by_default: bool = True
