@@ -148,6 +148,7 @@ class Backend:
     """`server`: the database runs in its own process, whose sessions can be listed and terminated.
     `embedded`: the database is a file, or memory, of the process that uses it.
     `restarts-identities`: generated keys start again at 1 in every test.
+    `local-settings`: a setting can be limited to one transaction, as `SET LOCAL` does.
     `bounded-reads`: the driver has an option that limits how long it waits for an answer.
     A server may have more: `throwaway` if it belongs to this run, `container` if it runs in one, and
     `routed` if the container's own address can be reached, so that the network in between can be cut.

@@ -208,3 +208,8 @@ def test_a_pooled_connection_that_the_server_has_closed_is_replaced(
 
     with engine.connect() as connection:
         assert connection.scalar(text("SELECT 1")) == 1
+
+
+def test_a_pooler_of_another_database_is_refused() -> None:
+    with pytest.raises(ValueError, match="behind_pooler is for PostgreSQL, and this database is sqlite"):
+        make_engine("sqlite://", behind_pooler=True)
