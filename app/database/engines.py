@@ -101,7 +101,8 @@ def make_engine(
         behind_pooler: Whether PostgreSQL is behind a pooler that gives each transaction any session
             of the server, such as PgBouncer in transaction mode. The settings in ``options`` then
             apply from the begin of each transaction to its end, and not in autocommit mode. No
-            connection is reset, since the session is not its own: use ``SET LOCAL`` alone.
+            connection is reset, since the session is not its own: use ``SET LOCAL`` alone. Other
+            databases are left alone.
             Without this argument the first connection is refused if a pooler has dropped the limit
             for a statement.
         options: Arguments for ``create_engine``. With ``creator`` the caller's function connects,
@@ -112,16 +113,14 @@ def make_engine(
         closed when it comes back to the pool.
 
     Raises:
-        ValueError: As ``database_url``; or the password file has no password; or ``behind_pooler``
-            is given for another database, or with ``options`` that hold more than settings.
+        ValueError: As ``database_url``; or the password file has no password; or ``options`` hold
+            more than settings, ``behind_pooler``.
         OSError: The password file cannot be read.
         TypeError: ``create_engine`` does not accept one of the options.
     """
     url = database_url(uri, directory=directory)
     backend = url.get_backend_name()
-    if behind_pooler and backend != "postgresql":
-        message = f"behind_pooler is for PostgreSQL, and this database is {backend}. Remove it."
-        raise ValueError(message)
+    behind_pooler = behind_pooler and backend == "postgresql"
     memory = shared_memory(url) if backend == "sqlite" else None
     url = memory or url
     defaults = _DEFAULTS.get(backend, {})

@@ -73,6 +73,7 @@ class OwnServer:
         self.server = NetworkServer(
             backend, self._url, source=self._container.source, container=self._container
         )
+        run.put_behind_pooler(self.server, self._container, within=WITHIN)
         self._isolation = self._create_database()
 
     @property
@@ -101,11 +102,7 @@ class OwnServer:
     def administer(self, *statements: str) -> None:
         """Execute the statements as the superuser, who can log in inside the container alone."""
         for statement in statements:
-            command = [*SUPERUSER[self.backend.name], statement]
-            result = self._docker().exec_run(command)
-            if result.exit_code:
-                message = f"{statement!r} failed: {result.output!r}"
-                raise RuntimeError(message)
+            self._container.execute(*SUPERUSER[self.backend.name], statement)
 
     def kill(self) -> None:
         """Kill the server, as a power cut would."""
@@ -119,6 +116,10 @@ class OwnServer:
         """Start the server again at the same address, and create the empty tables."""
         self._docker().start()
         self._wait()
+        if self.server.pooler_container is not None:  # Docker may have given the server another address.
+            self.server.pooler_container.execute(
+                "sh", "/opt/testbed/serve", "lead", *self._container.host_and_port
+            )
         self._isolation.database.connection.close()
         self._isolation = self._create_database()
         self.clean()

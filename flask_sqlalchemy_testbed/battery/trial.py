@@ -160,8 +160,12 @@ class Trial:
         return engine_of(self.subject, app)
 
     def rebind(self, app: Flask, uri: str) -> Engine:
-        """Bind `app` to another engine with the `init_engine` from the session's module."""
-        return self.subject.beside_session("init_engine")(uri, app=app)  # type: ignore[no-any-return]
+        """Bind `app` to another engine with the `init_engine` from the session's module.
+
+        The engine gets the options of the app's own engine.
+        """
+        options = app.config.get("DATABASE_ENGINE_OPTIONS", {})
+        return self.subject.beside_session("init_engine")(uri, app=app, **options)  # type: ignore[no-any-return]
 
     def read(self) -> list[str]:
         """Return the names of all items, read with the session."""

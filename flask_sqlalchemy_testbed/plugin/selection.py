@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from flask_sqlalchemy_testbed.backends import BACKENDS
-from flask_sqlalchemy_testbed.backends.base import Backend
+from flask_sqlalchemy_testbed.backends.base import OWN_SESSIONS, POOLED, Backend
 from flask_sqlalchemy_testbed.checks.check import check_of
 from flask_sqlalchemy_testbed.checks.definition import PROMISES
 from flask_sqlalchemy_testbed.options import flag
@@ -205,7 +205,11 @@ def _refuse_useless_marks(items: list[pytest.Item]) -> None:
 
     from flask_sqlalchemy_testbed.servers.network import OF_A_CONTAINER  # noqa: PLC0415 - on use
 
-    known = sorted({*LACKS, *OF_A_CONTAINER}.union(*(one.capabilities for one in BACKENDS.values())))
+    known = sorted(
+        {*LACKS, *OF_A_CONTAINER, OWN_SESSIONS, POOLED}.union(
+            *(one.capabilities for one in BACKENDS.values())
+        )
+    )
     for item, needed in marked:
         if unknown := sorted(needed.difference(known)):
             near = get_close_matches(unknown[0], known, 1)
@@ -236,4 +240,4 @@ def _capabilities(config: pytest.Config, backend: Backend) -> Iterable[str]:
         return run.servers[backend.name].capabilities
     from flask_sqlalchemy_testbed.servers.network import expected_capabilities  # noqa: PLC0415 - on use
 
-    return expected_capabilities(backend)
+    return expected_capabilities(backend, settings.setting(config, "pooler"))

@@ -64,6 +64,7 @@ class Container:
         size: int | None = None,
         port: int | None = None,
         reusable: bool = False,
+        pooler: str = "",
     ) -> Container:
         """Start a container without waiting for its server; first build a missing image.
 
@@ -77,6 +78,7 @@ class Container:
             port: The port of this machine; it is the same after the container was stopped and started.
             reusable: Use a container that an earlier run has started with the same image and arguments, else
                 start one that outlives this run.
+            pooler: The name of a pooler of the backend, to start it in place of a server.
 
         Returns:
             The container; its server may not be ready yet.
@@ -85,7 +87,7 @@ class Container:
             ValueError: The backend does not run in a container.
             ServerError: The image cannot be built, or the container does not start.
         """
-        recipe = backend.recipe
+        recipe = backend.poolers[pooler] if pooler else backend.recipe
         if recipe is None:
             message = f"{backend.name} does not run in a container"
             raise ValueError(message)
@@ -95,7 +97,7 @@ class Container:
         with turn, _start_errors(backend):
             labels = {
                 RUN_LABEL: run,
-                BACKEND_LABEL: backend.name,
+                BACKEND_LABEL: recipe.name,
                 PROCESS_LABEL: str(ProcessId.of(os.getpid())),
             }
             if reusable:
@@ -162,6 +164,26 @@ class Container:
             port = int(client.port(self.id, port))
         host = self._container.get_container_host_ip().replace("localhost", "127.0.0.1")
         return URL.create(self._backend.drivername, USER, PASSWORD, host, port, DATABASE)
+
+    @property
+    def host_and_port(self) -> tuple[str, str]:
+        """Return `address` as two words of a command."""
+        host, port = self.address
+        return host, str(port)
+
+    def execute(self, *command: str) -> None:
+        """Execute a command in the container.
+
+        Args:
+            command: Its words.
+
+        Raises:
+            RuntimeError: The command failed.
+        """
+        result = self._container.get_wrapped_container().exec_run(list(command))
+        if result.exit_code:
+            message = f"{command!r} failed: {result.output!r}"
+            raise RuntimeError(message)
 
     def has_ended(self) -> bool:
         """Return whether the server has stopped running."""

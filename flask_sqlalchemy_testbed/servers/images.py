@@ -101,7 +101,7 @@ def bake(
     # Runs that start at the same moment build an image once.
     with locked(recipe):
         base = _base(client, backend, recipe, base_name, notify)
-        name, version = f"testbed-{backend.name}", recipes.digest(recipe, base.id or "")
+        name, version = f"testbed-{recipe.name}", recipes.digest(recipe, base.id or "")
         tag = f"{name}:{version}"
         try:
             image = client.images.get(tag)
@@ -174,7 +174,7 @@ def _build(  # noqa: PLR0913, PLR0917 - each is needed
     run: str,
     notify: Callable[[str], None],
 ) -> None:
-    doing = f"testbed: building the image of {backend.name} from {base}, once"
+    doing = f"testbed: building the image of {recipe.name} from {base}, once"
     notify(f"{doing} ...")
     try:
         events = client.api.build(

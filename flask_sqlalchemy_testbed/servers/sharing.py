@@ -13,6 +13,8 @@ from flask_sqlalchemy_testbed.servers.network import NetworkServer
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from sqlalchemy.engine import URL
+
     from flask_sqlalchemy_testbed.backends.base import Backend
     from flask_sqlalchemy_testbed.servers.network import Server
 
@@ -29,6 +31,9 @@ class Loan:
     capabilities: tuple[str, ...]
     uri: str = field(default="", repr=False)
     """Empty for a directory."""
+    pooler: str = ""
+    """The name of the pooler; empty without one."""
+    app_uri: str = field(default="", repr=False)
     directory: str = ""
     container: str = ""
     """Docker's id of the container, if the server runs in one."""
@@ -58,7 +63,9 @@ def lend(server: Server) -> Loan:
         server.backend.name,
         server.source,
         tuple(sorted(server.capabilities)),
-        uri=server.url.render_as_string(hide_password=False) if server.url is not None else "",
+        uri=_uri(server.url),
+        pooler=server.pooler if isinstance(server, NetworkServer) else "",
+        app_uri=_uri(server.app_url) if isinstance(server, NetworkServer) else "",
         directory=str(server.path) if isinstance(server, Directory) else "",
         container=server.container.id if isinstance(server, NetworkServer) and server.container else "",
     )
@@ -79,7 +86,18 @@ def borrow(loan: Loan) -> Server:
     if not loan.uri:
         return LentDirectory(backend, Path(loan.directory))
     container = LentContainer(backend, loan) if loan.container else None
-    return LentServer(backend, make_url(loan.uri), source=loan.source, container=container)
+    return LentServer(
+        backend,
+        make_url(loan.uri),
+        source=loan.source,
+        container=container,
+        pooler=loan.pooler,
+        app_url=make_url(loan.app_uri) if loan.app_uri else None,
+    )
+
+
+def _uri(url: URL | None) -> str:
+    return url.render_as_string(hide_password=False) if url is not None else ""
 
 
 class LentServer(NetworkServer):

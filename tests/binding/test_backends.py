@@ -210,6 +210,9 @@ def test_a_pooled_connection_that_the_server_has_closed_is_replaced(
         assert connection.scalar(text("SELECT 1")) == 1
 
 
-def test_a_pooler_of_another_database_is_refused() -> None:
-    with pytest.raises(ValueError, match="behind_pooler is for PostgreSQL, and this database is sqlite"):
-        make_engine("sqlite://", behind_pooler=True)
+@pytest.mark.testbed_needs("embedded")
+def test_without_a_server_there_is_no_pooler(database_uri: str) -> None:
+    engine = make_engine(database_uri, behind_pooler=True)
+    with engine.connect() as connection:
+        assert connection.scalar(text("SELECT 1")) == 1
+    engine.dispose()

@@ -85,6 +85,7 @@ def test_a_prepared_transaction_has_the_settings(database_uri: str) -> None:
     engine.dispose()
 
 
+@pytest.mark.testbed_needs("own-sessions")
 def test_a_connection_that_is_lost_at_the_begin_leaves_the_pool(
     database_uri: str, testbed_database: Database
 ) -> None:
@@ -116,12 +117,13 @@ def test_options_that_are_no_settings_are_refused(database_uri: str) -> None:
 
 
 def test_a_server_without_the_limit_is_refused_at_the_first_connection(database_uri: str) -> None:
-    engine = dropping(make_engine(database_uri))
+    engine = dropping(make_engine(database_uri, behind_pooler=False))
     for _ in range(2):
         with pytest.raises(LostSettingError, match=r"dropped statement_timeout\. Pass behind_pooler=True"):
             engine.connect()
 
 
+@pytest.mark.testbed_needs("own-sessions")
 def test_a_limit_of_the_role_or_of_the_caller_is_enough(
     database_uri: str, testbed_database: Database
 ) -> None:
