@@ -42,6 +42,11 @@ test-postgresql: $(READY) have-engine ## Run the tests on PostgreSQL
 test-mysql: $(READY) have-engine ## Run the tests on MySQL
 	$(PYTEST) -n $(WORKERS) --testbed-backend mysql $(EVIDENCE)
 
+.PHONY: test-pooler
+test-pooler: $(READY) have-pgbouncer ## Test the binding, the ledger and the battery on PostgreSQL behind PgBouncer
+	$(PYTEST) -n $(WORKERS) --testbed-backend postgresql --testbed-pooler pgbouncer --testbed-config app/config/pooler.cfg \
+	  tests/pooler tests/binding tests/ledger tests/harness/test_leaks.py flask_sqlalchemy_testbed/battery $(EVIDENCE)
+
 .PHONY: test-lowest
 # Tests of messages for mistakes depend on no version.
 test-lowest: $(VENV)-lowest/.ready have-engine ## Run the harness's tests, and the battery on one app, with the lowest versions
@@ -152,6 +157,10 @@ engine: ## Install and start a Docker engine and build the images, without a reg
 .PHONY: have-engine
 have-engine:
 	@test -n "$(TESTBED_POSTGRESQL_URI)" -a -n "$(TESTBED_MYSQL_URI)" || docker/preflight engine
+
+.PHONY: have-pgbouncer
+have-pgbouncer: have-engine
+	@docker/debian/images pgbouncer
 
 .PHONY: lint
 lint: $(READY) $(VENV)/.bench $(VENV)/.stack ## Check style, types, Dockerfiles, shell scripts, workflows and compose.yaml
