@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 READY := $(VENV)/.ready
 REQUIREMENTS ?= requirements-dev.txt
+# The environment of `make run`: a small one, unless that of the tests exists.
+TRIAL := $(VENV)$(if $(wildcard $(READY)),,-run)
 ALL := sqlite,postgresql,mysql
 BACKENDS ?= $(ALL)
 COMPOSE := docker compose
@@ -134,8 +136,8 @@ applications: $(READY) have-engine ## Run the battery on public applications; ne
 	$(BIN)/python -m tests.public $(APPLICATIONS)
 
 .PHONY: run
-run: $(READY) ## Serve the trial on SQLite at http://localhost:8000; needs no Docker
-	TRIAL_BACKENDS=sqlite exec $(BIN)/python -m trials
+run: $(TRIAL)/.ready ## Serve the trial on SQLite at http://localhost:8000; needs no Docker
+	TRIAL_BACKENDS=sqlite exec $(TRIAL)/bin/python -m trials
 
 .PHONY: up
 up: ## Serve the trial on all three backends at http://localhost:8000
@@ -205,7 +207,7 @@ $(if $(filter FORCE,$^),rm -rf $(@D))
 @mkdir -p $(@D) && touch $(@D)/.made-by-make
 $(PYTHON) -m venv $(@D)
 $(call install,$(@D)/bin/python,$<)
-$(@D)/bin/python $(INSTALL) --quiet --no-deps --no-build-isolation $(1) .
+$(if $(1),$(@D)/bin/python $(INSTALL) --quiet --no-deps --no-build-isolation $(1))
 endef
 
 # FORCE if the environment $(1) exists and does not run, or is not of the PYTHON that the caller names.
@@ -225,20 +227,25 @@ endef
 FORCE:
 
 $(READY): $(REQUIREMENTS) pyproject.toml $(call stale,$(VENV))
-	$(call environment,--editable)
+	$(call environment,--editable .)
+	@touch $@
+
+# The trial imports the packages of the clone.
+$(VENV)-run/.ready: requirements.txt $(call stale,$(VENV)-run)
+	$(call environment)
 	@touch $@
 
 # This one has the wheel, as users have it.
 $(VENV)-lowest/.ready: requirements-lowest.txt pyproject.toml $(call stale,$(VENV)-lowest)
-	$(call environment)
+	$(call environment,.)
 	@touch $@
 
 $(VENV)-psycopg3/.ready: requirements-psycopg3.txt pyproject.toml $(call stale,$(VENV)-psycopg3)
-	$(call environment,--editable)
+	$(call environment,--editable .)
 	@touch $@
 
 $(VENV)-development/.ready: $(REQUIREMENTS) pyproject.toml $(call stale,$(VENV)-development)
-	$(call environment,--editable)
+	$(call environment,--editable .)
 	$(@D)/bin/python $(INSTALL) --quiet --upgrade --pre $(DEVELOPMENT)
 	@touch $@
 

@@ -241,6 +241,8 @@ class Backend:
     """Queries for the statement that grants a missing privilege, by an expression for the driver's message."""
     poolers: Mapping[str, Pooler] = field(default_factory=dict)
     """The poolers that a run can put between an app and a server of this kind, by name."""
+    log_of_termination: str = ""
+    """A regular expression for the lines that `terminate` adds to the server's log; empty if it adds none."""
     greeting: Greeting | None = None
     """How a server of this kind shows itself; None if this is unknown."""
 

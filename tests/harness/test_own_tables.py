@@ -23,7 +23,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import INET, JSONB
 
 from flask_sqlalchemy_testbed.backends.base import Backend
-from flask_sqlalchemy_testbed.battery.own_tables import OwnTablesError, create_and_drop
+from flask_sqlalchemy_testbed.battery.own_tables import OwnTablesError, create_and_drop, impossible_elsewhere
 
 
 def user(*columns: Column[Any] | Index, schema: str | None = None) -> Table:
@@ -140,6 +140,22 @@ SOUND: dict[str, Callable[[], Table]] = {
     "named enumeration": lambda: user(Column("kind", Enum("a", "b", name="kind"))),
 }
 
+# The columns, the databases that the run does not include, and the beginning of the note.
+ELSEWHERE: dict[str, tuple[Column[Any], list[str], str]] = {
+    "no length": (
+        Column("name", String),
+        ["mariadb", "mysql", "postgresql"],
+        "The run does not include mariadb and mysql. There user.name cannot be created: VARCHAR requires",
+    ),
+    "unnamed enumeration": (
+        Column("kind", Enum("a", "b")),
+        ["mysql", "postgresql"],
+        "The run does not include postgresql. There user.kind cannot be created: PostgreSQL ",
+    ),
+    "type of one database": (Column("address", INET), ["mysql"], ""),
+    "type that each has": (Column("name", String(9)), ["mysql", "postgresql", "sqlite"], ""),
+}
+
 
 @pytest.fixture
 def engine(database_uri: str) -> Iterator[Engine]:
@@ -163,6 +179,17 @@ def test_a_table_that_cannot_be_created_is_one_sentence_with_its_remedy(
 
     assert message in found
     assert bool(message) == bool(found), found
+
+
+@pytest.mark.bad_day
+@pytest.mark.parametrize("name", ELSEWHERE)
+def test_a_column_that_an_absent_database_cannot_have_is_a_note(name: str) -> None:
+    column, absent, note = ELSEWHERE[name]
+
+    found = impossible_elsewhere(user(column).metadata, absent)
+
+    assert found.startswith(note)
+    assert bool(found) == bool(note)
 
 
 @pytest.mark.parametrize("name", SOUND)

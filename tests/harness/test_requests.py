@@ -334,13 +334,13 @@ def test_an_app_whose_hooks_read_its_own_tables_is_tried(project_here: Project) 
 def test_an_app_that_wants_a_login_is_one_sentence(project: Project) -> None:
     project.write(BINDING + LOGIN, "shop.py")
 
-    outcome = check(project, "--testbed-matrix", "matrix.json", "--testbed-report", "report")
+    outcome = check(project, "--testbed-report", "report")
 
     assert outcome.code == 4, outcome.text
     assert outcome.lines("The app cannot be tried") == [SENTENCE]
     assert outcome.lines("lifecycle") == []
     assert "Traceback" not in outcome.text
-    matrix = json.loads((project.path / "matrix.json").read_text())
+    matrix = json.loads((project.path / "report" / "matrix.json").read_text())
     assert matrix["subject"]["not run on sqlite"] == SENTENCE
     outcomes = {outcome for row in matrix["checks"] for outcome in row["results"].values()}
     assert outcomes == {"not run", "not applicable"}

@@ -118,6 +118,34 @@ def test_a_run_that_passes_and_cannot_write_its_matrix_fails(project: Project) -
     assert outcome.code == pytest.ExitCode.USAGE_ERROR
 
 
+REFUSES = WITHOUT_REMOVE.replace(
+    "    return app", "    app.before_request(lambda: ('no', 403))\n    return app"
+)
+
+
+@pytest.mark.parametrize(
+    "words", [(), ("--collect-only",), ("-n", "1")], ids=["refused", "listed", "parallel"]
+)
+def test_files_for_programs_are_not_written_if_no_check_was_run(
+    shop: Project, words: tuple[str, ...]
+) -> None:
+    # An empty SARIF file would close all alerts of a repository.
+    if "--collect-only" not in words:
+        shop.write(REFUSES, "shop.py")
+    files = [
+        part for name in ("matrix", "sarif", "baseline") for part in (f"--testbed-{name}", f"{name}.json")
+    ]
+    earlier = '{"version": "2.1.0", "runs": [{"tool": {"driver": {"name": "flask-sqlalchemy-testbed"}}}]}'
+    shop.write(earlier, "sarif.json")
+
+    outcome = shop.run(*ONE, *files, *words, CI="")
+
+    assert not (shop.path / "matrix.json").exists()
+    assert (shop.path / "sarif.json").read_text() == earlier
+    for line in ("--testbed-matrix 'matrix.json'", "--testbed-sarif 'sarif.json'", "baseline.json"):
+        assert f"{line} was not written: no check was run.\n" in outcome.text
+
+
 @pytest.mark.parametrize(
     ("known", "sentence"),
     [
