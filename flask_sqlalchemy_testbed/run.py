@@ -262,23 +262,25 @@ class Run:
         )
 
     def put_behind_pooler(
-        self, server: NetworkServer, container: Container, *, within: float, flags: Sequence[str] = ()
-    ) -> None:
+        self, server: NetworkServer, container: Container, *, within: float
+    ) -> Container | None:
         """Start the pooler of the run before a server, if its backend has that pooler.
 
         Args:
             server: The server, which is ready.
             container: The container of the server.
             within: The timeout in seconds.
-            flags: More settings of the pooler.
+
+        Returns:
+            The container of the pooler, which the server removes when it is closed; None without one.
 
         Raises:
             ServerError: The pooler cannot be started, or does not lead to the server.
         """
         backend = server.backend
         if self.pooler not in backend.poolers:
-            return
-        pooler = self.start_container(backend, pooler=self.pooler, flags=(*container.host_and_port, *flags))
+            return None
+        pooler = self.start_container(backend, pooler=self.pooler, flags=container.host_and_port)
         try:
             wait_until_ready(
                 backend,
@@ -292,6 +294,7 @@ class Run:
             pooler.remove()
             raise
         server.lead_app_through(self.pooler, pooler)
+        return pooler
 
     def _start_in_background(self, backend: Backend) -> Future[Server]:
         """Start a server in a daemon thread: an executor would wait for a pull after Ctrl-C."""

@@ -73,7 +73,7 @@ class OwnServer:
         self.server = NetworkServer(
             backend, self._url, source=self._container.source, container=self._container
         )
-        run.put_behind_pooler(self.server, self._container, within=WITHIN)
+        self._pooler = run.put_behind_pooler(self.server, self._container, within=WITHIN)
         self._isolation = self._create_database()
 
     @property
@@ -116,10 +116,8 @@ class OwnServer:
         """Start the server again at the same address, and create the empty tables."""
         self._docker().start()
         self._wait()
-        if self.server.pooler_container is not None:  # Docker may have given the server another address.
-            self.server.pooler_container.execute(
-                "sh", "/opt/testbed/serve", "lead", *self._container.host_and_port
-            )
+        if self._pooler is not None:  # Docker may have given the server another address.
+            self._pooler.execute("sh", "/opt/testbed/serve", "lead", *self._container.host_and_port)
         self._isolation.database.connection.close()
         self._isolation = self._create_database()
         self.clean()

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from docker.errors import APIError, DockerException, ImageNotFound
 
+from flask_sqlalchemy_testbed.backends.base import Pooler
+from flask_sqlalchemy_testbed.options import flag
 from flask_sqlalchemy_testbed.servers import recipes
 from flask_sqlalchemy_testbed.servers.given import variable
 from flask_sqlalchemy_testbed.servers.readiness import LOG_TAIL_LINES, ServerError
@@ -158,9 +160,11 @@ def _base(
             )
             raise ServerError(message) from None
     build = "Build it with `make engine`" if recipes.can_make_engine() else "Pull it yourself"
+    if isinstance(recipe, Pooler):
+        build = "Make it as docs/pooler.md says"
     message = (
         f"No server for {backend.name}: the image {name} is not here and cannot be pulled"
-        f" ({reason}). {build}, or give a server in {variable(backend)}."
+        f" ({reason}). {build}, or {_alternative(backend, recipe)}."
     )
     raise ServerError(message)
 
@@ -199,9 +203,18 @@ def _build(  # noqa: PLR0913, PLR0917 - each is needed
             _remove(client, layer)
     message = (
         f"No server for {backend.name}: {recipe.folder} cannot be built on {base}: {reason}."
-        f" Name another image in {recipe.variable}, or give a server in {variable(backend)}."
+        f" Name another image in {recipe.variable}, or {_alternative(backend, recipe)}."
     )
     raise ServerError(message)
+
+
+def _alternative(backend: Backend, recipe: Recipe) -> str:
+    """Return how a run can do without the image."""
+    return (
+        f"leave out {flag('pooler')}"
+        if isinstance(recipe, Pooler)
+        else f"give a server in {variable(backend)}"
+    )
 
 
 class _Request:

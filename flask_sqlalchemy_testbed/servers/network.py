@@ -144,8 +144,8 @@ class ServerContainer(Protocol):
 class NetworkServer:
     """A given server, or the server in `container`; the constructor logs in."""
 
-    pooler_container: Container | None = None
-    """The container of the pooler, if this process has started it."""
+    pooler_container: ServerContainer | None = None
+    """The container of the pooler, which may belong to another process."""
 
     def __init__(  # noqa: PLR0913 - all but the first have names
         self,
@@ -264,12 +264,13 @@ class NetworkServer:
         return [f"look:   {uri}", f"remove: {_named('; '.join(self.backend.drop), name)}"]
 
     def log(self, since: float) -> str:
-        """Return the container's output; the log of a given server cannot be read.
+        """Return the output of the container and of the pooler; the log of a given server cannot be read.
 
         Lines about sessions that were terminated are left out: after almost every leak the harness does that.
         """
         lines = self.container.log(since) if self.container else ""
-        return re.sub(self.backend.log_of_termination, "", lines)
+        of_pooler = self.pooler_container.log(since) if self.pooler_container else ""
+        return re.sub(self.backend.log_of_termination, "", lines) + of_pooler
 
     def close(self) -> None:
         """Remove the container or the databases of the run, and disconnect.

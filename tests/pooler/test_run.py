@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import create_engine, text
+from sqlalchemy.exc import OperationalError
 
 from flask_sqlalchemy_testbed.backends.base import Backend
 from flask_sqlalchemy_testbed.databases import Database
@@ -71,6 +72,27 @@ def test_an_open_transaction_is_found_behind_the_pooler(project: Project, option
     assert outcome.code == pytest.ExitCode.TESTS_FAILED
     assert outcome.text.count("left open: 1 connection, 1 transaction") == 4
     assert outcome.text.count("transaction on the server: session") == 4
+
+
+def test_a_missing_image_of_the_pooler_is_one_sentence(project: Project) -> None:
+    outcome = project.run(PGBOUNCER_IMAGE="testbed-nothing:1")
+
+    assert outcome.code == pytest.ExitCode.USAGE_ERROR
+    (line,) = outcome.lines("ERROR")
+    assert line.startswith(
+        "ERROR: No server for postgresql: the image testbed-nothing:1 is not here and cannot"
+    )
+    assert line.endswith(". Make it as docs/pooler.md says, or leave out --testbed-pooler.")
+
+
+def test_the_log_of_the_pooler_follows_that_of_the_server(
+    testbed_server: NetworkServer, testbed_database: Database
+) -> None:
+    engine = create_engine(testbed_database.uri, connect_args={"options": "-c geqo=off"})
+    with pytest.raises(OperationalError):
+        engine.connect()
+
+    assert "unsupported startup parameter in options: geqo" in testbed_server.log(0)
 
 
 def test_the_header_names_the_pooler(project: Project) -> None:
