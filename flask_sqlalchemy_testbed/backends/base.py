@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from flask_sqlalchemy_testbed.backends.drivers import MissingDriverError
 
@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     from flask_sqlalchemy_testbed.backends.connection import Connection
     from flask_sqlalchemy_testbed.backends.drivers import Driver
+
+Entry = TypeVar("Entry")
 
 OWN_SESSIONS, POOLED = "own-sessions", "pooled"
 # Why a server lacks a capability, where its name does not say it.
@@ -171,13 +173,14 @@ class Backend:
     `restarts-identities`: generated keys start again at 1 in every test.
     `local-settings`: a setting can be limited to one transaction, as `SET LOCAL` does.
     `bounded-reads`: the driver has an option that limits how long it waits for an answer.
+    `survives-full-disk`: on a full disk statements fail, and the server does not abort.
     A server may have more: `throwaway` if it belongs to this run, `container` if it runs in one, and
     `routed` if the container's own address can be reached, so that the network in between can be cut.
     Each has one of these: `own-sessions` if a connection of the app is a session of the server, from its
     log-in to its end, or `pooled` if a pooler of the run is between.
     """
     recipe: Recipe | None
-    """None for a database that is a file."""
+    """None for a database that is a file, or that no image here contains."""
 
     login_options: Mapping[str, object]
     """Options of the driver that limit the time for one log-in."""
@@ -245,6 +248,10 @@ class Backend:
     """A regular expression for the lines that `terminate` adds to the server's log; empty if it adds none."""
     greeting: Greeting | None = None
     """How a server of this kind shows itself; None if this is unknown."""
+    by_default: bool = True
+    """Whether the commands try it if no backend is named."""
+    family: str = ""
+    """The backend that this one resembles: its entry of a table stands for a missing one."""
 
     @property
     def drivername(self) -> str:
@@ -254,10 +261,10 @@ class Backend:
             MissingDriverError: No driver is installed.
         """
         if not self.drivers:
-            return self.name
+            return self._dialect
         for driver in self.drivers:
             if driver.is_installed:
-                return f"{self.name}+{driver.name}"
+                return f"{self._dialect}+{driver.name}"
         *others, last = (driver.package for driver in self.drivers)
         packages = f"{', '.join(others)} or {last}" if others else last
         message = (
@@ -265,6 +272,21 @@ class Backend:
             f" Install one: pip install 'flask-sqlalchemy-testbed[{self.name}]'."
         )
         raise MissingDriverError(message)
+
+    @property
+    def _dialect(self) -> str:
+        return self.name if self.name in self.schemes else self.family
+
+    def of(self, table: Mapping[str, Entry]) -> Entry:
+        """Return the entry of this backend in a table, else that of its family.
+
+        Args:
+            table: Entries by names of backends.
+
+        Raises:
+            KeyError: It has neither.
+        """
+        return table[self.name if self.name in table or not self.family else self.family]
 
     def lacks(self, needs: Iterable[str], has: Iterable[str] | None = None) -> str:
         """Return why something does not apply to this backend; an empty string if it applies.

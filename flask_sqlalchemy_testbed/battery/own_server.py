@@ -44,6 +44,7 @@ FLAGS = {
 SUPERUSER = {
     "postgresql": ("psql", "-U", "postgres", "-d", "postgres", "-c"),
     "mysql": ("mysql", "-u", "root", "-e"),
+    "mariadb": ("mariadb", "--socket=/run/mysqld/mysqld.sock", "--skip-ssl", "-u", "root", "-e"),
 }
 
 
@@ -102,7 +103,7 @@ class OwnServer:
     def administer(self, *statements: str) -> None:
         """Execute the statements as the superuser, who can log in inside the container alone."""
         for statement in statements:
-            self._container.execute(*SUPERUSER[self.backend.name], statement)
+            self._container.execute(*self.backend.of(SUPERUSER), statement)
 
     def kill(self) -> None:
         """Kill the server, as a power cut would."""
@@ -217,7 +218,7 @@ def own_server(
     request: pytest.FixtureRequest, own_servers: OwnServers, testbed_backend: Backend
 ) -> Iterator[OwnServer]:
     """Return a server that only this check uses; the next check gets the same one, repaired."""
-    with lent(request, own_servers(FLAGS[testbed_backend.name])) as own:
+    with lent(request, own_servers(testbed_backend.of(FLAGS))) as own:
         yield own
 
 
