@@ -16,6 +16,8 @@ WORKERS ?= $(shell expr 2 \* $$(nproc 2>/dev/null || echo 2))
 INSTALL := -m pip install --disable-pip-version-check
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
   --no-emit-index-url --no-emit-find-links --no-annotate --no-header --upgrade
+# How often each test of `make test-failover` lets a primary fail; it writes the figures of ten rounds alone.
+ROUNDS ?= 10
 # The versions of `make test-development`; any argument of pip install will do.
 DEVELOPMENT ?= https://github.com/pallets/flask/archive/refs/heads/main.tar.gz \
   https://github.com/sqlalchemy/sqlalchemy/archive/refs/heads/main.tar.gz
@@ -87,6 +89,10 @@ test-wheel: dist ## Install the wheel into an empty environment and run the batt
 .PHONY: test-stack
 test-stack: $(VENV)/.stack have-mariadb ## Test the composed stack: hardening, recovery, crashes, the API
 	$(PYTEST) tests/stack
+
+.PHONY: test-failover
+test-failover: $(READY) have-haproxy ## Kill and demote primaries under load, ten times each; write docs/failover.md
+	$(PYTEST) tests/failover --rounds $(ROUNDS) $(if $(filter 10,$(ROUNDS)),--figures docs/failover.md)
 
 .PHONY: test-browser
 test-browser: $(VENV)/.stack have-mariadb ## Test the page of the trial in Chromium
@@ -172,6 +178,10 @@ have-engine:
 .PHONY: have-pgbouncer
 have-pgbouncer: have-engine
 	@docker/debian/images pgbouncer
+
+.PHONY: have-haproxy
+have-haproxy: have-engine
+	@docker/debian/images haproxy
 
 .PHONY: have-mariadb
 have-mariadb: have-engine

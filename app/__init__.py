@@ -10,6 +10,7 @@ from flask import Flask
 from . import api, cli, health, openapi, problems
 from .database import init_engine
 from .database.limits import limit_waits
+from .database.replica import init_replica
 
 DEFAULT_CONFIG = Path(__file__).with_name("config") / "sqlite.cfg"
 
@@ -44,7 +45,7 @@ def create_app(config: str | os.PathLike[str] | Mapping[str, Any] | None = None)
 
 
 def bind(app: Flask) -> None:
-    """Give ``app`` the engine that its configuration describes.
+    """Give ``app`` the engine that its configuration describes, and that of its replica.
 
     Args:
         app: The app; its keys that begin with ``DATABASE_`` are read. It owns the engine.
@@ -56,12 +57,14 @@ def bind(app: Flask) -> None:
     if not app.config.get("DATABASE_URI"):
         message = 'The configuration has no DATABASE_URI. Set one, such as "sqlite:///ledger.db".'
         raise ValueError(message)
-    engine = init_engine(
-        app.config["DATABASE_URI"],
-        app=app,
-        password_file=app.config.get("DATABASE_PASSWORD_FILE"),
-        session_options=app.config.get("DATABASE_SESSION_OPTIONS"),
+    options = {
+        "password_file": app.config.get("DATABASE_PASSWORD_FILE"),
+        "session_options": app.config.get("DATABASE_SESSION_OPTIONS"),
         **app.config.get("DATABASE_ENGINE_OPTIONS", {}),
-    )
+    }
+    engines = [init_engine(app.config["DATABASE_URI"], app=app, **options)]
+    if uri := app.config.get("DATABASE_REPLICA_URI"):
+        engines.append(init_replica(uri, app=app, **options))
     if seconds := app.config.get("DATABASE_WAIT_SECONDS"):
-        limit_waits(engine, seconds)
+        for engine in engines:
+            limit_waits(engine, seconds)

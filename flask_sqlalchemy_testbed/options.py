@@ -123,6 +123,11 @@ _ALL = (
     ),
     Option("promises", "also check the promises of this project's own binding", default=False),
     Option(
+        "failover",
+        "also check a failover from a throwaway primary to its standby (faults.failover)",
+        default=False,
+    ),
+    Option(
         "baseline",
         "fail only on checks that are not listed in this file; the first run writes it",
         "FILE",

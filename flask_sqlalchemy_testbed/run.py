@@ -23,10 +23,11 @@ from flask_sqlalchemy_testbed.servers.sharing import borrow
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from flask_sqlalchemy_testbed.backends.base import Backend
+    from flask_sqlalchemy_testbed.backends.base import Backend, Recipe
     from flask_sqlalchemy_testbed.leaks.probe import Probe
     from flask_sqlalchemy_testbed.servers.containers import Container
     from flask_sqlalchemy_testbed.servers.network import NetworkServer, Server
+    from flask_sqlalchemy_testbed.servers.pairs import Pair
     from flask_sqlalchemy_testbed.servers.sharing import Loan
 
 
@@ -224,7 +225,7 @@ class Run:
         size: int | None = None,
         port: int | None = None,
         reusable: bool = False,
-        pooler: str = "",
+        recipe: Recipe | None = None,
     ) -> Container:
         """Start a container that the reaper removes, unless it is reusable.
 
@@ -234,7 +235,7 @@ class Run:
             size: The limit of the data in bytes.
             port: The port of this machine; None means any.
             reusable: Use the container of an earlier run, or start one that outlives this run.
-            pooler: The name of a pooler of the backend, to start it in place of a server.
+            recipe: The recipe of a container that is not the server; None means the backend's.
 
         Returns:
             The container; its server may not be ready yet.
@@ -258,7 +259,7 @@ class Run:
             size=size,
             port=port,
             reusable=reusable,
-            pooler=pooler,
+            recipe=recipe,
         )
 
     def put_behind_pooler(
@@ -280,7 +281,9 @@ class Run:
         backend = server.backend
         if self.pooler not in backend.poolers:
             return None
-        pooler = self.start_container(backend, pooler=self.pooler, flags=container.host_and_port)
+        pooler = self.start_container(
+            backend, recipe=backend.poolers[self.pooler], flags=container.host_and_port
+        )
         try:
             wait_until_ready(
                 backend,
@@ -295,6 +298,26 @@ class Run:
             raise
         server.lead_app_through(self.pooler, pooler)
         return pooler
+
+    def start_pair(self, backend: Backend, *, synchronous: bool = True, gate: bool = True) -> Pair:
+        """Start a primary and a standby, which the reaper removes if `Pair.close` is not called.
+
+        Args:
+            backend: The kind of server.
+            synchronous: As for `Pair`.
+            gate: As for `Pair`.
+
+        Raises:
+            ServerError: An image cannot be built, or a server does not get ready.
+        """
+        # As in `start_container`.
+        from flask_sqlalchemy_testbed.servers import images  # noqa: PLC0415
+        from flask_sqlalchemy_testbed.servers.pairs import Pair  # noqa: PLC0415
+
+        client = images.connect(backend)
+        self._backend_in_docker = backend
+        self._started_reaper().watch_containers()
+        return Pair(client, backend, run=self.name, notify=self._notify, synchronous=synchronous, gate=gate)
 
     def _start_in_background(self, backend: Backend) -> Future[Server]:
         """Start a server in a daemon thread: an executor would wait for a pull after Ctrl-C."""

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-# They need a browser, a composed stack, charts or environments; some import packages of their own.
-ON_REQUEST = {"bench", "browser", "coexistence", "stack"}
+# They need a browser, a stack, pairs of servers, charts or environments; some import packages of their own.
+ON_REQUEST = {"bench", "browser", "coexistence", "failover", "stack"}
 
 # The fixtures of tests that depend on the backends of the run.
 OF_BACKENDS = {"testbed_backend", "testbed_server", "project_here", "project_of_its_own", "pytestconfig"}

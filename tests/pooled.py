@@ -10,4 +10,5 @@ from flask_sqlalchemy_testbed.plugin import settings
 def documented_settings(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Have a test on a server make engines as docs/pooler.md says, if the run has a pooler."""
     if settings.setting(request.config, "pooler") and "testbed_server" in request.fixturenames:
-        monkeypatch.setitem(make_engine.__kwdefaults__, "behind_pooler", value=True)
+        defaults = {**(make_engine.__kwdefaults__ or {}), "behind_pooler": True}
+        monkeypatch.setattr(make_engine, "__kwdefaults__", defaults)

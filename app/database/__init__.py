@@ -44,11 +44,12 @@ To observe the binding: ``live_engines()`` and ``live_sessions()`` return what i
 ``receiver(engine, session=session)`` after each end of a session, and holds its receivers
 weakly. For all other events, register SQLAlchemy's listeners on ``db_session`` or the engine.
 
-To use the binding elsewhere, copy this folder. It needs Flask 3.0 and SQLAlchemy 2.1, or
-newer. ``init_engine`` wraps ``app.wsgi_app`` and ``app.do_teardown_appcontext``; add your WSGI
-middleware afterwards, so that it is outside. Such middleware sees the context variables that
-a view sets. It does not see those that are set while a streamed body runs, since the body has
-a copy of them. A server receives its own wrapper of a file, and may send the file itself.
+To use the binding elsewhere, copy this folder; ``replica.py`` can be left out. It needs Flask
+3.0 and SQLAlchemy 2.1, or newer. ``init_engine`` wraps ``app.wsgi_app`` and
+``app.do_teardown_appcontext``; add your WSGI middleware afterwards, so that it is outside.
+Such middleware sees the context variables that a view sets. It does not see those that are
+set while a streamed body runs, since the body has a copy of them. A server receives its own
+wrapper of a file, and may send the file itself.
 
 The idea and the names come from a public-domain Flask snippet by Dan Jacob (2010), with
 comments by Amit Matani, sebastianmarkow and Donald Curtis.

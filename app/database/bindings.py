@@ -34,11 +34,15 @@ class Binding:
 
     collected: ClassVar[str] = ""
     """The name of the app that was garbage collected last."""
+    serves_threads: ClassVar[bool] = True
+    """Whether code outside contexts may mean this binding."""
 
     def __init__(self) -> None:
         self.engine: Engine | None = None
         self.session_options: Mapping[str, Any] = {}
         self.connections: dict[int, DBAPIConnection] = {}
+        self.replica: Binding | None = None
+        """The binding of the replica, if the module ``replica`` is used."""
 
     def bind(self, engine: Engine | None) -> None:
         """Replace the engine and dispose of the old one. None only disposes."""
@@ -46,6 +50,8 @@ class Binding:
         replaced, self.engine = self.engine, engine
         if engine is None:
             _live.pop(id(self), None)
+            if self.replica is not None:
+                self.replica.bind(None)
         else:
             self.be_live()
             forks.protect(engine)

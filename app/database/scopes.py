@@ -99,7 +99,7 @@ def binding_of(scope: object) -> Binding:
         return binding
     if isinstance(scope, ResponseScope):
         return scope.binding
-    bindings = live_bindings()
+    bindings = [binding for binding in live_bindings() if binding.serves_threads]
     if not bindings:
         message = "No engine is bound. Call create_app(config), or init_engine(uri), first."
         if Binding.collected:

@@ -125,6 +125,8 @@ class Recipe:
     command: tuple[str, ...] = ("throwaway",)
     memory: tuple[str, ...] = ("/data",)
     """Paths in the container that are kept in memory."""
+    build: str = "make engine"
+    """The command of this repository that provides the base image without an image registry."""
 
     @property
     def name(self) -> str:
@@ -172,6 +174,7 @@ class Backend:
     `embedded`: the database is a file, or memory, of the process that uses it.
     `restarts-identities`: generated keys start again at 1 in every test.
     `local-settings`: a setting can be limited to one transaction, as `SET LOCAL` does.
+    `replicates`: throwaway servers can be a primary and its standby (`replication.py`).
     `bounded-reads`: the driver has an option that limits how long it waits for an answer.
     `survives-full-disk`: on a full disk statements fail, and the server does not abort.
     A server may have more: `throwaway` if it belongs to this run, `container` if it runs in one, and

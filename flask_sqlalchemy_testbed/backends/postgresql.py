@@ -212,7 +212,9 @@ POSTGRESQL = Backend(
     name="postgresql",
     drivers=(Driver("psycopg2", "psycopg2-binary"), Driver("psycopg", "psycopg[binary]")),
     schemes=frozenset({"postgresql", "postgres"}),
-    capabilities=frozenset({"server", "restarts-identities", "local-settings", "survives-full-disk"}),
+    capabilities=frozenset(
+        {"server", "replicates", "restarts-identities", "local-settings", "survives-full-disk"}
+    ),
     recipe=Recipe(
         folder="docker/postgresql",
         variable="POSTGRESQL_IMAGE",

@@ -7,13 +7,24 @@ import pytest
 
 from flask_sqlalchemy_testbed.backends.connection import Connection
 from flask_sqlalchemy_testbed.battery.observer import observer
+from flask_sqlalchemy_testbed.battery.own_pair import own_pair, pair_trial
 from flask_sqlalchemy_testbed.battery.own_server import OwnServer, own_server, own_servers
 from flask_sqlalchemy_testbed.battery.preflight import Preflight, try_app
 from flask_sqlalchemy_testbed.battery.trial import Trial
 from flask_sqlalchemy_testbed.databases import Database
 from flask_sqlalchemy_testbed.servers.network import Server
 
-__all__ = ["connect", "own_server", "own_servers", "own_trial", "preflight", "testbed_schema", "trial"]
+__all__ = [
+    "connect",
+    "own_pair",
+    "own_server",
+    "own_servers",
+    "own_trial",
+    "pair_trial",
+    "preflight",
+    "testbed_schema",
+    "trial",
+]
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

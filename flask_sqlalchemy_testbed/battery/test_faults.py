@@ -18,6 +18,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from flask_sqlalchemy_testbed.backends.base import Backend
 from flask_sqlalchemy_testbed.backends.connection import Connection
 from flask_sqlalchemy_testbed.battery.gates import Port, gate_to
+from flask_sqlalchemy_testbed.battery.own_pair import OwnPair
 from flask_sqlalchemy_testbed.battery.own_server import OwnServer, OwnServers, lent
 from flask_sqlalchemy_testbed.battery.requests import ERROR, OK, add_view, ask, route
 from flask_sqlalchemy_testbed.battery.tables import OLD_ITEM, Item
@@ -30,6 +31,8 @@ from flask_sqlalchemy_testbed.servers.network import NetworkServer
 MEGABYTE = 1 << 20
 # Seconds within which a request to a silent server must fail; the limits below are a second or two.
 BOUND = 8.0
+# Writes before a failover.
+SOME = 10
 
 # The server terminates the session soon after it becomes idle, or idle in a transaction.
 END_WHEN_IDLE = {"postgresql": "SET idle_session_timeout = '100ms'", "mysql": "SET SESSION wait_timeout = 1"}
@@ -296,6 +299,57 @@ def test_demoted_primary(
         f"{CONNECTIONS} connections led to the demoted primary, and the requests got {statuses}"
     )
     assert len(written) == statuses.count(200), f"of the answers {statuses}, the new primary has {written}"
+
+
+@check("faults.failover")
+def test_failover(pair_trial: Trial, own_pair: OwnPair, tmp_path: Path) -> None:
+    names, enough = count(), threading.Event()
+    answered: list[str] = []
+    with gate_to(own_pair.database, tmp_path) as gate:
+        assert isinstance(gate, Port)
+        gate.open()
+        app = pair_trial.app(gate.uri)
+        add_view(app, "/testbed/commit", lambda: pair_trial.commit(f"{next(names)}").name)
+
+        def commit() -> bool:
+            try:
+                answer = ask(app, "/testbed/commit")
+            except DBAPIError:
+                return False
+            if answer.is_success:
+                answered.append(str(answer.value))
+            return answer.is_success
+
+        def commit_often() -> None:
+            ends = time.monotonic() + WITHIN
+            while not enough.wait(0.01) and time.monotonic() < ends:
+                commit()
+
+        pair_trial.use_connections(app)
+        clients = [Task(commit_often) for _ in range(CONNECTIONS)]
+        try:
+            wait_until(lambda: len(answered) >= SOME)
+            own_pair.fail_over()
+            gate.lead_to(own_pair.standby)
+        finally:
+            enough.set()
+            for client in clients:
+                client.result(2 * WITHIN)
+        first = [commit() for _ in range(2 * CONNECTIONS)]
+        own_pair.kill_primary()
+        last = [commit() for _ in range(CONNECTIONS)]
+        pair_trial.engine(app).dispose()
+
+    stored = pair_trial.committed(own_pair.standby)
+    lost = [name for name in answered if name not in stored]
+    assert all([*first[CONNECTIONS:], *last]), (
+        f"{CONNECTIONS} connections led to the old primary; requests succeeded after the failover: {first};"
+        f" after the end of the old primary: {last}"
+    )
+    assert not lost, (
+        f"the new primary lacks {len(lost)} of {len(answered)} writes that the app answered with success"
+    )
+    assert len(stored) == len(set(stored)), "the new primary has a write twice"
 
 
 @check("faults.lock-wait")

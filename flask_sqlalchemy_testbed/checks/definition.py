@@ -61,6 +61,8 @@ class Check:
     """The product whose own default fails it, which an app may change; empty if a failure is a defect."""
     stops_server: bool = field(default=False, kw_only=True)
     """Whether it stops, freezes or fills a server of its own, which takes seconds."""
+    option: str = field(default="", kw_only=True)
+    """The option that includes it in a run of the battery; empty if every run includes it."""
 
     def __post_init__(self) -> None:
         if self.group not in GROUPS:

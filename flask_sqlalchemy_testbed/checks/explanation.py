@@ -33,6 +33,8 @@ def explanation(check: Check, mistakes: Iterable[str] = ()) -> Iterator[tuple[st
         yield "fails it", mistake
     if check.remedy:
         yield "remedy", check.remedy
+    if check.option:
+        yield "runs", f"only if you give `--{check.option}`, or name it with `--check`."
     if check.needs:
         yield "needs", f"{', '.join(check.needs)}: without these capabilities it is not applicable."
 

@@ -11,7 +11,7 @@ import pytest
 from flask_sqlalchemy_testbed.backends import BACKENDS
 from flask_sqlalchemy_testbed.backends.base import OWN_SESSIONS, POOLED, Backend
 from flask_sqlalchemy_testbed.checks.check import check_of
-from flask_sqlalchemy_testbed.checks.definition import PROMISES
+from flask_sqlalchemy_testbed.checks.definition import PROMISES, Check
 from flask_sqlalchemy_testbed.options import flag
 from flask_sqlalchemy_testbed.plugin import settings, state
 from flask_sqlalchemy_testbed.plugin.app_option import LACKS, lacking, promises
@@ -48,8 +48,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         _leave_out_excluded(config, items, excluded)
     if wanted := set(settings.given(config, "check") or ()):
         _leave_out_other_checks(config, items, wanted)
-    elif not promises(config):
-        _leave_out_promises(config, items)
+    else:
+        _leave_out_optional(config, items)
     result = yield
     _refuse_useless_marks(items)
     _leave_out_not_applicable(config, items)
@@ -157,8 +157,15 @@ def _leave_out_excluded(config: pytest.Config, items: list[pytest.Item], exclude
     config.hook.pytest_deselected(items=left_out)
 
 
-def _leave_out_promises(config: pytest.Config, items: list[pytest.Item]) -> None:
-    left_out = [item for item in items if (check := check_of(item)) and check.group == PROMISES]
+def _leave_out_optional(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the checks that only an option includes."""
+
+    def is_wanted(check: Check) -> bool:
+        if check.group == PROMISES:
+            return promises(config)
+        return not check.option or bool(settings.setting(config, check.option))
+
+    left_out = [item for item in items if (check := check_of(item)) is not None and not is_wanted(check)]
     if left_out:
         items[:] = [item for item in items if item not in left_out]
         config.hook.pytest_deselected(items=left_out)

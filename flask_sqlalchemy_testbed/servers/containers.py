@@ -8,7 +8,7 @@ import os
 import socket
 import threading
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from docker.errors import APIError, DockerException, NotFound
 from docker.types import Mount
@@ -65,7 +65,9 @@ class Container:
         size: int | None = None,
         port: int | None = None,
         reusable: bool = False,
-        pooler: str = "",
+        recipe: Recipe | None = None,
+        network: str | None = None,
+        alias: str = "",
     ) -> Container:
         """Start a container without waiting for its server; first build a missing image.
 
@@ -79,7 +81,9 @@ class Container:
             port: The port of this machine; it is the same after the container was stopped and started.
             reusable: Use a container that an earlier run has started with the same image and arguments, else
                 start one that outlives this run.
-            pooler: The name of a pooler of the backend, to start it in place of a server.
+            recipe: The recipe of the container; None means the backend's.
+            network: The network of the container; None means the engine's own.
+            alias: The name of the container in `network`.
 
         Returns:
             The container; its server may not be ready yet.
@@ -87,7 +91,7 @@ class Container:
         Raises:
             ServerError: The image cannot be built, the container does not start, or there is no recipe.
         """
-        recipe = backend.poolers[pooler] if pooler else backend.recipe
+        recipe = recipe or backend.recipe
         if recipe is None:
             message = (
                 f"No server for {backend.name}: name one in {variable(backend)}. There is no image of it."
@@ -109,9 +113,14 @@ class Container:
                     return cls(backend, recipe, _attached(found), source, reusable=True)
                 labels = {REUSE_LABEL: key, BACKEND_LABEL: backend.name}
             container = DockerContainer(tag).with_command([*recipe.command, *flags])
-            _expose(container, recipe.port, port)
+            _expose(container, recipe.port, port, network or "bridge")
+            joined: dict[str, Any] = {}
+            if network is not None:
+                endpoint = client.api.create_endpoint_config(aliases=[alias])
+                joined = {"network": network, "networking_config": {network: endpoint}}
             container.with_kwargs(
                 labels=labels,
+                **joined,
                 mounts=[
                     Mount(path, source="", type="tmpfs", tmpfs_size=size, tmpfs_mode=0o1777)
                     for path in recipe.memory
@@ -363,13 +372,13 @@ def sweep(client: docker.DockerClient) -> None:
                 network.remove()
 
 
-def _expose(container: DockerContainer, port: int, outside: int | None) -> None:
+def _expose(container: DockerContainer, port: int, outside: int | None, network: str) -> None:
     container.with_bind_ports(port, outside)
-    if address := _address(container.get_docker_client()):
+    if address := _address(container.get_docker_client(), network):
         container.ports[str(port)] = (address, outside)  # type: ignore[assignment]
 
 
-def _address(client: DockerClient) -> str | None:
+def _address(client: DockerClient, network: str) -> str | None:
     """Return the only address to publish the port on, because the password is no secret.
 
     None if the engine runs on another machine, which can be reached only through its network.
@@ -379,6 +388,6 @@ def _address(client: DockerClient) -> str | None:
     if mode == ConnectionMode.bridge_ip or (mode == ConnectionMode.docker_host and client.host() in LOOPBACK):
         return "127.0.0.1"
     if mode == ConnectionMode.gateway_ip:
-        config = client.client.networks.get("bridge").attrs["IPAM"]["Config"]
+        config = client.client.networks.get(network).attrs["IPAM"]["Config"]
         return next((pool["Gateway"] for pool in config if "Gateway" in pool), None)
     return None

@@ -88,8 +88,8 @@ def bake(
 
     Args:
         client: The engine.
-        backend: The backend; its name is part of the tag.
-        recipe: The recipe of the image.
+        backend: The backend, for messages.
+        recipe: The recipe of the image; the name of its folder is part of the tag.
         run: The name of the run, for the label by which the layers of this build are found.
         notify: Called with a line of text before anything slow, and every few seconds while it lasts.
 
@@ -159,12 +159,12 @@ def _base(
                 f" Set {recipe.variable} to a name such as {recipes.default_base_image(recipe)}."
             )
             raise ServerError(message) from None
-    build = "Build it with `make engine`" if recipes.can_make_engine() else "Pull it yourself"
+    build = f"Build it with `{recipe.build}`" if recipes.can_make_engine() else "Pull it yourself"
     if isinstance(recipe, Pooler):
         build = "Make it as docs/pooler.md says"
     message = (
         f"No server for {backend.name}: the image {name} is not here and cannot be pulled"
-        f" ({reason}). {build}, or {_alternative(backend, recipe)}."
+        f" ({reason}). {build}{_otherwise(backend, recipe)}."
     )
     raise ServerError(message)
 
@@ -203,18 +203,17 @@ def _build(  # noqa: PLR0913, PLR0917 - each is needed
             _remove(client, layer)
     message = (
         f"No server for {backend.name}: {recipe.folder} cannot be built on {base}: {reason}."
-        f" Name another image in {recipe.variable}, or {_alternative(backend, recipe)}."
+        f" Name another image in {recipe.variable}{_otherwise(backend, recipe)}."
     )
     raise ServerError(message)
 
 
-def _alternative(backend: Backend, recipe: Recipe) -> str:
-    """Return how a run can do without the image."""
-    return (
-        f"leave out {flag('pooler')}"
-        if isinstance(recipe, Pooler)
-        else f"give a server in {variable(backend)}"
-    )
+def _otherwise(backend: Backend, recipe: Recipe) -> str:
+    """Return how a run can do without the image; a gate has no alternative."""
+    if isinstance(recipe, Pooler):
+        return f", or leave out {flag('pooler')}"
+    is_server = backend.recipe is not None and backend.recipe.folder == recipe.folder
+    return f", or give a server in {variable(backend)}" if is_server else ""
 
 
 class _Request:

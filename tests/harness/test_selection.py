@@ -4,6 +4,18 @@ import pytest
 
 from tests.harness.projects import Project
 
+ON_REQUEST = """
+    from flask_sqlalchemy_testbed.checks.check import check
+    from flask_sqlalchemy_testbed.checks.definition import Check
+
+    @check(Check("faults.on-request", "It runs on request.", option="failover"))
+    def test_on_request():
+        pass
+
+    @check(Check("faults.always", "It always runs."))
+    def test_always():
+        pass
+"""
 TWO_CHECKS = """
     from flask_sqlalchemy_testbed.checks.check import check
     from flask_sqlalchemy_testbed.checks.definition import Check
@@ -49,6 +61,17 @@ def test_excluded_checks_do_not_run(project: Project) -> None:
     assert "2 passed, 1 deselected" in given.text
     assert "::test_second" not in given.text
     assert "1 passed, 2 deselected" in configured.text
+
+
+def test_an_option_includes_the_checks_that_name_it(project: Project) -> None:
+    project.write(ON_REQUEST)
+    without = project.run()
+    given = project.run("--testbed-failover")
+    named = project.run("--testbed-check", "faults.on-request")
+
+    assert without.lines("=")[-1].strip("= ").startswith("1 passed, 1 deselected")
+    assert given.lines("=")[-1].strip("= ").startswith("2 passed in")
+    assert named.lines("=")[-1].strip("= ").startswith("1 passed, 1 deselected")
 
 
 def test_an_unknown_id_cannot_be_excluded_and_one_of_the_battery_can(project: Project) -> None:

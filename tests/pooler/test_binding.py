@@ -37,7 +37,9 @@ def behind(server: Container, testbed_backend: Backend, pytestconfig: pytest.Con
 
         def start(*lines: str) -> Callable[..., Engine]:
             flags = (*server.host_and_port, *lines)
-            container = run.start_container(testbed_backend, pooler=name, flags=flags)
+            container = run.start_container(
+                testbed_backend, recipe=testbed_backend.poolers[name], flags=flags
+            )
             stack.callback(container.remove)
             wait_until_ready(testbed_backend, container.url(), where="test", within=30, container=container)
 

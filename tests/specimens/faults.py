@@ -36,6 +36,14 @@ class ReconnectingSession(Session):
             return super().execute(*args, **options)
 
 
+class ForgivingSession(Session):
+    def commit(self) -> None:
+        try:
+            super().commit()
+        except DBAPIError:
+            self.rollback()
+
+
 def roll_back_on_error(app: Flask, _session: Any) -> None:
     def roll_back(context: ExceptionContext) -> None:
         if context.connection is not None:
@@ -84,9 +92,17 @@ SPECIMENS = {
     "keeps_the_old_primary": Specimen(
         "Pre-ping succeeds on a read-only server, so the pool stays connected to a demoted primary.",
         met="sqlalchemy/sqlalchemy#7839",
-        caught_by=("faults.demoted-primary",),
+        caught_by=("faults.demoted-primary", "faults.failover"),
         wrong=binding(engine=pinging),
         corrected=binding(engine=pinging, prepare=take_read_only_for_lost),
+        not_on={"sqlite": "SQLite has no primary."},
+    ),
+    "forgives_a_failed_commit": Specimen(
+        "A commit that fails is rolled back without an error: the app confirms writes that no server has.",
+        met="no public thread",
+        caught_by=("faults.failover",),
+        wrong=binding(new_session=lambda: ForgivingSession(engine()), prepare=take_read_only_for_lost),
+        corrected=binding(new_session=lambda: Session(engine()), prepare=take_read_only_for_lost),
         not_on={"sqlite": "SQLite has no primary."},
     ),
     "driver_gives_up_first": Specimen(

@@ -2,7 +2,7 @@
 
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -10,7 +10,8 @@ from itertools import count
 from random import Random
 from threading import Event, Thread
 
-from tests.stack.stack import SECONDS, Stack
+from tests.stack.api import Api
+from tests.stack.stack import SECONDS
 
 CLIENTS = 8
 ACCOUNTS = 10
@@ -32,11 +33,29 @@ class Attempt:
         return self.status in {0, 503}
 
 
+@dataclass(frozen=True)
+class Comparison:
+    """The responses of all clients beside the content of the database."""
+
+    acknowledged: int
+    refused: int
+    lost: set[str]
+    """The keys of acknowledged transfers that are not stored."""
+    unacknowledged: set[str]
+    """The keys of stored transfers that no response acknowledged."""
+    twice: int
+    confused: set[str]
+    """The keys of acknowledged transfers that are stored with another id."""
+    balances: Mapping[int, Decimal]
+    expected: Mapping[int, Decimal]
+    """The balances that the stored transfers add up to."""
+
+
 @dataclass
 class Clients:
     """Clients that transfer money between accounts of their own on one backend."""
 
-    stack: Stack
+    stack: Api
     backend: str
     accounts: list[int] = field(default_factory=list)
     attempts: list[Attempt] = field(default_factory=list)
@@ -71,26 +90,46 @@ class Clients:
 
         No money is lost.
         """
+        found = self.compare()
+
+        assert found.refused, "No transfer was refused: the test proves nothing about refused ones."
+        assert not found.lost, (
+            f"{self.backend} lost {len(found.lost)} of {found.acknowledged} acknowledged transfers."
+        )
+        self.check_stored(found)
+
+    def check_stored(self, found: Comparison) -> None:
+        """Assert that what is stored was acknowledged, is there once, and adds up."""
+        assert not found.unacknowledged, (
+            f"{self.backend} made {len(found.unacknowledged)} transfers that it refused."
+        )
+        assert not found.twice, f"{self.backend} made a transfer twice."
+        assert not found.confused, f"{self.backend} answered with the id of another transfer."
+        assert found.balances == found.expected, (
+            f"{self.backend}: the balances differ from the sum of the transfers."
+        )
+        assert sum(found.balances.values()) == START * ACCOUNTS, f"{self.backend} lost or made money."
+
+    def compare(self) -> Comparison:
+        """Compare the responses with the database."""
         acknowledged = {attempt.key: attempt.id for attempt in self.attempts if attempt.status == 201}
-        refused = {attempt.key for attempt in self.attempts if attempt.status == 409}
         stored = self.stack.items(self.backend, "transfers")
         made = [transfer for transfer in stored if transfer["from_account_id"] in self.accounts]
         expected = dict.fromkeys(self.accounts, Decimal(START))
         for transfer in made:
             expected[transfer["from_account_id"]] -= Decimal(transfer["amount"])
             expected[transfer["to_account_id"]] += Decimal(transfer["amount"])
-        balances = {id_: Decimal(self.stack.balance(self.backend, id_)) for id_ in self.accounts}
-
         kept = {transfer["idempotency_key"]: transfer["id"] for transfer in made}
-        lost, unacknowledged = acknowledged.keys() - kept.keys(), kept.keys() - acknowledged.keys()
-
-        assert refused, "No transfer was refused: the test proves nothing about refused ones."
-        assert not lost, f"{self.backend} lost {len(lost)} of {len(acknowledged)} acknowledged transfers."
-        assert not unacknowledged, f"{self.backend} made {len(unacknowledged)} transfers that it refused."
-        assert len(made) == len(kept), f"{self.backend} made a transfer twice."
-        assert kept == acknowledged, f"{self.backend} answered with the id of another transfer."
-        assert balances == expected, f"{self.backend}: the balances differ from the sum of the transfers."
-        assert sum(balances.values()) == START * ACCOUNTS, f"{self.backend} lost or made money."
+        return Comparison(
+            acknowledged=len(acknowledged),
+            refused=sum(attempt.status == 409 for attempt in self.attempts),
+            lost=acknowledged.keys() - kept.keys(),
+            unacknowledged=kept.keys() - acknowledged.keys(),
+            twice=len(made) - len(kept),
+            confused={key for key in acknowledged.keys() & kept.keys() if acknowledged[key] != kept[key]},
+            balances={id_: Decimal(self.stack.balance(self.backend, id_)) for id_ in self.accounts},
+            expected=expected,
+        )
 
     def _work(self, seed: int, over: Event) -> None:
         random = Random(seed)  # noqa: S311 - not a secret

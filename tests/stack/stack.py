@@ -9,11 +9,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from http.client import HTTPConnection, HTTPException, HTTPMessage
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Engine, NullPool, create_engine
+
+from tests.stack.api import Answer, Api
 
 ROOT = Path(__file__).parents[2]
 
@@ -26,15 +28,8 @@ BUILD_SECONDS = 900
 SECONDS = 60
 
 
-@dataclass(frozen=True)
-class Answer:
-    status: int
-    headers: HTTPMessage
-    json: Any
-
-
 @dataclass
-class Stack:
+class Stack(Api):
     """A stack. `up` starts its services, `remove` removes everything."""
 
     project: str = field(default_factory=lambda: f"stack-{secrets.token_hex(4)}")
@@ -111,32 +106,6 @@ class Stack:
             raise ConnectionError(repr(error)) from error
         finally:
             connection.close()
-
-    def open_account(self, backend: str, balance: str) -> int:
-        account = {"owner": "Ada", "currency": "EUR", "balance": balance}
-        answer = self.ask("POST", f"/{backend}/api/accounts", account)
-        assert answer.status == 201, answer.json
-        return int(answer.json["id"])
-
-    def transfer(self, backend: str, source: int, target: int, amount: str, *, key: str = "") -> Answer:
-        """Request a transfer, with a new idempotency key unless one is given."""
-        order = {"from_account_id": source, "to_account_id": target, "amount": amount}
-        named = {"idempotency_key": key or secrets.token_hex(16)}
-        return self.ask("POST", f"/{backend}/api/transfers", order | named)
-
-    def balance(self, backend: str, account: int) -> str:
-        return str(self.ask("GET", f"/{backend}/api/accounts/{account}").json["balance"])
-
-    def items(self, backend: str, kind: str) -> list[dict[str, Any]]:
-        """Return all `accounts` or all `transfers`."""
-        found: list[dict[str, Any]] = []
-        page, more = 0, True
-        while more:
-            page += 1
-            answer = self.ask("GET", f"/{backend}/api/{kind}?per_page=100&page={page}").json
-            found += answer["items"]
-            more = len(found) < answer["total"]
-        return found
 
     def is_ready(self, backend: str) -> bool:
         return self.ask("GET", f"/{backend}/readyz").status == 200

@@ -5,7 +5,8 @@ from contextlib import contextmanager
 import pytest
 from sqlalchemy import text
 
-from tests.stack.stack import BACKENDS, SERVERS, Answer, Stack, eventually
+from tests.stack.api import Answer
+from tests.stack.stack import BACKENDS, SERVERS, Stack, eventually
 
 EVENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (INFO|WARNING|ERROR|CRITICAL) [\w.]+ \S.*")
 

@@ -5,7 +5,8 @@ from threading import Barrier, Event
 import pytest
 from sqlalchemy import Engine, text
 
-from tests.stack.stack import BACKENDS, SERVERS, Answer, Stack
+from tests.stack.api import Answer
+from tests.stack.stack import BACKENDS, SERVERS, Stack
 
 AT_ONCE = 200
 

@@ -75,6 +75,20 @@ CHECKS = (
         default_of="SQLAlchemy",
     ),
     Check(
+        "faults.failover",
+        "After a failover the app writes again without a restart, and no write that it confirmed is missing.",
+        severity=DATA,
+        cases=(57,),
+        needs=("container", "replicates"),
+        remedy=(
+            "Confirm no write before its commit has succeeded, and drop connections to a server that refuses"
+            " to write: copy app/database/errors.py of the testbed, and call its act_on_errors(engine)."
+        ),
+        default_of="SQLAlchemy",
+        stops_server=True,
+        option="failover",
+    ),
+    Check(
         "faults.lock-wait",
         "A request that waits too long for a locked row or table leaves no statement waiting on the server.",
         severity=AVAILABILITY,
