@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from flask_sqlalchemy_testbed.databases import Database
 
+# Bound before `subject.start_up` replaces it, to refuse it to the app.
+_exit = os._exit
 # Interrupts the main thread. Windows has no such signal: there a check that hangs is only reported.
 SIGNAL: signal.Signals | None = getattr(signal, "SIGUSR1", None)
 # Seconds between two attempts to interrupt a check.
@@ -131,7 +133,7 @@ def end_without_threads(status: int, *, warn: bool = True) -> None:
                     " Start it as a daemon thread, or end it.\n"
                 )
                 sys.stderr.flush()
-            os._exit(status)
+            _exit(status)
 
 
 def _limited(item: pytest.Item, phase: str) -> Generator[None, object, object]:

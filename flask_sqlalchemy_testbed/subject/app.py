@@ -17,6 +17,7 @@ from flask_sqlalchemy_testbed.subject.factories import factory_calls
 from flask_sqlalchemy_testbed.subject.guard import guarded_start
 from flask_sqlalchemy_testbed.subject.metadata import metadata_of
 from flask_sqlalchemy_testbed.subject.process_state import Arguments, Environment, ProjectModules
+from flask_sqlalchemy_testbed.subject.start_up import in_this_process
 from flask_sqlalchemy_testbed.subject.subject import Apps, one_of
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ class AppMaker:
         subject, uri = self.subject, self.subject.uri(uri)
         if subject.by_environment:
             self._set_variables(uri)
-        with guarded_start(str(subject)):
+        with guarded_start(str(subject)), in_this_process(str(subject)):
             found = self._modules.find(self._place.path, flag("app"))
             calls = factory_calls(found, self._place.arguments, environment=bool(subject.uri_env))
             call = next(call for call in calls if call.name == subject.factory_call)

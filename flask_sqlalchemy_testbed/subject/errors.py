@@ -45,6 +45,13 @@ class NoSessionError(SubjectError):
     """
 
 
+class NotInThisProcessError(SubjectError):
+    """The app's start-up code tried to end the process, or returned in a forked one too.
+
+    Another call of the factory would do the same.
+    """
+
+
 class NoWorkingFactoryCallError(SubjectError):
     """A database library raised in every call.
 
