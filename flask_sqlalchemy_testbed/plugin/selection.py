@@ -176,8 +176,12 @@ def unknown_checks(names: list[str], known: list[str]) -> str:
     near = [match for name in names for match in get_close_matches(name, known)]
     groups = {name.partition(".")[0] for name in names}
     of_group = [name for name in known if name.partition(".")[0] in groups]
-    choose = ", ".join(of_group or known)
-    choice = f"Did you mean {' or '.join(near)}?" if near else f"Choose from: {choose}."
+    if near:
+        choice = f"Did you mean {' or '.join(near)}?"
+    elif of_group:
+        choice = f"Choose from: {', '.join(of_group)}."
+    else:
+        choice = "List all checks: flask-sqlalchemy-testbed --list."
     return f"Unknown check {', '.join(names)}. {choice}"
 
 

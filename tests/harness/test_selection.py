@@ -35,7 +35,7 @@ def test_an_unknown_id_is_refused_without_a_matrix(project: Project) -> None:
 
     assert outcome.code == pytest.ExitCode.USAGE_ERROR
     assert outcome.lines("ERROR") == [
-        "ERROR: Unknown check nonsense. Choose from: faults.first, faults.second."
+        "ERROR: Unknown check nonsense. List all checks: flask-sqlalchemy-testbed --list."
     ]
     assert "not run" not in outcome.text
 
