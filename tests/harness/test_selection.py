@@ -51,6 +51,16 @@ def test_excluded_checks_do_not_run(project: Project) -> None:
     assert "1 passed, 2 deselected" in configured.text
 
 
+@pytest.mark.bad_day
+def test_a_check_that_is_chosen_and_excluded_does_not_run(project: Project) -> None:
+    project.write(TWO_CHECKS)
+    (project.path / "pytest.ini").write_text("[pytest]\ntestbed_exclude = faults.first\n")
+    outcome = project.run("--testbed-check", "faults.first")
+
+    assert outcome.code == pytest.ExitCode.NO_TESTS_COLLECTED
+    assert outcome.lines("ERROR") == []
+
+
 def test_an_unknown_id_cannot_be_excluded_and_one_of_the_battery_can(project: Project) -> None:
     project.write(TWO_CHECKS)
     unknown = project.run("--testbed-exclude", "faults.frist")

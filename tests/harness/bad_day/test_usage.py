@@ -306,6 +306,16 @@ def test_a_missing_variable_of_the_app_suggests_the_option(project: Project, pla
     )
 
 
+@pytest.mark.parametrize("app", ["shop", "shap"], ids=["of the app", "the app"])
+def test_a_module_that_is_missing_is_one_sentence_with_its_remedy(project: Project, app: str) -> None:
+    project.write("import shap", "shop.py")
+
+    assert_usage_error(
+        project.run("--pyargs", "flask_sqlalchemy_testbed.battery", "--testbed-app", app),
+        "No module named 'shap'. Change to the folder that holds it, or install its package into this",
+    )
+
+
 def test_a_baseline_without_entries_of_a_backend_says_how_to_add_them(shop: Project) -> None:
     shop.write(json.dumps({"known": {"lifecycle.request-ends": ["postgresql"]}}), "known.json")
 
