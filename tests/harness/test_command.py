@@ -18,6 +18,7 @@ from flask_sqlalchemy_testbed.checks.claims import CHECKS
 from flask_sqlalchemy_testbed.command import command, needs_engine
 from tests.harness.projects import remove_kept
 from tests.harness.shops import FACTORY, ONE_APP, WITHOUT_REMOVE
+from tests.harness.test_single_checks import ONE_SHOT
 
 BIN = Path(sys.executable).parent
 MODULE = (sys.executable, "-m", "flask_sqlalchemy_testbed")
@@ -130,6 +131,30 @@ def test_an_environment_inside_another_project_reads_no_conftest_of_it(tmp_path:
 
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert f"rootdir: {installed}" in ran.stdout
+
+
+@pytest.mark.parametrize(
+    ("app", "words"),
+    [
+        ("app:create_app", ()),
+        ("app:create_app", ("--", "-n", "2")),
+        ("once", ()),
+        ("once", ("--", "-n", "2")),
+    ],
+)
+def test_a_plugin_of_pytest_that_is_installed_beside_the_app_is_not_loaded(
+    folder: Path, app: str, words: tuple[str, ...]
+) -> None:
+    (folder / "once.py").write_text(ONE_SHOT)
+    (folder / "shop_plugin.py").write_text("raise RuntimeError('this plugin belongs to the project')\n")
+    information = folder / "shop-1.dist-info"
+    information.mkdir()
+    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: shop\nVersion: 1\n")
+    (information / "entry_points.txt").write_text("[pytest11]\nshop = shop_plugin\n")
+
+    ran = run(folder, *MODULE, app, *ONE, *words, PYTHONPATH=str(folder))
+
+    assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
 def test_paths_are_relative_to_the_working_directory(folder: Path) -> None:
