@@ -8,6 +8,7 @@ REQUIREMENTS ?= requirements-dev.txt
 # The environment of `make run`: a small one, unless that of the tests exists.
 TRIAL := $(VENV)$(if $(wildcard $(READY)),,-run)
 ALL := sqlite,postgresql,mysql
+EVERY := $(ALL),mariadb
 BACKENDS ?= $(ALL)
 COMPOSE := docker compose
 # The tests wait more than they compute: two workers for each processor.
@@ -44,6 +45,14 @@ test-postgresql: $(READY) have-engine ## Run the tests on PostgreSQL
 test-mysql: $(READY) have-engine ## Run the tests on MySQL
 	$(PYTEST) -n $(WORKERS) --testbed-backend mysql $(EVIDENCE)
 
+.PHONY: test-mariadb
+test-mariadb: $(READY) have-mariadb ## Run the tests on MariaDB, or the TESTS named
+	$(PYTEST) -n $(WORKERS) --testbed-backend mariadb $(EVIDENCE) $(TESTS)
+
+.PHONY: test-every
+test-every: $(READY) have-mariadb ## Run the tests on all backends, MariaDB too
+	$(PYTEST) -n $(WORKERS) --dist worksteal --testbed-backend $(EVERY)
+
 .PHONY: test-lowest
 # Tests of messages for mistakes depend on no version.
 test-lowest: $(VENV)-lowest/.ready have-engine ## Run the harness's tests, and the battery on one app, with the lowest versions
@@ -71,11 +80,11 @@ test-wheel: dist ## Install the wheel into an empty environment and run the batt
 	cd tests/applications/polls && $(CURDIR)/build/wheel/bin/flask-sqlalchemy-testbed $(TRY_POLLS) sqlite
 
 .PHONY: test-stack
-test-stack: $(VENV)/.stack have-engine ## Test the composed stack: hardening, recovery, crashes, the API
+test-stack: $(VENV)/.stack have-mariadb ## Test the composed stack: hardening, recovery, crashes, the API
 	$(PYTEST) tests/stack
 
 .PHONY: test-browser
-test-browser: $(VENV)/.stack have-engine ## Test the page of the trial in Chromium
+test-browser: $(VENV)/.stack have-mariadb ## Test the page of the trial in Chromium
 	$(PYTEST) tests/browser
 
 .PHONY: report
@@ -115,7 +124,7 @@ test-coexistence: $(READY) ## Test the plugin beside other plugins, and in a pro
 	$(PYTEST) tests/coexistence
 
 .PHONY: conformance
-conformance: $(READY) have-engine ## Run the battery on other bindings and apps; write docs/conformance.md
+conformance: $(READY) have-mariadb ## Run the battery on other bindings and apps; write docs/conformance.md
 	$(BIN)/python -m tests.conformance
 
 .PHONY: conformance-short
@@ -141,7 +150,7 @@ up: ## Serve the trial on all three backends at http://localhost:8000
 
 .PHONY: down
 down: ## Stop the services of `make up`; the data stays
-	$(COMPOSE) down
+	$(COMPOSE) --profile '*' down
 
 .PHONY: remove-servers
 remove-servers: $(READY) ## Remove all kept servers of this machine, also those of other projects
@@ -149,11 +158,15 @@ remove-servers: $(READY) ## Remove all kept servers of this machine, also those 
 
 .PHONY: engine
 engine: ## Install and start a Docker engine and build the images, without a registry (Debian, as root)
-	docker/debian/engine
+	docker/debian/engine $(IMAGES)
 
 .PHONY: have-engine
 have-engine:
 	@test -n "$(TESTBED_POSTGRESQL_URI)" -a -n "$(TESTBED_MYSQL_URI)" || docker/preflight engine
+
+.PHONY: have-mariadb
+have-mariadb: have-engine
+	@test -n "$(TESTBED_MARIADB_URI)" || docker/debian/images mariadb
 
 .PHONY: lint
 lint: $(READY) $(VENV)/.bench $(VENV)/.stack ## Check style, types, Dockerfiles, shell scripts, workflows and compose.yaml

@@ -143,6 +143,8 @@ def _available_backends() -> tuple[str, ...]:
     available: list[str] = []
     of_engine: list[Backend] = []
     for backend in BACKENDS.values():
+        if not (backend.by_default or os.environ.get(variable(backend))):
+            continue
         try:
             if needs_engine(backend):
                 of_engine.append(backend)

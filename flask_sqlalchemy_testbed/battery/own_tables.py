@@ -49,7 +49,9 @@ REMEDIES = {
     r"already exists|Duplicate (check|foreign key) constraint": (
         "Give each index and constraint a name that no other one has."
     ),
-    r"incompatible|cannot be implemented": "Give both columns of the foreign key the same type.",
+    r"incompatible|cannot be implemented|incorrectly formed": (
+        "Give both columns of the foreign key the same type."
+    ),
     r"Missing unique key|no unique constraint|Missing index for constraint": (
         "Give the column that the foreign key refers to unique=True."
     ),

@@ -19,6 +19,7 @@ from flask_sqlalchemy_testbed.servers.readiness import (
     ServerError,
     log_tail,
     login_errors,
+    other_kind,
     port_errors,
     wait_until_ready,
 )
@@ -238,7 +239,7 @@ def expected_capabilities(backend: Backend) -> frozenset[str]:
     Args:
         backend: The kind of server.
     """
-    if backend.recipe is None:
+    if "embedded" in backend.capabilities:
         return backend.capabilities | {"throwaway"}
     given = os.environ.get(variable(backend))
     return backend.capabilities | (set() if given else OF_A_CONTAINER)
@@ -319,6 +320,8 @@ def _with_database(
         problem = str(error).strip().splitlines()[0]
         if grant := _missing_grant(backend, url, str(error)):
             problem = f"a privilege is missing. Run this as its administrator: {grant};"
+        elif container is None and (other := other_kind(backend, url)):
+            problem = f"a {other} server answers at {url.host}:{url.port}. Name another address."
         message = f"{backend.name} ({source}) cannot be used: {problem}"
         raise ServerError(message) from None
     return server

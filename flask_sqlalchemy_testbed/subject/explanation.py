@@ -181,7 +181,7 @@ def _written_uris(file: Path) -> Iterator[tuple[str, str]]:
         if not isinstance(node, ast.Constant) or node in docstrings or not isinstance(node.value, str):
             continue
         if match := WRITTEN_URI.match(node.value):
-            kind = {"postgres": "postgresql", "mariadb": "mysql"}.get(match[1], match[1])
+            kind = {"postgres": "postgresql"}.get(match[1], match[1])
             yield f"{name}, line {node.lineno}", kind
 
 

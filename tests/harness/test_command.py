@@ -240,7 +240,10 @@ def test_an_excluded_check_is_named_and_does_not_run(folder: Path) -> None:
         (["--explain", "lifecycle.exits"], "Unknown check lifecycle.exits. Did you mean lifecycle.exit"),
         (["--bakend", "sqlite"], "--bakend"),
         (["--tb=short"], "Options of pytest follow `--`."),
-        (["--backend", "oracle"], "Unknown backend 'oracle'. Choose from: sqlite, postgresql, mysql."),
+        (
+            ["--backend", "oracle"],
+            "Unknown backend 'oracle'. Choose from: sqlite, postgresql, mysql, mariadb.",
+        ),
         (["--start-timeout", "long"], "'long' is not a valid float."),
         (["one", "two"], "unexpected extra argument (two)."),
     ],
@@ -307,7 +310,7 @@ def test_a_given_server_is_taken_without_docker(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("TESTBED_POSTGRESQL_URI", "postgresql://x@127.0.0.1/x")
     monkeypatch.delenv("TESTBED_MYSQL_URI", raising=False)
 
-    assert [name for name, backend in BACKENDS.items() if needs_engine(backend)] == ["mysql"]
+    assert [name for name, backend in BACKENDS.items() if needs_engine(backend)] == ["mysql", "mariadb"]
 
 
 def test_tracebacks_are_in_the_report_and_printed_on_request(folder: Path) -> None:

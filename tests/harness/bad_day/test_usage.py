@@ -37,7 +37,7 @@ def test_an_empty_backend_is_a_usage_error(project: Project, value: str) -> None
 
     assert_usage_error(
         project.run("--testbed-backend", value),
-        "--testbed-backend is empty. Choose from: sqlite, postgresql, mysql.",
+        "--testbed-backend is empty. Choose from: sqlite, postgresql, mysql, mariadb.",
     )
 
 
@@ -45,7 +45,9 @@ def test_an_empty_backend_in_the_configuration_is_a_usage_error(project: Project
     project.write("[pytest]\ntestbed_backend =\n", "pytest.ini")
     project.write("def test_it(database_uri): pass")
 
-    assert_usage_error(project.run(), "testbed_backend is empty. Choose from: sqlite, postgresql, mysql.")
+    assert_usage_error(
+        project.run(), "testbed_backend is empty. Choose from: sqlite, postgresql, mysql, mariadb."
+    )
 
 
 @pytest.mark.parametrize("option", ["report", "matrix", "sarif", "baseline"])
