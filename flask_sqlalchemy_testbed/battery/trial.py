@@ -88,7 +88,7 @@ class Trial:
         """
         address = self._address_on(self._other if self._other and uri == self._other.uri else self.database)
         app = self._maker.make(uri or self.database.uri)
-        self._binds.create_tables(app)
+        self._binds.create_tables(app, self._maker)
         self._prepared(app, keep=keep)
         if address is not None:
             reach_at(app, address)
@@ -134,7 +134,7 @@ class Trial:
         if not self._as_user or self._preflight.address is None:
             return
         app = self._maker.make(database.uri)
-        self._binds.create_tables(app)
+        self._binds.create_tables(app, self._maker)
         self._addresses[database] = log_in(self._as_user, app, self._preflight.address)
         self.engine(app).dispose()
         self._binds.dispose(app)
