@@ -22,6 +22,8 @@ import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, NoReturn
 
 import pytest
 
@@ -97,6 +99,7 @@ def _server() -> socket.socket:
         process = subprocess.Popen(
             [sys.executable, __file__, str(theirs.fileno())],
             stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
             pass_fds=[theirs.fileno()],
             start_new_session=True,
         )
@@ -122,6 +125,45 @@ class _Imports:
             with contextlib.suppress(ImportError):
                 importlib.import_module(name)
         return 0
+
+
+class _Observer:
+    """The process that observes databases for a run, forked before any code of the app has run."""
+
+    def __init__(self) -> None:
+        ours, theirs = socket.socketpair()
+        self._parent, self._is_used = os.getpid(), False
+        self.pid = os.fork()
+        if not self.pid:
+            ours.close()
+            self._observe(theirs)
+        theirs.close()
+        self.stdin, self.stdout = ours.makefile("w"), ours.makefile("r")
+        ours.close()
+
+    def __call__(self, command: list[str], **options: Any) -> Any:
+        """Take the place of `Popen`, once."""
+        if self._is_used:
+            return subprocess.Popen(command, **options)
+        self._is_used = True
+        print(json.dumps(dict(os.environ)), file=self.stdin, flush=True)
+        return self
+
+    def kill(self) -> None:
+        os.kill(self.pid, signal.SIGKILL)
+
+    def wait(self, _seconds: float) -> int:
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+
+    def _observe(self, channel: socket.socket) -> NoReturn:
+        processes = importlib.import_module(f"{PACKAGE}.servers.processes")
+        processes.end_with(self._parent)
+        sys.stdin, sys.stdout = channel.makefile("r"), channel.makefile("w")
+        if environment := sys.stdin.readline():
+            os.environ.clear()
+            os.environ.update(json.loads(environment))
+            importlib.import_module(f"{PACKAGE}.battery.observations").main()
+        os._exit(0)
 
 
 def _serve(requests: socket.socket) -> str:
@@ -158,6 +200,9 @@ def _serve(requests: socket.socket) -> str:
     importlib.invalidate_caches()
     sys.path.insert(0, folder)
     sys.argv = list(words)
+    if any(PACKAGE in word for word in words):
+        starts = SimpleNamespace(**{**vars(subprocess), "Popen": _Observer()})
+        vars(importlib.import_module(f"{PACKAGE}.battery.observer"))["subprocess"] = starts
     return sys.argv[0]
 
 
