@@ -12,6 +12,7 @@ import importlib
 import json
 import os
 import pkgutil
+import re
 import runpy
 import select
 import signal
@@ -23,11 +24,12 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Self
 
 import pytest
 
 PACKAGE = "flask_sqlalchemy_testbed"
+OBSERVATIONS = f"{PACKAGE}.battery.observations"
 # Packages that a run of the battery imports when it starts.
 USED = ("flask.testing", "psycopg2.extras", "pymysql", "sqlalchemy.dialects.sqlite")
 # The interpreter, or a package on its import, reads the variables that begin so: a fork would be too late.
@@ -127,43 +129,76 @@ class _Imports:
         return 0
 
 
-class _Observer:
-    """The process that observes databases for a run, forked before any code of the app has run."""
+class _Spare:
+    """A process that takes the place of one that the run starts.
 
-    def __init__(self) -> None:
-        ours, theirs = socket.socketpair()
-        self._parent, self._is_used = os.getpid(), False
+    It is forked before any code of the app has run.
+    """
+
+    def __init__(self, earlier: list[Self]) -> None:
+        (theirs_in, ours_in), (ours_out, theirs_out) = os.pipe(), os.pipe()
+        self.ends = (ours_in, ours_out)
         self.pid = os.fork()
         if not self.pid:
-            ours.close()
-            self._observe(theirs)
-        theirs.close()
-        self.stdin, self.stdout = ours.makefile("w"), ours.makefile("r")
-        ours.close()
+            os.dup2(theirs_in, 0)
+            os.dup2(theirs_out, 1)
+            for spare in (*earlier, self):
+                for end in spare.ends:
+                    os.close(end)
+        os.close(theirs_in)
+        os.close(theirs_out)
+        if not self.pid:
+            _take_a_place()
 
-    def __call__(self, command: list[str], **options: Any) -> Any:
-        """Take the place of `Popen`, once."""
-        if self._is_used:
-            return subprocess.Popen(command, **options)
-        self._is_used = True
-        print(json.dumps(dict(os.environ)), file=self.stdin, flush=True)
+    def start(self, command: list[str], *, text: bool = False) -> Self:
+        """Return this process with pipes to it, as `subprocess.Popen` would."""
+        mode = "" if text else "b"
+        self.stdin: Any = os.fdopen(self.ends[0], f"w{mode}")
+        self.stdout: Any = os.fdopen(self.ends[1], f"r{mode}")
+        request = json.dumps([dict(os.environ), command[-1]]) + "\n"
+        self.stdin.write(request if text else request.encode())
+        self.stdin.flush()
         return self
 
     def kill(self) -> None:
         os.kill(self.pid, signal.SIGKILL)
 
-    def wait(self, _seconds: float) -> int:
+    def wait(self, _seconds: float | None = None) -> int:
         return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
 
-    def _observe(self, channel: socket.socket) -> NoReturn:
-        processes = importlib.import_module(f"{PACKAGE}.servers.processes")
-        processes.end_with(self._parent)
-        sys.stdin, sys.stdout = channel.makefile("r"), channel.makefile("w")
-        if environment := sys.stdin.readline():
-            os.environ.clear()
-            os.environ.update(json.loads(environment))
-            importlib.import_module(f"{PACKAGE}.battery.observations").main()
+
+def _take_a_place() -> NoReturn:
+    sys.stdin, sys.stdout = os.fdopen(0, closefd=False), os.fdopen(1, "w", closefd=False)
+    if not (request := sys.stdin.readline()):
         os._exit(0)
+    environment, last_word = json.loads(request)
+    os.environ.clear()
+    os.environ.update(environment)
+    if last_word == OBSERVATIONS:
+        importlib.import_module(OBSERVATIONS).main()
+    else:
+        _offer_spares(1)
+        sys.argv = ["-c"]
+        exec(last_word, {"__name__": "__main__"})  # noqa: S102 - that of execnet
+    raise SystemExit
+
+
+def _offer_spares(number: int) -> None:
+    """Fork the processes that a run of the battery, or a parallel run, starts first."""
+    spares: list[_Spare] = []
+    for _ in range(number):
+        spares.append(_Spare(spares))
+
+    def start(command: list[str], **options: Any) -> Any:
+        if spares:
+            return spares.pop().start(command, text=options.get("text", False))
+        return subprocess.Popen(command, **options)
+
+    starts = SimpleNamespace(**{**vars(subprocess), "Popen": start})
+    vars(importlib.import_module(f"{PACKAGE}.battery.observer"))["subprocess"] = starts
+    with contextlib.suppress(ImportError):
+        execnet = importlib.import_module("execnet.gateway_base")
+        execnet.ThreadExecModel.subprocess = property(lambda _: starts)
 
 
 def _serve(requests: socket.socket) -> str:
@@ -200,9 +235,8 @@ def _serve(requests: socket.socket) -> str:
     importlib.invalidate_caches()
     sys.path.insert(0, folder)
     sys.argv = list(words)
-    if any(PACKAGE in word for word in words):
-        starts = SimpleNamespace(**{**vars(subprocess), "Popen": _Observer()})
-        vars(importlib.import_module(f"{PACKAGE}.battery.observer"))["subprocess"] = starts
+    parallel = re.search(r" -n ?(\d+)", " ".join(words))
+    _offer_spares(any(PACKAGE in word for word in words) + (int(parallel[1]) if parallel else 0))
     return sys.argv[0]
 
 
