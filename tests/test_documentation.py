@@ -14,8 +14,7 @@ from flask_sqlalchemy_testbed.checks.claims import CHECKS
 from flask_sqlalchemy_testbed.checks.links import anchor
 from flask_sqlalchemy_testbed.options import OPTIONS
 from flask_sqlalchemy_testbed.servers.network import Server
-from tests import checks_page
-from tests.harness import prepared
+from tests import checks_page, prepared
 
 ROOT = Path(__file__).parents[1]
 # `make conformance` and `make applications` write these pages.

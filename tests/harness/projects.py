@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from tests.harness import prepared
+from tests import prepared
 
 T = TypeVar("T")
 # Seconds, far more than any of these runs needs.

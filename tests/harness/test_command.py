@@ -16,7 +16,7 @@ import flask_sqlalchemy_testbed
 from flask_sqlalchemy_testbed.backends import BACKENDS
 from flask_sqlalchemy_testbed.checks.claims import CHECKS
 from flask_sqlalchemy_testbed.command import command, needs_engine
-from tests.harness import prepared
+from tests import prepared
 from tests.harness.projects import remove_kept
 from tests.harness.shops import FACTORY, ONE_APP, WITHOUT_REMOVE
 

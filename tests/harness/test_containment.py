@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import prepared
+from tests import prepared
 from tests.harness.projects import Outcome, Project
 from tests.harness.shops import BINDING, FACTORY
 

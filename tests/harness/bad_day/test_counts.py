@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from flask_sqlalchemy_testbed.report import html, markdown
-from tests.harness import prepared
+from tests import prepared
 from tests.harness.projects import Outcome, Project, eventually, hear_interrupts
 from tests.harness.reports import report, row
 from tests.harness.shops import WITHOUT_REMOVE

@@ -8,7 +8,7 @@ import pytest
 
 from flask_sqlalchemy_testbed.report import pages
 from flask_sqlalchemy_testbed.report.__main__ import main
-from tests.harness import prepared
+from tests import prepared
 from tests.harness.projects import Outcome, Project
 from tests.harness.reports import report
 from tests.harness.shops import FACTORY

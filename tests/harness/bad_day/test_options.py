@@ -15,7 +15,7 @@ from flask_sqlalchemy_testbed.backends.base import new_name
 from flask_sqlalchemy_testbed.servers import files
 from flask_sqlalchemy_testbed.servers.given import given_url
 from flask_sqlalchemy_testbed.servers.readiness import ServerError
-from tests.harness import prepared
+from tests import prepared
 from tests.harness.projects import Project
 from tests.harness.shops import FACTORY
 

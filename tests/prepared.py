@@ -6,7 +6,6 @@ our package and the packages that it uses, and has called none of their function
 
 import atexit
 import contextlib
-import functools
 import gc
 import importlib
 import json
@@ -20,6 +19,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -36,6 +36,7 @@ USED = ("flask.testing", "psycopg2.extras", "pymysql", "sqlalchemy.dialects.sqli
 READ_AT_START = ("LANG", "LC_", "PYTHON", "TESTCONTAINERS_")
 # A test may write a module twice in a second: Python would not notice that a compiled file is out of date.
 NO_CACHE = "PYTHONDONTWRITEBYTECODE"
+_local = threading.local()
 
 
 def run(
@@ -93,9 +94,10 @@ def can_fork(environment: Mapping[str, str]) -> bool:
     return all(os.environ.get(name) == environment.get(name) for name in names - {NO_CACHE})
 
 
-@functools.cache
 def _server() -> socket.socket:
-    """Return the socket to the prepared process, which ends with this one."""
+    """Return the socket to the prepared process of this thread; it ends with this process."""
+    if server := getattr(_local, "server", None):
+        return server  # type: ignore[no-any-return] # of this function
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs:
         process = subprocess.Popen(
@@ -111,6 +113,7 @@ def _server() -> socket.socket:
         process.wait()
 
     atexit.register(end)
+    _local.server = ours
     return ours
 
 
