@@ -205,7 +205,7 @@ def _offer_spares(number: int) -> None:
 
 
 def _serve(requests: socket.socket) -> str:
-    """Fork a process for each request, and tell its id and its status.
+    """Fork a process for each request, and send back its number and, when it has ended, its status.
 
     Returns:
         In each forked process, once it is set up: the module that it runs.
