@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from tests.harness.projects import Project
-from tests.harness.shops import WITHOUT_REMOVE
+from tests.harness.shops import FACTORY
 
 BATTERY = ("--pyargs", "flask_sqlalchemy_testbed.battery", "--testbed-app", "shop")
 
 
 def test_a_fork_and_a_new_interpreter_give_the_same_verdicts(project: Project) -> None:
-    project.write(WITHOUT_REMOVE, "shop.py")
+    project.write(FACTORY, "shop.py")
     found = []
     for run in (project.run, project.run_anew):
         outcome = run(*BATTERY, "-k", "lifecycle", "--testbed-matrix", "matrix.json")
