@@ -5,7 +5,10 @@ BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 READY := $(VENV)/.ready
 REQUIREMENTS ?= requirements-dev.txt
+# The environment of `make run`: a small one, unless that of the tests exists.
+TRIAL := $(VENV)$(if $(wildcard $(READY)),,-run)
 ALL := sqlite,postgresql,mysql
+EVERY := $(ALL),mariadb
 BACKENDS ?= $(ALL)
 COMPOSE := docker compose
 # The tests start hundreds of interpreters: without compiled files, each compiles all modules again.
@@ -44,6 +47,14 @@ test-postgresql: $(READY) have-engine ## Run the tests on PostgreSQL
 test-mysql: $(READY) have-engine ## Run the tests on MySQL
 	$(PYTEST) -n $(WORKERS) --testbed-backend mysql $(EVIDENCE)
 
+.PHONY: test-mariadb
+test-mariadb: $(READY) have-mariadb ## Run the tests on MariaDB, or the TESTS named
+	$(PYTEST) -n $(WORKERS) --testbed-backend mariadb $(EVIDENCE) $(TESTS)
+
+.PHONY: test-every
+test-every: $(READY) have-mariadb ## Run the tests on all backends, MariaDB too
+	$(PYTEST) -n $(WORKERS) --dist worksteal --testbed-backend $(EVERY)
+
 .PHONY: test-lowest
 # Tests of messages for mistakes depend on no version.
 test-lowest: $(VENV)-lowest/.ready have-engine ## Run the harness's tests, and the battery on one app, with the lowest versions
@@ -71,11 +82,11 @@ test-wheel: dist ## Install the wheel into an empty environment and run the batt
 	cd tests/applications/polls && $(CURDIR)/build/wheel/bin/flask-sqlalchemy-testbed $(TRY_POLLS) sqlite
 
 .PHONY: test-stack
-test-stack: $(VENV)/.stack have-engine ## Test the composed stack: hardening, recovery, crashes, the API
+test-stack: $(VENV)/.stack have-mariadb ## Test the composed stack: hardening, recovery, crashes, the API
 	$(PYTEST) tests/stack
 
 .PHONY: test-browser
-test-browser: $(VENV)/.stack have-engine ## Test the page of the trial in Chromium
+test-browser: $(VENV)/.stack have-mariadb ## Test the page of the trial in Chromium
 	$(PYTEST) tests/browser
 
 .PHONY: report
@@ -115,7 +126,7 @@ test-coexistence: $(READY) ## Test the plugin beside other plugins, and in a pro
 	$(PYTEST) tests/coexistence
 
 .PHONY: conformance
-conformance: $(READY) have-engine ## Run the battery on other bindings and apps; write docs/conformance.md
+conformance: $(READY) have-mariadb ## Run the battery on other bindings and apps; write docs/conformance.md
 	$(BIN)/python -m tests.conformance
 
 .PHONY: conformance-short
@@ -131,8 +142,8 @@ applications: $(READY) have-engine ## Run the battery on public applications; ne
 	$(BIN)/python -m tests.public $(APPLICATIONS)
 
 .PHONY: run
-run: $(READY) ## Serve the trial on SQLite at http://localhost:8000; needs no Docker
-	TRIAL_BACKENDS=sqlite exec $(BIN)/python -m trials
+run: $(TRIAL)/.ready ## Serve the trial on SQLite at http://localhost:8000; needs no Docker
+	TRIAL_BACKENDS=sqlite exec $(TRIAL)/bin/python -m trials
 
 .PHONY: up
 up: ## Serve the trial on all three backends at http://localhost:8000
@@ -141,7 +152,7 @@ up: ## Serve the trial on all three backends at http://localhost:8000
 
 .PHONY: down
 down: ## Stop the services of `make up`; the data stays
-	$(COMPOSE) down
+	$(COMPOSE) --profile '*' down
 
 .PHONY: remove-servers
 remove-servers: $(READY) ## Remove all kept servers of this machine, also those of other projects
@@ -149,11 +160,15 @@ remove-servers: $(READY) ## Remove all kept servers of this machine, also those 
 
 .PHONY: engine
 engine: ## Install and start a Docker engine and build the images, without a registry (Debian, as root)
-	docker/debian/engine
+	docker/debian/engine $(IMAGES)
 
 .PHONY: have-engine
 have-engine:
 	@test -n "$(TESTBED_POSTGRESQL_URI)" -a -n "$(TESTBED_MYSQL_URI)" || docker/preflight engine
+
+.PHONY: have-mariadb
+have-mariadb: have-engine
+	@test -n "$(TESTBED_MARIADB_URI)" || docker/debian/images mariadb
 
 .PHONY: lint
 lint: $(READY) $(VENV)/.bench $(VENV)/.stack ## Check style, types, Dockerfiles, shell scripts, workflows and compose.yaml
@@ -198,7 +213,7 @@ $(if $(filter FORCE,$^),rm -rf $(@D))
 @mkdir -p $(@D) && touch $(@D)/.made-by-make
 $(PYTHON) -m venv $(@D)
 $(call install,$(@D)/bin/python,$<)
-$(@D)/bin/python $(INSTALL) --quiet --no-deps --no-build-isolation $(1) .
+$(if $(1),$(@D)/bin/python $(INSTALL) --quiet --no-deps --no-build-isolation $(1))
 endef
 
 # FORCE if the environment $(1) exists and does not run, or is not of the PYTHON that the caller names.
@@ -218,20 +233,25 @@ endef
 FORCE:
 
 $(READY): $(REQUIREMENTS) pyproject.toml $(call stale,$(VENV))
-	$(call environment,--editable)
+	$(call environment,--editable .)
+	@touch $@
+
+# The trial imports the packages of the clone.
+$(VENV)-run/.ready: requirements.txt $(call stale,$(VENV)-run)
+	$(call environment)
 	@touch $@
 
 # This one has the wheel, as users have it.
 $(VENV)-lowest/.ready: requirements-lowest.txt pyproject.toml $(call stale,$(VENV)-lowest)
-	$(call environment)
+	$(call environment,.)
 	@touch $@
 
 $(VENV)-psycopg3/.ready: requirements-psycopg3.txt pyproject.toml $(call stale,$(VENV)-psycopg3)
-	$(call environment,--editable)
+	$(call environment,--editable .)
 	@touch $@
 
 $(VENV)-development/.ready: $(REQUIREMENTS) pyproject.toml $(call stale,$(VENV)-development)
-	$(call environment,--editable)
+	$(call environment,--editable .)
 	$(@D)/bin/python $(INSTALL) --quiet --upgrade --pre $(DEVELOPMENT)
 	@touch $@
 

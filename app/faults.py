@@ -58,6 +58,7 @@ MYSQL = {
     1040: Fault.AWAY,  # too many connections
     1044: Fault.AWAY,  # no access to the database
     1045: Fault.AWAY,  # wrong user or password
+    1047: Fault.AWAY,  # a node of Galera that has lost the majority
     1049: Fault.AWAY,  # no such database
     1053: Fault.AWAY,  # shutting down
     1114: Fault.AWAY,  # table full
@@ -77,10 +78,12 @@ MYSQL = {
     2013: Fault.AWAY,  # connection lost during a query
     3024: Fault.AWAY,  # max_execution_time
     4031: Fault.AWAY,  # idle for too long
+    1020: Fault.CONTENDED,  # innodb_snapshot_isolation of MariaDB: the row has changed since the first read
     1205: Fault.CONTENDED,  # lock wait timeout
     1213: Fault.CONTENDED,  # deadlock
     3572: Fault.CONTENDED,  # NOWAIT
     1062: Fault.TAKEN,  # duplicate entry
+    4025: Fault.OTHER,  # CHECK and JSON constraints of MariaDB, which PyMySQL takes for an operational error
 }
 
 

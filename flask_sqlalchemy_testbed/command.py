@@ -27,7 +27,8 @@ Test how a Flask app uses SQLAlchemy: run each check of the battery against it.
 APP is a factory, an app, a module or a file: shop:create_app, "shop:create_app('testing')", shop.py. Without
 APP the command takes the app that flask finds: --app of flask, FLASK_APP, wsgi.py, app.py. The command gives
 the app the URI of an empty database, which it makes for this run, and refuses connections to any other. It
-reads no conftest.py and no configuration file of pytest. Options of pytest follow `--`.
+reads no conftest.py and no configuration file of pytest. Options of pytest follow `--`. Of pytest's plugins
+it loads those that `-- -p NAME` names, and pytest-xdist for `-- -n`.
 """
 EPILOG = """\
 Exit status: 0 if each check that applies passed, 1 if a check failed, otherwise 4 if the app could not be
@@ -38,7 +39,7 @@ DEFAULTS = {
     "backend": "sqlite, and the others if a Docker engine answers",
 }
 BATTERY = Path(__file__).with_name("battery")
-PLUGIN = "flask_sqlalchemy_testbed"
+PLUGIN = "flask_sqlalchemy_testbed.plugin.plugin"
 
 
 class _Command(click.Command):
@@ -62,7 +63,7 @@ def _run(app: str | None, **values: Any) -> None:
     """Run pytest on the battery, with a configuration of its own, and exit with its status."""
     ctx = click.get_current_context()
     _prepare_process()
-    _require_xdist(ctx.meta[__name__])
+    parallel = _parallel_plugin(ctx.meta[__name__])
     if values["testbed_report"] is None and not values["testbed_check"]:
         # A report of some checks must not replace that of all.
         values["testbed_report"] = REPORT
@@ -70,7 +71,9 @@ def _run(app: str | None, **values: Any) -> None:
     values["testbed_backend"] = values["testbed_backend"] or _available_backends()
     # The paths are absolute, so that pytest looks for a conftest.py nowhere but in the battery.
     command = [str(BATTERY), "-c", str(BATTERY / "command.ini"), "--rootdir", str(BATTERY)]
-    command += ["--confcutdir", str(BATTERY), "-p", _plugin()]
+    command += ["--confcutdir", str(BATTERY), "-p", PLUGIN, *parallel]
+    # A plugin that is installed beside the app is for its own tests: it may need packages that are missing.
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     # They are for the project's own tests.
     for name in ("PYTEST_ADDOPTS", "PYTEST_PLUGINS"):
         os.environ.pop(name, None)
@@ -107,14 +110,20 @@ def _prepare_process() -> None:
         raise click.UsageError(message) from None
 
 
-def _require_xdist(of_pytest: list[str]) -> None:
-    """Refuse pytest's option for a parallel run if its package is missing."""
+def _parallel_plugin(of_pytest: list[str]) -> list[str]:
+    """Return the words that load pytest-xdist, if an option of pytest asks for a parallel run.
+
+    Raises:
+        click.UsageError: the package is missing.
+    """
     from importlib.util import find_spec  # noqa: PLC0415
 
-    parallel = any(re.match("-n|--numprocesses", word) for word in of_pytest)
-    if parallel and find_spec("xdist") is None:
+    if not any(re.match("-n|--numprocesses", word) for word in of_pytest):
+        return []
+    if find_spec("xdist") is None:
         message = "-n needs pytest-xdist: pip install pytest-xdist."
         raise click.UsageError(message)
+    return ["-p", "xdist"]
 
 
 def _app_of_flask(ctx: click.Context) -> str | None:
@@ -123,16 +132,6 @@ def _app_of_flask(ctx: click.Context) -> str | None:
 
     info = ctx.find_object(ScriptInfo)
     return info.app_import_path if info is not None else None
-
-
-def _plugin() -> str:
-    """Return the name by which the plugin is loaded.
-
-    It works whether pytest loads installed plugins itself or not.
-    """
-    from importlib.metadata import entry_points  # noqa: PLC0415
-
-    return PLUGIN if entry_points(group="pytest11", name=PLUGIN) else f"{PLUGIN}.plugin.plugin"
 
 
 def _available_backends() -> tuple[str, ...]:
@@ -144,6 +143,8 @@ def _available_backends() -> tuple[str, ...]:
     available: list[str] = []
     of_engine: list[Backend] = []
     for backend in BACKENDS.values():
+        if not (backend.by_default or os.environ.get(variable(backend))):
+            continue
         try:
             if needs_engine(backend):
                 of_engine.append(backend)

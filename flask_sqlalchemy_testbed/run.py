@@ -273,7 +273,7 @@ class Run:
             return self._borrowed_server(loan)
         if "container" not in expected_capabilities(backend):
             self._imported.wait()
-        if backend.recipe is None:
+        if "embedded" in backend.capabilities:
             directory = files.Directory(backend, self.name)
             self._started_reaper().watch_directory(backend.name, directory.path)
             return directory

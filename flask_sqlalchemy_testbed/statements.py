@@ -92,7 +92,7 @@ class Statements(Subscription):
         database = self._database
         if (
             database is not None
-            and database.backend.name == connection.dialect.name
+            and connection.dialect.name in database.backend.schemes
             and (pattern := database.backend.shared_statement)
             and _matches(pattern, statement)
         ):

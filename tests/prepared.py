@@ -171,6 +171,7 @@ class _Spare:
 
 
 def _take_a_place() -> NoReturn:
+    """Wait for the request of `_Spare.start`, become that process, and end; end at once if there is none."""
     sys.stdin, sys.stdout = os.fdopen(0, closefd=False), os.fdopen(1, "w", closefd=False)
     if not (request := sys.stdin.readline()):
         os._exit(0)

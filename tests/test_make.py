@@ -26,7 +26,7 @@ exec {sys.executable} "$@"
 def project(tmp_path: Path) -> Path:
     """Return a folder with our Makefile, no requirements, and a fast `python3`."""
     shutil.copy(ROOT / "Makefile", tmp_path)
-    for name in ("requirements-dev.txt", "pyproject.toml"):
+    for name in ("requirements.txt", "requirements-dev.txt", "pyproject.toml"):
         (tmp_path / name).touch()
     (tmp_path / "bin").mkdir()
     write_program(tmp_path / "bin/python3", PYTHON)
@@ -38,10 +38,10 @@ def write_program(path: Path, text: str) -> None:
     path.chmod(0o755)
 
 
-def environment(project: Path, *words: str) -> subprocess.CompletedProcess[str]:
+def environment(project: Path, *words: str, target: str = ".venv/.ready") -> subprocess.CompletedProcess[str]:
     """Make the environment of the project; a program that does nothing takes the place of pip."""
     return subprocess.run(
-        ["make", "--no-print-directory", "INSTALL=-c pass", ".venv/.ready", *words],
+        ["make", "--no-print-directory", "INSTALL=-c pass", target, *words],
         cwd=project,
         env={**os.environ, "MAKEFLAGS": "", "PATH": f"{project}/bin:{os.environ['PATH']}"},
         stdin=subprocess.DEVNULL,
@@ -116,6 +116,22 @@ def test_an_installation_that_fails_fails_the_command(project: Path) -> None:
 
 def test_the_environment_announces_how_long_it_takes(project: Path) -> None:
     assert "This takes about a minute." in environment(project).stdout
+
+
+def folder_of_trial(project: Path) -> str:
+    """Return the folder of the environment that `make run` uses, for a trial that prints it and ends."""
+    (project / "trials").mkdir()
+    (project / "trials/__main__.py").write_text("import sys; print(sys.prefix)")
+    return Path(environment(project, target="run").stdout.splitlines()[-1]).name
+
+
+def test_the_trial_installs_only_the_packages_that_it_runs_with(project: Path) -> None:
+    assert folder_of_trial(project) == ".venv-run"
+    assert not (project / ".venv").exists()
+
+
+def test_the_trial_uses_the_environment_of_the_tests_if_there_is_one(made: Path) -> None:
+    assert folder_of_trial(made) == ".venv"
 
 
 @pytest.fixture

@@ -97,7 +97,7 @@ def test_no_two_checks_have_the_same_id() -> None:
     assert len(ids) == len(set(ids))
 
 
-@pytest.mark.parametrize("backend", BACKENDS.values(), ids=BACKENDS)
+@pytest.mark.parametrize("backend", [BACKENDS[name] for name in ALL], ids=ALL)
 def test_every_check_that_a_binding_can_fail_is_named_by_a_specimen(
     backend: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -54,6 +54,8 @@ class Mounted:
     backend: Backend
     app: Flask
     engine: Engine
+    is_optional: bool = False
+    """Whether the page shows it only after its server has answered once."""
     options: dict[str, Any] = field(default_factory=dict)
     """The options of the last connection, without address and login; empty before the first one."""
     leaks: list[Leak] = field(default_factory=list)
@@ -95,13 +97,16 @@ class Mounted:
         )
 
 
-def mount(name: str, config: str | PathLike[str] | Mapping[str, Any], *, trials: bool) -> Mounted:
+def mount(
+    name: str, config: str | PathLike[str] | Mapping[str, Any], *, trials: bool, is_optional: bool = False
+) -> Mounted:
     """Make the app of a backend, without connecting.
 
     Args:
         name: The name of the backend.
         config: The configuration of the app.
         trials: Whether scenarios can run in the app.
+        is_optional: Whether the page shows it only after its server has answered once.
 
     Returns:
         The app, which the caller keeps alive.
@@ -112,7 +117,7 @@ def mount(name: str, config: str | PathLike[str] | Mapping[str, Any], *, trials:
     create_tables_on_first_contact(engine, *([TrialBase.metadata] if trials else []))
     if trials:
         app.add_url_rule("/trial/<scenario>", view_func=act)
-    mounted = Mounted(BACKENDS[name], app, engine)
+    mounted = Mounted(BACKENDS[name], app, engine, is_optional)
 
     def connects(_dialect: object, _record: object, _args: object, options: dict[str, Any]) -> None:
         mounted.options = {key: value for key, value in options.items() if key not in NOT_OPTIONS}

@@ -30,6 +30,11 @@ class StatusPoller:
         self._at = float("-inf")
         self._answer: dict[str, Any] = {"reachable": False, "error": "not polled yet"}
 
+    @property
+    def is_hidden(self) -> bool:
+        """Return whether the page has no place for this backend yet."""
+        return self._mounted.is_optional and "version" not in self._answer
+
     def poll(self) -> None:
         """Start to poll, unless a poll is running or the last one is recent."""
         with self._changed:
@@ -58,11 +63,11 @@ class StatusPoller:
             self._changed.notify_all()
 
     def _query(self) -> dict[str, Any]:
-        if not self._mounted.options:
-            # The first connection of the app creates the tables, and shows the options of its driver.
-            self._mounted.app.test_client().get("/readyz", buffered=True)
         with self._mounted.outside() as database:
             ((version,),) = database.connection.rows(self._mounted.backend.version)
+            if not self._mounted.options:
+                # The first connection of the app creates the tables, and shows the options of its driver.
+                self._mounted.app.test_client().get("/readyz", buffered=True)
             transactions = database.open_transactions(within=0)
         return {"reachable": True, "version": version, "transactions": len(transactions)}
 

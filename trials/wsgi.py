@@ -1,4 +1,4 @@
-"""Mount the app of each backend in one process: ``/sqlite``, ``/postgresql``, ``/mysql``.
+"""Mount the app of each backend in one process: ``/sqlite``, ``/postgresql``, ``/mysql`` and so on.
 
 ``create_app`` makes each with its own file of ``app/config``, so several engines are live at once. The page
 at ``/`` tries them.
@@ -27,18 +27,24 @@ TRIAL_CONFIG = Path(__file__).with_name("trial.cfg")
 def create_trial() -> WSGIApplication:
     """Mount the backends that ``TRIAL_BACKENDS`` names, by default SQLite alone.
 
-    Nothing connects yet: a backend whose database is down answers 503 until the database is up.
+    Nothing connects yet: a backend whose database is down answers 503 until the database is up. The page
+    shows a backend whose name ends with ``?`` only after its database has answered once.
     ``TRIAL_CONFIG`` names a file with the settings of the trial; by default it is switched on.
     """
     names = [name.strip() for name in os.environ.get("TRIAL_BACKENDS", "sqlite").split(",")]
-    for name in names:
+    optional = {name.removesuffix("?"): name.endswith("?") for name in names}
+    for name in optional:
         if name not in CONFIGS:
             message = f"Unknown backend {name!r} in TRIAL_BACKENDS. Choose from: {', '.join(CONFIGS)}."
             raise ValueError(message)
     trials = settings(os.environ.get("TRIAL_CONFIG") or TRIAL_CONFIG).get("TRIALS") is True
     if trials:
         tape.listen()
-    return serve({name: mount(name, CONFIGS[name], trials=trials) for name in names}, trials=trials)
+    mounted = {
+        name: mount(name, CONFIGS[name], trials=trials, is_optional=is_optional)
+        for name, is_optional in optional.items()
+    }
+    return serve(mounted, trials=trials)
 
 
 def serve(mounted: dict[str, Mounted], *, trials: bool) -> WSGIApplication:

@@ -13,8 +13,9 @@ if TYPE_CHECKING:
 # The server takes no writes: it may have been the primary until now. Pings still succeed.
 READ_ONLY: frozenset[object] = frozenset({"25006", 1290, 1836})
 
-# MySQL has undone one statement (1205, lock wait timeout) or the transaction (1213, deadlock).
-TRANSACTION_LOST: frozenset[object] = frozenset({1205, 1213})
+# MySQL has undone one statement (1205, lock wait timeout) or the transaction (1213, deadlock; on
+# MariaDB also 1020, a row that was changed since the transaction's first read).
+TRANSACTION_LOST: frozenset[object] = frozenset({1020, 1205, 1213})
 
 
 def act_on_errors(engine: Engine) -> None:
@@ -24,8 +25,9 @@ def act_on_errors(engine: Engine) -> None:
     next one may reach another server. The other connections of the pool are left alone: the
     transaction may have been read-only by the app's own wish.
 
-    After a lock wait timeout or a deadlock on MySQL the transaction is rolled back, and refuses
-    further statements and its commit, as on PostgreSQL: ``rollback()`` begins a new one.
+    After a lock wait timeout or a deadlock on MySQL and MariaDB, and after a conflict of snapshots on
+    MariaDB, the transaction is rolled back, and refuses further statements and its commit, as on
+    PostgreSQL: ``rollback()`` begins a new one.
     """
     event.listen(engine, "handle_error", _act)
 

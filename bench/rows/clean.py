@@ -52,7 +52,7 @@ def _measure(bench: Bench, row: Row, server: Server, count: int) -> None:
     cleaners = {HARNESS: ours}
     # On other servers: creating and dropping tables all the time makes a server slower.
     theirs = bench.rivals.servers[server.backend.name]
-    for number, (name, make) in enumerate(ALTERNATIVES[server.backend.name].items()):
+    for number, (name, make) in enumerate(server.backend.of(ALTERNATIVES).items()):
         uri = bench.uri(theirs, f"of{count}rival{number}", bench.rivals)
         cleaners[name] = make(theirs, uri, metadata)
     with ExitStack() as stack:
@@ -69,7 +69,7 @@ def _measure(bench: Bench, row: Row, server: Server, count: int) -> None:
                 raise RuntimeError(message)
             row.figures.append(Figure(case, name, [some * MILLI for some in samples[name]], "ms"))
         trips = _round_trips(ours)
-    promise, taken = PROMISES[server.backend.name], row.median(case, HARNESS)
+    promise, taken = server.backend.of(PROMISES), row.median(case, HARNESS)
     row.goals.append(Goal(case, taken, promise.milliseconds, "ms"))
     if promise.times is not None:
         times = row.median(case, RECREATE) / taken

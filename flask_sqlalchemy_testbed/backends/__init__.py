@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from flask_sqlalchemy_testbed.backends.base import Backend
+from flask_sqlalchemy_testbed.backends.mariadb import MARIADB
 from flask_sqlalchemy_testbed.backends.mysql import MYSQL
 from flask_sqlalchemy_testbed.backends.postgresql import POSTGRESQL
 from flask_sqlalchemy_testbed.backends.sqlite import SQLITE
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["BACKENDS", "Backend", "UnknownBackendError", "choose"]
 
 BACKENDS: Mapping[str, Backend] = MappingProxyType(
-    {known.name: known for known in (SQLITE, POSTGRESQL, MYSQL)}
+    {known.name: known for known in (SQLITE, POSTGRESQL, MYSQL, MARIADB)}
 )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from flask_sqlalchemy_testbed.backends.drivers import MissingDriverError
 
@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     from flask_sqlalchemy_testbed.backends.connection import Connection
     from flask_sqlalchemy_testbed.backends.drivers import Driver
+
+Entry = TypeVar("Entry")
 
 # The names of the harness's databases. A database with another name is never dropped.
 NAME_PATTERN = "^testbed_[0-9a-f]{12}(_[a-z0-9]+)*$"
@@ -149,11 +151,12 @@ class Backend:
     `embedded`: the database is a file, or memory, of the process that uses it.
     `restarts-identities`: generated keys start again at 1 in every test.
     `bounded-reads`: the driver has an option that limits how long it waits for an answer.
+    `survives-full-disk`: on a full disk statements fail, and the server does not abort.
     A server may have more: `throwaway` if it belongs to this run, `container` if it runs in one, and
     `routed` if the container's own address can be reached, so that the network in between can be cut.
     """
     recipe: Recipe | None
-    """None for a database that is a file."""
+    """None for a database that is a file, or that no image here contains."""
 
     login_options: Mapping[str, object]
     """Options of the driver that limit the time for one log-in."""
@@ -215,8 +218,14 @@ class Backend:
 
     grants: Mapping[str, str] = field(default_factory=dict)
     """Queries for the statement that grants a missing privilege, by an expression for the driver's message."""
+    log_of_termination: str = ""
+    """A regular expression for the lines that `terminate` adds to the server's log; empty if it adds none."""
     greeting: Greeting | None = None
     """How a server of this kind shows itself; None if this is unknown."""
+    by_default: bool = True
+    """Whether the commands try it if no backend is named."""
+    family: str = ""
+    """The backend that this one resembles: its entry of a table stands for a missing one."""
 
     @property
     def drivername(self) -> str:
@@ -226,10 +235,10 @@ class Backend:
             MissingDriverError: No driver is installed.
         """
         if not self.drivers:
-            return self.name
+            return self._dialect
         for driver in self.drivers:
             if driver.is_installed:
-                return f"{self.name}+{driver.name}"
+                return f"{self._dialect}+{driver.name}"
         *others, last = (driver.package for driver in self.drivers)
         packages = f"{', '.join(others)} or {last}" if others else last
         message = (
@@ -237,6 +246,21 @@ class Backend:
             f" Install one: pip install 'flask-sqlalchemy-testbed[{self.name}]'."
         )
         raise MissingDriverError(message)
+
+    @property
+    def _dialect(self) -> str:
+        return self.name if self.name in self.schemes else self.family
+
+    def of(self, table: Mapping[str, Entry]) -> Entry:
+        """Return the entry of this backend in a table, else that of its family.
+
+        Args:
+            table: Entries by names of backends.
+
+        Raises:
+            KeyError: It has neither.
+        """
+        return table[self.name if self.name in table or not self.family else self.family]
 
     def lacks(self, needs: Iterable[str], has: Iterable[str] | None = None) -> str:
         """Return why something does not apply to this backend; an empty string if it applies.

@@ -19,7 +19,7 @@ from flask_sqlalchemy_testbed.backends.drivers import Driver
 from flask_sqlalchemy_testbed.backends.mysql_shared import SHARED_STATEMENT, query_all_shared
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from flask_sqlalchemy_testbed.backends.base import BuiltContents
     from flask_sqlalchemy_testbed.backends.connection import Connection
@@ -63,7 +63,7 @@ BUSY = """
          WHERE state = 'ACTIVE' AND processlist_db = DATABASE() AND processlist_id <> CONNECTION_ID()))
 """
 # Every change of a definition writes to the server's own tables.
-OBJECTS = """
+DEFINITIONS = """
     SELECT SUM(variable_value) FROM performance_schema.global_status WHERE variable_name IN (
         'Innodb_system_rows_inserted', 'Innodb_system_rows_updated', 'Innodb_system_rows_deleted')
 """
@@ -71,22 +71,160 @@ WRITES = """
     FROM performance_schema.table_io_waits_summary_by_table
     WHERE object_type = 'TABLE' AND object_schema = DATABASE()
 """
-# The busy sessions come first: the counts include all earlier writes of the idle sessions.
 COUNTED = "GROUP_CONCAT(CONCAT(object_name, ' ', count_write) SEPARATOR '\\n')"
-SNAPSHOT = (
-    f"SET @testbed_busy = {BUSY}, @testbed_objects = ({OBJECTS})",
-    f"SELECT @testbed_busy, @testbed_objects, {COUNTED} {WRITES}",
-)
+
+
+def take_snapshot(definitions: str) -> tuple[str, str]:
+    """Return the statements that query what `MysqlTracker.snapshot` compares.
+
+    Args:
+        definitions: Returns a number that each change of a definition increases.
+    """
+    return (
+        # The busy sessions come first: the counts include all earlier writes of the idle sessions.
+        f"SET @testbed_busy = {BUSY}, @testbed_objects = ({definitions})",
+        f"SELECT @testbed_busy, @testbed_objects, {COUNTED} {WRITES}",
+    )
+
+
+SNAPSHOT = take_snapshot(DEFINITIONS)
 INNODB = (
     "SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE() AND engine = 'InnoDB'"
 )
 
 
+# The queries for the objects of each kind. Those for libraries, which exist since 9.2, are in a comment of that version.
+OBJECTS: Mapping[str, str] = MappingProxyType(
+    {
+        "tables": """
+            SELECT CONCAT(IF(table_type = 'VIEW', 'VIEW ', 'TABLE '), table_name),
+                   CONCAT_WS(' ', '', engine, table_collation, create_options, table_comment),
+                   CONCAT('DROP ', IF(table_type = 'VIEW', 'VIEW', 'TABLE'),
+                          ' IF EXISTS `', REPLACE(table_name, '`', '``'), '`'),
+                   IF(table_type = 'BASE TABLE', CONCAT('`', REPLACE(table_name, '`', '``'), '`'), NULL)
+            FROM information_schema.tables WHERE table_schema = DATABASE()
+        """,
+        "views": """
+            SELECT CONCAT('query ', table_name),
+                   CONCAT_WS(' ', view_definition, check_option, definer, security_type), NULL, NULL
+            FROM information_schema.views WHERE table_schema = DATABASE()
+        """,
+        "columns": """
+            SELECT CONCAT('column ', table_name, ' ', column_name),
+                   CONCAT_WS(' ', ordinal_position, column_type, is_nullable, extra, collation_name,
+                             column_default, generation_expression, column_comment, srs_id), NULL, NULL
+            FROM information_schema.columns WHERE table_schema = DATABASE()
+        """,
+        "statistics": """
+            SELECT CONCAT('index ', table_name, ' ', index_name, ' ', seq_in_index),
+                   CONCAT_WS(' ', column_name, expression, sub_part, collation, non_unique, index_type, is_visible,
+                             index_comment), NULL, NULL
+            FROM information_schema.statistics WHERE table_schema = DATABASE()
+        """,
+        "table_constraints": """
+            SELECT CONCAT('constraint ', table_name, ' ', constraint_name),
+                   CONCAT_WS(' ', constraint_type, enforced), NULL, NULL
+            FROM information_schema.table_constraints WHERE table_schema = DATABASE()
+        """,
+        "check_constraints": """
+            SELECT CONCAT('check ', constraint_name), check_clause, NULL, NULL
+            FROM information_schema.check_constraints WHERE constraint_schema = DATABASE()
+        """,
+        "referential_constraints": """
+            SELECT CONCAT('foreign key ', table_name, ' ', constraint_name),
+                   CONCAT_WS(' ', unique_constraint_name, update_rule, delete_rule, referenced_table_name), NULL, NULL
+            FROM information_schema.referential_constraints WHERE constraint_schema = DATABASE()
+        """,
+        "key_column_usage": """
+            SELECT CONCAT('reference ', table_name, ' ', constraint_name, ' ', ordinal_position),
+                   CONCAT_WS(' ', column_name, referenced_table_schema, referenced_column_name), NULL, NULL
+            FROM information_schema.key_column_usage WHERE table_schema = DATABASE()
+        """,
+        "partitions": """
+            SELECT CONCAT('partition ', table_name, ' ', partition_name, ' ', COALESCE(subpartition_name, '')),
+                   CONCAT_WS(' ', partition_method, partition_expression, partition_description,
+                             subpartition_method, subpartition_expression), NULL, NULL
+            FROM information_schema.partitions WHERE table_schema = DATABASE() AND partition_name IS NOT NULL
+        """,
+        "column_statistics": """
+            SELECT CONCAT('histogram ', table_name, ' ', column_name), CAST(histogram AS CHAR), NULL, NULL
+            FROM information_schema.column_statistics WHERE schema_name = DATABASE()
+        """,
+        "triggers": """
+            SELECT CONCAT('trigger ', trigger_name),
+                   CONCAT_WS(' ', action_timing, event_manipulation, event_object_table, action_order, sql_mode,
+                             definer, action_statement),
+                   CONCAT('DROP TRIGGER IF EXISTS `', REPLACE(trigger_name, '`', '``'), '`'), NULL
+            FROM information_schema.triggers WHERE trigger_schema = DATABASE()
+        """,
+        "routines": """
+            SELECT CONCAT(routine_type, ' ', routine_name),
+                   CONCAT_WS(' ', routine_definition, is_deterministic, sql_data_access, security_type, sql_mode,
+                             definer, routine_comment),
+                   CONCAT('DROP ', routine_type, ' IF EXISTS `', REPLACE(routine_name, '`', '``'), '`'), NULL
+            FROM information_schema.routines WHERE routine_schema = DATABASE()
+        """,
+        "parameters": """
+            SELECT CONCAT('parameter ', routine_type, ' ', specific_name, ' ', ordinal_position),
+                   CONCAT_WS(' ', parameter_mode, parameter_name, dtd_identifier), NULL, NULL
+            FROM information_schema.parameters WHERE specific_schema = DATABASE()
+        """,
+        "events": """
+            SELECT CONCAT('event ', event_name),
+                   CONCAT_WS(' ', event_definition, event_type, execute_at, interval_value, interval_field, starts,
+                             ends, status, on_completion, sql_mode, definer, time_zone, event_comment),
+                   CONCAT('DROP EVENT IF EXISTS `', REPLACE(event_name, '`', '``'), '`'), NULL
+            FROM information_schema.events WHERE event_schema = DATABASE()
+            /*!90200 UNION ALL
+            SELECT CONCAT('library ', library_name), CONCAT_WS(' ', language, library_definition, library_comment),
+                   CONCAT('DROP LIBRARY IF EXISTS `', REPLACE(library_name, '`', '``'), '`'), NULL
+            FROM information_schema.libraries WHERE library_schema = DATABASE() */
+        """,
+        "schemata": """
+            SELECT 'database', CONCAT_WS(' ', default_collation_name, default_encryption), NULL, NULL
+            FROM information_schema.schemata WHERE schema_name = DATABASE()
+        """,
+        "schemata_extensions": """
+            SELECT 'read-only database', '', CONCAT('ALTER DATABASE `', schema_name, '` READ ONLY = 0'), NULL
+            FROM information_schema.schemata_extensions
+            WHERE schema_name = DATABASE() AND options LIKE '%READ ONLY=1%'
+        """,
+    }
+)
+
+
+# information_schema.innodb_trx is refreshed only every 100 ms.
+OPEN = """
+    SELECT processlist_id,
+           CONCAT(processlist_command, ', open for ', COALESCE(ROUND(e.timer_wait / 1e9), 0),
+                  ' ms; last statement: ', COALESCE(LEFT(s.sql_text, 300), 'unknown')),
+           'transaction', ''
+    FROM performance_schema.events_transactions_current e
+    JOIN performance_schema.threads t ON t.thread_id = e.thread_id
+    LEFT JOIN performance_schema.events_statements_current s
+           ON s.thread_id = e.thread_id AND s.nesting_event_level = 0
+    WHERE e.state = 'ACTIVE' AND processlist_db = DATABASE() AND processlist_id <> CONNECTION_ID()
+"""
+# Explicit locks are those of users, of FLUSH TABLES WITH READ LOCK, LOCK INSTANCE and HANDLER; LOCK TABLES takes those
+# of the two types.
+HELD = """
+    UNION ALL
+    SELECT processlist_id, CONCAT_WS(' ', lock_type, 'lock on', LOWER(object_type), object_schema, object_name),
+           'lock', ''
+    FROM performance_schema.metadata_locks m JOIN performance_schema.threads t ON t.thread_id = owner_thread_id
+    WHERE processlist_db = DATABASE() AND processlist_id <> CONNECTION_ID() AND lock_status = 'GRANTED'
+      AND (lock_duration = 'EXPLICIT' OR lock_type IN ('SHARED_READ_ONLY', 'SHARED_NO_READ_WRITE'))
+"""
+
+
 class MysqlTracker:
     """Compare the server's counts of writes, which include those that were rolled back."""
 
-    def __init__(self, connection: Connection, built: BuiltContents) -> None:
+    def __init__(
+        self, connection: Connection, built: BuiltContents, snapshot: Sequence[str] = SNAPSHOT
+    ) -> None:
         self._connection = connection
+        self._snapshot = snapshot
         self._tables = {_plain(table): table for table in (*built.empty, *built.rows)}
         # The counts of clean tables; a table without an entry counts as written to.
         self._clean: dict[str, int] = {}
@@ -100,7 +238,7 @@ class MysqlTracker:
 
         The server does not count rows that ON DELETE CASCADE deletes, but it counts their parents' rows.
         """
-        ((busy, objects, counted),) = self._connection.batch(SNAPSHOT)
+        ((busy, objects, counted),) = self._connection.batch(self._snapshot)
         if objects != self._objects:  # TRUNCATE changes a definition and counts no writes.
             self._clean.clear()
         self._objects = objects
@@ -144,7 +282,7 @@ MYSQL = Backend(
     name="mysql",
     drivers=(Driver("pymysql", "PyMySQL"),),
     schemes=frozenset({"mysql"}),
-    capabilities=frozenset({"server", "bounded-reads"}),
+    capabilities=frozenset({"server", "bounded-reads", "survives-full-disk"}),
     recipe=Recipe(
         folder="docker/mysql",
         variable="MYSQL_IMAGE",
@@ -160,7 +298,7 @@ MYSQL = Backend(
         "SET lock_wait_timeout = 3, innodb_lock_wait_timeout = 3, foreign_key_checks = 0",
         "SET information_schema_stats_expiry = 0, group_concat_max_len = 67108864",
         # DELETE locks gaps too, so no other session inserts into an emptied table before the COMMIT.
-        "SET transaction_isolation = 'REPEATABLE-READ'",
+        "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ",
     ),
     version="SELECT VERSION()",
     unmet_requirements="""
@@ -174,94 +312,14 @@ MYSQL = Backend(
     lock="SELECT GET_LOCK('{database}', 30)",
     stale=f"""
         SELECT schema_name FROM information_schema.schemata
-        WHERE REGEXP_LIKE(schema_name, '{NAME_PATTERN}') AND IS_FREE_LOCK(schema_name)
+        WHERE schema_name REGEXP '{NAME_PATTERN}' AND IS_FREE_LOCK(schema_name)
           AND schema_name NOT IN (SELECT table_schema FROM information_schema.tables
                                   WHERE table_name = 'testbed_kept')
     """,  # noqa: S608
     create=("CREATE DATABASE {database} CHARACTER SET utf8mb4",),
     keep=("CREATE TABLE IF NOT EXISTS testbed_kept (why TEXT)",),
     drop=("DROP DATABASE IF EXISTS {database}",),
-    # The comment is a part of the query on servers that have libraries: since 9.2.
-    objects="""
-        SELECT CONCAT(IF(table_type = 'VIEW', 'VIEW ', 'TABLE '), table_name),
-               CONCAT_WS(' ', '', engine, table_collation, create_options, table_comment),
-               CONCAT('DROP ', IF(table_type = 'VIEW', 'VIEW', 'TABLE'),
-                      ' IF EXISTS `', REPLACE(table_name, '`', '``'), '`'),
-               IF(table_type = 'BASE TABLE', CONCAT('`', REPLACE(table_name, '`', '``'), '`'), NULL)
-        FROM information_schema.tables WHERE table_schema = DATABASE()
-        UNION ALL
-        SELECT CONCAT('query ', table_name),
-               CONCAT_WS(' ', view_definition, check_option, definer, security_type), NULL, NULL
-        FROM information_schema.views WHERE table_schema = DATABASE()
-        UNION ALL
-        SELECT CONCAT('column ', table_name, ' ', column_name),
-               CONCAT_WS(' ', ordinal_position, column_type, is_nullable, extra, collation_name,
-                         column_default, generation_expression, column_comment, srs_id), NULL, NULL
-        FROM information_schema.columns WHERE table_schema = DATABASE()
-        UNION ALL
-        SELECT CONCAT('index ', table_name, ' ', index_name, ' ', seq_in_index),
-               CONCAT_WS(' ', column_name, expression, sub_part, collation, non_unique, index_type, is_visible,
-                         index_comment), NULL, NULL
-        FROM information_schema.statistics WHERE table_schema = DATABASE()
-        UNION ALL
-        SELECT CONCAT('constraint ', table_name, ' ', constraint_name),
-               CONCAT_WS(' ', constraint_type, enforced), NULL, NULL
-        FROM information_schema.table_constraints WHERE table_schema = DATABASE()
-        UNION ALL
-        SELECT CONCAT('check ', constraint_name), check_clause, NULL, NULL
-        FROM information_schema.check_constraints WHERE constraint_schema = DATABASE()
-        UNION ALL
-        SELECT CONCAT('foreign key ', table_name, ' ', constraint_name),
-               CONCAT_WS(' ', unique_constraint_name, update_rule, delete_rule, referenced_table_name), NULL, NULL
-        FROM information_schema.referential_constraints WHERE constraint_schema = DATABASE()
-        UNION ALL
-        SELECT CONCAT('reference ', table_name, ' ', constraint_name, ' ', ordinal_position),
-               CONCAT_WS(' ', column_name, referenced_table_schema, referenced_column_name), NULL, NULL
-        FROM information_schema.key_column_usage WHERE table_schema = DATABASE()
-        UNION ALL
-        SELECT CONCAT('partition ', table_name, ' ', partition_name, ' ', COALESCE(subpartition_name, '')),
-               CONCAT_WS(' ', partition_method, partition_expression, partition_description,
-                         subpartition_method, subpartition_expression), NULL, NULL
-        FROM information_schema.partitions WHERE table_schema = DATABASE() AND partition_name IS NOT NULL
-        UNION ALL
-        SELECT CONCAT('histogram ', table_name, ' ', column_name), CAST(histogram AS CHAR), NULL, NULL
-        FROM information_schema.column_statistics WHERE schema_name = DATABASE()
-        UNION ALL
-        SELECT CONCAT('trigger ', trigger_name),
-               CONCAT_WS(' ', action_timing, event_manipulation, event_object_table, action_order, sql_mode,
-                         definer, action_statement),
-               CONCAT('DROP TRIGGER IF EXISTS `', REPLACE(trigger_name, '`', '``'), '`'), NULL
-        FROM information_schema.triggers WHERE trigger_schema = DATABASE()
-        UNION ALL
-        SELECT CONCAT(routine_type, ' ', routine_name),
-               CONCAT_WS(' ', routine_definition, is_deterministic, sql_data_access, security_type, sql_mode,
-                         definer, routine_comment),
-               CONCAT('DROP ', routine_type, ' IF EXISTS `', REPLACE(routine_name, '`', '``'), '`'), NULL
-        FROM information_schema.routines WHERE routine_schema = DATABASE()
-        UNION ALL
-        SELECT CONCAT('parameter ', routine_type, ' ', specific_name, ' ', ordinal_position),
-               CONCAT_WS(' ', parameter_mode, parameter_name, dtd_identifier), NULL, NULL
-        FROM information_schema.parameters WHERE specific_schema = DATABASE()
-        UNION ALL
-        SELECT CONCAT('event ', event_name),
-               CONCAT_WS(' ', event_definition, event_type, execute_at, interval_value, interval_field, starts,
-                         ends, status, on_completion, sql_mode, definer, time_zone, event_comment),
-               CONCAT('DROP EVENT IF EXISTS `', REPLACE(event_name, '`', '``'), '`'), NULL
-        FROM information_schema.events WHERE event_schema = DATABASE()
-        /*!90200
-        UNION ALL
-        SELECT CONCAT('library ', library_name), CONCAT_WS(' ', language, library_definition, library_comment),
-               CONCAT('DROP LIBRARY IF EXISTS `', REPLACE(library_name, '`', '``'), '`'), NULL
-        FROM information_schema.libraries WHERE library_schema = DATABASE()
-        */
-        UNION ALL
-        SELECT 'database', CONCAT_WS(' ', default_collation_name, default_encryption), NULL, NULL
-        FROM information_schema.schemata WHERE schema_name = DATABASE()
-        UNION ALL
-        SELECT 'read-only database', '', CONCAT('ALTER DATABASE `', schema_name, '` READ ONLY = 0'), NULL
-        FROM information_schema.schemata_extensions
-        WHERE schema_name = DATABASE() AND options LIKE '%READ ONLY=1%'
-    """,
+    objects=" UNION ALL ".join(OBJECTS.values()),
     track_writes=track_writes,
     empty=delete_one_by_one("BEGIN"),
     identities="",  # Resetting AUTO_INCREMENT takes 2 ms for each table.
@@ -269,25 +327,7 @@ MYSQL = Backend(
         SELECT CONCAT('ALTER TABLE `', REPLACE(table_name, '`', '``'), '` AUTO_INCREMENT = 1')
         FROM information_schema.tables WHERE table_schema = DATABASE() AND auto_increment > 1
     """,
-    # information_schema.innodb_trx is refreshed only every 100 ms. Explicit locks are those of users, of FLUSH TABLES
-    # WITH READ LOCK, LOCK INSTANCE and HANDLER; LOCK TABLES takes those of the two types.
-    transactions=query_transactions("""
-        SELECT processlist_id,
-               CONCAT(processlist_command, ', open for ', COALESCE(ROUND(e.timer_wait / 1e9), 0),
-                      ' ms; last statement: ', COALESCE(LEFT(s.sql_text, 300), 'unknown')),
-               'transaction', ''
-        FROM performance_schema.events_transactions_current e
-        JOIN performance_schema.threads t ON t.thread_id = e.thread_id
-        LEFT JOIN performance_schema.events_statements_current s
-               ON s.thread_id = e.thread_id AND s.nesting_event_level = 0
-        WHERE e.state = 'ACTIVE' AND processlist_db = DATABASE() AND processlist_id <> CONNECTION_ID()
-        UNION ALL
-        SELECT processlist_id, CONCAT_WS(' ', lock_type, 'lock on', LOWER(object_type), object_schema, object_name),
-               'lock', ''
-        FROM performance_schema.metadata_locks m JOIN performance_schema.threads t ON t.thread_id = owner_thread_id
-        WHERE processlist_db = DATABASE() AND processlist_id <> CONNECTION_ID() AND lock_status = 'GRANTED'
-          AND (lock_duration = 'EXPLICIT' OR lock_type IN ('SHARED_READ_ONLY', 'SHARED_NO_READ_WRITE'))
-    """),
+    transactions=query_transactions(OPEN + HELD),
     readers=no_readers,
     shared=query_all_shared,
     shared_statement=SHARED_STATEMENT,
@@ -325,6 +365,6 @@ MYSQL = Backend(
             r"\(1044,": f"SELECT CONCAT('GRANT ALL ON `testbed\\\\_%`.* TO \\'', {ACCOUNT}, '\\'')",
         }
     ),
-    # A handshake of version 10, or an error such as "too many connections".
-    greeting=Greeting(b"", rb"(?s).{4}[\x0a\xff]"),
+    # A handshake of version 10, except that of MariaDB, or an error such as "too many connections".
+    greeting=Greeting(b"", rb"(?s).{4}(\x0a(?![^\0]*MariaDB)|\xff)"),
 )

@@ -27,6 +27,21 @@ def _grants(view: str, columns: str, target: str, privilege: str = "privilege_ty
     """  # noqa: S608
 
 
+PRIVILEGES = (
+    _grants("user_privileges", "privilege_type", "'*.*'"),
+    _grants("schema_privileges", "privilege_type, table_schema", "CONCAT('`', table_schema, '`.*')"),
+    _grants(
+        "table_privileges",
+        "privilege_type, table_schema, table_name",
+        "CONCAT('`', table_schema, '`.`', table_name, '`')",
+    ),
+    _grants(
+        "column_privileges",
+        "privilege_type, table_schema, table_name, column_name",
+        "CONCAT('`', table_schema, '`.`', table_name, '`')",
+        "CONCAT(privilege_type, ' (`', column_name, '`)')",
+    ),
+)
 SHARED_STATEMENT = (
     r"\b(CREATE|ALTER|DROP|RENAME)\s+(USER|ROLE|DATABASE|SCHEMA|(UNDO\s+)?TABLESPACE|SERVER|RESOURCE\s+GROUP)\b"
     r"|\bSPATIAL\s+REFERENCE\s+SYSTEM\b|\bGRANT\s.*\sTO\s|\bREVOKE\s.*\sFROM\s|\b(UN)?INSTALL\s+(PLUGIN|COMPONENT)\b"
@@ -51,19 +66,7 @@ SHARED = (
                CONCAT('GRANT ', QUOTE(from_user), '@', QUOTE(from_host), ' TO ', QUOTE(to_user), '@', QUOTE(to_host))
         FROM mysql.role_edges
     """,
-    _grants("user_privileges", "privilege_type", "'*.*'"),
-    _grants("schema_privileges", "privilege_type, table_schema", "CONCAT('`', table_schema, '`.*')"),
-    _grants(
-        "table_privileges",
-        "privilege_type, table_schema, table_name",
-        "CONCAT('`', table_schema, '`.`', table_name, '`')",
-    ),
-    _grants(
-        "column_privileges",
-        "privilege_type, table_schema, table_name, column_name",
-        "CONCAT('`', table_schema, '`.`', table_name, '`')",
-        "CONCAT(privilege_type, ' (`', column_name, '`)')",
-    ),
+    *PRIVILEGES,
     f"""
         SELECT CONCAT('variable ', variable_name), variable_name, variable_value, '',
                CONCAT('SET GLOBAL ', variable_name, ' = ', {_literal("variable_value")})
@@ -114,17 +117,23 @@ SHARED = (
 
 def query_all_shared(connection: Connection) -> list[SharedObjects]:
     """Return the prepared transactions too: no query returns them."""
-    return [*query_shared(connection, *SHARED), _prepared_transactions(connection)]
+    return [*query_shared(connection, *SHARED), prepared_transactions(connection, "XA RECOVER CONVERT XID")]
 
 
-def _prepared_transactions(connection: Connection) -> SharedObjects:
+def prepared_transactions(connection: Connection, query: str) -> SharedObjects:
+    """Return the prepared transactions, or None if the user may not see them.
+
+    Args:
+        connection: A connection to the server.
+        query: Returns their ids, as bytes or as text of hexadecimal digits.
+    """
     try:
-        rows = connection.rows("XA RECOVER CONVERT XID")
+        rows = connection.rows(query)
     except Exception:  # noqa: BLE001 - the user lacks the privilege XA_RECOVER_ADMIN
         return None
     found = {}
     for format_id, length, _, data in rows:
-        xid = bytes.fromhex(str(data)[2:])
+        xid = data if isinstance(data, bytes) else bytes.fromhex(str(data).removeprefix("0x"))
         first, second = xid[: int(length)], xid[int(length) :]
         name = first.decode(errors="replace")
         end = f"XA ROLLBACK X'{first.hex()}', X'{second.hex()}', {format_id}"

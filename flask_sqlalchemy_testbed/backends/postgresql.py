@@ -211,7 +211,7 @@ POSTGRESQL = Backend(
     name="postgresql",
     drivers=(Driver("psycopg2", "psycopg2-binary"), Driver("psycopg", "psycopg[binary]")),
     schemes=frozenset({"postgresql", "postgres"}),
-    capabilities=frozenset({"server", "restarts-identities"}),
+    capabilities=frozenset({"server", "restarts-identities", "survives-full-disk"}),
     recipe=Recipe(
         folder="docker/postgresql",
         variable="POSTGRESQL_IMAGE",
@@ -350,6 +350,9 @@ POSTGRESQL = Backend(
     sessions="SELECT pid FROM pg_stat_activity WHERE datname = '{database}' AND pid <> pg_backend_pid()"
     " AND backend_type = 'client backend'",
     terminate="SELECT pg_terminate_backend({session})",
+    # The line about the statement, if one was running, has more lines if that has.
+    log_of_termination=r"(?m)^.*FATAL:  terminating connection due to administrator command\n?"
+    r"(.*STATEMENT: .*\n?(\t.*\n?)*)?",
     settings="""
         SELECT name, current_setting(name) FROM pg_settings
         WHERE source IN ('configuration file', 'command line', 'environment variable', 'global') OR name IN (

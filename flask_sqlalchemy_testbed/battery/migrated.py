@@ -23,7 +23,7 @@ from flask_sqlalchemy_testbed.subject import guard
 from flask_sqlalchemy_testbed.subject.app import AppMaker
 from flask_sqlalchemy_testbed.subject.binding import context_of, engine_of
 from flask_sqlalchemy_testbed.subject.metadata import FIRST_ENGINE
-from flask_sqlalchemy_testbed.subject.process_state import Environment
+from flask_sqlalchemy_testbed.subject.process_state import INSTALLED, Environment
 from flask_sqlalchemy_testbed.subject.subject import URI_VARIABLES, Subject
 
 if TYPE_CHECKING:
@@ -91,6 +91,8 @@ def migrate(
 def place_of(app: Flask) -> Path | None:
     """Return the folder of Flask-Migrate or the alembic.ini of an app; None if it has no migrations.
 
+    An alembic.ini in the folder of all installed packages is left out: it may be of any of them.
+
     Args:
         app: The app; the paths of Flask-Migrate are those of the working directory.
     """
@@ -98,7 +100,8 @@ def place_of(app: Flask) -> Path | None:
     if directory := getattr(app.extensions.get("migrate"), "directory", ""):
         places = [Path(folder, directory) for folder in folders]
         return next((place for place in places if (place / "env.py").exists()), None)
-    return next((folder / "alembic.ini" for folder in folders if (folder / "alembic.ini").exists()), None)
+    inis = [folder / "alembic.ini" for folder in folders if folder.name not in INSTALLED]
+    return next((ini for ini in inis if ini.exists()), None)
 
 
 def main() -> None:
@@ -133,19 +136,27 @@ def _config(app: Flask, place: Path, uri: str) -> Any:
         return app.extensions["migrate"].migrate.get_config(str(place))
     from alembic.config import Config  # noqa: PLC0415 - the app's, if it is installed
 
+    os.chdir(
+        place.parent
+    )  # Its paths are relative to the working directory, which is the folder of the file.
     config = Config(str(place))
     config.set_main_option("sqlalchemy.url", uri.replace("%", "%%"))
     return config
 
 
 def _run(config: Any, engine: Engine, outcome: Migrated) -> None:
-    from alembic import command  # noqa: PLC0415 - the app's, if it is installed
+    from alembic import command, util  # noqa: PLC0415 - the app's, if it is installed
     from alembic.script import ScriptDirectory  # noqa: PLC0415 - the same
 
+    try:
+        heads = ScriptDirectory.from_config(config).get_heads()
+    except util.CommandError as error:
+        outcome.not_applicable = f"alembic cannot read its migrations: {first_line(error)}"
+        return
     before = _objects(engine)
     if before and VERSIONS not in before:  # An app may run its migrations itself.
         outcome.not_applicable = "the app creates its tables itself when it is made"
-    elif not ScriptDirectory.from_config(config).get_heads():
+    elif not heads:
         outcome.not_applicable = "its migrations have no revision yet"
     elif not (_failed("upgrade", lambda: command.upgrade(config, "heads"), outcome)):
         _check(config, outcome)

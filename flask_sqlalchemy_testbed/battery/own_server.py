@@ -44,6 +44,7 @@ FLAGS = {
 SUPERUSER = {
     "postgresql": ("psql", "-U", "postgres", "-d", "postgres", "-c"),
     "mysql": ("mysql", "-u", "root", "-e"),
+    "mariadb": ("mariadb", "--socket=/run/mysqld/mysqld.sock", "--skip-ssl", "-u", "root", "-e"),
 }
 
 
@@ -101,7 +102,7 @@ class OwnServer:
     def administer(self, *statements: str) -> None:
         """Execute the statements as the superuser, who can log in inside the container alone."""
         for statement in statements:
-            command = [*SUPERUSER[self.backend.name], statement]
+            command = [*self.backend.of(SUPERUSER), statement]
             result = self._docker().exec_run(command)
             if result.exit_code:
                 message = f"{statement!r} failed: {result.output!r}"
@@ -218,7 +219,7 @@ def own_server(
     request: pytest.FixtureRequest, own_servers: OwnServers, testbed_backend: Backend
 ) -> Iterator[OwnServer]:
     """Return a server that only this check uses; the next check gets the same one, repaired."""
-    with lent(request, own_servers(FLAGS[testbed_backend.name])) as own:
+    with lent(request, own_servers(testbed_backend.of(FLAGS))) as own:
         yield own
 
 

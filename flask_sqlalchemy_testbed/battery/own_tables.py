@@ -10,15 +10,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import PrimaryKeyConstraint, Table, UniqueConstraint, event
-from sqlalchemy.exc import SAWarning, SQLAlchemyError
+from sqlalchemy import PrimaryKeyConstraint, Table, UniqueConstraint, event, make_url
+from sqlalchemy.exc import SAWarning, SQLAlchemyError, UnsupportedCompilationError
 from sqlalchemy.orm.mapper import _all_registries
 from sqlalchemy.schema import CreateColumn, CreateSchema
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from sqlalchemy import Column, MetaData
+    from sqlalchemy import Column, Dialect, MetaData
     from sqlalchemy.engine import Engine
 
 # The smallest change, by a pattern of the error that SQLAlchemy or the database raises.
@@ -41,7 +41,9 @@ REMEDIES = {
     r"already exists|Duplicate (check|foreign key) constraint": (
         "Give each index and constraint a name that no other one has."
     ),
-    r"incompatible|cannot be implemented": "Give both columns of the foreign key the same type.",
+    r"incompatible|cannot be implemented|incorrectly formed": (
+        "Give both columns of the foreign key the same type."
+    ),
     r"Missing unique key|no unique constraint|Missing index for constraint": (
         "Give the column that the foreign key refers to unique=True."
     ),
@@ -112,7 +114,9 @@ def create_and_drop(metadata: MetaData, engine: Engine) -> None:
     Raises:
         OwnTablesError: A table cannot be created, or `drop_all` fails.
     """
-    problems = [problem for table in metadata.tables.values() for problem in _uncompiled(table, engine)]
+    problems = [
+        problem for table in metadata.tables.values() for problem in _uncompiled(table, engine.dialect)
+    ]
     if problems:
         raise OwnTablesError(_in_words(problems), problems[0].table)
     _create_schemas(metadata, engine)
@@ -136,6 +140,32 @@ def create_and_drop(metadata: MetaData, engine: Engine) -> None:
         ) from error
 
 
+def impossible_elsewhere(metadata: MetaData, names: Iterable[str]) -> str:
+    """Return which columns SQLAlchemy cannot write for databases that are not there; empty if it can.
+
+    A type that belongs to other databases is left out: the author of the app has chosen it.
+
+    Args:
+        metadata: The metadata.
+        names: The names of the backends that the run does not include.
+    """
+    found: dict[str, list[str]] = {}
+    for name in names:
+        dialect = make_url(f"{name}://").get_dialect()()
+        problems = [
+            replace(problem, reason=problem.reason.removesuffix(f" on dialect {name}"))
+            for table in metadata.tables.values()
+            for problem in _uncompiled(table, dialect, (UnsupportedCompilationError,))
+        ]
+        if problems:
+            line = line_of_model(metadata, problems[0].table)
+            text = f"{_in_words(problems)}{f' The model is at {line}.' if line else ''}"
+            found.setdefault(text, []).append(name)
+    return " ".join(
+        f"The run does not include {' and '.join(names)}. There {text}" for text, names in found.items()
+    )
+
+
 def line_of_model(metadata: MetaData, table: str) -> str:
     """Return where the class of a table is defined, as `file:line`; empty if it has none.
 
@@ -154,11 +184,15 @@ def line_of_model(metadata: MetaData, table: str) -> str:
     return ""
 
 
-def _uncompiled(table: Table, engine: Engine) -> Iterator[Problem]:
+def _uncompiled(
+    table: Table, dialect: Dialect, ignored: tuple[type[SQLAlchemyError], ...] = ()
+) -> Iterator[Problem]:
     """Yield each column whose definition cannot be written for the database."""
     for column in table.columns:
         try:
-            CreateColumn(column).compile(dialect=engine.dialect)
+            CreateColumn(column).compile(dialect=dialect)
+        except ignored:
+            pass
         except SQLAlchemyError as error:
             yield Problem(table.fullname, (column.name,), first_line(error))
 

@@ -55,7 +55,7 @@ class Part(Base):
     item: Mapped[Item] = relationship(back_populates="parts")
 
 
-PRECISE = DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql")
+PRECISE = DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
 
 
 class Value(Base):

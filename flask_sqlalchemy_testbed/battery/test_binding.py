@@ -40,6 +40,7 @@ PASSWORD = "p@s/s:%#?"  # noqa: S105 - of a throwaway server
 SET_PASSWORD = {
     "postgresql": "ALTER ROLE CURRENT_USER PASSWORD '{}'",
     "mysql": "ALTER USER CURRENT_USER() IDENTIFIED BY '{}'",
+    "mariadb": "SET PASSWORD = PASSWORD('{}')",
 }
 WITHOUT_TLS = {"postgresql": {"sslmode": "disable"}, "mysql": {"ssl_disabled": "true"}}
 # The pools of the last apps may keep so many connections.
@@ -207,9 +208,9 @@ def test_twenty_places(request: pytest.FixtureRequest, own_trial: Trial) -> None
 def test_log_in(own_trial: Trial) -> None:
     own_trial.log_in(own_trial.database)  # A user of the app, with the first password.
     administrator, url = own_trial.database.connection, own_trial.database.url
-    set_password = SET_PASSWORD[own_trial.backend]
+    set_password = own_trial.of(SET_PASSWORD)
     try:
-        for query in ({}, WITHOUT_TLS[own_trial.backend]):
+        for query in ({}, own_trial.of(WITHOUT_TLS)):
             administrator.run([set_password.format(PASSWORD)])
             uri = url.set(password=PASSWORD).update_query_dict(query).render_as_string(hide_password=False)
             commit(own_trial, own_trial.app(uri), f"{query}")
@@ -310,7 +311,7 @@ def test_fork(trial: Trial, tmp_path: Path) -> None:
     log = tmp_path / "gunicorn.log"
     address = address_of(trial.app())
     environment = served.environment(
-        trial.subject, trial.database.uri, trial.bind_uris, WHOAMI[trial.backend], address
+        trial.subject, trial.database.uri, trial.bind_uris, trial.of(WHOAMI), address
     )
     with workers(environment, log) as forked:
         answers = forked.answers(40)

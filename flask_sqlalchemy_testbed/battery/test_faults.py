@@ -46,6 +46,7 @@ SLOW = {
 CUT_OFF = {
     "postgresql": ("SET statement_timeout = 100", SLOW["postgresql"]),
     "mysql": ("SELECT 1", SLOW["mysql"].replace("SELECT", "SELECT /*+ MAX_EXECUTION_TIME(100) */", 1)),
+    "mariadb": ("SELECT 1", f"SET STATEMENT max_statement_time = 0.1 FOR {SLOW['mysql']}"),
 }
 # Statements that make a server read-only, as a demoted primary is; those that undo it; and a query for it.
 READ_ONLY = {
@@ -59,6 +60,7 @@ READ_ONLY = {
         ("SET GLOBAL super_read_only = OFF", "SET GLOBAL read_only = OFF"),
         "SELECT @@super_read_only",
     ),
+    "mariadb": (("SET GLOBAL read_only = ON",), ("SET GLOBAL read_only = OFF",), "SELECT @@read_only"),
 }
 # The kinds of locks: the variable with the server's limit for a wait, in seconds, and statements that lock.
 # A transaction that an app leaves open after the first wait would hold up LOCK TABLES.
@@ -87,7 +89,7 @@ WAITS: dict[str, dict[str, tuple[Sequence[str], Sequence[tuple[str, str]]]]] = {
 # Seconds; for a request a longer limit is none.
 LONGEST_WAIT = 300
 # Whether SQLAlchemy classifies the driver's error after a shutdown as the loss of the connection.
-STOP_IS_KNOWN_AS_LOSS = {"postgresql": True, "mysql": False}
+STOP_IS_KNOWN_AS_LOSS = {"postgresql": True, "mysql": False, "mariadb": True}
 # The drivers' options that limit waiting, in their own units, with the highest values used here.
 LIMITS: dict[str, dict[str, float]] = {
     "postgresql": {"connect_timeout": 2, "tcp_user_timeout": 500},
@@ -158,7 +160,7 @@ def shorten_limits(trial: Trial, app: Flask) -> None:
     """Shorten the time limits that the app set for its connections, and add none."""
 
     def connect(_dialect: object, _record: object, _args: object, options: dict[str, Any]) -> None:
-        for name, most in LIMITS[trial.backend].items():
+        for name, most in trial.of(LIMITS).items():
             if options.get(name):
                 options[name] = min(type(most)(options[name]), most)
 
@@ -223,7 +225,7 @@ def test_idle_timeout(trial: Trial, app: Flask) -> None:
     # Set by the session, it would be reset by a binding that resets what its users leave.
     @event.listens_for(engine, "connect")
     def connected(connection: DBAPIConnection, _: object) -> None:
-        connection.cursor().execute(END_WHEN_IDLE[trial.backend])
+        connection.cursor().execute(trial.of(END_WHEN_IDLE))
         connection.commit()
 
     engine.dispose()
@@ -237,7 +239,7 @@ def test_idle_timeout(trial: Trial, app: Flask) -> None:
 def test_held_too_long(trial: Trial, app: Flask) -> None:
     @route(app, "/testbed/hold")
     def hold() -> str:
-        trial.session.execute(text(END_IDLE_TRANSACTION[trial.backend]))
+        trial.session.execute(text(trial.of(END_IDLE_TRANSACTION)))
         wait_until(lambda: not trial.database.sessions())
         return str(trial.read())
 
@@ -263,7 +265,7 @@ def new_primary(
 def test_demoted_primary(
     own_trial: Trial, own_server: OwnServer, new_primary: Database, tmp_path: Path
 ) -> None:
-    demote, promote, query = READ_ONLY[own_trial.backend]
+    demote, promote, query = own_trial.of(READ_ONLY)
     names, together = count(), threading.Barrier(CONNECTIONS, timeout=WITHIN)
     own_trial.log_in(new_primary)
     with gate_to(own_server.database, tmp_path) as gate:
@@ -318,7 +320,7 @@ def test_lock_wait(trial: Trial, connect: Callable[[], Connection], testbed_back
         return ""
 
     trial.database.connection.rows(OLD_ITEM)
-    for kind, (limit, hold) in LOCKS[trial.backend].items():
+    for kind, (limit, hold) in trial.of(LOCKS).items():
         holder = connect()
         holder.run(hold)
         found = status(app, f"/testbed/wait/{limit}")
@@ -341,14 +343,14 @@ def test_endless_wait(trial: Trial, connect: Callable[[], Connection]) -> None:
 
     @route(app, "/testbed/wait/<kind>")
     def wait(kind: str) -> str:
-        for query, shorten in WAITS[trial.backend][kind][1]:
+        for query, shorten in trial.of(WAITS)[kind][1]:
             if 0 < (trial.session.scalar(text(query)) or 0) <= LONGEST_WAIT:
                 trial.session.execute(text(shorten))
         trial.session.execute(update(Item).values(name="second"))
         return ""
 
     trial.database.connection.rows(OLD_ITEM)
-    for kind, (hold, _) in WAITS[trial.backend].items():
+    for kind, (hold, _) in trial.of(WAITS).items():
         holder = connect()
         holder.run(hold)
         request = Task(lambda kind=kind: status(app, f"/testbed/wait/{kind}"))  # type: ignore[misc]
@@ -369,7 +371,7 @@ def test_stopped_mid_query(own_trial: Trial, own_server: OwnServer, testbed_back
     @route(app, "/testbed/slow")
     def slow() -> str:
         try:
-            return str(own_trial.session.scalar(text(SLOW[own_trial.backend])))
+            return str(own_trial.session.scalar(text(own_trial.of(SLOW))))
         except DBAPIError as error:
             known_as_loss.append(error.connection_invalidated)
             raise
@@ -392,7 +394,7 @@ def test_stopped_mid_query(own_trial: Trial, own_server: OwnServer, testbed_back
     again.set()
     first, second = task.result()
 
-    assert known_as_loss == [STOP_IS_KNOWN_AS_LOSS[own_trial.backend]], (
+    assert known_as_loss == [own_trial.of(STOP_IS_KNOWN_AS_LOSS)], (
         "SQLAlchemy classifies the error after a shutdown in another way than before"
     )
     assert first >= ERROR, f"the request whose query was interrupted was answered with {first}"
@@ -427,7 +429,7 @@ def test_paused(own_trial: Trial, own_server: OwnServer) -> None:
 
 @check("faults.statement-timeout")
 def test_statement_timeout(trial: Trial, app: Flask) -> None:
-    limit, slow = CUT_OFF[trial.backend]
+    limit, slow = trial.of(CUT_OFF)
     with app.app_context():
         trial.session.execute(text(limit))
         with pytest.raises(DBAPIError) as error:
@@ -509,7 +511,7 @@ def small_trial(
     request: pytest.FixtureRequest, own_servers: OwnServers, testbed_backend: Backend
 ) -> Iterator[Trial]:
     """Return the app under test on a server with little space, which only this check uses."""
-    flags, size = SMALL[testbed_backend.name], ROOM[testbed_backend.name]
+    flags, size = testbed_backend.of(SMALL), testbed_backend.of(ROOM)
     with lent(request, own_servers(flags, size)) as own:
         trial = Trial(request, own.database)
         yield trial
@@ -520,7 +522,7 @@ def small_trial(
 @pytest.mark.testbed_within(60)
 def test_disk_full(small_trial: Trial) -> None:
     app, connection = small_trial.app_with_views(), small_trial.database.connection
-    connection.rows(BALLAST[small_trial.backend])
+    connection.rows(small_trial.of(BALLAST))
     fill(small_trial, app, 4 * MEGABYTE)
 
     connection.rows("DROP TABLE testbed_ballast")
@@ -529,7 +531,7 @@ def test_disk_full(small_trial: Trial) -> None:
 
 @check("faults.file-full")
 def test_file_full(trial: Trial, app: Flask) -> None:
-    trial.database.connection.rows(BALLAST[trial.backend])
+    trial.database.connection.rows(trial.of(BALLAST))
     fill(trial, app, MEGABYTE // 4, "PRAGMA max_page_count = 400")
 
     assert_writes_again(trial, app, "PRAGMA max_page_count = 1000000")

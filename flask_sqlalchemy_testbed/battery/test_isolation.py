@@ -83,7 +83,7 @@ def test_worker_holds_on(trial: Trial) -> None:
     connection.rows("ALTER TABLE testbed_part ADD COLUMN made INTEGER")
     worker = Task(work)
     assert holds.wait(WITHIN)
-    connection.rows(SHORT_LOCK_TIMEOUT[trial.backend])
+    connection.rows(trial.of(SHORT_LOCK_TIMEOUT))
     began = time.monotonic()
     try:
         trial.next_test()

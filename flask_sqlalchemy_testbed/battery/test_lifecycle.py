@@ -554,7 +554,7 @@ def test_clean_connection(trial: Trial) -> None:
 
     add_view(app, "/testbed/execute", execute)
     left = []
-    for leave, look in LEFT_ON_CONNECTION[trial.backend].items():
+    for leave, look in trial.of(LEFT_ON_CONNECTION).items():
         before = answer(look)
         answer(leave)
         after = answer(look)

@@ -12,8 +12,14 @@ import pytest
 from flask import Flask
 from sqlalchemy.engine import Engine
 
+from flask_sqlalchemy_testbed.backends import BACKENDS
 from flask_sqlalchemy_testbed.battery.migrated import migrate, place_of
-from flask_sqlalchemy_testbed.battery.own_tables import OwnTablesError, create_and_drop, line_of_model
+from flask_sqlalchemy_testbed.battery.own_tables import (
+    OwnTablesError,
+    create_and_drop,
+    impossible_elsewhere,
+    line_of_model,
+)
 from flask_sqlalchemy_testbed.battery.preflight import Preflight
 from flask_sqlalchemy_testbed.checks.check import check
 from flask_sqlalchemy_testbed.options import flag
@@ -103,6 +109,13 @@ def test_own_tables(request: pytest.FixtureRequest, maker: AppMaker, empty_datab
                         state.not_applicable(request.node, f"migrations create what the tables need: {error}")
                     line = line_of_model(metadata, error.table)
                     pytest.fail(f"{error}{f' The model is at {line}.' if line else ''}", pytrace=False)
+        absent = BACKENDS.keys() - {one.name for one in request.config.stash[state.BACKENDS]}
+        notes = (
+            impossible_elsewhere(metadata, sorted(absent))
+            for several in found.values()
+            for metadata in several
+        )
+        request.node.stash[state.NOTE] = " ".join(filter(None, notes))
 
 
 @check("schema.migrations")

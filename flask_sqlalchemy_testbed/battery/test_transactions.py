@@ -22,14 +22,24 @@ BEGIN = {
     "postgresql": ("BEGIN ISOLATION LEVEL READ COMMITTED",),
     "mysql": ("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ", "BEGIN"),
 }
-BEGIN_REPEATABLE = {**BEGIN, "postgresql": ("BEGIN ISOLATION LEVEL REPEATABLE READ",)}
+BEGIN_REPEATABLE = {
+    **BEGIN,
+    "postgresql": ("BEGIN ISOLATION LEVEL REPEATABLE READ",),
+    # The default of MariaDB 11.6 and newer.
+    "mariadb": ("SET innodb_snapshot_isolation = ON", *BEGIN["mysql"]),
+}
 # The shortest lock timeouts; MySQL's unit is a second.
 SHORT_LOCK_TIMEOUT = {"postgresql": "SET lock_timeout = '100ms'", "mysql": "SET lock_wait_timeout = 1"}
 
 # The same for rows.
 SHORT_ROW_LOCK_TIMEOUT = {**SHORT_LOCK_TIMEOUT, "mysql": "SET innodb_lock_wait_timeout = 1"}
-# How a wait for a row fails: PostgreSQL treats all errors alike.
-FAILED_WAITS = {"postgresql": ("time limit",), "mysql": ("time limit", "deadlock")}
+# How a wait for a row fails: PostgreSQL treats all errors alike. MariaDB refuses to change a row that was
+# changed since the transaction's first read, unless its setting or the app's isolation level permits it.
+FAILED_WAITS = {
+    "postgresql": ("time limit",),
+    "mysql": ("time limit", "deadlock"),
+    "mariadb": ("time limit", "deadlock", "changed row"),
+}
 TWO_ITEMS = "INSERT INTO testbed_item (id, name) VALUES (91, 'a'), (92, 'b')"
 MANY_ITEMS = "INSERT INTO testbed_item (id, name) VALUES (93, 3), (94, 4), (95, 5), (96, 6), (97, 7), (98, 8)"
 WAIT = "UPDATE testbed_item SET name = 'waited' WHERE id = 91"
@@ -41,7 +51,12 @@ AFTER_AN_ERROR = {"sqlite": "", "postgresql": "current transaction is aborted", 
 # The result of a second read in a transaction after another one changed "old" to "new".
 READ_AGAIN = {"sqlite": "old", "postgresql": "new", "mysql": "old"}
 # Part of the error of an update whose row was changed since the transaction read it.
-LOST_UPDATE = {"sqlite": "database is locked", "postgresql": "could not serialize", "mysql": ""}
+LOST_UPDATE = {
+    "sqlite": "database is locked",
+    "postgresql": "could not serialize",
+    "mysql": "",
+    "mariadb": "Record has changed since last read",
+}
 # The number of rows, inserted before a CREATE TABLE, that remain after a rollback.
 LEFT_BY_DDL = {"sqlite": 0, "postgresql": 0, "mysql": 1}
 # Part of the error when a savepoint is released after a CREATE TABLE.
@@ -183,7 +198,7 @@ def test_reader_lets_go(trial: Trial, connect: Callable[[], Connection]) -> None
     found = get(app, "/testbed/read")
     assert found == "[]", f"the request did not read the empty table: it returned {found}"
     dropper = connect()
-    dropper.rows(SHORT_LOCK_TIMEOUT[trial.backend])
+    dropper.rows(trial.of(SHORT_LOCK_TIMEOUT))
 
     error = error_of(dropper, "DROP TABLE testbed_extra")
     assert error == "", f"the table that an ended request had read cannot be dropped: {error}"
@@ -194,9 +209,9 @@ def test_reader_blocks_drop(trial: Trial, connect: Callable[[], Connection]) -> 
     reader, dropper = connect(), connect()
     trial.database.connection.rows(EXTRA_TABLE)
     reader.run(["BEGIN", "SELECT id FROM testbed_extra"])
-    dropper.rows(SHORT_LOCK_TIMEOUT[trial.backend])
+    dropper.rows(trial.of(SHORT_LOCK_TIMEOUT))
 
-    assert DROP_REFUSED[trial.backend] in error_of(dropper, "DROP TABLE testbed_extra")
+    assert trial.of(DROP_REFUSED) in error_of(dropper, "DROP TABLE testbed_extra")
     reader.rows("ROLLBACK")
     assert error_of(dropper, "DROP TABLE testbed_extra") == ""
 
@@ -249,8 +264,9 @@ def test_failed_wait(trial: Trial, connect: Callable[[], Connection], testbed_ba
     @route(app, "/testbed/half")
     def half() -> str:
         trial.write("before")
+        trial.session.execute(text("SELECT name FROM testbed_item WHERE id = 91"))
         trial.session.execute(text("UPDATE testbed_item SET name = 'changed' WHERE id = 92"))
-        trial.session.execute(text(SHORT_ROW_LOCK_TIMEOUT[trial.backend]))
+        trial.session.execute(text(trial.of(SHORT_ROW_LOCK_TIMEOUT)))
         try:
             trial.session.execute(text(WAIT))
         except DBAPIError as error:
@@ -270,20 +286,25 @@ def test_failed_wait(trial: Trial, connect: Callable[[], Connection], testbed_ba
             return  # In AUTOCOMMIT mode: `transactions.rolls-back` fails for it.
         trial.session.rollback()
     trial.database.connection.rows(TWO_ITEMS)
-    for way in FAILED_WAITS[trial.backend]:
+    for way in trial.of(FAILED_WAITS):
         holder = connect()
         # MySQL ends the transaction that has changed fewer rows.
-        holder.run(["BEGIN", MANY_ITEMS, "UPDATE testbed_item SET name = 'c' WHERE id = 91"])
+        first = MANY_ITEMS if way == "deadlock" else "SELECT 1"
+        holder.run(["BEGIN", first, "UPDATE testbed_item SET name = 'c' WHERE id = 91"])
         request = Task(lambda: get(app, "/testbed/half"))
-        if way == "deadlock" and poll(waits):
-            holder.rows("UPDATE testbed_item SET name = 'd' WHERE id = 92")
+        if way != "time limit" and poll(waits):
+            holder.rows(
+                "COMMIT" if way == "changed row" else "UPDATE testbed_item SET name = 'd' WHERE id = 92"
+            )
         answer = request.result()
         holder.close()
 
+        if way == "changed row" and not errors:
+            return  # The app does not read from a snapshot.
         assert errors, f"the request did not fail at its {way}: {answer}"
         errors.clear()
-        found = trial.committed()
-        assert found == ["a", "b"], f"a {way} ended a statement, and its transaction committed {found}"
+        found, expected = trial.committed(), ["c" if way == "changed row" else "a", "b"]
+        assert found == expected, f"a {way} ended a statement, and its transaction committed {found}"
 
 
 @check("transactions.error-in-transaction")
@@ -292,7 +313,7 @@ def test_error_in_transaction(trial: Trial, connect: Callable[[], Connection]) -
     connection.rows("BEGIN")
     assert error_of(connection, "SELECT nothing FROM testbed_nowhere")
 
-    assert_error(error_of(connection, "SELECT 1"), AFTER_AN_ERROR[trial.backend])
+    assert_error(error_of(connection, "SELECT 1"), trial.of(AFTER_AN_ERROR))
     connection.rows("ROLLBACK")
     assert error_of(connection, "SELECT 1") == ""
 
@@ -301,11 +322,11 @@ def test_error_in_transaction(trial: Trial, connect: Callable[[], Connection]) -
 def test_stale_snapshot(trial: Trial, connect: Callable[[], Connection]) -> None:
     reader, writer = connect(), trial.database.connection
     writer.rows(OLD_ITEM)
-    reader.run(BEGIN[trial.backend])
+    reader.run(trial.of(BEGIN))
     assert reader.rows("SELECT name FROM testbed_item") == [("old",)]
     writer.rows("UPDATE testbed_item SET name = 'new'")
 
-    assert reader.rows("SELECT name FROM testbed_item") == [(READ_AGAIN[trial.backend],)]
+    assert reader.rows("SELECT name FROM testbed_item") == [(trial.of(READ_AGAIN),)]
     reader.rows("ROLLBACK")
     assert reader.rows("SELECT name FROM testbed_item") == [("new",)]
 
@@ -315,10 +336,10 @@ def test_lost_update(trial: Trial, connect: Callable[[], Connection]) -> None:
     first, second = connect(), connect()
     trial.database.connection.rows(OLD_ITEM)
     for reader in (first, second):
-        reader.run([*BEGIN_REPEATABLE[trial.backend], "SELECT name FROM testbed_item"])
+        reader.run([*trial.of(BEGIN_REPEATABLE), "SELECT name FROM testbed_item"])
     first.run(["UPDATE testbed_item SET name = 'first'", "COMMIT"])
 
-    assert_error(error_of(second, "UPDATE testbed_item SET name = 'second'"), LOST_UPDATE[trial.backend])
+    assert_error(error_of(second, "UPDATE testbed_item SET name = 'second'"), trial.of(LOST_UPDATE))
     second.rows("ROLLBACK")
 
 
@@ -326,7 +347,7 @@ def test_lost_update(trial: Trial, connect: Callable[[], Connection]) -> None:
 def test_ddl_commits(trial: Trial, connect: Callable[[], Connection]) -> None:
     connect().run(["BEGIN", OLD_ITEM, EXTRA_TABLE, "ROLLBACK"])
 
-    assert len(trial.committed()) == LEFT_BY_DDL[trial.backend]
+    assert len(trial.committed()) == trial.of(LEFT_BY_DDL)
 
 
 @check("transactions.ddl-ends-savepoints")
@@ -334,5 +355,5 @@ def test_ddl_ends_savepoints(trial: Trial, connect: Callable[[], Connection]) ->
     connection = connect()
     connection.run(["BEGIN", "SAVEPOINT s", EXTRA_TABLE])
 
-    assert_error(error_of(connection, "RELEASE SAVEPOINT s"), AFTER_DDL[trial.backend])
+    assert_error(error_of(connection, "RELEASE SAVEPOINT s"), trial.of(AFTER_DDL))
     connection.rows("ROLLBACK")

@@ -55,6 +55,7 @@ class Trial:
         self._probe.look_into("" if self.subject.session_is_callable else self.subject.session_path)
         self.database = database
         self.backend = database.backend.name
+        self.of = database.backend.of
 
     @property
     def other(self) -> Database:

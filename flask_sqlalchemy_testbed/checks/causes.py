@@ -105,7 +105,9 @@ LINES
 event.listen(
     ENGINE,
     "do_connect",
-    lambda dialect, _, args, options: options.update(CONNECT_ARGS.get(dialect.name, {})),
+    lambda dialect, _, args, options: options.update(
+        CONNECT_ARGS.get(dialect.name.replace("mariadb", "mysql"), {})
+    ),
 )"""
 
 

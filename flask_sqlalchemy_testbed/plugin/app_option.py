@@ -15,6 +15,7 @@ from flask_sqlalchemy_testbed.plugin import containment, settings, state
 from flask_sqlalchemy_testbed.plugin.app_start import resolve_app
 
 if TYPE_CHECKING:
+    from flask_sqlalchemy_testbed.backends.base import Backend
     from flask_sqlalchemy_testbed.subject.app import AppMaker
     from flask_sqlalchemy_testbed.subject.places import Places
     from flask_sqlalchemy_testbed.subject.resolve import AppOptions
@@ -34,6 +35,8 @@ MAKING = {
 APP_MAKER: pytest.StashKey[AppMaker] = pytest.StashKey()
 PLACES: pytest.StashKey[Places] = pytest.StashKey()
 DRIVERS: pytest.StashKey[dict[str, str]] = pytest.StashKey()
+_ERRORS: pytest.StashKey[dict[str, Exception]] = pytest.StashKey()
+"""Why the app could not be made, by backend."""
 WORKERINPUT = "testbed_subject"
 OPTIONS_OF_APP = ("app", "session", "uri-key", "uri-env", "config")
 
@@ -78,6 +81,8 @@ def pytest_xdist_setupnodes(config: pytest.Config) -> None:
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
     """Show the app and the findings about it."""
+    if state.RUN in config.stash and runs_the_battery(config):
+        _find(config, servers=True)  # The servers of the run have been started.
     if APP_MAKER not in config.stash:
         return []
     subject = config.stash[APP_MAKER].subject
@@ -187,18 +192,19 @@ def runs_the_battery(config: pytest.Config) -> bool:
 
 
 def _find(config: pytest.Config, *, servers: bool) -> AppMaker | None:
-    """Return None for an app that starts on a server only, as long as no server may be started."""
-    from flask_sqlalchemy_testbed.subject.app import AppMaker  # noqa: PLC0415 - slow; not for every pytest run
+    """Return None for an app that may start on a server, as long as no server may be started."""
+    from flask_sqlalchemy_testbed.servers.readiness import ServerError  # noqa: PLC0415 - slow; not for every run
+    from flask_sqlalchemy_testbed.subject.app import AppMaker  # noqa: PLC0415 - the same
     from flask_sqlalchemy_testbed.subject.errors import SubjectError  # noqa: PLC0415 - the same
 
     if APP_MAKER not in config.stash:
         containment.start(config)
         try:
-            subject = _from_controller(config) or _resolve_on_a_file(config)
-            if subject is None and servers:
-                subject = _resolve_on_a_server(config)
+            subject = _from_controller(config) or _resolve(config, servers=servers)
         except SubjectError as error:
             raise pytest.UsageError(str(error)) from None
+        except ServerError as error:
+            raise pytest.UsageError(*str(error).splitlines()) from None
         if subject is None:
             return None
         containment.found(config)
@@ -214,32 +220,46 @@ def _from_controller(config: pytest.Config) -> Subject | None:
     return Subject.from_dict(values) if values else None
 
 
-def _resolve_on_a_file(config: pytest.Config) -> Subject | None:
-    """Try the app on an empty SQLite database, which shows most mistakes at once.
+def _resolve(config: pytest.Config, *, servers: bool) -> Subject | None:
+    """Make the app on the first of the requested backends that it works on, and on no other backend.
 
-    Return None if it may work on a server.
+    Return None if it may work on a server, and no server may be started.
     """
+    from flask_sqlalchemy_testbed.servers.readiness import ServerError  # noqa: PLC0415 - on use
+    from flask_sqlalchemy_testbed.subject.errors import NoWorkingFactoryCallError  # noqa: PLC0415 - on use
+
+    errors = config.stash.setdefault(_ERRORS, {})
+    for backend in config.stash[state.BACKENDS]:
+        is_embedded = "embedded" in backend.capabilities
+        if backend.name in errors:  # The app was tried there before any server.
+            continue
+        if not is_embedded and not servers:
+            return None
+        try:
+            return _resolve_on_a_file(config) if is_embedded else _resolve_on_a_server(config, backend)
+        except (NoWorkingFactoryCallError, ServerError) as error:
+            errors[backend.name] = error
+    of_app = [error for error in errors.values() if isinstance(error, NoWorkingFactoryCallError)]
+    raise of_app[0] if of_app else ServerError("\n".join(map(str, errors.values())))
+
+
+def _resolve_on_a_file(config: pytest.Config) -> Subject:
+    """Try two empty SQLite databases, which shows most mistakes at once."""
     import tempfile  # noqa: PLC0415 - on use
 
-    from flask_sqlalchemy_testbed.subject.errors import NoWorkingFactoryCallError  # noqa: PLC0415 - on use
     from flask_sqlalchemy_testbed.subject.guard import allow_file  # noqa: PLC0415 - on use
 
     with tempfile.TemporaryDirectory() as directory:
         files = [Path(directory, f"{new_name()}.db") for _ in range(2)]
         for file in files:
             allow_file(file)
-        try:
-            return resolve_app(config, _app_options(config), *(f"sqlite:///{file}" for file in files))
-        except NoWorkingFactoryCallError:
-            if any("embedded" in backend.capabilities for backend in config.stash[state.BACKENDS]):
-                raise
-            return None
+        return resolve_app(config, _app_options(config), *(f"sqlite:///{file}" for file in files))
 
 
-def _resolve_on_a_server(config: pytest.Config) -> Subject:
-    """Try empty databases on the server of the first backend."""
+def _resolve_on_a_server(config: pytest.Config, backend: Backend) -> Subject:
+    """Try two empty databases on the server of a backend."""
     run = state.run_of(config)
-    server = run.server(config.stash[state.BACKENDS][0])
+    server = run.server(backend)
     isolations = [run.isolation(server, which) for which in ("start", "second")]
     for isolation in isolations:
         isolation.clean()

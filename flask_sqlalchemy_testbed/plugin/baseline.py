@@ -154,10 +154,12 @@ class Baseline:
                 " backends."
                 for backend in sorted({backend for _, backend in self._failed} - listed)
             ]
-        elif exitstatus not in FINISHED or outages(self._config):
-            self._lines = [f"{self._path.name} was not written: the run was interrupted."]
         elif not self._failed | self._passed:
             self._lines = [f"{self._path.name} was not written: no check was run."]
+        elif exitstatus not in FINISHED:
+            self._lines = [f"{self._path.name} was not written: the run was interrupted."]
+        elif outages(self._config):
+            self._lines = [f"{self._path.name} was not written: a backend could not be used."]
         elif outputs.write(session, "baseline", lambda: write(self._path, self._failed)):
             number = len(self._failed)
             of = f"{number} known failure{'s' * (number != 1)}"

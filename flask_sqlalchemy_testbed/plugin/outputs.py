@@ -83,6 +83,18 @@ def write(session: pytest.Session, name: str, action: Callable[[], None]) -> boo
     return True
 
 
+def leave_out(session: pytest.Session, name: str) -> None:
+    """Note for the end of the run that no check was run, so the output of an option was not written.
+
+    Args:
+        session: Pytest's session.
+        name: The option.
+    """
+    value = settings.setting(session.config, name)
+    line = f"{flag(name)} {value!r} was not written: no check was run."
+    session.config.stash.setdefault(_LOST, []).append(line)
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Print which files were not written."""

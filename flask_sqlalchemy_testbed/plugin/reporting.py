@@ -145,8 +145,8 @@ class Reporter:
         if not self._findings.rows():  # The files of an earlier run say more.
             self._directory = None
             return
-        if self._directory is not None and (self._directory / "index.html").exists() and self._ran_no_check():
-            self._directory = None  # So does an earlier report.
+        if self._ran_no_check():
+            self._leave_out_files(session)
         if self._matrix is None and self._directory is None and self._sarif is None:
             return
         from flask_sqlalchemy_testbed.report import pages, sarif  # noqa: PLC0415 - on use
@@ -161,6 +161,19 @@ class Reporter:
         if (directory := self._directory) is not None and not outputs.write(
             session, "report", lambda: pages.write(directory, report)
         ):
+            self._directory = None
+
+    def _leave_out_files(self, session: pytest.Session) -> None:
+        """Write no file that another program would take for the result of a run, and say so.
+
+        Without alerts in it, a SARIF file closes all alerts. The report shows a person why no check was run,
+        but an earlier one says more.
+        """
+        for name, path in (("matrix", self._matrix), ("sarif", self._sarif)):
+            if path is not None:
+                outputs.leave_out(session, name)
+        self._matrix = self._sarif = None
+        if self._directory is not None and (self._directory / "index.html").exists():
             self._directory = None
 
     def write_last_lines(self, terminal: pytest.TerminalReporter) -> None:
@@ -205,7 +218,7 @@ class Reporter:
 
     def _ran_no_check(self) -> bool:
         outcomes = {outcome for row in self._findings.rows() for outcome in row["results"].values()}
-        return outcomes <= {Outcome.NOT_RUN, Outcome.NOT_APPLICABLE}
+        return Outcome.NOT_RUN in outcomes <= {Outcome.NOT_RUN, Outcome.NOT_APPLICABLE}
 
     def _read_late_logs(self) -> None:
         for test in self._gatherer.read_late_logs() if self._gatherer is not None else ():

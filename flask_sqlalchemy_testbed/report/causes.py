@@ -32,9 +32,9 @@ _MODEL = re.compile(r"The model is at (?P<at>\S+:\d+)\.")
 BACKENDS_OF = {
     "SQLite": {"sqlite"},
     "Python's SQLite driver": {"sqlite"},
-    "MySQL": {"mysql"},
-    "PyMySQL": {"mysql"},
-    "PostgreSQL and MySQL": {"postgresql", "mysql"},
+    "MySQL": {"mysql", "mariadb"},
+    "PyMySQL": {"mysql", "mariadb"},
+    "PostgreSQL and MySQL": {"postgresql", "mysql", "mariadb"},
 }
 _LEFT = re.compile("left open: |left in its|left in their")
 

@@ -16,6 +16,7 @@ from testcontainers.core.config import ConnectionMode, testcontainers_config
 from testcontainers.core.container import DockerContainer
 
 from flask_sqlalchemy_testbed.servers import images
+from flask_sqlalchemy_testbed.servers.given import variable
 from flask_sqlalchemy_testbed.servers.processes import ProcessId
 from flask_sqlalchemy_testbed.servers.readiness import ServerError
 from flask_sqlalchemy_testbed.servers.reaper import BACKEND_LABEL, RUN_LABEL
@@ -82,13 +83,14 @@ class Container:
             The container; its server may not be ready yet.
 
         Raises:
-            ValueError: The backend does not run in a container.
-            ServerError: The image cannot be built, or the container does not start.
+            ServerError: The image cannot be built, the container does not start, or there is no recipe.
         """
         recipe = backend.recipe
         if recipe is None:
-            message = f"{backend.name} does not run in a container"
-            raise ValueError(message)
+            message = (
+                f"No server for {backend.name}: name one in {variable(backend)}. There is no image of it."
+            )
+            raise ServerError(message)
         tag, base = images.bake(client, backend, recipe, run, notify)
         # Runs that start at the same moment share one reusable container.
         turn = images.locked(recipe) if reusable else contextlib.nullcontext()

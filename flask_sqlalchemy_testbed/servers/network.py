@@ -19,6 +19,7 @@ from flask_sqlalchemy_testbed.servers.readiness import (
     ServerError,
     log_tail,
     login_errors,
+    other_kind,
     port_errors,
     wait_until_ready,
 )
@@ -202,8 +203,12 @@ class NetworkServer:
         return [f"look:   {uri}", f"remove: {_named('; '.join(self.backend.drop), name)}"]
 
     def log(self, since: float) -> str:
-        """Return the container's output; the log of a given server cannot be read."""
-        return self.container.log(since) if self.container else ""
+        """Return the container's output; the log of a given server cannot be read.
+
+        Lines about sessions that were terminated are left out: after almost every leak the harness does that.
+        """
+        lines = self.container.log(since) if self.container else ""
+        return re.sub(self.backend.log_of_termination, "", lines)
 
     def close(self) -> None:
         """Remove the container or the databases of the run, and disconnect.
@@ -234,7 +239,7 @@ def expected_capabilities(backend: Backend) -> frozenset[str]:
     Args:
         backend: The kind of server.
     """
-    if backend.recipe is None:
+    if "embedded" in backend.capabilities:
         return backend.capabilities | {"throwaway"}
     given = os.environ.get(variable(backend))
     return backend.capabilities | (set() if given else OF_A_CONTAINER)
@@ -315,6 +320,8 @@ def _with_database(
         problem = str(error).strip().splitlines()[0]
         if grant := _missing_grant(backend, url, str(error)):
             problem = f"a privilege is missing. Run this as its administrator: {grant};"
+        elif container is None and (other := other_kind(backend, url)):
+            problem = f"a {other} server answers at {url.host}:{url.port}. Name another address."
         message = f"{backend.name} ({source}) cannot be used: {problem}"
         raise ServerError(message) from None
     return server

@@ -81,7 +81,7 @@ def wait_until_ready(  # noqa: PLR0913 - each is a reason to stop waiting
             problem = f"cannot be used: the host {url.host} has no address. Correct its name."
         elif fatal := [line for line in errors if re.search(backend.fatal_login_error, line)]:
             problem = f"refuses the log-in of {url.username or 'nobody'}: {fatal[0]}"
-        elif is_first and container is None and (other := _other_kind(backend, url)):
+        elif is_first and container is None and (other := other_kind(backend, url)):
             problem = (
                 f"cannot be used: a {other} server answers at {url.host}:{url.port}. Name another address."
             )
@@ -106,8 +106,13 @@ def log_tail(container: StartingContainer | None) -> str:
     return f" Its log ends: {' | '.join(lines)}" if lines else ""
 
 
-def _other_kind(backend: Backend, url: URL) -> str:
-    """Return the backend whose server answers in place of this one's; empty if none."""
+def other_kind(backend: Backend, url: URL) -> str:
+    """Return the backend whose server answers at the address of this one's; empty if it is no other.
+
+    Args:
+        backend: The kind that is expected.
+        url: The address of the server.
+    """
     if _greets(url, backend.greeting):
         return ""
     return next((other.name for other in BACKENDS.values() if _greets(url, other.greeting)), "")

@@ -18,7 +18,7 @@ from flask import Flask
 from flask.cli import prepare_import
 
 from flask_sqlalchemy_testbed.options import flag
-from flask_sqlalchemy_testbed.subject.errors import SubjectError, remedy_of
+from flask_sqlalchemy_testbed.subject.errors import ReadingError, SubjectError, remedy_of
 
 FACTORY_NAMES = ("create_app", "make_app")
 APP_NAMES = ("app", "application")
@@ -139,7 +139,8 @@ def find(path: str, option: str) -> Any:
         option: the option that holds the path, for messages.
 
     Raises:
-        SubjectError: the module cannot be imported, or it has no such attribute, or reading that raised.
+        ReadingError: reading the attribute raised.
+        SubjectError: the module cannot be imported, or it has no such attribute.
     """
     module, colon, attributes = path.partition(":")
     if module.endswith(".py") and attributes:
@@ -158,7 +159,7 @@ def find(path: str, option: str) -> Any:
             raise SubjectError(message) from error
         except Exception as error:  # A property may need a context, or more.
             message = f"{option} {path!r}: reading {name!r} raised {type(error).__name__}: {error}"
-            raise SubjectError(message) from error
+            raise ReadingError(message) from error
         where = f"{where}{'.' if ':' in where else ':'}{name}"
     return found
 

@@ -15,6 +15,10 @@ class SubjectError(Exception):
         return redact(super().__str__())
 
 
+class ReadingError(SubjectError):
+    """Reading an attribute of the app raised; the cause is the app's own exception."""
+
+
 class FactoryError(SubjectError):
     """The app's factory raised an exception."""
 
@@ -46,9 +50,9 @@ class NoSessionError(SubjectError):
 
 
 class NoWorkingFactoryCallError(SubjectError):
-    """A database library raised in every call.
+    """No call worked; on another kind of database one may.
 
-    On another kind of database a call may work.
+    A database library raised, or the user's own function did.
     """
 
 

@@ -113,7 +113,10 @@ def failure(subject: Subject, errors: Mapping[str, SubjectError], facts: Facts |
         errors: The errors, each by a description of the call.
         facts: The findings; None for no advice.
     """
-    elsewhere = (facts and facts.other_kinds) or any(map(_is_of_a_database, errors.values()))
+    if facts is None:  # A function that the user wrote may refuse a kind of database.
+        elsewhere = any(isinstance(error, FactoryError) for error in errors.values())
+    else:
+        elsewhere = bool(facts.other_kinds) or any(map(_is_of_a_database, errors.values()))
     kind = NoWorkingFactoryCallError if elsewhere else SubjectError
     # The app was made with this call, and its session is on the right database.
     if bind := next((error for error in errors.values() if isinstance(error, BindElsewhereError)), None):
@@ -178,7 +181,7 @@ def _written_uris(file: Path) -> Iterator[tuple[str, str]]:
         if not isinstance(node, ast.Constant) or node in docstrings or not isinstance(node.value, str):
             continue
         if match := WRITTEN_URI.match(node.value):
-            kind = {"postgres": "postgresql", "mariadb": "mysql"}.get(match[1], match[1])
+            kind = {"postgres": "postgresql"}.get(match[1], match[1])
             yield f"{name}, line {node.lineno}", kind
 
 

@@ -14,7 +14,7 @@ from flask_sqlalchemy_testbed.options import flag
 from flask_sqlalchemy_testbed.subject.configurations import named_class, values_of, write_file
 from flask_sqlalchemy_testbed.subject.discovery import find
 from flask_sqlalchemy_testbed.subject.drivers import with_driver
-from flask_sqlalchemy_testbed.subject.errors import SubjectError
+from flask_sqlalchemy_testbed.subject.errors import ReadingError, SubjectError
 from flask_sqlalchemy_testbed.subject.factories import FOR_THE_TESTBED
 from flask_sqlalchemy_testbed.subject.lookups import CLASS, FILE, URI, value_of
 from flask_sqlalchemy_testbed.subject.sessions import extension_session
@@ -125,9 +125,13 @@ class Subject:
 
         Raises:
             SubjectError: the session does not exist, or no longer exists.
+            Exception: the app refuses its session here, such as outside a context.
         """
         if self.session_path:
-            found = find(self.session_path, flag("session"))
+            try:
+                found = find(self.session_path, flag("session"))
+            except ReadingError as error:
+                raise error.__cause__ or error from None
             return found() if self.session_is_callable else found
         kept = extension_session(current_app)
         if kept is None:

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -43,6 +44,14 @@ SETTINGS: dict[str, dict[str, object]] = {
         "SELECT @@max_execution_time": 25_000,
     },
 }
+SETTINGS["mariadb"] = {
+    **{
+        question: answer
+        for question, answer in SETTINGS["mysql"].items()
+        if "max_execution_time" not in question
+    },
+    "SELECT @@max_statement_time": Decimal(25),
+}
 
 # Arguments of the driver.
 ARGUMENTS: dict[str, dict[str, object]] = {
@@ -69,9 +78,9 @@ def engine(database_uri: str) -> Iterator[Engine]:
 
 def test_a_connection_has_the_default_settings(engine: Engine, testbed_backend: Backend) -> None:
     with engine.connect() as connection:
-        answers = {question: connection.scalar(text(question)) for question in SETTINGS[testbed_backend.name]}
+        answers = {question: connection.scalar(text(question)) for question in testbed_backend.of(SETTINGS)}
 
-    assert answers == SETTINGS[testbed_backend.name]
+    assert answers == testbed_backend.of(SETTINGS)
 
 
 # The caller's own settings of a connection, and answers that show both these and the defaults.
@@ -92,7 +101,7 @@ ADDED: dict[str, tuple[dict[str, str], dict[str, object]]] = {
 def test_settings_of_the_caller_are_added_to_the_defaults(
     database_uri: str, testbed_backend: Backend, *, in_uri: bool
 ) -> None:
-    settings, expected = ADDED[testbed_backend.name]
+    settings, expected = testbed_backend.of(ADDED)
     url = make_url(database_uri)
     if in_uri:
         engine = make_engine(url.update_query_dict(settings))
@@ -119,7 +128,7 @@ def test_the_driver_has_a_time_limit_to_connect_and_to_answer(
     engine.connect().close()
     engine.dispose()
 
-    assert ARGUMENTS[testbed_backend.name].items() <= arguments_seen.items()
+    assert testbed_backend.of(ARGUMENTS).items() <= arguments_seen.items()
 
 
 def test_foreign_keys_are_enforced_on_every_connection(engine: Engine) -> None:
@@ -146,7 +155,7 @@ def test_a_rollback_undoes_a_released_savepoint(engine: Engine) -> None:
 
 def test_a_transaction_begins_with_its_first_read(engine: Engine, testbed_backend: Backend) -> None:
     with engine.connect() as other, engine.connect() as reader:
-        reader.execution_options(**SNAPSHOT[testbed_backend.name])
+        reader.execution_options(**testbed_backend.of(SNAPSHOT))
         before = reader.scalar(select(func.count(Marker.id)))
         other.execute(insert(Marker).values(name="meanwhile"))
         other.commit()

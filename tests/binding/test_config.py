@@ -55,7 +55,7 @@ def test_by_default_the_database_is_sqlite(monkeypatch: pytest.MonkeyPatch) -> N
     assert database_of(app) == str(Path(app.instance_path, "ledger.db"))
 
 
-@pytest.mark.parametrize("name", ["sqlite", "postgresql", "mysql"])
+@pytest.mark.parametrize("name", ["sqlite", "postgresql", "mysql", "mariadb"])
 def test_each_backend_has_a_cfg_file(name: str) -> None:
     path = Path(ledger.__file__).parent / "config" / f"{name}.cfg"
 

@@ -23,7 +23,11 @@ from flask_sqlalchemy_testbed.servers.readiness import wait_until_ready
 from .marker import Marker, engine_of
 
 # What makes a server refuse all writes, as one does that is the primary no longer.
-READ_ONLY = {"postgresql": ("-c", "default_transaction_read_only=on"), "mysql": ("--super-read-only",)}
+READ_ONLY = {
+    "postgresql": ("-c", "default_transaction_read_only=on"),
+    "mysql": ("--super-read-only",),
+    "mariadb": ("--read-only",),
+}
 
 # Arguments of the driver, with which a wait for a lock ends after a second.
 SHORT_WAITS = {
@@ -35,7 +39,7 @@ SHORT_WAITS = {
 @pytest.fixture(scope="module")
 def read_only_server(pytestconfig: pytest.Config, testbed_backend: Backend) -> Iterator[URL]:
     """Start a server that answers and takes no writes."""
-    flags = READ_ONLY[testbed_backend.name]
+    flags = testbed_backend.of(READ_ONLY)
     container = state.run_of(pytestconfig).start_container(testbed_backend, flags=flags)
     try:
         wait_until_ready(testbed_backend, container.url(), where="read-only", within=30, container=container)
@@ -104,7 +108,7 @@ def contended(make_app: Callable[..., Flask], testbed_backend: Backend) -> Itera
 
     Its app lives as long as the test.
     """
-    app = make_app(DATABASE_ENGINE_OPTIONS={"connect_args": SHORT_WAITS[testbed_backend.name]})
+    app = make_app(DATABASE_ENGINE_OPTIONS={"connect_args": testbed_backend.of(SHORT_WAITS)})
     engine = engine_of(app)
     with engine.begin() as connection:
         connection.execute(insert(Marker), [{"id": 101, "name": "one"}, {"id": 102, "name": "two"}])
@@ -216,3 +220,21 @@ def test_work_that_waited_too_long_for_a_lock_runs_again(contended: Engine) -> N
         in_transaction(work)
 
     assert names_in(contended) == ["2", "two"]
+
+
+@pytest.mark.testbed_needs("server")
+def test_a_transaction_whose_row_was_changed_since_its_read_commits_no_half(contended: Engine) -> None:
+    with contended.connect() as other, contended.connect() as connection:
+        connection.execution_options(isolation_level="REPEATABLE READ")
+        connection.execute(insert(Marker).values(name="first half"))
+        connection.scalar(select(func.count(Marker.id)))
+        rename(other, 1, "meanwhile")
+        other.commit()
+        with contextlib.suppress(DBAPIError, PendingRollbackError):
+            with contextlib.suppress(DBAPIError):
+                rename(connection, 1, "this")
+            connection.execute(insert(Marker).values(name="second half"))
+            connection.commit()
+
+    # MySQL lets the second change overwrite the first.
+    assert names_in(contended) in (["meanwhile", "two"], ["first half", "second half", "this", "two"])

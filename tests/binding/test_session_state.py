@@ -67,6 +67,10 @@ LEFT: dict[str, list[tuple[str, str]]] = {
         ),
     ],
 }
+LEFT["mariadb"] = [
+    (statement, question.replace("@@transaction_read_only", "@@tx_read_only"))
+    for statement, question in LEFT["mysql"]
+]
 
 # Statements that change nothing, or only their own transaction.
 ORDINARY: dict[str, list[str]] = {
@@ -85,6 +89,7 @@ ORDINARY: dict[str, list[str]] = {
         "SELECT @@sql_mode",
     ],
 }
+ORDINARY["mariadb"] = [*ORDINARY["mysql"], "SET STATEMENT max_statement_time = 9 FOR SELECT 1"]
 
 # A setting, and the question for it.
 SETTING = {
@@ -123,7 +128,7 @@ def ask(engine: Engine, question: str) -> object:
 def test_what_a_user_leaves_on_a_connection_does_not_reach_the_next(
     pooled: Engine, testbed_backend: Backend
 ) -> None:
-    for statement, question in LEFT[testbed_backend.name]:
+    for statement, question in testbed_backend.of(LEFT):
         before = ask(pooled, question)
         # A change of foreign_keys has no effect in a transaction.
         with pooled.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
@@ -137,7 +142,7 @@ def test_what_a_request_leaves_on_its_connection_does_not_reach_the_next(
     make_app: Callable[..., Flask], testbed_backend: Backend
 ) -> None:
     app = make_app(DATABASE_ENGINE_OPTIONS={"pool_size": 1, "max_overflow": 0})
-    statement, question = SETTING[testbed_backend.name]
+    statement, question = testbed_backend.of(SETTING)
 
     @app.get("/set")
     def set_it() -> str:
@@ -157,7 +162,7 @@ def test_a_connection_with_ordinary_statements_is_not_reset(pooled: Engine, test
     resets: list[object] = []
     ask(pooled, "SELECT 1")
     event.listen(pooled, "connect", lambda *_: resets.append(1))
-    for statement in ORDINARY[testbed_backend.name]:
+    for statement in testbed_backend.of(ORDINARY):
         with pooled.connect() as connection:
             connection.exec_driver_sql(statement)
 
@@ -189,8 +194,8 @@ def test_mysql_keeps_other_things_that_are_not_settings(statement: str) -> None:
 
 
 def test_the_settings_of_connect_listeners_outlive_a_reset(pooled: Engine, testbed_backend: Backend) -> None:
-    setting, question = SETTING[testbed_backend.name]
-    changed, _ = LEFT[testbed_backend.name][0]
+    setting, question = testbed_backend.of(SETTING)
+    changed, _ = testbed_backend.of(LEFT)[0]
 
     @event.listens_for(pooled, "connect")
     def connected(connection: Any, _: object) -> None:
@@ -211,7 +216,7 @@ def test_on_request_every_connection_is_reset(
     make_pooled: Callable[..., Engine], testbed_backend: Backend
 ) -> None:
     engine = make_pooled(reset_always=True)
-    setting, question = SETTING[testbed_backend.name]
+    setting, question = testbed_backend.of(SETTING)
     before = ask(engine, question)
     with engine.connect() as connection:
         connection.connection.cursor().execute(setting)
@@ -237,7 +242,7 @@ def test_a_setting_for_the_next_transaction_ends_with_the_request(
 def test_a_connection_that_cannot_be_reset_is_replaced(
     pooled: Engine, testbed_backend: Backend, testbed_database: Database
 ) -> None:
-    setting, question = SETTING[testbed_backend.name]
+    setting, question = testbed_backend.of(SETTING)
     before = ask(pooled, question)
     with pooled.connect() as connection:
         connection.exec_driver_sql(setting)
@@ -254,5 +259,5 @@ def test_statements_that_the_driver_prepares_outlive_a_reset(
         with pooled.connect() as connection:
             for number in range(7):
                 assert connection.scalar(select(Marker.name).where(Marker.id == number)) is None
-            connection.exec_driver_sql(SETTING[testbed_backend.name][0])
+            connection.exec_driver_sql(testbed_backend.of(SETTING)[0])
             connection.commit()

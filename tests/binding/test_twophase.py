@@ -36,7 +36,7 @@ def prepared(testbed_database: Database) -> Callable[[], int]:
 
     def count() -> int:
         with engine.connect() as connection:
-            return len(connection.execute(text(PREPARED[testbed_database.backend.name])).all())
+            return len(connection.execute(text(testbed_database.backend.of(PREPARED))).all())
 
     return count
 
@@ -155,7 +155,7 @@ def test_unread_rows_hold_up_no_rollback(app: Flask, prepared: Callable[[], int]
 def test_a_transaction_that_waited_too_long_for_a_lock_commits_nothing(
     make_app: Callable[..., Flask], prepared: Callable[[], int], testbed_backend: Backend
 ) -> None:
-    waits = {"connect_args": SHORT_WAITS[testbed_backend.name]}
+    waits = {"connect_args": testbed_backend.of(SHORT_WAITS)}
     app = make_app(DATABASE_SESSION_OPTIONS={"twophase": True}, DATABASE_ENGINE_OPTIONS=waits)
     engine = engine_of(app)
     with engine.begin() as connection:

@@ -15,7 +15,7 @@ from . import battery, judge, page, reproduce
 from .environments import ROOT, InstallationError, wheel
 from .subjects import Subject, find_subjects
 
-BACKENDS = "sqlite,postgresql,mysql"
+BACKENDS = "sqlite,postgresql,mysql,mariadb"
 # The measurements wait more than they compute.
 WORKERS = 3
 

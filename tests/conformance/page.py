@@ -13,14 +13,14 @@ from .reproduce import HOLDS, REPRODUCTIONS, tests
 
 PAGE = ROOT / "docs" / "conformance.md"
 WORDS = tomllib.loads(Path(__file__).with_name("words.toml").read_text(encoding="utf-8"))
-LETTERS = {"sqlite": "S", "postgresql": "P", "mysql": "M"}
+LETTERS = {"sqlite": "S", "postgresql": "P", "mysql": "M", "mariadb": "A"}
 FAILED, OPEN, PASSED, NOT_APPLICABLE = "✗", "○", "·", "n/a"
 
 INTRODUCTION = """\
 # Conformance of the common bindings
 
 This page compares the common ways to bind SQLAlchemy to Flask. Each is set up as its own documentation says.
-The same [battery](../flask_sqlalchemy_testbed/battery) tests each on SQLite, PostgreSQL and MySQL.
+The same [battery](../flask_sqlalchemy_testbed/battery) tests each on SQLite, PostgreSQL, MySQL and MariaDB.
 `make conformance` repeats the measurements and writes this page. It fails if an outcome differs from the
 expected one, also if it is better.
 
@@ -35,7 +35,7 @@ LEGEND = f"""\
 |:-:|---|
 | {PASSED} | passes on each backend |
 | {FAILED} | fails on each backend to which the check applies |
-| {FAILED}\u202fS | fails on SQLite alone (P: PostgreSQL, M: MySQL) |
+| {FAILED}\u202fS | fails on SQLite alone (P: PostgreSQL, M: MySQL, A: MariaDB) |
 | {OPEN} | passes, but leaves a session open, for which `lifecycle.request-ends` fails |
 | {FAILED}\u202fS{OPEN} | fails on SQLite, and is {OPEN} on the other backends |
 | {NOT_APPLICABLE} | does not apply |

@@ -330,9 +330,53 @@ SQLITE = (
     Kind("application_id", "PRAGMA application_id", ("PRAGMA application_id = 7",)),
     Kind("statistics", "SELECT count(*) FROM sqlite_master WHERE name = 'sqlite_stat1'", ("ANALYZE",)),
 )
-KINDS = {"sqlite": SQLITE, "postgresql": POSTGRESQL, "mysql": MYSQL}
+MARIADB = (
+    *(
+        kind
+        for kind in MYSQL
+        if kind.name not in {"invisible index", "histogram", "database that is read only"}
+    ),
+    Kind(
+        "ignored index",
+        "SELECT ignored FROM information_schema.statistics WHERE table_schema = database() ORDER BY 1",
+        ("ALTER TABLE children ALTER INDEX name IGNORED",),
+    ),
+    Kind(
+        "sequence",
+        "SELECT table_name FROM information_schema.tables"
+        " WHERE table_schema = database() AND table_type = 'SEQUENCE'",
+        ("CREATE SEQUENCE numbers", "SELECT NEXT VALUE FOR numbers"),
+    ),
+    Kind(
+        "table with system versioning",
+        "SELECT table_type FROM information_schema.tables WHERE table_schema = database() ORDER BY 1",
+        ("ALTER TABLE kinds ADD SYSTEM VERSIONING",),
+    ),
+    Kind(
+        "package",
+        "SELECT routine_name FROM information_schema.routines WHERE routine_schema = database()",
+        (
+            "SET sql_mode = 'ORACLE'",
+            "CREATE PACKAGE parcel AS FUNCTION one RETURN INT; END",
+            "CREATE PACKAGE BODY parcel AS FUNCTION one RETURN INT AS BEGIN RETURN 1; END; END",
+            "SET sql_mode = DEFAULT",
+        ),
+    ),
+    Kind(
+        "comment on the database",
+        "SELECT schema_comment FROM information_schema.schemata WHERE schema_name = database()",
+        ("ALTER DATABASE {database} COMMENT 'new'",),
+    ),
+)
+KINDS = {"sqlite": SQLITE, "postgresql": POSTGRESQL, "mysql": MYSQL, "mariadb": MARIADB}
 # What a session holds after it was returned to its pool, or leaves on the server for all databases.
 LOCKED = "SELECT lock_type FROM performance_schema.metadata_locks WHERE object_name IN ('things', 'left')"
+LOCKS = (
+    Kind("lock", LOCKED, ("SELECT GET_LOCK('left', 1)",)),
+    Kind("lock", LOCKED, ("LOCK TABLES things READ",)),
+    Kind("lock", LOCKED, ("LOCK TABLES things WRITE",)),
+    Kind("lock", LOCKED, ("HANDLER things OPEN",)),
+)
 HELD = {
     "sqlite": (),
     "postgresql": (
@@ -349,16 +393,15 @@ HELD = {
         ),
     ),
     "mysql": (
-        Kind("lock", LOCKED, ("SELECT GET_LOCK('left', 1)",)),
-        Kind("lock", LOCKED, ("LOCK TABLES things READ",)),
-        Kind("lock", LOCKED, ("LOCK TABLES things WRITE",)),
-        Kind("lock", LOCKED, ("HANDLER things OPEN",)),
+        *LOCKS,
         Kind(
             "change",
             "XA RECOVER",
             ("XA BEGIN 'left'", "INSERT INTO things VALUES (1)", "XA END 'left'", "XA PREPARE 'left'"),
         ),
     ),
+    # A pool cannot take back a connection with a prepared transaction: it refuses ROLLBACK.
+    "mariadb": LOCKS,
 }
 # Statements about shared objects that name none of those in `HELD`, and the end of what `HELD` leaves.
 OTHERS = {
@@ -368,6 +411,7 @@ OTHERS = {
         ("ALTER ROLE CURRENT_USER RESET work_mem",),
     ),
     "mysql": (("XA RECOVER",), ("XA ROLLBACK 'left'",)),
+    "mariadb": (("XA RECOVER",), ()),
 }
 # An administrator has executed these before the test.
 KEPT = {
@@ -386,6 +430,12 @@ KEPT = {
         "GRANT kept_role TO kept_user",
         "GRANT PROCESS ON *.* TO kept_user",
         "SET PERSIST max_error_count = 99",
+    ),
+    "mariadb": (
+        "CREATE USER kept_user IDENTIFIED BY 'kept'",
+        "CREATE ROLE kept_role",
+        "GRANT kept_role TO kept_user",
+        "GRANT PROCESS ON *.* TO kept_user",
     ),
 }
 SYSTEM = (
@@ -566,6 +616,55 @@ SHARED = {
             "spatial reference system 990001 was created",
             "SELECT srs_id FROM information_schema.st_spatial_reference_systems WHERE srs_id = 990001",
             (f"CREATE SPATIAL REFERENCE SYSTEM 990001 NAME 'left' DEFINITION '{SYSTEM}'",),
+        ),
+    ),
+    "mariadb": (
+        Kind(
+            "user 'left_user'@'%' was created",
+            "SELECT user FROM mysql.user",
+            ("CREATE USER left_user", "GRANT SELECT ON *.* TO left_user"),
+        ),
+        Kind("role left_role was created", "SELECT user FROM mysql.global_priv", ("CREATE ROLE left_role",)),
+        Kind(
+            "password of 'kept_user'@'%' was changed",
+            "SELECT authentication_string FROM mysql.user WHERE user = 'kept_user'",
+            ("ALTER USER kept_user IDENTIFIED BY 'left'",),
+        ),
+        Kind(
+            "password of 'kept_user'@'%' was changed",
+            "SELECT COALESCE(JSON_VALUE(priv, '$.account_locked'), 0) = 1 FROM mysql.global_priv"
+            " WHERE user = 'kept_user'",
+            ("ALTER USER kept_user ACCOUNT LOCK",),
+        ),
+        Kind(
+            "role kept_role of kept_user@% was removed",
+            "SELECT user FROM mysql.roles_mapping",
+            ("REVOKE kept_role FROM kept_user",),
+        ),
+        Kind(
+            "privilege PROCESS of 'kept_user'@'%' was removed",
+            "SELECT process_priv FROM mysql.user WHERE user = 'kept_user'",
+            ("REVOKE PROCESS ON *.* FROM kept_user",),
+        ),
+        Kind(
+            "privilege SELECT {database} of 'kept_user'@'%' was created",
+            "SELECT db FROM mysql.db WHERE user = 'kept_user'",
+            ("GRANT SELECT ON {database}.* TO kept_user",),
+        ),
+        Kind(
+            "privilege SELECT {database} things of 'kept_user'@'%' was created",
+            "SELECT table_priv FROM mysql.tables_priv WHERE user = 'kept_user'",
+            ("GRANT SELECT ON things TO kept_user",),
+        ),
+        Kind(
+            "variable NET_RETRY_COUNT was changed",
+            "SELECT @@global.net_retry_count",
+            ("SET GLOBAL net_retry_count = 99",),
+        ),
+        Kind(
+            "server left_server was created",
+            "SELECT server_name FROM mysql.servers",
+            ("CREATE SERVER left_server FOREIGN DATA WRAPPER mysql OPTIONS (HOST 'left')",),
         ),
     ),
 }

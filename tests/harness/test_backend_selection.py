@@ -45,7 +45,7 @@ def test_an_unknown_backend_is_refused_with_the_known_names(project: Project) ->
 
     assert outcome.code == pytest.ExitCode.USAGE_ERROR
     assert outcome.lines("ERROR") == [
-        "ERROR: Unknown backend 'mysq'. Choose from: sqlite, postgresql, mysql."
+        "ERROR: Unknown backend 'mysq'. Choose from: sqlite, postgresql, mysql, mariadb."
     ]
 
 
@@ -91,7 +91,7 @@ def test_a_test_that_does_not_apply_is_counted_not_skipped(project: Project) -> 
     outcome = project.run("--collect-only", "--testbed-backend", EVERY)
 
     assert "not applicable: 1 test (sqlite lacks server)" in outcome.text
-    assert "2/3 tests collected (1 deselected)" in outcome.text
+    assert "3/4 tests collected (1 deselected)" in outcome.text
 
 
 def test_other_tests_import_no_sqlalchemy_and_show_no_backend(project: Project) -> None:

@@ -23,7 +23,8 @@ def copied(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     package = tmp_path / "site-packages" / "flask_sqlalchemy_testbed"
     for recipe in RECIPES:
         shutil.copytree(recipes.folder(recipe), package / "data" / recipe.folder)
-    (package / "data" / ".env").write_text("POSTGRESQL_IMAGE=postgres:1\nMYSQL_IMAGE=mysql:1\n")
+    images = "".join(f"{recipe.variable}=image:1\n" for recipe in RECIPES)
+    (package / "data" / ".env").write_text(images)
     monkeypatch.setattr(recipes, "_PACKAGE", package)
     return package / "data"
 

@@ -19,6 +19,7 @@ from flask_sqlalchemy_testbed.command import command, needs_engine
 from tests import prepared
 from tests.harness.projects import remove_kept
 from tests.harness.shops import FACTORY, ONE_APP, WITHOUT_REMOVE
+from tests.harness.test_single_checks import ONE_SHOT
 
 BIN = Path(sys.executable).parent
 MODULE = (sys.executable, "-m", "flask_sqlalchemy_testbed")
@@ -135,6 +136,30 @@ def test_an_environment_inside_another_project_reads_no_conftest_of_it(tmp_path:
     assert f"rootdir: {installed}" in ran.stdout
 
 
+@pytest.mark.parametrize(
+    ("app", "words"),
+    [
+        ("app:create_app", ()),
+        ("app:create_app", ("--", "-n", "2")),
+        ("once", ()),
+        ("once", ("--", "-n", "2")),
+    ],
+)
+def test_a_plugin_of_pytest_that_is_installed_beside_the_app_is_not_loaded(
+    folder: Path, app: str, words: tuple[str, ...]
+) -> None:
+    (folder / "once.py").write_text(ONE_SHOT)
+    (folder / "shop_plugin.py").write_text("raise RuntimeError('this plugin belongs to the project')\n")
+    information = folder / "shop-1.dist-info"
+    information.mkdir()
+    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: shop\nVersion: 1\n")
+    (information / "entry_points.txt").write_text("[pytest11]\nshop = shop_plugin\n")
+
+    ran = run(folder, *MODULE, app, *ONE, *words, PYTHONPATH=str(folder))
+
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
 def test_paths_are_relative_to_the_working_directory(folder: Path) -> None:
     places = ("--matrix", "matrix.json", "--report", "there", "--baseline", "known.json")
 
@@ -218,7 +243,10 @@ def test_an_excluded_check_is_named_and_does_not_run(folder: Path) -> None:
         (["--explain", "lifecycle.exits"], "Unknown check lifecycle.exits. Did you mean lifecycle.exit"),
         (["--bakend", "sqlite"], "--bakend"),
         (["--tb=short"], "Options of pytest follow `--`."),
-        (["--backend", "oracle"], "Unknown backend 'oracle'. Choose from: sqlite, postgresql, mysql."),
+        (
+            ["--backend", "oracle"],
+            "Unknown backend 'oracle'. Choose from: sqlite, postgresql, mysql, mariadb.",
+        ),
         (["--start-timeout", "long"], "'long' is not a valid float."),
         (["one", "two"], "unexpected extra argument (two)."),
     ],
@@ -285,7 +313,7 @@ def test_a_given_server_is_taken_without_docker(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("TESTBED_POSTGRESQL_URI", "postgresql://x@127.0.0.1/x")
     monkeypatch.delenv("TESTBED_MYSQL_URI", raising=False)
 
-    assert [name for name, backend in BACKENDS.items() if needs_engine(backend)] == ["mysql"]
+    assert [name for name, backend in BACKENDS.items() if needs_engine(backend)] == ["mysql", "mariadb"]
 
 
 def test_tracebacks_are_in_the_report_and_printed_on_request(folder: Path) -> None:

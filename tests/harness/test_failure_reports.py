@@ -73,7 +73,7 @@ def test_a_failure_shows_the_log_of_its_server_since_the_test_began(kept: dict[s
     for name, outcome in kept.items():
         log = "".join(re.findall(rf"^-+ {name} log -+$(.*?)^---", outcome.text, re.DOTALL | re.MULTILINE))
 
-        assert LOGGED[name] in log
+        assert BACKENDS[name].of(LOGGED) in log
         assert "earlier" not in log
 
 

@@ -26,6 +26,7 @@ from sqlalchemy import (
     text,
 )
 
+from flask_sqlalchemy_testbed.backends import BACKENDS
 from flask_sqlalchemy_testbed.isolation import Isolation
 from flask_sqlalchemy_testbed.servers.network import Server
 from flask_sqlalchemy_testbed.statements import Statements
@@ -123,7 +124,7 @@ def make_objects(uri: str) -> None:
     make_tables(uri)
     engine = create_engine(uri, poolclass=NullPool)
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        for statement in BUILT[engine.dialect.name]:
+        for statement in BACKENDS[engine.dialect.name].of(BUILT):
             connection.execute(text(statement.format(database=engine.url.database)))
 
 
@@ -207,7 +208,7 @@ def test_a_change_is_undone(
 def test_every_kind_of_object_is_as_built(isolation: Isolation) -> None:
     database = isolation.database
     wrong = {}
-    for kind in KINDS[database.backend.name]:
+    for kind in database.backend.of(KINDS):
         isolation.clean(make_objects)
         built = shown(isolation, kind.query)
         engine = create_engine(database.uri)

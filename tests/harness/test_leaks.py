@@ -305,7 +305,7 @@ def test_a_reader_of_a_file_with_a_write_ahead_log_is_found(
 def test_what_a_pooled_connection_leaves_is_found_and_ended(
     testbed_database: Database, engine: Engine, probe: Probe
 ) -> None:
-    for kind in HELD[testbed_database.backend.name]:
+    for kind in testbed_database.backend.of(HELD):
         before = shown(engine, kind.query)
         execute(engine, kind.statements)
         assert shown(engine, kind.query) != before
@@ -334,7 +334,7 @@ def prepare_and_lose_the_connection(engine: Engine) -> None:
 def test_a_transaction_that_a_session_has_prepared_is_found_and_rolled_back(
     testbed_database: Database, engine: Engine, probe: Probe, leave: Callable[[Engine], object]
 ) -> None:
-    kind, query = PREPARED[testbed_database.backend.name]
+    kind, query = testbed_database.backend.of(PREPARED)
     left = leave(engine)
     assert len(shown(engine, query)) == 1
 
@@ -363,8 +363,8 @@ def test_a_database_that_a_test_created_is_found_and_left(
 def test_changes_of_the_server_by_others_are_ignored(
     testbed_database: Database, engine: Engine, probe: Probe
 ) -> None:
-    changes = [kind for kind in HELD[testbed_database.backend.name] if kind.name == "change"]
-    statements, undo = OTHERS[testbed_database.backend.name]
+    changes = [kind for kind in testbed_database.backend.of(HELD) if kind.name == "change"]
+    statements, undo = testbed_database.backend.of(OTHERS)
     execute(engine, statements)
     connection = driver_connection(engine)
     engine.dialect.set_isolation_level(connection, "AUTOCOMMIT")
@@ -502,7 +502,7 @@ CHANGING = """
         engine = create_engine(database_uri, poolclass=NullPool, isolation_level="AUTOCOMMIT")
         with engine.connect() as connection:
             connection.execute(text("CREATE TABLE things (id INTEGER)"))
-            for statement in CHANGES[testbed_backend.name]:
+            for statement in testbed_backend.of(CHANGES):
                 connection.execute(text(statement))
 
     def test_next(database_uri):
@@ -513,7 +513,7 @@ CHANGING = """
 def test_a_change_of_the_server_fails_its_own_test_and_is_undone(
     project_here: Project, testbed_database: Database, engine: Engine
 ) -> None:
-    kinds = [kind for kind in HELD[testbed_database.backend.name] if kind.name == "change"]
+    kinds = [kind for kind in testbed_database.backend.of(HELD) if kind.name == "change"]
     before = [shown(engine, kind.query) for kind in kinds]
     project_here.backends = [testbed_database.backend.name]
     changes = {name: sum((kind.statements for kind in kinds), ()) for name in project_here.backends}

@@ -1,9 +1,12 @@
 """The battery runs the migrations of an app, on each backend in a database of their own."""
 
 import json
+from pathlib import Path
 
 import pytest
+from flask import Flask
 
+from flask_sqlalchemy_testbed.battery.migrated import place_of
 from tests.harness.projects import Outcome, Project
 
 MIGRATIONS, OWN_TABLES = "schema.migrations", "schema.own-tables"
@@ -81,8 +84,8 @@ def shop(project_here: Project) -> Project:
     return project_here
 
 
-def check(project: Project, *options: str) -> Outcome:
-    words = ("--testbed-app", "shop", "--testbed-check", MIGRATIONS, "--testbed-check", OWN_TABLES)
+def check(project: Project, *options: str, app: str = "shop") -> Outcome:
+    words = ("--testbed-app", app, "--testbed-check", MIGRATIONS, "--testbed-check", OWN_TABLES)
     return project.run(
         *("--pyargs", "flask_sqlalchemy_testbed.battery", "--testbed-matrix", "matrix.json"), *words, *options
     )
@@ -116,6 +119,41 @@ def test_an_alembic_ini_is_used_with_the_uri_of_the_run(shop: Project) -> None:
     assert outcome.code == 0, outcome.text
     assert reasons(shop, "passed") == {""}
     assert not (shop.path / "mine.db").exists()
+
+
+OF_ALEMBIC = SHOP.replace("    migrate.init_app(app, db)\n", "")
+
+
+def test_the_paths_of_an_alembic_ini_are_relative_to_its_folder(shop: Project) -> None:
+    (shop.path / "inner").mkdir()
+    (shop.path / "migrations").rename(shop.path / "inner" / "scripts")
+    shop.write(ENV_OF_ALEMBIC, "inner/scripts/env.py")
+    shop.write(OF_ALEMBIC, "inner/shop.py")
+    shop.write("[alembic]\nscript_location = scripts\n", "inner/alembic.ini")
+
+    outcome = check(shop, app="inner/shop.py")
+
+    assert outcome.code == 0, outcome.text
+    assert reasons(shop, "passed") == {""}
+
+
+def test_migrations_that_alembic_cannot_read_are_not_applicable(shop: Project) -> None:
+    shop.write(OF_ALEMBIC, "shop.py")
+    shop.write("[alembic]\nscript_location = nowhere\n", "alembic.ini")
+
+    outcome = check(shop)
+
+    assert outcome.code == 0, outcome.text
+    (reason,) = reasons(shop, "not applicable")
+    assert reason.startswith("alembic cannot read its migrations: Path doesn't exist: ")
+
+
+def test_an_alembic_ini_among_installed_packages_may_belong_to_any_of_them(tmp_path: Path) -> None:
+    package = tmp_path / "site-packages" / "shop"
+    package.mkdir(parents=True)
+    (package.parent / "alembic.ini").touch()
+
+    assert place_of(Flask("shop", root_path=str(package))) is None
 
 
 @pytest.mark.parametrize(

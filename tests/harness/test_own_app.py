@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+import textwrap
 
 import pytest
 
@@ -10,12 +11,19 @@ from flask_sqlalchemy_testbed.backends.base import Backend
 from flask_sqlalchemy_testbed.subject.subject import URI_KEYS
 from tests.harness.projects import Outcome, Project
 from tests.harness.shops import BINDING, FACTORY, ONE_APP, WITHOUT_REMOVE
+from tests.harness.subject.test_sessions import KEPT_IN_A_CONTEXT, WITHOUT_SESSION
 
 BATTERY = ("--pyargs", "flask_sqlalchemy_testbed.battery")
 SHOP = ("--testbed-app", "shop")
 REQUEST_ENDS, CONTEXT_ENDS = "lifecycle.request-ends", "lifecycle.context-ends"
 # A run that asked Docker for a server would fail.
 NO_DOCKER = {"DOCKER_HOST": "tcp://127.0.0.1:1"}
+NOTES_ITS_DATABASE = FACTORY.replace(
+    "return made",
+    "with open('noted', 'a') as file:\n"
+    "        print(config['DATABASE_URI'].partition('+')[0].partition(':')[0], file=file)\n"
+    "    return made",
+)
 
 
 def check(project: Project, *checks: str, options: tuple[str, ...] = SHOP, **environment: str) -> Outcome:
@@ -93,6 +101,48 @@ def test_an_app_for_one_kind_of_database_is_tried_on_that(
 
 
 @pytest.mark.testbed_needs("server")
+@pytest.mark.parametrize("in_parallel", [False, True])
+def test_an_app_is_made_on_no_other_backend_than_the_requested(
+    project_here: Project, testbed_backend: Backend, *, in_parallel: bool
+) -> None:
+    project_here.write(NOTES_ITS_DATABASE, "shop.py")
+    project_here.backends = [testbed_backend.name]
+
+    outcome = check(project_here, REQUEST_ENDS, options=(*SHOP, *(("-n", "2") if in_parallel else ())))
+
+    assert outcome.code == 0, outcome.text
+    assert set((project_here.path / "noted").read_text().split()) == {testbed_backend.name}
+    assert len(outcome.lines("app: shop:create_app; ")) == 1
+
+
+@pytest.mark.testbed_needs("server")
+def test_a_function_that_refuses_one_backend_is_tried_on_the_others(
+    project_here: Project, testbed_backend: Backend
+) -> None:
+    refuses = 'assert not uri.startswith("sqlite"), "no SQLite"'
+    project_here.write(f"{BINDING}\ndef app_for(uri):\n    {refuses}\n    return made(uri)\n", "shop.py")
+    project_here.backends = ["sqlite", testbed_backend.name]
+
+    outcome = check(project_here, REQUEST_ENDS, options=("--testbed-app", "shop:app_for"))
+
+    assert outcome.code == 4, outcome.text
+    (sentence,) = outcome.lines("The app cannot be tried on")
+    assert "on sqlite: " in sentence
+    assert "no SQLite" in sentence
+    assert "1 passed, 1 not run" in outcome.text
+
+
+def test_a_server_that_cannot_start_is_one_sentence(project: Project) -> None:
+    project.write(FACTORY, "shop.py")
+
+    outcome = check(project, options=(*SHOP, "-o", "testbed_backend=postgresql"), **NO_DOCKER)
+
+    assert outcome.code == 4, outcome.text
+    assert len(outcome.lines("ERROR: ")) == 1, outcome.text
+    assert "Docker" in outcome.text
+
+
+@pytest.mark.testbed_needs("server")
 def test_an_app_that_builds_its_uri_from_parts_gets_them(
     project_here: Project, testbed_backend: Backend
 ) -> None:
@@ -161,7 +211,7 @@ def test_a_fault_of_the_start_is_reported_before_any_server(
     project: Project, source: str, complaints: list[str]
 ) -> None:
     project.write(f"{BINDING}\ndef create_app(config: dict):\n    {source}\n", "shop.py")
-    options = (*SHOP, "--testbed-start-timeout", "1", "--testbed-backend", "postgresql")
+    options = (*SHOP, "--testbed-start-timeout", "1", "--testbed-backend", "sqlite,postgresql")
 
     outcome = check(project, options=options, **NO_DOCKER)
 
@@ -188,12 +238,21 @@ def test_a_wrong_option_is_one_sentence_before_any_server(
 ) -> None:
     project.write(FACTORY, "shop.py")
 
-    outcome = check(project, options=(*options, "--testbed-backend", "postgresql"), **NO_DOCKER)
+    outcome = check(project, options=(*options, "--testbed-backend", "sqlite,postgresql"), **NO_DOCKER)
 
     assert outcome.code == 4, outcome.text
     (error,) = outcome.lines("ERROR: ")
     assert complaint in error
     assert "Docker" not in outcome.text
+
+
+def test_a_session_that_is_refused_outside_a_context_leaves_nothing_open(project: Project) -> None:
+    project.write(textwrap.dedent(WITHOUT_SESSION) + textwrap.dedent(KEPT_IN_A_CONTEXT), "shop.py")
+    options = (*SHOP, "--testbed-session", "shop:db.session")
+
+    outcome = check(project, "lifecycle.unwrapped-stream", "lifecycle.session-options", options=options)
+
+    assert outcome.code == 0, outcome.text
 
 
 def test_a_failure_names_a_reported_case_and_the_remedy(project: Project) -> None:

@@ -23,7 +23,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import INET, JSONB
 
 from flask_sqlalchemy_testbed.backends.base import Backend
-from flask_sqlalchemy_testbed.battery.own_tables import OwnTablesError, create_and_drop
+from flask_sqlalchemy_testbed.battery.own_tables import OwnTablesError, create_and_drop, impossible_elsewhere
 
 
 def user(*columns: Column[Any] | Index, schema: str | None = None) -> Table:
@@ -48,27 +48,28 @@ def cycle(name: str | None = None) -> Table:
     return first
 
 
-# The tables, and the message by backend; a backend without one can have them.
+# The tables, and the message by backend; a backend without one, also of its family, can have them.
 WRONG: dict[str, tuple[Callable[[], Table], dict[str, str]]] = {
     "no length": (
         lambda: user(Column("name", String)),
         {
-            "mysql": "user.name cannot be created: VARCHAR requires a length on dialect mysql."
+            "mysql": "user.name cannot be created: VARCHAR requires a length on dialect {name}."
             " Give it a length: String(255)."
         },
     ),
     "several without length": (
         lambda: user(*(Column(name, String) for name in "abcdef")),
         {
-            "mysql": "user.a cannot be created: VARCHAR requires a length on dialect mysql. Give it a length:"
-            " String(255). The same applies to: user.b, user.c, user.d and 2 more."
+            "mysql": "user.a cannot be created: VARCHAR requires a length on dialect {name}. Give it a"
+            " length: String(255). The same applies to: user.b, user.c, user.d and 2 more."
         },
     ),
     "long key": (
         lambda: user(Column("name", String(1000), unique=True)),
         {
             "mysql": "user.name cannot be created: Specified key was too long; max key length is 3072 bytes."
-            " Shorten the columns of the key,"
+            " Shorten the columns of the key,",
+            "mariadb": "",
         },
     ),
     "long index": (
@@ -79,12 +80,16 @@ WRONG: dict[str, tuple[Callable[[], Table], dict[str, str]]] = {
         lambda: user(Column("name", Text, unique=True)),
         {
             "mysql": "user.name cannot be created: BLOB/TEXT column 'name' used in key specification without"
-            " a key length. Give it a length: String(255) in place of Text."
+            " a key length. Give it a length: String(255) in place of Text.",
+            "mariadb": "",
         },
     ),
     "default of a text": (
         lambda: user(Column("name", Text, server_default="none")),
-        {"mysql": "user.name cannot be created: BLOB, TEXT, GEOMETRY or JSON column 'name' can't"},
+        {
+            "mysql": "user.name cannot be created: BLOB, TEXT, GEOMETRY or JSON column 'name' can't",
+            "mariadb": "",
+        },
     ),
     "type of one database": (
         lambda: user(Column("address", INET)),
@@ -140,6 +145,22 @@ SOUND: dict[str, Callable[[], Table]] = {
     "named enumeration": lambda: user(Column("kind", Enum("a", "b", name="kind"))),
 }
 
+# The columns, the databases that the run does not include, and the beginning of the note.
+ELSEWHERE: dict[str, tuple[Column[Any], list[str], str]] = {
+    "no length": (
+        Column("name", String),
+        ["mariadb", "mysql", "postgresql"],
+        "The run does not include mariadb and mysql. There user.name cannot be created: VARCHAR requires",
+    ),
+    "unnamed enumeration": (
+        Column("kind", Enum("a", "b")),
+        ["mysql", "postgresql"],
+        "The run does not include postgresql. There user.kind cannot be created: PostgreSQL ",
+    ),
+    "type of one database": (Column("address", INET), ["mysql"], ""),
+    "type that each has": (Column("name", String(9)), ["mysql", "postgresql", "sqlite"], ""),
+}
+
 
 @pytest.fixture
 def engine(database_uri: str) -> Iterator[Engine]:
@@ -153,7 +174,8 @@ def test_a_table_that_cannot_be_created_is_one_sentence_with_its_remedy(
     name: str, engine: Engine, testbed_backend: Backend
 ) -> None:
     tables, messages = WRONG[name]
-    message = messages.get(testbed_backend.name, "")
+    usual = {testbed_backend.family or testbed_backend.name: ""}
+    message = testbed_backend.of({**usual, **messages}).format(name=testbed_backend.name)
     try:
         create_and_drop(tables().metadata, engine)
     except OwnTablesError as error:
@@ -163,6 +185,17 @@ def test_a_table_that_cannot_be_created_is_one_sentence_with_its_remedy(
 
     assert message in found
     assert bool(message) == bool(found), found
+
+
+@pytest.mark.bad_day
+@pytest.mark.parametrize("name", ELSEWHERE)
+def test_a_column_that_an_absent_database_cannot_have_is_a_note(name: str) -> None:
+    column, absent, note = ELSEWHERE[name]
+
+    found = impossible_elsewhere(user(column).metadata, absent)
+
+    assert found.startswith(note)
+    assert bool(found) == bool(note)
 
 
 @pytest.mark.parametrize("name", SOUND)

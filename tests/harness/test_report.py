@@ -155,6 +155,10 @@ def test_a_skipped_check_is_not_run(project: Project) -> None:
         from flask_sqlalchemy_testbed.checks.check import check
         from flask_sqlalchemy_testbed.checks.definition import Check
 
+        @check(Check("binding.holds", "It holds."))
+        def test_holds(testbed_database):
+            pass
+
         @check(Check("binding.skipped", "It is skipped."))
         def test_skipped(testbed_database):
             pytest.skip("no wish")
@@ -162,7 +166,7 @@ def test_a_skipped_check_is_not_run(project: Project) -> None:
     )
     found, _ = matrix(project)
 
-    (row,) = found["checks"]
+    _, row = found["checks"]
     assert set(row["results"].values()) == {"not run"}
     assert set(row["reasons"].values()) == {"Skipped: no wish"}
 

@@ -334,13 +334,13 @@ def test_an_app_whose_hooks_read_its_own_tables_is_tried(project_here: Project) 
 def test_an_app_that_wants_a_login_is_one_sentence(project: Project) -> None:
     project.write(BINDING + LOGIN, "shop.py")
 
-    outcome = check(project, "--testbed-matrix", "matrix.json", "--testbed-report", "report")
+    outcome = check(project, "--testbed-report", "report")
 
     assert outcome.code == 4, outcome.text
     assert outcome.lines("The app cannot be tried") == [SENTENCE]
     assert outcome.lines("lifecycle") == []
     assert "Traceback" not in outcome.text
-    matrix = json.loads((project.path / "matrix.json").read_text())
+    matrix = json.loads((project.path / "report" / "matrix.json").read_text())
     assert matrix["subject"]["not run on sqlite"] == SENTENCE
     outcomes = {outcome for row in matrix["checks"] for outcome in row["results"].values()}
     assert outcomes == {"not run", "not applicable"}
@@ -442,12 +442,15 @@ def test_a_column_that_one_backend_refuses_is_one_sentence(
     outcome = check(project_here, checks=("lifecycle.request-ends", "lifecycle.context-ends"))
 
     sentences = outcome.lines("The app cannot be tried on")
-    if ANY_LENGTH[testbed_backend.name]:
+    if testbed_backend.of(ANY_LENGTH):
         assert (outcome.code, sentences) == (0, []), outcome.text
     else:
         (sentence,) = sentences
         assert outcome.code == 4, outcome.text
-        assert "(in table 'user', column 'name'): VARCHAR requires a length on dialect mysql." in sentence
+        assert (
+            f"(in table 'user', column 'name'): VARCHAR requires a length on dialect {testbed_backend.name}."
+            in sentence
+        )
         assert sentence.endswith("Give the column a length, such as String(255).")
         assert "2 passed, 2 not run" in outcome.text
 

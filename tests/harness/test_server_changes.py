@@ -27,19 +27,21 @@ PROMOTE = {
     "postgresql": "psql -h /var/run/postgresql -c 'ALTER ROLE testbed SUPERUSER'",
     "mysql": "mysql -u root -S /var/run/mysqld/mysqld.sock -e"
     ' "GRANT ALL ON *.* TO testbed WITH GRANT OPTION"',
+    "mariadb": "mariadb --skip-ssl -u root -S /run/mysqld/mysqld.sock -e"
+    ' "GRANT ALL ON *.* TO testbed WITH GRANT OPTION"',
 }
 
 
 @pytest.fixture
 def database(testbed_backend: Backend, pytestconfig: pytest.Config) -> Iterator[Database]:
     """Yield a database on a server of its own, whose user is an administrator."""
-    container = state.run_of(pytestconfig).start_container(testbed_backend, flags=FLAGS[testbed_backend.name])
+    container = state.run_of(pytestconfig).start_container(testbed_backend, flags=testbed_backend.of(FLAGS))
     try:
         wait_until_ready(
             testbed_backend, container.url(), where=container.source, within=WITHIN, container=container
         )
         docker = images.connect(testbed_backend).containers.get(container.id)
-        assert docker.exec_run(PROMOTE[testbed_backend.name]).exit_code == 0
+        assert docker.exec_run(testbed_backend.of(PROMOTE)).exit_code == 0
         server = NetworkServer(testbed_backend, container.url(), source=container.source)
         name = f"testbed_{secrets.token_hex(6)}"
         server.create(name)
@@ -51,11 +53,11 @@ def database(testbed_backend: Backend, pytestconfig: pytest.Config) -> Iterator[
 
 def test_a_change_is_found_and_undone(database: Database) -> None:
     engine = create_engine(database.uri)
-    execute(engine, [*KEPT[database.backend.name], "CREATE TABLE things (id INTEGER)"])
+    execute(engine, [*database.backend.of(KEPT), "CREATE TABLE things (id INTEGER)"])
     probe = Probe()
     probe.install()
     wrong = {}
-    for kind in SHARED[database.backend.name]:
+    for kind in database.backend.of(SHARED):
         before = shown(engine, kind.query)
         probe.start(database)
         execute(engine, [each.format(database=database.name) for each in kind.statements])

@@ -3,6 +3,7 @@
 Errors name the remedy.
 """
 
+import re
 import socket
 import time
 from contextlib import closing
@@ -12,18 +13,21 @@ from threading import Event
 from typing import Any
 
 import pytest
+from sqlalchemy import create_engine
 from sqlalchemy.engine import URL
 
 from flask_sqlalchemy_testbed.backends import BACKENDS
 from flask_sqlalchemy_testbed.backends.base import Backend
 from flask_sqlalchemy_testbed.backends.drivers import Driver, MissingDriverError
+from flask_sqlalchemy_testbed.backends.postgresql import POSTGRESQL
+from flask_sqlalchemy_testbed.databases import Database
 from flask_sqlalchemy_testbed.plugin import state
 from flask_sqlalchemy_testbed.run import Run
 from flask_sqlalchemy_testbed.servers.given import given_url, variable
 from flask_sqlalchemy_testbed.servers.network import NetworkServer, Server, server_in
 from flask_sqlalchemy_testbed.servers.readiness import ServerError, wait_until_ready
 from flask_sqlalchemy_testbed.servers.sharing import borrow, lend
-from tests.harness.projects import Project
+from tests.harness.projects import Project, eventually
 
 SERVERS = [backend for backend in BACKENDS.values() if "server" in backend.capabilities]
 ON_EACH = pytest.mark.parametrize("kind", SERVERS, ids=lambda kind: kind.name)
@@ -220,6 +224,38 @@ def test_the_header_names_the_version_and_the_source_of_each_server(
 def test_the_log_of_a_container_can_be_read_from_any_time_on(testbed_server: NetworkServer) -> None:
     assert "ready" in testbed_server.log(0)
     assert testbed_server.log(time.time() + 3600) == ""
+
+
+@pytest.mark.bad_day
+@pytest.mark.testbed_needs("container")
+def test_the_log_leaves_out_sessions_that_were_terminated(
+    testbed_server: NetworkServer, testbed_database: Database
+) -> None:
+    began, ends = time.time(), testbed_server.backend.log_of_termination
+    engine = create_engine(testbed_database.uri)
+    with engine.connect() as connection:
+        testbed_database.terminate(testbed_database.sessions())
+        connection.invalidate()
+    engine.dispose()
+
+    container = testbed_server.container
+    assert container is not None
+    assert not ends or eventually(lambda: re.search(ends, container.log(began)))
+    assert "terminat" not in testbed_server.log(began)
+
+
+@pytest.mark.bad_day
+def test_the_statement_of_a_terminated_session_is_left_out_with_it() -> None:
+    lines = (
+        "[7] FATAL:  terminating connection due to administrator command\n"
+        "[7] STATEMENT:  SELECT\n\t pg_sleep(9)\n"
+        "[8] ERROR:  division by zero\n"
+        "[8] STATEMENT:  SELECT 1/0\n"
+        "[9] FATAL:  terminating connection due to idle-session timeout\n"
+        "[9] FATAL:  terminating connection due to administrator command"
+    )
+
+    assert re.sub(POSTGRESQL.log_of_termination, "", lines).splitlines() == lines.splitlines()[3:6]
 
 
 def test_a_server_for_another_process_has_its_capabilities_and_hides_its_password(

@@ -93,7 +93,7 @@ def test_a_server_that_is_frozen_as_a_whole_does_not_block_a_request_forever(
     database_uri: str, testbed_backend: Backend
 ) -> None:
     with contextlib.closing(Proxy(database_uri)) as proxy:
-        client = create_app({"DATABASE_URI": proxy.uri, **WAIT_LIMITS[testbed_backend.name]}).test_client()
+        client = create_app({"DATABASE_URI": proxy.uri, **testbed_backend.of(WAIT_LIMITS)}).test_client()
         assert client.get("/readyz").status_code == 200
         proxy.freeze()
         began = time.monotonic()

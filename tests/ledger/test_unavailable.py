@@ -15,6 +15,7 @@ from werkzeug.test import TestResponse
 from app import create_app
 from app.database import db_session, drop_all, get_engine
 from app.models import Account
+from flask_sqlalchemy_testbed.backends import Backend
 
 Order = Callable[..., dict[str, Any]]
 Balance = Callable[[int], str]
@@ -107,10 +108,14 @@ def test_requests_that_need_a_connection_of_an_exhausted_pool_are_unavailable(
 
 
 def test_a_transfer_that_gets_no_lock_is_unavailable_and_moves_nothing(
-    make_app: Callable[..., Flask], order: Order, balance: Balance, monkeypatch: pytest.MonkeyPatch
+    make_app: Callable[..., Flask],
+    order: Order,
+    balance: Balance,
+    testbed_backend: Backend,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def shorten_lock_timeout(connection: Any, _record: object) -> None:
-        connection.cursor().execute(SHORT_LOCK_TIMEOUT[engine.name])
+        connection.cursor().execute(testbed_backend.of(SHORT_LOCK_TIMEOUT))
         connection.commit()
 
     monkeypatch.setattr("app.retry.TRIES", 1)

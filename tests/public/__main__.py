@@ -31,15 +31,16 @@ def say(line: str) -> None:
 
 
 def commit() -> str:
-    """Return the commit of this repository, with a plus sign if a tracked file differs from it."""
+    """Return the commit of this repository, with a plus sign if a tracked file differs from it.
+
+    The page and its results do not count: each run writes them.
+    """
+    written = [f":!{path.relative_to(ROOT)}" for path in (page.PAGE, page.MEASURED)]
+    differs = subprocess.run(["git", "diff", "--quiet", "HEAD", "--", ".", *written], cwd=ROOT, check=False)
     done = subprocess.run(
-        ["git", "describe", "--always", "--abbrev=12", "--exclude=*", "--dirty=+"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
+        ["git", "rev-parse", "--short=12", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    return done.stdout.strip()
+    return done.stdout.strip() + "+" * bool(differs.returncode)
 
 
 def measure(application: Application, testbed: Path, backend: str, uris: Mapping[str, str]) -> dict[str, Any]:
@@ -114,7 +115,7 @@ def place(application: Application, backend: str) -> Path:
 
 
 def main() -> int:
-    """Measure the applications; write the page once each has a result.
+    """Measure the applications, and write the page with these results and the earlier ones of the others.
 
     The exit status is 1 if there is a false alarm, or if an application could not be tried or could be tried
     against its description.
@@ -138,12 +139,12 @@ def main() -> int:
     ]
     if wanted:
         measure_all(wanted)
-    results: list[dict[str, Any]] = [
-        json.loads(place(*pair).read_text(encoding="utf-8")) for pair in pairs if place(*pair).exists()
-    ]
-    if {result["name"] for result in results} == known.keys():
-        page.write(results, known)
-        say(f"Written: {page.PAGE.relative_to(ROOT)}")
+    results = page.with_earlier(
+        [json.loads(place(*pair).read_text(encoding="utf-8")) for pair in pairs if place(*pair).exists()],
+        known,
+    )
+    page.write(results, known)
+    say(f"Written: {page.PAGE.relative_to(ROOT)}")
     problems = page.problems(results, known)
     for line in problems:
         say(line)

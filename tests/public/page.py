@@ -62,6 +62,16 @@ def problems(results: Sequence[Mapping[str, Any]], known: Mapping[str, Applicati
     return lines
 
 
+def with_earlier(
+    results: Sequence[Mapping[str, Any]], applications: Mapping[str, Application]
+) -> list[Mapping[str, Any]]:
+    """Return the results, and those of `measured.json` for applications and backends without one."""
+    earlier = json.loads(MEASURED.read_text(encoding="utf-8"))
+    by_pair = {(result["name"], result["backend"]): result for result in [*earlier, *results]}
+    pairs = [(name, on) for name, application in applications.items() for on in application.backends]
+    return [by_pair[pair] for pair in pairs if pair in by_pair]
+
+
 def write(results: Sequence[Mapping[str, Any]], applications: Mapping[str, Application]) -> None:
     """Write the page, and the results from which it is made."""
     kept = [_keep(result) for result in results]
@@ -97,6 +107,7 @@ def render(results: Sequence[Mapping[str, Any]], applications: Mapping[str, Appl
         *_own(tried, applications),
         *_of_bindings(tried),
         *_false_alarms(tried, applications),
+        *_unmeasured(results, applications),
         *_refused(refused),
         *_made(tried, applications),
     ]
@@ -109,7 +120,7 @@ def _overview(
     applications: Mapping[str, Application],
 ) -> Iterable[str]:
     measured = [result for results in tried.values() for result in results]
-    runs = sum(len(applications[name].backends) for name in tried)
+    runs = sum(len(application.backends) for application in applications.values() if not application.obstacle)
     numbers = {verdict: sum(number_of(result, verdict) for result in measured) for verdict in Verdict}
     commits = ", ".join(f"`{one}`" for one in dict.fromkeys(result["commit"] for result in measured))
     yield "| | |\n|---|--:|"
@@ -197,6 +208,20 @@ def _false_alarms(
         for failure in result["failures"]
         if failure["verdict"] == Verdict.FALSE_ALARM
     ]
+    yield "\n".join(lines or ["None."]) + "\n"
+
+
+def _unmeasured(
+    results: Sequence[Mapping[str, Any]], applications: Mapping[str, Application]
+) -> Iterable[str]:
+    measured = {(result["name"], result["backend"]) for result in results}
+    yield "## Described, and not measured\n"
+    missing = {
+        application.title: [NAMES[on] for on in application.backends if (name, on) not in measured]
+        for name, application in applications.items()
+        if not application.obstacle
+    }
+    lines = [f"- {title} on {', '.join(names)}" for title, names in missing.items() if names]
     yield "\n".join(lines or ["None."]) + "\n"
 
 

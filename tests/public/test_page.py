@@ -93,6 +93,24 @@ def test_a_failure_of_its_own_stands_on_the_page_with_its_evidence() -> None:
     assert f"- `{CHECK}` (SQLite): *A thread leaves nothing behind.* `it leaks`" in text
 
 
+def test_an_application_without_a_result_stands_on_the_page() -> None:
+    text = page.render([], described())
+
+    assert "| runs measured (an application on a database), of 1 described | 0 |" in text
+    assert "## Described, and not measured\n\n- Shop on SQLite\n" in text
+
+
+def test_earlier_results_of_other_applications_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(page, "MEASURED", tmp_path / "measured.json")
+    shop = described()["shop"]
+    earlier, now = result(), {**result(), "name": "library"}
+    page.MEASURED.write_text(json.dumps([earlier, {**now, "checks": 1}, {**now, "name": "gone"}]))
+
+    assert page.with_earlier([now], {"library": shop, "shop": shop}) == [now, earlier]
+
+
 @pytest.mark.parametrize(
     ("tried", "obstacle", "says"),
     [

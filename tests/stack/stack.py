@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 
 BACKENDS = ("sqlite", "postgresql", "mysql")
 SERVERS = ("postgresql", "mysql")
-DRIVERS = {"postgresql": "postgresql+psycopg2", "mysql": "mysql+pymysql"}
+DRIVERS = {"postgresql": "postgresql+psycopg2", "mysql": "mysql+pymysql", "mariadb": "mariadb+pymysql"}
 
 # Seconds; a build may have to download packages.
 BUILD_SECONDS = 900

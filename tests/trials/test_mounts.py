@@ -40,10 +40,23 @@ def test_only_sqlite_is_mounted_by_default(monkeypatch: pytest.MonkeyPatch) -> N
     assert client.get("/mysql/healthz").status_code == 404
 
 
+def test_an_optional_backend_appears_only_when_it_has_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRIAL_BACKENDS", "sqlite,mariadb?")
+    client = Reader(create_trial())
+    page = client.get("/").text
+
+    assert 'data-backend="sqlite"' in page
+    assert "mariadb" not in page
+    assert list(client.get("/state.json").get_json()) == ["sqlite"]
+    assert client.get("/mariadb/healthz").status_code == 200
+
+
 def test_an_unknown_backend_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRIAL_BACKENDS", "sqlite,mysq")
 
-    with pytest.raises(ValueError, match=r"Unknown backend 'mysq'.*Choose from: mysql, postgresql, sqlite\."):
+    with pytest.raises(
+        ValueError, match=r"Unknown backend 'mysq'.*Choose from: mariadb, mysql, postgresql, sqlite\."
+    ):
         create_trial()
 
 

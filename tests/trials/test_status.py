@@ -81,3 +81,24 @@ def test_an_error_is_shown_until_the_next_poll_succeeds(
     ]
     assert wrong["version"] == before["version"]
     assert (bool(wrong["error"]), after["error"]) == (True, "")
+
+
+def test_an_optional_backend_is_hidden_until_its_server_has_answered(
+    mounted: Mounted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mounted.is_optional = True
+    monkeypatch.setattr(status, "FRESH_SECONDS", 0)
+    monkeypatch.setattr(status, "WAIT_SECONDS", SECONDS)
+    poller = StatusPoller(mounted)
+    version = property(lambda _: "SELECT nothing")
+    with monkeypatch.context() as away:
+        away.setattr(mounted.backend.__class__, "version", version, raising=False)
+        status_of(poller)
+        before = poller.is_hidden
+    up = status_of(poller)["status"], poller.is_hidden
+    with monkeypatch.context() as away:
+        away.setattr(mounted.backend.__class__, "version", version, raising=False)
+        down = status_of(poller)["status"], poller.is_hidden
+
+    assert before
+    assert (up, down) == (("reachable", False), ("not reachable", False))

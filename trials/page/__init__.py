@@ -45,7 +45,8 @@ class Page:
         guard.init_app(front)
         front.jinja_env.undefined = StrictUndefined
         front.jinja_env.trim_blocks = front.jinja_env.lstrip_blocks = True
-        front.jinja_env.globals.update(trials=self.trials, backends=list(self.mounted))
+        front.jinja_env.globals.update(trials=self.trials)
+        front.context_processor(lambda: {"backends": list(self._visible())})
         front.register_error_handler(HTTPException, refused)
         front.add_url_rule("/", "index", self.index)
         front.add_url_rule("/state.json", "state", self.state)
@@ -123,16 +124,22 @@ class Page:
     def _state(self) -> dict[str, dict[str, Any]]:
         for poller in self.pollers.values():
             poller.poll()
-        return {name: poller.status() for name, poller in self.pollers.items()}
+        return {name: self.pollers[name].status() for name in self._visible()}
+
+    def _visible(self) -> dict[str, Mounted]:
+        return {name: each for name, each in self.mounted.items() if not self.pollers[name].is_hidden}
 
     def _lacking(self, scenario: str) -> list[str]:
-        return [reason for each in self.mounted.values() if (reason := ALL[scenario].lacking(each.backend))]
+        return [
+            reason for each in self._visible().values() if (reason := ALL[scenario].lacking(each.backend))
+        ]
 
     def _asked_for(self) -> list[Mounted]:
         to = request.form.get("to", ALL_BACKENDS)
-        if to != ALL_BACKENDS and to not in self.mounted:
+        visible = self._visible()
+        if to != ALL_BACKENDS and to not in visible:
             abort(404, "Unknown backend. Choose one on the page.")
-        return list(self.mounted.values()) if to == ALL_BACKENDS else [self.mounted[to]]
+        return list(visible.values()) if to == ALL_BACKENDS else [visible[to]]
 
     def _kept(self, number: int) -> Action:
         return self.history.get(number) or abort(

@@ -74,7 +74,7 @@ def stale_snapshot(stage: Stage) -> None:
         return "read twice"
 
     stage.ask(twice)
-    expected = READ_AGAIN[stage.mounted.name]
+    expected = stage.mounted.backend.of(READ_AGAIN)
     stage.fact(
         f"The request read {read[0]}; 1 was committed; it read {read[1]} in the same transaction",
         holds=read == [0, expected],

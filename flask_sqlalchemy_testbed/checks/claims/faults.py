@@ -151,7 +151,7 @@ CHECKS = (
         severity=AVAILABILITY,
         cause=SESSIONS_STAY_OPEN,
         cases=(60,),
-        needs=("container",),
+        needs=("container", "survives-full-disk"),
         remedy="Call session.remove() in a teardown_appcontext callback.",
         stops_server=True,
     ),

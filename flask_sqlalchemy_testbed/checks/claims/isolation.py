@@ -36,7 +36,7 @@ CHECKS = (
         "The session uses a database that this run created under a unique name.",
         severity=DATA,
         cases=(68,),
-        unfailable=dict.fromkeys(("sqlite", "postgresql", "mysql"), REFUSED),
+        unfailable=dict.fromkeys(("sqlite", "postgresql", "mysql", "mariadb"), REFUSED),
     ),
     Check(
         "isolation.keys-start-again",

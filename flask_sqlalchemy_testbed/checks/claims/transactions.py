@@ -93,13 +93,13 @@ CHECKS = (
     ),
     Check(
         "transactions.failed-wait",
-        "A transaction that fails to get a lock, by a time limit or a deadlock, commits none of its rows.",
+        "A transaction that ends in a conflict (time limit, deadlock, changed row) commits none of its rows.",
         severity=DATA,
         cases=(85, 38),
         needs=("server",),
         remedy=(
             "Roll back after such an error. On MySQL a listener for `handle_error` can do it: after 1205 and"
-            " 1213 it sets is_active = False on the connection's transaction."
+            " 1213, on MariaDB also 1020, it sets is_active = False on the connection's transaction."
         ),
         default_of="MySQL",
     ),

@@ -26,8 +26,8 @@ NUMBERS = itertools.count(1)
 
 
 @pytest.fixture
-def fresh(tmp_path: Path) -> Callable[[], str]:
-    """Return a function that creates a database with empty tables and returns its URI."""
+def empty(tmp_path: Path) -> Callable[[], str]:
+    """Return a function that creates a database without tables and returns its URI."""
     url = make_url(os.environ["DATABASE_URI"])
 
     def make() -> str:
@@ -38,6 +38,22 @@ def fresh(tmp_path: Path) -> Callable[[], str]:
             name = f"{url.database}_{os.getpid()}_{number}"
             plain.outside(os.environ["DATABASE_URI"], f"CREATE DATABASE {name}")
             uri = url.set(database=name).render_as_string(hide_password=False)
+        return uri
+
+    return make
+
+
+@pytest.fixture
+def empty_uri(empty: Callable[[], str]) -> str:
+    return empty()
+
+
+@pytest.fixture
+def fresh(empty: Callable[[], str]) -> Callable[[], str]:
+    """Return a function that creates a database with empty tables and returns its URI."""
+
+    def make() -> str:
+        uri = empty()
         engine = create_engine(uri, poolclass=NullPool)
         plain.Base.metadata.create_all(engine)
         return uri

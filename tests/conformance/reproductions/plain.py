@@ -4,12 +4,13 @@ The module `peer` has `make(uri)`, which makes an app as the peer's documentatio
 returns the session of the current context.
 """
 
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import peer
 from flask import Flask
-from sqlalchemy import ForeignKey, NullPool, String, create_engine, select, text
+from sqlalchemy import ForeignKey, NullPool, String, create_engine, make_url, select, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 
@@ -29,6 +30,12 @@ class Part(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     item_id: Mapped[int] = mapped_column(ForeignKey(Item.id, ondelete="CASCADE"))
+
+
+def of(uri: str, table: Mapping[str, Any]) -> Any:
+    """Return the entry of a database; MariaDB has that of MySQL, unless it has one of its own."""
+    name = make_url(uri).get_backend_name()
+    return table["mysql" if name == "mariadb" and name not in table else name]
 
 
 def make(uri: str) -> Flask:

@@ -11,7 +11,7 @@ from flask import Flask
 from sqlalchemy import event, make_url, select, text
 from sqlalchemy.exc import DBAPIError
 
-from plain import Item, make, outside, pool_of, seen, session
+from plain import Item, make, of, outside, pool_of, seen, session
 from proxies import Proxy
 
 SESSIONS = {
@@ -31,12 +31,12 @@ BOUND = 8.0
 
 
 def sessions(uri: str) -> list[int]:
-    return [number for (number,) in outside(uri, SESSIONS[make_url(uri).get_backend_name()])]
+    return [number for (number,) in outside(uri, of(uri, SESSIONS))]
 
 
 def end_sessions(uri: str) -> None:
     for number in sessions(uri):
-        outside(uri, END[make_url(uri).get_backend_name()].format(number))
+        outside(uri, of(uri, END).format(number))
     wait_until_sessions_end(uri)
 
 
@@ -85,7 +85,7 @@ def test_demoted_primary(uri: str) -> None:
         session().commit()
         return ""
 
-    become_read_only, stay_so_for_open_connections = DEMOTE[make_url(uri).get_backend_name()]
+    become_read_only, stay_so_for_open_connections = of(uri, DEMOTE)
     become_read_only(uri)
     answers(app)
     stay_so_for_open_connections(uri)
@@ -136,7 +136,7 @@ def test_endless_wait(uri: str) -> None:
         " WHERE name IN ('lock_timeout', 'statement_timeout')",
         "mysql": "SELECT @@lock_wait_timeout",
     }
-    query = text(limit[make_url(uri).get_backend_name()])
+    query = text(of(uri, limit))
     with app.app_context():
         seconds = session().scalar(query)
 
@@ -148,7 +148,7 @@ def test_endless_wait(uri: str) -> None:
 def test_idle_timeout(uri: str) -> None:
     app = app_with_view(uri)
     with app.app_context():
-        session().execute(text(IDLE[make_url(uri).get_backend_name()]))
+        session().execute(text(of(uri, IDLE)))
         session().commit()
     wait_until_sessions_end(uri)
 
@@ -161,7 +161,7 @@ def test_held_too_long(uri: str) -> None:
 
     @app.get("/reproduction/hold")
     def hold() -> str:
-        session().execute(text(HELD[make_url(uri).get_backend_name()]))
+        session().execute(text(of(uri, HELD)))
         wait_until_sessions_end(uri)
         return str(seen())
 
@@ -243,7 +243,7 @@ def shorten_limits(app: Flask, uri: str) -> None:
     """Shorten the limits that the peer has set; set none that it has not."""
 
     def connect(_dialect: object, _record: object, _args: object, options: dict[str, Any]) -> None:
-        for name, most in LIMITS[make_url(uri).get_backend_name()].items():
+        for name, most in of(uri, LIMITS).items():
             if options.get(name):
                 options[name] = min(type(most)(options[name]), most)
 

@@ -7,7 +7,7 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm.exc import DetachedInstanceError
 
-from plain import Item, add, make, outside, seen, session
+from plain import Item, add, make, of, outside, seen, session
 from test_faults import SESSIONS, end_sessions
 
 
@@ -28,7 +28,7 @@ def still_open(uri: str) -> int:
     if url.get_backend_name() == "sqlite":
         files = [descriptor.resolve() for descriptor in Path("/proc/self/fd").iterdir()]
         return int(Path(str(url.database)).resolve() in files)
-    return len(outside(uri, SESSIONS[url.get_backend_name()]))
+    return len(outside(uri, of(uri, SESSIONS)))
 
 
 def test_committed_rows_go(uri: str) -> None:
@@ -69,7 +69,7 @@ def test_keys_start_again(uri: str) -> None:
     add(app, "of the previous test")
     app.add_url_rule("/reproduction/seen", view_func=seen)
     app.test_client().get("/reproduction/seen")
-    if make_url(uri).get_backend_name() in SESSIONS:
+    if make_url(uri).get_backend_name() != "sqlite":
         # The clean-up of a test ends open connections, which could block it.
         end_sessions(uri)
     try:

@@ -8,12 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from flask import stream_with_context
-from sqlalchemy import inspect, make_url, select, text
+from sqlalchemy import inspect, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import object_session
 from werkzeug.test import EnvironBuilder
 
-from plain import Item, make, names, outside, pool_of, seen, session, write
+from plain import Item, make, names, of, outside, pool_of, seen, session, write
 
 
 def assert_nothing_checked_out(pool: Any, since: str) -> None:
@@ -185,11 +185,12 @@ def test_exit(uri: str) -> None:
 
 def test_clean_connection(uri: str) -> None:
     app = make(uri)
-    leave, look = {
+    changes = {
         "sqlite": ("PRAGMA recursive_triggers = ON", "PRAGMA recursive_triggers"),
         "postgresql": ("SET lock_timeout = '7s'", "SHOW lock_timeout"),
         "mysql": ("SET @left = 7", "SELECT @left"),
-    }[make_url(uri).get_backend_name()]
+    }
+    leave, look = of(uri, changes)
 
     def execute(statement: str) -> str:
         result = session().execute(text(statement))

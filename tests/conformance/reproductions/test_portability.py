@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import NullPool, create_engine, delete, func, insert, make_url, select, text, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from plain import Item, Part, make, names, outside, session
+from plain import Item, Part, make, names, of, outside, session
 
 
 def test_foreign_keys(uri: str) -> None:
@@ -44,7 +44,7 @@ def test_writer_lets_go(uri: str) -> None:
         "mysql": "SET innodb_lock_wait_timeout = 1",
     }
     with contextlib.suppress(DBAPIError):
-        update_outside(uri, short_timeout[make_url(uri).get_backend_name()])
+        update_outside(uri, of(uri, short_timeout))
     assert names(uri) == ["new"], "no other connection can write after a request that did not commit"
 
 
@@ -63,7 +63,7 @@ def test_time_zone_of_the_server(uri: str) -> None:
             now = session().scalar(text("SELECT LOCALTIMESTAMP"))
         ahead = round((now - datetime.now(UTC).replace(tzinfo=None)) / timedelta(hours=1))
         assert ahead == 0, f"with the database in Tokyo, its clock is {ahead} hours ahead of UTC"
-    if url.get_backend_name() == "mysql":
+    if url.get_backend_name() in {"mysql", "mariadb"}:
         with make(uri).app_context():
             zone = session().scalar(text("SELECT @@session.time_zone"))
         assert zone in {"+00:00", "UTC"}, f"the time zone of the connection is {zone}, the one of the server"

@@ -1,9 +1,9 @@
 """A transaction contains the writes and reads of its request, and no others."""
 
-from sqlalchemy import create_engine, make_url, select, text
+from sqlalchemy import create_engine, select, text
 from sqlalchemy.exc import DBAPIError
 
-from plain import Item, make, names, outside, session, write
+from plain import Item, make, names, of, outside, session, write
 
 
 def test_savepoint_released(uri: str) -> None:
@@ -39,7 +39,7 @@ def test_failed_wait(uri: str) -> None:
     @app.get("/half")
     def half() -> str:
         write("before")
-        session().execute(text(limit[make_url(uri).get_backend_name()]))
+        session().execute(text(of(uri, limit)))
         try:
             session().execute(text("UPDATE item SET name = 'waited'"))
         except DBAPIError:
@@ -64,7 +64,7 @@ def test_reader_lets_go(uri: str) -> None:
     engine = create_engine(uri, isolation_level="AUTOCOMMIT")
     short_timeout = {"postgresql": "SET lock_timeout = '200ms'", "mysql": "SET lock_wait_timeout = 1"}
     with engine.connect() as connection:
-        connection.execute(text(short_timeout[make_url(uri).get_backend_name()]))
+        connection.execute(text(of(uri, short_timeout)))
         try:
             connection.execute(text("DROP TABLE part"))
             connection.execute(text("DROP TABLE item"))

@@ -40,17 +40,19 @@ USES_EVERYTHING = """
 def test_a_server_of_the_wrong_kind_is_recognized(
     project: Project, testbed_server: NetworkServer, testbed_backend: Backend
 ) -> None:
-    (other, *_) = (name for name in SERVERS if name != testbed_backend.name)
-    project.backends = [other]
-    given = testbed_server.url.set(drivername=BACKENDS[other].drivername)
-    outcome = project.run(**{variable(BACKENDS[other]): given.render_as_string(hide_password=False)})
+    for other in SERVERS:
+        if other == testbed_backend.name:
+            continue
+        project.backends = [other]
+        given = testbed_server.url.set(drivername=BACKENDS[other].drivername)
+        outcome = project.run(**{variable(BACKENDS[other]): given.render_as_string(hide_password=False)})
 
-    assert outcome.code == pytest.ExitCode.USAGE_ERROR
-    (line,) = outcome.lines("ERROR")
-    assert line == (
-        f"ERROR: {other} ({variable(BACKENDS[other])}) cannot be used:"
-        f" a {testbed_backend.name} server answers at {given.host}:{given.port}. Name another address."
-    )
+        assert outcome.code == pytest.ExitCode.USAGE_ERROR
+        (line,) = outcome.lines("ERROR")
+        assert line == (
+            f"ERROR: {other} ({variable(BACKENDS[other])}) cannot be used:"
+            f" a {testbed_backend.name} server answers at {given.host}:{given.port}. Name another address."
+        )
 
 
 @pytest.mark.parametrize("kind", SERVERS)
@@ -71,6 +73,7 @@ def test_a_host_that_does_not_exist_is_named(project: Project, kind: str) -> Non
 ADMINISTRATOR = {
     "postgresql": ("psql", "--username", "postgres", "--command"),
     "mysql": ("mysql", "--user", "root", "--execute"),
+    "mariadb": ("mariadb", "--socket=/run/mysqld/mysqld.sock", "--skip-ssl", "--user", "root", "--execute"),
 }
 NEW_USER = {
     "postgresql": "CREATE ROLE ada LOGIN PASSWORD 's3cr3t'",
@@ -89,16 +92,16 @@ def test_messages_name_each_missing_privilege_and_no_more_than_the_documentation
     container = state.run_of(pytestconfig).start_container(testbed_backend)
 
     def administer(statement: str) -> None:
-        words = ["docker", "exec", container.id, *ADMINISTRATOR[kind], statement]
+        words = ["docker", "exec", container.id, *testbed_backend.of(ADMINISTRATOR), statement]
         subprocess.run(words, check=True, capture_output=True, timeout=60)
 
     try:
         url = container.url()
         wait_until_ready(testbed_backend, url, where="here", within=60, container=container)
-        administer(NEW_USER[kind])
+        administer(testbed_backend.of(NEW_USER))
         project.backends = [kind]
         project.write(USES_EVERYTHING)
-        ada = url.set(username="ada", password="s3cr3t", database=OPEN_DATABASE[kind])
+        ada = url.set(username="ada", password="s3cr3t", database=testbed_backend.of(OPEN_DATABASE))
         given = {variable(testbed_backend): ada.render_as_string(hide_password=False)}
         granted: list[str] = []
         while (outcome := project.run(**given)).code == pytest.ExitCode.USAGE_ERROR:
@@ -112,7 +115,7 @@ def test_messages_name_each_missing_privilege_and_no_more_than_the_documentation
 
     assert outcome.code == pytest.ExitCode.OK, outcome.text
     documented = DOCUMENTED.findall((ROOT / "docs" / "servers.md").read_text())
-    of_this_kind = [one for one in documented if one.startswith(WORD[kind])]
+    of_this_kind = [one for one in documented if one.startswith(testbed_backend.of(WORD))]
     assert sorted(one.replace("'ada'@'%'", "you").replace(" ada ", " you ") for one in granted) == sorted(
         of_this_kind
     )

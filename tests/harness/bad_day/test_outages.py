@@ -201,6 +201,10 @@ def test_checks_that_were_not_run_are_no_failures_in_matrix_and_baseline(project
         from flask_sqlalchemy_testbed.checks.check import check
         from flask_sqlalchemy_testbed.checks.definition import Check
 
+        @check(Check("binding.alone", "It needs no database."))
+        def test_alone():
+            pass
+
         @check(Check("binding.holds", "It holds."))
         def test_holds(testbed_database):
             pass
@@ -212,8 +216,9 @@ def test_checks_that_were_not_run_are_no_failures_in_matrix_and_baseline(project
     )
 
     assert outcome.code == pytest.ExitCode.TESTS_FAILED
-    (row,) = json.loads((project.path / "matrix.json").read_text())["checks"]
+    _, row = json.loads((project.path / "matrix.json").read_text())["checks"]
     assert row["results"] == {"sqlite": "not run"}
+    assert "known.json was not written: a backend could not be used." in outcome.text
     assert not (project.path / "known.json").exists()
 
 

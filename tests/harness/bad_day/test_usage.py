@@ -37,7 +37,7 @@ def test_an_empty_backend_is_a_usage_error(project: Project, value: str) -> None
 
     assert_usage_error(
         project.run("--testbed-backend", value),
-        "--testbed-backend is empty. Choose from: sqlite, postgresql, mysql.",
+        "--testbed-backend is empty. Choose from: sqlite, postgresql, mysql, mariadb.",
     )
 
 
@@ -45,7 +45,9 @@ def test_an_empty_backend_in_the_configuration_is_a_usage_error(project: Project
     project.write("[pytest]\ntestbed_backend =\n", "pytest.ini")
     project.write("def test_it(database_uri): pass")
 
-    assert_usage_error(project.run(), "testbed_backend is empty. Choose from: sqlite, postgresql, mysql.")
+    assert_usage_error(
+        project.run(), "testbed_backend is empty. Choose from: sqlite, postgresql, mysql, mariadb."
+    )
 
 
 @pytest.mark.parametrize("option", ["report", "matrix", "sarif", "baseline"])
@@ -116,6 +118,34 @@ def test_a_run_that_passes_and_cannot_write_its_matrix_fails(project: Project) -
 
     assert "1 passed" in outcome.text
     assert outcome.code == pytest.ExitCode.USAGE_ERROR
+
+
+REFUSES = WITHOUT_REMOVE.replace(
+    "    return app", "    app.before_request(lambda: ('no', 403))\n    return app"
+)
+
+
+@pytest.mark.parametrize(
+    "words", [(), ("--collect-only",), ("-n", "1")], ids=["refused", "listed", "parallel"]
+)
+def test_files_for_programs_are_not_written_if_no_check_was_run(
+    shop: Project, words: tuple[str, ...]
+) -> None:
+    # An empty SARIF file would close all alerts of a repository.
+    if "--collect-only" not in words:
+        shop.write(REFUSES, "shop.py")
+    files = [
+        part for name in ("matrix", "sarif", "baseline") for part in (f"--testbed-{name}", f"{name}.json")
+    ]
+    earlier = '{"version": "2.1.0", "runs": [{"tool": {"driver": {"name": "flask-sqlalchemy-testbed"}}}]}'
+    shop.write(earlier, "sarif.json")
+
+    outcome = shop.run(*ONE, *files, *words, CI="")
+
+    assert not (shop.path / "matrix.json").exists()
+    assert (shop.path / "sarif.json").read_text() == earlier
+    for line in ("--testbed-matrix 'matrix.json'", "--testbed-sarif 'sarif.json'", "baseline.json"):
+        assert f"{line} was not written: no check was run.\n" in outcome.text
 
 
 @pytest.mark.parametrize(

@@ -111,6 +111,15 @@ def test_the_factory_may_make_the_session(write: Write, uri: str, session: str) 
     assert works_on(subject, uri)
 
 
+def test_a_function_of_the_user_may_make_an_app_whose_session_needs_a_context(write: Write, uri: str) -> None:
+    write(WITHOUT_SESSION, KEPT_IN_A_CONTEXT)
+    write("import shop\ndef app_for(uri):\n    return shop.create_app({'DATABASE_URI': uri})", name="own.py")
+
+    subject = resolved(uri, "own.py:app_for", "shop:db.session")
+
+    assert works_on(subject, uri)
+
+
 def test_a_property_that_raises_is_one_sentence(write: Write, uri: str) -> None:
     write(FACTORY, "class Database:\n    session = property(lambda _: 1 / 0)\ndb = Database()")
 

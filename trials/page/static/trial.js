@@ -55,7 +55,10 @@ async function refresh(section) {
     const answer = await fetch(section.dataset.state, { signal: AbortSignal.timeout(10000) });
     if (!answer.ok) throw new Error(answer.statusText);
     const state = await answer.json();
-    for (const article of all("[data-backend]", section)) update(article, state[article.dataset.backend]);
+    const articles = all("[data-backend]", section);
+    // An optional database has a place on the page only after it has answered.
+    if (articles.length !== Object.keys(state).length) location.reload();
+    for (const article of articles) update(article, state[article.dataset.backend]);
     one("[data-lost]").hidden = true;
   } catch {
     one("[data-lost]").hidden = false;
