@@ -11,6 +11,8 @@ ALL := sqlite,postgresql,mysql
 EVERY := $(ALL),mariadb
 BACKENDS ?= $(ALL)
 COMPOSE := docker compose
+# The tests start hundreds of interpreters: without compiled files, each compiles all modules again.
+unexport PYTHONDONTWRITEBYTECODE
 # The tests wait more than they compute: two workers for each processor.
 WORKERS ?= $(shell expr 2 \* $$(nproc 2>/dev/null || echo 2))
 INSTALL := -m pip install --disable-pip-version-check

@@ -16,6 +16,7 @@ from flask_sqlalchemy_testbed.backends.base import new_name
 from flask_sqlalchemy_testbed.servers import files
 from flask_sqlalchemy_testbed.servers.given import given_url
 from flask_sqlalchemy_testbed.servers.readiness import ServerError
+from tests import prepared
 from tests.harness.projects import Project
 from tests.harness.shops import FACTORY
 
@@ -26,14 +27,7 @@ ONE = ("shop", "--backend", "sqlite", "--check", "lifecycle.request-ends")
 
 
 def run_command(project: Project, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "flask_sqlalchemy_testbed", *words],
-        cwd=project.path,
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
+    return prepared.run(["flask_sqlalchemy_testbed", *words], cwd=project.path, env=os.environ, timeout=30)
 
 
 def test_the_time_limit_of_a_server_is_checked_before_the_first_test(project: Project) -> None:
@@ -49,14 +43,8 @@ def test_the_command_takes_no_negative_time_limit_and_0_as_none(
     project: Project, value: str, code: int
 ) -> None:
     project.write(FACTORY, "shop.py")
-    words = ["shop", "--backend", "sqlite", "--check", "lifecycle.request-ends", "--start-timeout", value]
-    ran = subprocess.run(
-        [sys.executable, "-m", "flask_sqlalchemy_testbed", *words],
-        cwd=project.path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+
+    ran = run_command(project, *ONE, "--start-timeout", value)
 
     assert ran.returncode == code, ran.stderr
     assert ("--start-timeout is '-1.0'. " in ran.stderr) == (code != 0)
