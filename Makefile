@@ -11,6 +11,8 @@ ALL := sqlite,postgresql,mysql
 EVERY := $(ALL),mariadb
 BACKENDS ?= $(ALL)
 COMPOSE := docker compose
+# The tests start hundreds of interpreters: without compiled files, each compiles all modules again.
+unexport PYTHONDONTWRITEBYTECODE
 # The tests wait more than they compute: two workers for each processor.
 WORKERS ?= $(shell expr 2 \* $$(nproc 2>/dev/null || echo 2))
 INSTALL := -m pip install --disable-pip-version-check
@@ -46,6 +48,11 @@ test-postgresql: $(READY) have-engine ## Run the tests on PostgreSQL
 .PHONY: test-mysql
 test-mysql: $(READY) have-engine ## Run the tests on MySQL
 	$(PYTEST) -n $(WORKERS) --testbed-backend mysql $(EVIDENCE)
+
+.PHONY: test-pooler
+test-pooler: $(READY) have-pgbouncer ## Test the binding, the ledger and the battery on PostgreSQL behind PgBouncer
+	$(PYTEST) -n $(WORKERS) --testbed-backend postgresql --testbed-pooler pgbouncer --testbed-config app/config/pooler.cfg \
+	  tests/pooler tests/binding tests/ledger tests/harness/test_leaks.py flask_sqlalchemy_testbed/battery $(EVIDENCE)
 
 .PHONY: test-mariadb
 test-mariadb: $(READY) have-mariadb ## Run the tests on MariaDB, or the TESTS named
@@ -169,6 +176,10 @@ engine: ## Install and start a Docker engine and build the images, without a reg
 .PHONY: have-engine
 have-engine:
 	@test -n "$(TESTBED_POSTGRESQL_URI)" -a -n "$(TESTBED_MYSQL_URI)" || docker/preflight engine
+
+.PHONY: have-pgbouncer
+have-pgbouncer: have-engine
+	@docker/debian/images pgbouncer
 
 .PHONY: have-haproxy
 have-haproxy: have-engine

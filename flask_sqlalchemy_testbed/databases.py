@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import URL
 
     from flask_sqlalchemy_testbed.backends.base import Backend, OpenTransaction
+    from flask_sqlalchemy_testbed.servers.network import Server
 
 # Seconds until a server has noticed that a client has closed its connection.
 DISCONNECT_DELAY = 1.0
@@ -23,15 +24,27 @@ DISCONNECT_DELAY = 1.0
 class Database:
     """A database of this run; its queries use a connection that no engine under test can see."""
 
-    def __init__(self, backend: Backend, url: URL) -> None:
+    def __init__(self, backend: Backend, url: URL, app_url: URL | None = None) -> None:
         self.backend = backend
         self.url = url
+        self.app_url = app_url or url
+        """The URL for the app under test, which leads through the pooler of the run, if there is one."""
         self.connection = Connection(url, options=backend.connect_options, setup=backend.session_setup)
+
+    @classmethod
+    def on(cls, server: Server, name: str) -> Database:
+        """Return the database with this name on a server, whether it exists or not.
+
+        Args:
+            server: A server of the run.
+            name: The name of a database of the run.
+        """
+        return cls(server.backend, server.locate(name), server.locate_for_app(name))
 
     @property
     def uri(self) -> str:
         """Return the URI of the database for the app under test, with the password."""
-        return self.url.render_as_string(hide_password=False)
+        return self.app_url.render_as_string(hide_password=False)
 
     @property
     def name(self) -> str:

@@ -51,7 +51,7 @@ class Isolation:
     """
 
     def __init__(self, server: Server, name: str, statements: Statements | None = None) -> None:
-        self.database = Database(server.backend, server.locate(name))
+        self.database = Database.on(server, name)
         guard.allow(self.database.url)
         self._server = server
         self._name = name
@@ -73,6 +73,7 @@ class Isolation:
         Raises:
             NotCleanError: The database could not be cleaned.
         """
+        self._server.renew_pooled(self._name)
         if self._contents is None or self._tracker is None or schema is not self._schema:
             self._rebuild(schema)
             return

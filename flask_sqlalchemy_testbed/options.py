@@ -89,6 +89,12 @@ _ALL = (
         default=(),
     ),
     Option(
+        "pooler",
+        "put this pooler between the app and its throwaway server: pgbouncer, for postgresql",
+        "NAME",
+        default="",
+    ),
+    Option(
         "allow-file",
         "let the app open this SQLite file, which the run did not create, or create it; repeatable",
         "PATH",

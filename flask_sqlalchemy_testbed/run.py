@@ -12,17 +12,18 @@ from typing import TYPE_CHECKING
 from flask_sqlalchemy_testbed.backends.base import new_name
 from flask_sqlalchemy_testbed.backends.drivers import MissingDriverError
 from flask_sqlalchemy_testbed.isolation import Isolation
+from flask_sqlalchemy_testbed.options import flag
 from flask_sqlalchemy_testbed.servers import files
 from flask_sqlalchemy_testbed.servers.given import given_url
 from flask_sqlalchemy_testbed.servers.network import expected_capabilities, given_server, server_in
-from flask_sqlalchemy_testbed.servers.readiness import ServerError
+from flask_sqlalchemy_testbed.servers.readiness import ServerError, wait_until_ready
 from flask_sqlalchemy_testbed.servers.reaper import Reaper
 from flask_sqlalchemy_testbed.servers.sharing import borrow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from flask_sqlalchemy_testbed.backends.base import Backend
+    from flask_sqlalchemy_testbed.backends.base import Backend, Recipe
     from flask_sqlalchemy_testbed.leaks.probe import Probe
     from flask_sqlalchemy_testbed.servers.containers import Container
     from flask_sqlalchemy_testbed.servers.network import NetworkServer, Server
@@ -51,6 +52,7 @@ class Run:
         loan_of: If another process owns the servers, such as the controller of a parallel run: returns
             the description of a backend's server, given the backend's name, or None if this run has to
             make the server itself. It may raise ServerError.
+        pooler: Put this pooler between the app and its server, on backends that have it; empty for none.
         keep_servers: Use the reusable containers of earlier runs, and leave them for the next run.
     """
 
@@ -62,6 +64,7 @@ class Run:
         within: float = 60.0,
         notify: Callable[[str], None] = print,
         loan_of: Callable[[str], Loan | None] | None = None,
+        pooler: str = "",
         keep_servers: bool = False,
     ) -> None:
         self.name = name or new_name()
@@ -71,6 +74,7 @@ class Run:
         self._within = within
         self._notify = notify
         self._loan_of = loan_of
+        self.pooler = pooler
         self._keep_servers = keep_servers
         self._reaper: Reaper | None = None
         self._isolations: dict[tuple[str, str], Isolation] = {}
@@ -213,7 +217,7 @@ class Run:
             self._reaper.dismiss(all_gone=ended and not reaped)
             self._reaper = None
 
-    def start_container(
+    def start_container(  # noqa: PLR0913 - all but the first have names
         self,
         backend: Backend,
         *,
@@ -221,6 +225,7 @@ class Run:
         size: int | None = None,
         port: int | None = None,
         reusable: bool = False,
+        recipe: Recipe | None = None,
     ) -> Container:
         """Start a container that the reaper removes, unless it is reusable.
 
@@ -230,6 +235,7 @@ class Run:
             size: The limit of the data in bytes.
             port: The port of this machine; None means any.
             reusable: Use the container of an earlier run, or start one that outlives this run.
+            recipe: The recipe of a container that is not the server; None means the backend's.
 
         Returns:
             The container; its server may not be ready yet.
@@ -253,7 +259,45 @@ class Run:
             size=size,
             port=port,
             reusable=reusable,
+            recipe=recipe,
         )
+
+    def put_behind_pooler(
+        self, server: NetworkServer, container: Container, *, within: float
+    ) -> Container | None:
+        """Start the pooler of the run before a server, if its backend has that pooler.
+
+        Args:
+            server: The server, which is ready.
+            container: The container of the server.
+            within: The timeout in seconds.
+
+        Returns:
+            The container of the pooler, which the server removes when it is closed; None without one.
+
+        Raises:
+            ServerError: The pooler cannot be started, or does not lead to the server.
+        """
+        backend = server.backend
+        if self.pooler not in backend.poolers:
+            return None
+        pooler = self.start_container(
+            backend, recipe=backend.poolers[self.pooler], flags=container.host_and_port
+        )
+        try:
+            wait_until_ready(
+                backend,
+                pooler.url(),
+                where=pooler.source,
+                within=within,
+                container=pooler,
+                cancelled=self._cancelled,
+            )
+        except BaseException:
+            pooler.remove()
+            raise
+        server.lead_app_through(self.pooler, pooler)
+        return pooler
 
     def start_pair(self, backend: Backend, *, synchronous: bool = True, gate: bool = True) -> Pair:
         """Start a primary and a standby, which the reaper removes if `Pair.close` is not called.
@@ -299,6 +343,12 @@ class Run:
             self._started_reaper().watch_directory(backend.name, directory.path)
             return directory
         if given := given_url(backend):
+            if self.pooler in backend.poolers:
+                message = (
+                    f"{backend.name}: {self.pooler} can be put before a throwaway server alone."
+                    f" Unset {given[0]}, or leave out {flag('pooler')}."
+                )
+                raise ServerError(message)
             within = min(self._within, RUNNING_SERVER_TIMEOUT)
             return given_server(backend, self.name, given, within=within, cancelled=self._cancelled)
         return self._server_in_container(backend)
@@ -331,6 +381,11 @@ class Run:
 
     def _ready(self, container: Container, backend: Backend, within: float) -> NetworkServer:
         server = server_in(container, backend, self.name, within=within, cancelled=self._cancelled)
+        try:
+            self.put_behind_pooler(server, container, within=within)
+        except BaseException:
+            server.close()
+            raise
         # To kill a server and free its memory takes a while: the reaper does it after the run.
         server.is_reaped = self._reaper is not None and self._reaper.is_running()
         return server

@@ -1,13 +1,15 @@
 """Collect some folders only on request: their tests need more than the others do.
 
-With TESTS_OF_BACKENDS=1 in the environment, the tests that no backend changes are left out:
-`make test` runs them.
+With TESTS_OF_BACKENDS=1 in the environment, the tests that `make test` runs in the same way are left out:
+those that no backend changes, and those of SQLite. The battery stays whole, for its report.
 """
 
 import os
 from pathlib import Path
 
 import pytest
+
+from flask_sqlalchemy_testbed.plugin.selection import backend_of
 
 HERE = Path(__file__).parent
 # They need a browser, a stack, pairs of servers, charts or environments; some import packages of their own.
@@ -31,9 +33,16 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect the tests that no backend changes, if only the others are asked for."""
+    """Deselect the tests that `make test` has run, if only the others are asked for."""
     if os.environ.get("TESTS_OF_BACKENDS") != "1":
         return
-    other = [item for item in items if not OF_BACKENDS & set(getattr(item, "fixturenames", ()))]
+    other = [item for item in items if _is_run_by_make_test(item)]
     items[:] = [item for item in items if item not in set(other)]
     config.hook.pytest_deselected(items=other)
+
+
+def _is_run_by_make_test(item: pytest.Item) -> bool:
+    if not OF_BACKENDS & set(getattr(item, "fixturenames", ())):
+        return True
+    backend = backend_of(item)
+    return backend is not None and backend.name == "sqlite" and item.path.is_relative_to(HERE)

@@ -4,8 +4,6 @@ import os
 import re
 import shlex
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +16,7 @@ from flask_sqlalchemy_testbed.checks.links import anchor
 from flask_sqlalchemy_testbed.databases import Database
 from flask_sqlalchemy_testbed.options import OPTIONS
 from flask_sqlalchemy_testbed.servers.network import Server
-from tests import checks_page
+from tests import checks_page, prepared
 from tests.harness.projects import Project
 
 ROOT = Path(__file__).parents[1]
@@ -106,13 +104,8 @@ def test_its_code_runs(
         monkeypatch.setenv(f"TESTBED_{testbed_backend.name.upper()}_URI", uri)
     options = ["-q", "-p", "no:cacheprovider", "--testbed-backend", testbed_backend.name]
 
-    run = subprocess.run(
-        [sys.executable, "-m", "pytest", *options, "--rootdir", tmp_path, tmp_path],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    words = ["pytest", *options, "--rootdir", str(tmp_path), str(tmp_path)]
+    run = prepared.run(words, cwd=ROOT, env=os.environ, timeout=60)
 
     assert run.returncode == 0, run.stdout
 
@@ -123,17 +116,10 @@ def test_the_failure_in_readme_is_real(tmp_path: Path, app: str) -> None:
     for block in blocks("python", PAGES["docs/your-app.md"]):
         (tmp_path / block.splitlines()[0].removeprefix("# ")).write_text(block)
     (failure,) = re.findall(r"^(Cause.*?)^\.\.\.$", PAGES["README.md"], re.MULTILINE | re.DOTALL)
-    command = ["flask_sqlalchemy_testbed", app, "--backend", "sqlite"]
+    check = failure.splitlines()[1].split()[0]
+    command = ["flask_sqlalchemy_testbed", app, "--backend", "sqlite", "--check", check, "--report", "report"]
 
-    run = subprocess.run(
-        [sys.executable, "-m", *command, "--check", failure.splitlines()[1].split()[0], "--report", "report"],
-        cwd=tmp_path,
-        env={**os.environ, "COLUMNS": "80"},
-        stdout=subprocess.PIPE,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    run = prepared.run(command, cwd=tmp_path, env={**os.environ, "COLUMNS": "80"}, timeout=60)
 
     assert failure in run.stdout
     assert run.returncode == 1

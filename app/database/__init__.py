@@ -65,6 +65,7 @@ from .bindings import UnboundError, live_bindings, without_app
 from .bound_session import StaleSessionError
 from .engines import make_engine
 from .flask_hooks import binding_of_app
+from .pooler import LostSettingError
 from .scopes import current_binding
 from .sessions import db_session, session_removed
 
@@ -76,6 +77,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Base",
+    "LostSettingError",
     "StaleSessionError",
     "UnboundError",
     "create_all",

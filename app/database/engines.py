@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import create_engine, event
 
 from .errors import act_on_errors
+from .pooler import refuse_lost_limit, set_at_begin
 from .reset import reset_at_return
 from .sqlite import prepare_sqlite, shared_memory
 from .streams import discard_unread_rows
@@ -75,6 +76,7 @@ def make_engine(
     directory: str | PathLike[str] | None = None,
     password_file: str | PathLike[str] | None = None,
     reset_always: bool = False,
+    behind_pooler: bool = False,
     **options: Any,
 ) -> Engine:
     """Create an engine with the defaults of its database. It connects on first use.
@@ -96,6 +98,13 @@ def make_engine(
             connection, so that a new password needs no restart.
         reset_always: Reset every connection at its return. On MySQL and SQLite this opens a
             new connection for each use.
+        behind_pooler: Whether PostgreSQL is behind a pooler that gives each transaction any session
+            of the server, such as PgBouncer in transaction mode. The settings in ``options`` then
+            apply from the begin of each transaction to its end, and not in autocommit mode. No
+            connection is reset, since the session is not its own: use ``SET LOCAL`` alone. Other
+            databases are left alone.
+            Without this argument the first connection is refused if a pooler has dropped the limit
+            for a statement.
         options: Arguments for ``create_engine``. With ``creator`` the caller's function connects,
             and none of the connection settings apply.
 
@@ -104,12 +113,14 @@ def make_engine(
         closed when it comes back to the pool.
 
     Raises:
-        ValueError: As ``database_url``; or the password file has no password.
+        ValueError: As ``database_url``; or the password file has no password; or ``options`` hold
+            more than settings, ``behind_pooler``.
         OSError: The password file cannot be read.
         TypeError: ``create_engine`` does not accept one of the options.
     """
     url = database_url(uri, directory=directory)
     backend = url.get_backend_name()
+    behind_pooler = behind_pooler and backend == "postgresql"
     memory = shared_memory(url) if backend == "sqlite" else None
     url = memory or url
     defaults = _DEFAULTS.get(backend, {})
@@ -117,6 +128,10 @@ def make_engine(
         # create_engine refuses settings of a pool that was made elsewhere.
         defaults = {name: value for name, value in defaults.items() if not name.startswith("pool_")}
     arguments, init_command = _connect_arguments(url, defaults, options.get("connect_args") or {})
+    settings = arguments.get("options", "")
+    if behind_pooler:
+        # Not left out: libpq would read PGOPTIONS, and SQLAlchemy the query of the URI.
+        arguments["options"] = ""
     engine = create_engine(url, **{**defaults, **options, "connect_args": arguments})
     if password_file is not None:
         read_password(password_file)  # Refuse a wrong file here, not at the first connection.
@@ -129,7 +144,12 @@ def make_engine(
     act_on_errors(engine)
     discard_unread_rows(engine)
     _close_connections_in_use_at_dispose(engine)
-    reset_at_return(engine, always=reset_always)
+    if behind_pooler:
+        set_at_begin(engine, settings)
+    else:
+        reset_at_return(engine, always=reset_always)
+        if backend == "postgresql" and not options.keys() & {"creator", "pool"}:
+            refuse_lost_limit(engine)
     return engine
 
 

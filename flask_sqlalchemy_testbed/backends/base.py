@@ -15,6 +15,12 @@ if TYPE_CHECKING:
 
 Entry = TypeVar("Entry")
 
+OWN_SESSIONS, POOLED = "own-sessions", "pooled"
+# Why a server lacks a capability, where its name does not say it.
+REASONS = {
+    OWN_SESSIONS: "the clients of a pooler share the server's sessions",
+    POOLED: "the run has no pooler",
+}
 # The names of the harness's databases. A database with another name is never dropped.
 NAME_PATTERN = "^testbed_[0-9a-f]{12}(_[a-z0-9]+)*$"
 
@@ -122,6 +128,21 @@ class Recipe:
     build: str = "make engine"
     """The command of this repository that provides the base image without an image registry."""
 
+    @property
+    def name(self) -> str:
+        """Return the name of the folder, which is part of the image's name."""
+        return self.folder.rpartition("/")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Pooler(Recipe):
+    """The recipe of a pooler, which is put before a server."""
+
+    console: str = ""
+    """The database whose statements are commands to the pooler."""
+    renew: str = ""
+    """The command that replaces the sessions of `{database}` that the pooler holds."""
+
 
 @dataclass(frozen=True, slots=True)
 class Greeting:
@@ -152,11 +173,14 @@ class Backend:
     """`server`: the database runs in its own process, whose sessions can be listed and terminated.
     `embedded`: the database is a file, or memory, of the process that uses it.
     `restarts-identities`: generated keys start again at 1 in every test.
+    `local-settings`: a setting can be limited to one transaction, as `SET LOCAL` does.
     `replicates`: throwaway servers can be a primary and its standby (`replication.py`).
     `bounded-reads`: the driver has an option that limits how long it waits for an answer.
     `survives-full-disk`: on a full disk statements fail, and the server does not abort.
     A server may have more: `throwaway` if it belongs to this run, `container` if it runs in one, and
     `routed` if the container's own address can be reached, so that the network in between can be cut.
+    Each has one of these: `own-sessions` if a connection of the app is a session of the server, from its
+    log-in to its end, or `pooled` if a pooler of the run is between.
     """
     recipe: Recipe | None
     """None for a database that is a file, or that no image here contains."""
@@ -221,6 +245,8 @@ class Backend:
 
     grants: Mapping[str, str] = field(default_factory=dict)
     """Queries for the statement that grants a missing privilege, by an expression for the driver's message."""
+    poolers: Mapping[str, Pooler] = field(default_factory=dict)
+    """The poolers that a run can put between an app and a server of this kind, by name."""
     log_of_termination: str = ""
     """A regular expression for the lines that `terminate` adds to the server's log; empty if it adds none."""
     greeting: Greeting | None = None
@@ -273,7 +299,12 @@ class Backend:
             has: The capabilities of the server, if they are known; by default those of the backend.
         """
         missing = set(needs) - set(self.capabilities if has is None else has)
-        return f"{self.name} lacks {', '.join(sorted(missing))}" if missing else ""
+        reasons = "; ".join(REASONS[name] for name in sorted(missing) if name in REASONS)
+        return (
+            f"{self.name} lacks {', '.join(sorted(missing))}{f': {reasons}' * bool(reasons)}"
+            if missing
+            else ""
+        )
 
 
 def query_transactions(statement: str) -> Callable[[Connection], list[OpenTransaction]]:

@@ -9,6 +9,7 @@ from flask_sqlalchemy_testbed.backends.base import (
     NAME_PATTERN,
     Backend,
     Greeting,
+    Pooler,
     Recipe,
     Snapshot,
     no_readers,
@@ -211,12 +212,28 @@ POSTGRESQL = Backend(
     name="postgresql",
     drivers=(Driver("psycopg2", "psycopg2-binary"), Driver("psycopg", "psycopg[binary]")),
     schemes=frozenset({"postgresql", "postgres"}),
-    capabilities=frozenset({"server", "replicates", "restarts-identities", "survives-full-disk"}),
+    capabilities=frozenset(
+        {"server", "replicates", "restarts-identities", "local-settings", "survives-full-disk"}
+    ),
     recipe=Recipe(
         folder="docker/postgresql",
         variable="POSTGRESQL_IMAGE",
         port=5432,
         client="docker exec -it -e PGPASSWORD=testbed {container} psql -h 127.0.0.1 -U testbed {database}",
+    ),
+    poolers=MappingProxyType(
+        {
+            "pgbouncer": Pooler(
+                folder="docker/pgbouncer",
+                variable="PGBOUNCER_IMAGE",
+                port=6432,
+                client="docker exec -it {container} cat /tmp/pgbouncer.ini",
+                command=(),
+                memory=(),
+                console="pgbouncer",
+                renew="RECONNECT {database}",
+            )
+        }
     ),
     login_options=MappingProxyType({"connect_timeout": 2}),
     fatal_login_error=r"authentication failed|no password supplied|no pg_hba\.conf entry|does not exist"

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import NullPool, create_engine
-
+from flask_sqlalchemy_testbed.battery.own_tables import create_possible
 from flask_sqlalchemy_testbed.plugin import state
-from flask_sqlalchemy_testbed.subject.binds import further_engines, metadata_of_bind
+from flask_sqlalchemy_testbed.subject.binds import further_engines
 
 if TYPE_CHECKING:
     import pytest
     from flask import Flask
 
     from flask_sqlalchemy_testbed.databases import Database
+    from flask_sqlalchemy_testbed.subject.app import AppMaker
     from flask_sqlalchemy_testbed.subject.subject import Subject
 
 
@@ -39,14 +39,13 @@ class Binds:
         """Return the URI of each database, by the name of its engine."""
         return {name: database.uri for name, database in self.databases.items()}
 
-    def create_tables(self, app: Flask) -> None:
-        """Create the app's own tables in each database, over a connection of the battery."""
-        for name in sorted(self._without_tables):
-            if (metadata := metadata_of_bind(app, name)) is not None:
-                engine = create_engine(self.databases[name].uri, poolclass=NullPool)
-                metadata.create_all(engine)
-                engine.dispose()
-        self._without_tables.clear()
+    def create_tables(self, app: Flask, maker: AppMaker) -> None:
+        """Create the app's own tables in each database, once."""
+        if self._without_tables:
+            found = maker.metadata(app)
+            for name in sorted(self._without_tables):
+                create_possible(found.get(name, []), self.databases[name].uri)
+            self._without_tables.clear()
 
     def dispose(self, app: Flask) -> None:
         """Close the pools of the further engines."""

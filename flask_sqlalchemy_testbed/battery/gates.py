@@ -39,11 +39,11 @@ class Port:
         self._port.bind(("127.0.0.1", 0))
         self._ends: list[socket.socket] = []
         host, port = self._port.getsockname()
-        self.uri = database.url.set(host=host, port=port).render_as_string(hide_password=False)
+        self.uri = database.app_url.set(host=host, port=port).render_as_string(hide_password=False)
 
     def lead_to(self, database: Database) -> None:
         """Forward later connections to the server of this database, as after a failover."""
-        self._target = (database.url.host or "", database.url.port or 0)
+        self._target = (database.app_url.host or "", database.app_url.port or 0)
 
     def open(self) -> None:
         """Accept connections."""

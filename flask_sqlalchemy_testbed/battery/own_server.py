@@ -74,6 +74,7 @@ class OwnServer:
         self.server = NetworkServer(
             backend, self._url, source=self._container.source, container=self._container
         )
+        self._pooler = run.put_behind_pooler(self.server, self._container, within=WITHIN)
         self._isolation = self._create_database()
 
     @property
@@ -102,11 +103,7 @@ class OwnServer:
     def administer(self, *statements: str) -> None:
         """Execute the statements as the superuser, who can log in inside the container alone."""
         for statement in statements:
-            command = [*self.backend.of(SUPERUSER), statement]
-            result = self._docker().exec_run(command)
-            if result.exit_code:
-                message = f"{statement!r} failed: {result.output!r}"
-                raise RuntimeError(message)
+            self._container.execute(*self.backend.of(SUPERUSER), statement)
 
     def kill(self) -> None:
         """Kill the server, as a power cut would."""
@@ -120,6 +117,8 @@ class OwnServer:
         """Start the server again at the same address, and create the empty tables."""
         self._docker().start()
         self._wait()
+        if self._pooler is not None:  # Docker may have given the server another address.
+            self._pooler.execute("sh", "/opt/testbed/serve", "lead", *self._container.host_and_port)
         self._isolation.database.connection.close()
         self._isolation = self._create_database()
         self.clean()

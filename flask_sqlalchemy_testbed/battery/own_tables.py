@@ -10,7 +10,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import PrimaryKeyConstraint, Table, UniqueConstraint, event, make_url
+from sqlalchemy import (
+    NullPool,
+    PrimaryKeyConstraint,
+    Table,
+    UniqueConstraint,
+    create_engine,
+    event,
+    make_url,
+)
 from sqlalchemy.exc import SAWarning, SQLAlchemyError, UnsupportedCompilationError
 from sqlalchemy.orm.mapper import _all_registries
 from sqlalchemy.schema import CreateColumn, CreateSchema
@@ -138,6 +146,22 @@ def create_and_drop(metadata: MetaData, engine: Engine) -> None:
         raise OwnTablesError(
             str(replace(problem, doing="be dropped by drop_all()")), problem.table
         ) from error
+
+
+def create_possible(metadata: Iterable[MetaData], uri: str) -> None:
+    """Create the tables of several metadata over a connection of the battery; leave impossible ones out.
+
+    Args:
+        metadata: The metadata of one database.
+        uri: The database.
+    """
+    engine = create_engine(uri, poolclass=NullPool)
+    try:
+        for table in (table for one in metadata for table in one.sorted_tables):
+            with contextlib.suppress(SQLAlchemyError):
+                table.create(engine, checkfirst=True)
+    finally:
+        engine.dispose()
 
 
 def impossible_elsewhere(metadata: MetaData, names: Iterable[str]) -> str:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 from flask import request, request_started
 from sqlalchemy import NullPool, create_engine, inspect
-from sqlalchemy.exc import SQLAlchemyError
 
 from flask_sqlalchemy_testbed.battery import tables
 from flask_sqlalchemy_testbed.battery.further import Binds
 from flask_sqlalchemy_testbed.battery.obstacles import Witness
+from flask_sqlalchemy_testbed.battery.own_tables import create_possible
 from flask_sqlalchemy_testbed.battery.raised import in_words, line_of_app
 from flask_sqlalchemy_testbed.battery.requests import (
     Address,
@@ -36,11 +36,11 @@ from flask_sqlalchemy_testbed.subject.metadata import FIRST_ENGINE
 from flask_sqlalchemy_testbed.subject.subject import Apps
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     import pytest
     from flask import Flask
-    from sqlalchemy import Engine, MetaData
+    from sqlalchemy import MetaData
 
     from flask_sqlalchemy_testbed.databases import Database
     from flask_sqlalchemy_testbed.subject.app import AppMaker
@@ -116,7 +116,7 @@ def _first_app(config: pytest.Config, maker: AppMaker, binds: Binds, database: D
         if maker.subject.makes_several_apps:
             return Preflight(tables.create_all)  # `binding.uses-the-given-uri` and others fail for it.
         raise
-    binds.create_tables(app)
+    binds.create_tables(app, maker)
     schema = _schema(maker.metadata(app).get(FIRST_ENGINE, []), database)
     # As in the checks: their views may fail.
     app.testing = app.debug = False
@@ -165,34 +165,18 @@ def _connect(maker: AppMaker, app: Flask) -> None:
 
 def _schema(metadata: Sequence[MetaData], database: Database) -> Callable[[str], None]:
     """Create the app's own tables, unless it has done so; return the function that creates all tables."""
-    with _engine(database.uri) as engine:
-        present = set(inspect(engine).get_table_names())
+    engine = create_engine(database.uri, poolclass=NullPool)
+    present = set(inspect(engine).get_table_names())
+    engine.dispose()
     if not metadata or any(one.tables.keys() & present for one in metadata):
         return tables.create_all
-    _create_own(metadata, database.uri)
+    create_possible(metadata, database.uri)
 
     def create_all(uri: str) -> None:
         tables.create_all(uri)
-        _create_own(metadata, uri)
+        create_possible(metadata, uri)
 
     return create_all
-
-
-def _create_own(metadata: Sequence[MetaData], uri: str) -> None:
-    """Create the app's tables; one that the database cannot have is left out."""
-    with _engine(uri) as engine:
-        for table in (table for one in metadata for table in one.sorted_tables):
-            with contextlib.suppress(SQLAlchemyError):
-                table.create(engine, checkfirst=True)
-
-
-@contextlib.contextmanager
-def _engine(uri: str) -> Iterator[Engine]:
-    engine = create_engine(uri, poolclass=NullPool)
-    try:
-        yield engine
-    finally:
-        engine.dispose()
 
 
 def _uses_up_the_process(maker: AppMaker) -> bool:

@@ -257,7 +257,7 @@ def new_primary(
 ) -> Iterator[Database]:
     """Return an empty database on the run's server, named as that on the own server."""
     testbed_server.create(own_server.name)
-    database = Database(testbed_server.backend, testbed_server.locate(own_server.name))
+    database = Database.on(testbed_server, own_server.name)
     testbed_schema(database.uri)
     yield database
     database.connection.close()

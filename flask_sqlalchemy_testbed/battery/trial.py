@@ -88,7 +88,7 @@ class Trial:
         """
         address = self._address_on(self._other if self._other and uri == self._other.uri else self.database)
         app = self._maker.make(uri or self.database.uri)
-        self._binds.create_tables(app)
+        self._binds.create_tables(app, self._maker)
         self._prepared(app, keep=keep)
         if address is not None:
             reach_at(app, address)
@@ -134,7 +134,7 @@ class Trial:
         if not self._as_user or self._preflight.address is None:
             return
         app = self._maker.make(database.uri)
-        self._binds.create_tables(app)
+        self._binds.create_tables(app, self._maker)
         self._addresses[database] = log_in(self._as_user, app, self._preflight.address)
         self.engine(app).dispose()
         self._binds.dispose(app)
@@ -161,8 +161,12 @@ class Trial:
         return engine_of(self.subject, app)
 
     def rebind(self, app: Flask, uri: str) -> Engine:
-        """Bind `app` to another engine with the `init_engine` from the session's module."""
-        return self.subject.beside_session("init_engine")(uri, app=app)  # type: ignore[no-any-return]
+        """Bind `app` to another engine with the `init_engine` from the session's module.
+
+        The engine gets the options of the app's own engine.
+        """
+        options = app.config.get("DATABASE_ENGINE_OPTIONS", {})
+        return self.subject.beside_session("init_engine")(uri, app=app, **options)  # type: ignore[no-any-return]
 
     def read(self) -> list[str]:
         """Return the names of all items, read with the session."""

@@ -47,7 +47,10 @@ def resolve_app(config: pytest.Config, options: AppOptions, uri: str, other_uri:
     def show_stack(stack: str) -> None:
         from flask_sqlalchemy_testbed.redaction import redact  # noqa: PLC0415 - seldom needed
 
-        sys.__stderr__.write(redact(f"{too_long}{stack}\n"))  # type: ignore[union-attr]
+        # What is written to a captured output is lost when the process ends.
+        config.pluginmanager.getplugin("capturemanager").stop_global_capturing()
+        sys.stderr.write(redact(f"{too_long}{stack}\n"))
+        sys.stderr.flush()
 
     try:
         with _captured(config, output), within(seconds, last_resort=show_stack):

@@ -39,6 +39,16 @@ def pytest_configure(config: pytest.Config) -> None:
         name = flag("backend") if settings.given(config, "backend") else OPTIONS["backend"].key
         message = f"{name} is empty. Choose from: {', '.join(BACKENDS)}."
         raise pytest.UsageError(message)
+    pooler = settings.setting(config, "pooler")
+    if pooler and not any(pooler in backend.poolers for backend in backends):
+        users = [known.name for known in BACKENDS.values() if pooler in known.poolers]
+        poolers = ", ".join(sorted({name for known in BACKENDS.values() for name in known.poolers}))
+        message = (
+            f"{pooler} is a pooler for {', '.join(users)} alone. Add {flag('backend')} {users[0]}."
+            if users
+            else f"Unknown pooler {pooler!r}. Choose from: {poolers}."
+        )
+        raise pytest.UsageError(message)
     config.stash[state.BACKENDS] = backends
     config.pluginmanager.register(_fixtures_of(backends), "flask-sqlalchemy-testbed-backend")
 

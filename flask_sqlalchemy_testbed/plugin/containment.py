@@ -61,6 +61,11 @@ def start(config: pytest.Config) -> None:
     config.add_cleanup(lambda: guard.stop(refusals))
 
 
+def has_started(config: pytest.Config) -> bool:
+    """Return whether code of the app may have run in this process."""
+    return _CONTAINMENT in config.stash
+
+
 def found(config: pytest.Config) -> None:
     """Ignore the refusals so far.
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from flask_sqlalchemy_testbed.backends import BACKENDS
-from flask_sqlalchemy_testbed.backends.base import Backend
+from flask_sqlalchemy_testbed.backends.base import OWN_SESSIONS, POOLED, Backend
 from flask_sqlalchemy_testbed.checks.check import check_of
 from flask_sqlalchemy_testbed.checks.definition import PROMISES, Check
 from flask_sqlalchemy_testbed.options import flag
@@ -44,12 +44,13 @@ def backends_of(item: pytest.Item) -> list[str]:
 @pytest.hookimpl(wrapper=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Any:
     """Leave out other checks before all other plugins, and tests that do not apply after them."""
-    if excluded := set(settings.setting(config, "exclude") or ()):
-        _leave_out_excluded(config, items, excluded)
+    collected = {check.id for item in items if (check := check_of(item)) is not None}
     if wanted := set(settings.given(config, "check") or ()):
         _leave_out_other_checks(config, items, wanted)
     else:
         _leave_out_optional(config, items)
+    if excluded := set(settings.setting(config, "exclude") or ()):
+        _leave_out_excluded(config, items, excluded, collected)
     result = yield
     _refuse_useless_marks(items)
     _leave_out_not_applicable(config, items)
@@ -143,12 +144,14 @@ def _leave_out_other_checks(config: pytest.Config, items: list[pytest.Item], wan
     items[:] = [item for item in items if ids.get(item) in wanted]
 
 
-def _leave_out_excluded(config: pytest.Config, items: list[pytest.Item], excluded: set[str]) -> None:
+def _leave_out_excluded(
+    config: pytest.Config, items: list[pytest.Item], excluded: set[str], collected: set[str]
+) -> None:
     from flask_sqlalchemy_testbed.checks.claims import CHECKS  # noqa: PLC0415 - on use
 
     ids = {item: check.id for item in items if (check := check_of(item)) is not None}
     # The battery's ids are known in a run of other tests too, for which a configuration file excludes some.
-    known = {*CHECKS, *ids.values()}
+    known = {*CHECKS, *collected}
     if unknown := excluded - known:
         items.clear()
         raise pytest.UsageError(unknown_checks(sorted(unknown), sorted(known)))
@@ -183,8 +186,12 @@ def unknown_checks(names: list[str], known: list[str]) -> str:
     near = [match for name in names for match in get_close_matches(name, known)]
     groups = {name.partition(".")[0] for name in names}
     of_group = [name for name in known if name.partition(".")[0] in groups]
-    choose = ", ".join(of_group or known)
-    choice = f"Did you mean {' or '.join(near)}?" if near else f"Choose from: {choose}."
+    if near:
+        choice = f"Did you mean {' or '.join(near)}?"
+    elif of_group:
+        choice = f"Choose from: {', '.join(of_group)}."
+    else:
+        choice = "List all checks: flask-sqlalchemy-testbed --list."
     return f"Unknown check {', '.join(names)}. {choice}"
 
 
@@ -212,7 +219,11 @@ def _refuse_useless_marks(items: list[pytest.Item]) -> None:
 
     from flask_sqlalchemy_testbed.servers.network import OF_A_CONTAINER  # noqa: PLC0415 - on use
 
-    known = sorted({*LACKS, *OF_A_CONTAINER}.union(*(one.capabilities for one in BACKENDS.values())))
+    known = sorted(
+        {*LACKS, *OF_A_CONTAINER, OWN_SESSIONS, POOLED}.union(
+            *(one.capabilities for one in BACKENDS.values())
+        )
+    )
     for item, needed in marked:
         if unknown := sorted(needed.difference(known)):
             near = get_close_matches(unknown[0], known, 1)
@@ -243,4 +254,4 @@ def _capabilities(config: pytest.Config, backend: Backend) -> Iterable[str]:
         return run.servers[backend.name].capabilities
     from flask_sqlalchemy_testbed.servers.network import expected_capabilities  # noqa: PLC0415 - on use
 
-    return expected_capabilities(backend)
+    return expected_capabilities(backend, settings.setting(config, "pooler"))

@@ -106,6 +106,7 @@ def run_of(config: pytest.Config) -> Run:
             session=settings.setting(config, "session"),
             within=settings.server_timeout(config),
             notify=notify,
+            pooler=settings.setting(config, "pooler"),
             keep_servers=settings.given(config, "keep-servers"),
         )
         config.stash[RUN] = run

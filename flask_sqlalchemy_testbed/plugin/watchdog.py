@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from flask_sqlalchemy_testbed.checks.check import check_of
-from flask_sqlalchemy_testbed.plugin import settings, state
+from flask_sqlalchemy_testbed.plugin import containment, settings, state
 from flask_sqlalchemy_testbed.plugin.app_option import APP_MAKER
 from flask_sqlalchemy_testbed.plugin.selection import backend_of
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from flask_sqlalchemy_testbed.databases import Database
 
+# Bound before `subject.start_up` replaces it, to refuse it to the app.
+_exit = os._exit
 # Interrupts the main thread. Windows has no such signal: there a check that hangs is only reported.
 SIGNAL: signal.Signals | None = getattr(signal, "SIGUSR1", None)
 # Seconds between two attempts to interrupt a check.
@@ -51,11 +53,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_sessionfinish(session: pytest.Session) -> Generator[None, object, object]:
-    """Note the exit status of a run whose threads may still run: a test hung, or there was an app."""
-    result = yield
-    if _HUNG in session.config.stash or APP_MAKER in session.config.stash:
-        session.config.stash[_STATUS] = int(session.exitstatus)
-    return result
+    """Note the exit status of a run whose threads may still run: a test hung, or there was an app.
+
+    It has one, too, if nobody reads the output any more and a hook cannot write to it.
+    """
+    try:
+        return (yield)
+    finally:
+        if _HUNG in session.config.stash or APP_MAKER in session.config.stash:
+            session.config.stash[_STATUS] = int(session.exitstatus)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -108,6 +114,14 @@ def _end(config: pytest.Config) -> None:
         # A check that hung, or that Ctrl-C ended, has threads of its own.
         is_over = status != pytest.ExitCode.INTERRUPTED and _HUNG not in config.stash
         end_without_threads(status, warn=is_over)
+    elif containment.has_started(config):
+        # A usage error: pytest prints it after this, and the main thread then waits for those of the app.
+        threading.Thread(target=_end_with_main_thread, name="testbed-end", daemon=True).start()
+
+
+def _end_with_main_thread() -> None:
+    threading.main_thread().join()
+    end_without_threads(int(pytest.ExitCode.USAGE_ERROR))
 
 
 def end_without_threads(status: int, *, warn: bool = True) -> None:
@@ -124,14 +138,15 @@ def end_without_threads(status: int, *, warn: bool = True) -> None:
     for thread in left:
         thread.join(RETRY_EVERY)
         if thread.is_alive():
-            sys.stdout.flush()
+            with contextlib.suppress(OSError):  # Nobody may read it any more.
+                sys.stdout.flush()
             if warn:
                 sys.stderr.write(
                     f"The thread {thread.name!r} of the app still runs, and the run ends without it."
                     " Start it as a daemon thread, or end it.\n"
                 )
                 sys.stderr.flush()
-            os._exit(status)
+            _exit(status)
 
 
 def _limited(item: pytest.Item, phase: str) -> Generator[None, object, object]:

@@ -103,7 +103,7 @@ class Container:
         with turn, _start_errors(backend):
             labels = {
                 RUN_LABEL: run,
-                BACKEND_LABEL: backend.name,
+                BACKEND_LABEL: recipe.name,
                 PROCESS_LABEL: str(ProcessId.of(os.getpid())),
             }
             if reusable:
@@ -175,6 +175,26 @@ class Container:
             port = int(client.port(self.id, port))
         host = self._container.get_container_host_ip().replace("localhost", "127.0.0.1")
         return URL.create(self._backend.drivername, USER, PASSWORD, host, port, DATABASE)
+
+    @property
+    def host_and_port(self) -> tuple[str, str]:
+        """Return `address` as two words of a command."""
+        host, port = self.address
+        return host, str(port)
+
+    def execute(self, *command: str) -> None:
+        """Execute a command in the container.
+
+        Args:
+            command: Its words.
+
+        Raises:
+            RuntimeError: The command failed.
+        """
+        result = self._container.get_wrapped_container().exec_run(list(command))
+        if result.exit_code:
+            message = f"{command!r} failed: {result.output!r}"
+            raise RuntimeError(message)
 
     def has_ended(self) -> bool:
         """Return whether the server has stopped running."""

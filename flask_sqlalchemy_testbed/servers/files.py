@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flask_sqlalchemy_testbed.backends.base import NAME_PATTERN
+from flask_sqlalchemy_testbed.backends.base import NAME_PATTERN, OWN_SESSIONS
 from flask_sqlalchemy_testbed.backends.connection import Connection
 from flask_sqlalchemy_testbed.servers.processes import ProcessId
 from flask_sqlalchemy_testbed.servers.readiness import ServerError
@@ -40,7 +40,7 @@ class Directory:
     def _use(self, backend: Backend, path: Path) -> None:
         self.backend = backend
         self.is_reaped = False
-        self.capabilities = backend.capabilities | {"throwaway"}
+        self.capabilities = backend.capabilities | {"throwaway", OWN_SESSIONS}
         self.url: URL | None = None
         self.path = path
         self.source = f"files in {path}"
@@ -59,10 +59,17 @@ class Directory:
         """Return the URL of the file with this name."""
         return self._url(str(self.path / f"{name}.db"))
 
+    def locate_for_app(self, name: str) -> URL:
+        """Return the URL of the file with this name."""
+        return self.locate(name)
+
     def drop(self, name: str) -> None:
         """Remove the file and its journals, also if they are open."""
         for file in self.path.glob(f"{name}.db*"):
             file.unlink(missing_ok=True)
+
+    def renew_pooled(self, name: str) -> None:
+        """Do nothing: a file has no pooler."""
 
     def keep(self, name: str) -> list[str]:
         """Leave the directory after the run, and return how to inspect and to remove it."""

@@ -11,11 +11,12 @@ import re
 import socket
 import time
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from docker.errors import APIError, DockerException, ImageNotFound
 
+from flask_sqlalchemy_testbed.backends.base import Pooler
+from flask_sqlalchemy_testbed.options import flag
 from flask_sqlalchemy_testbed.servers import recipes
 from flask_sqlalchemy_testbed.servers.given import variable
 from flask_sqlalchemy_testbed.servers.readiness import LOG_TAIL_LINES, ServerError
@@ -102,7 +103,7 @@ def bake(
     # Runs that start at the same moment build an image once.
     with locked(recipe):
         base = _base(client, backend, recipe, base_name, notify)
-        name, version = f"testbed-{Path(recipe.folder).name}", recipes.digest(recipe, base.id or "")
+        name, version = f"testbed-{recipe.name}", recipes.digest(recipe, base.id or "")
         tag = f"{name}:{version}"
         try:
             image = client.images.get(tag)
@@ -159,9 +160,11 @@ def _base(
             )
             raise ServerError(message) from None
     build = f"Build it with `{recipe.build}`" if recipes.can_make_engine() else "Pull it yourself"
+    if isinstance(recipe, Pooler):
+        build = "Make it as docs/pooler.md says"
     message = (
         f"No server for {backend.name}: the image {name} is not here and cannot be pulled"
-        f" ({reason}). {build}{_or_given(backend, recipe)}."
+        f" ({reason}). {build}{_otherwise(backend, recipe)}."
     )
     raise ServerError(message)
 
@@ -175,7 +178,7 @@ def _build(  # noqa: PLR0913, PLR0917 - each is needed
     run: str,
     notify: Callable[[str], None],
 ) -> None:
-    doing = f"testbed: building the image of {backend.name} from {base}, once"
+    doing = f"testbed: building the image of {recipe.name} from {base}, once"
     notify(f"{doing} ...")
     try:
         events = client.api.build(
@@ -200,13 +203,15 @@ def _build(  # noqa: PLR0913, PLR0917 - each is needed
             _remove(client, layer)
     message = (
         f"No server for {backend.name}: {recipe.folder} cannot be built on {base}: {reason}."
-        f" Name another image in {recipe.variable}{_or_given(backend, recipe)}."
+        f" Name another image in {recipe.variable}{_otherwise(backend, recipe)}."
     )
     raise ServerError(message)
 
 
-def _or_given(backend: Backend, recipe: Recipe) -> str:
-    """Return the alternative to an image; a gate has none."""
+def _otherwise(backend: Backend, recipe: Recipe) -> str:
+    """Return how a run can do without the image; a gate has no alternative."""
+    if isinstance(recipe, Pooler):
+        return f", or leave out {flag('pooler')}"
     is_server = backend.recipe is not None and backend.recipe.folder == recipe.folder
     return f", or give a server in {variable(backend)}" if is_server else ""
 

@@ -11,6 +11,7 @@ import re
 import time
 from typing import TYPE_CHECKING, Protocol
 
+from flask_sqlalchemy_testbed.backends.base import OWN_SESSIONS, POOLED
 from flask_sqlalchemy_testbed.backends.connection import Connection
 from flask_sqlalchemy_testbed.redaction import know
 from flask_sqlalchemy_testbed.servers.given import variable
@@ -61,6 +62,13 @@ class Server(Protocol):
             name: The name of a database of the run.
         """
 
+    def locate_for_app(self, name: str) -> URL:
+        """Return the URL by which the app reaches this database: through the pooler, if there is one.
+
+        Args:
+            name: The name of a database of the run.
+        """
+
     def create(self, name: str) -> None:
         """Create an empty database.
 
@@ -73,6 +81,13 @@ class Server(Protocol):
 
         Args:
             name: Its name.
+        """
+
+    def renew_pooled(self, name: str) -> None:
+        """Replace the sessions in this database that a pooler holds, if there is one.
+
+        Args:
+            name: The name of a database of the run.
         """
 
     def keep(self, name: str) -> list[str]:
@@ -130,12 +145,27 @@ class ServerContainer(Protocol):
 class NetworkServer:
     """A given server, or the server in `container`; the constructor logs in."""
 
-    def __init__(
-        self, backend: Backend, url: URL, *, source: str, container: ServerContainer | None = None
+    pooler_container: ServerContainer | None = None
+    """The container of the pooler, which may belong to another process."""
+
+    def __init__(  # noqa: PLR0913 - all but the first have names
+        self,
+        backend: Backend,
+        url: URL,
+        *,
+        source: str,
+        container: ServerContainer | None = None,
+        pooler: str = "",
+        app_url: URL | None = None,
     ) -> None:
         self.backend = backend
-        self.capabilities = backend.capabilities | (container.capabilities if container else set())
+        of_container = container.capabilities if container else frozenset()
+        self.capabilities = backend.capabilities | of_container | {POOLED if app_url else OWN_SESSIONS}
         self.url = url
+        self.pooler = pooler
+        """The name of the pooler; empty if the app connects to the server itself."""
+        self.app_url = app_url
+        """The URL of the pooler."""
         know(url.password)
         self.source = source
         self.container = container
@@ -144,6 +174,33 @@ class NetworkServer:
         self._kept: set[str] = set()
         self._connection = Connection(url, options=backend.connect_options, setup=backend.session_setup)
         self.version = str(self._connection.rows(backend.version)[0][0])
+
+    def lead_app_through(self, pooler: str, container: Container) -> None:
+        """Have the app connect to a pooler, which `close` removes.
+
+        Args:
+            pooler: The name of the pooler.
+            container: Its container, which is ready.
+        """
+        self.pooler, self.pooler_container, self.app_url = pooler, container, container.url()
+        self.capabilities = self.capabilities - {OWN_SESSIONS} | {POOLED}
+        self.source = f"{self.source}, behind {container.source}"
+
+    def renew_pooled(self, name: str) -> None:
+        """Have the pooler, if there is one, use new sessions in this database from now on.
+
+        What a client has set stays on a session of the server, and would reach the next test.
+        """
+        if self.app_url is not None:
+            pooler = self.backend.poolers[self.pooler]
+            console = Connection(
+                self.app_url.set(database=pooler.console), options=self.backend.login_options
+            )
+            with (
+                contextlib.closing(console),
+                contextlib.suppress(Exception),
+            ):  # It may not know the database yet.
+                console.rows(_named(pooler.renew, name))
 
     def check(self) -> None:
         """Raise ServerError if the server does not meet a requirement of the harness."""
@@ -167,6 +224,10 @@ class NetworkServer:
         """Return the URL of the database with this name."""
         return self.url.set(database=name)
 
+    def locate_for_app(self, name: str) -> URL:
+        """Return the URL of the database for the app, through the pooler if there is one."""
+        return (self.app_url or self.url).set(database=name)
+
     def create(self, name: str) -> None:
         """Create an empty database, and hold its lock until `close`."""
         lock = _named(self.backend.lock, name)
@@ -178,6 +239,7 @@ class NetworkServer:
 
     def drop(self, name: str) -> None:
         """Drop the database; first terminate its sessions, which could block that."""
+        self.renew_pooled(name)
         for (session,) in self._connection.rows(_named(self.backend.sessions, name)):
             with contextlib.suppress(Exception):
                 self._connection.rows(self.backend.terminate.replace("{session}", str(session)))
@@ -203,18 +265,21 @@ class NetworkServer:
         return [f"look:   {uri}", f"remove: {_named('; '.join(self.backend.drop), name)}"]
 
     def log(self, since: float) -> str:
-        """Return the container's output; the log of a given server cannot be read.
+        """Return the output of the container and of the pooler; the log of a given server cannot be read.
 
         Lines about sessions that were terminated are left out: after almost every leak the harness does that.
         """
         lines = self.container.log(since) if self.container else ""
-        return re.sub(self.backend.log_of_termination, "", lines)
+        of_pooler = self.pooler_container.log(since) if self.pooler_container else ""
+        return re.sub(self.backend.log_of_termination, "", lines) + of_pooler
 
     def close(self) -> None:
         """Remove the container or the databases of the run, and disconnect.
 
         The container is removed if it is the run's own, else the databases are dropped.
         """
+        if self.pooler_container is not None and not self.is_reaped:
+            self.pooler_container.remove()
         if self.container is None or self.container.is_reusable:
             for name in self._remaining():
                 self.drop(name)
@@ -233,16 +298,18 @@ class NetworkServer:
         return [name[:-1] for name in found if name.startswith(ours) and not name.startswith(kept)]
 
 
-def expected_capabilities(backend: Backend) -> frozenset[str]:
+def expected_capabilities(backend: Backend, pooler: str = "") -> frozenset[str]:
     """Return the capabilities of the backend's server that are known in advance.
 
     Args:
         backend: The kind of server.
+        pooler: The name of the run's pooler; empty if it has none.
     """
+    known = backend.capabilities | {POOLED if pooler in backend.poolers else OWN_SESSIONS}
     if "embedded" in backend.capabilities:
-        return backend.capabilities | {"throwaway"}
+        return known | {"throwaway"}
     given = os.environ.get(variable(backend))
-    return backend.capabilities | (set() if given else OF_A_CONTAINER)
+    return known | (set() if given else OF_A_CONTAINER)
 
 
 def given_server(

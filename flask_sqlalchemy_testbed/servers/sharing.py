@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,8 +13,10 @@ from flask_sqlalchemy_testbed.servers.network import NetworkServer
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from sqlalchemy.engine import URL
+
     from flask_sqlalchemy_testbed.backends.base import Backend
-    from flask_sqlalchemy_testbed.servers.network import Server
+    from flask_sqlalchemy_testbed.servers.network import Server, ServerContainer
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,10 @@ class Loan:
     capabilities: tuple[str, ...]
     uri: str = field(default="", repr=False)
     """Empty for a directory."""
+    pooler: str = ""
+    """The name of the pooler; empty without one."""
+    app_uri: str = field(default="", repr=False)
+    pooler_container: str = ""
     directory: str = ""
     container: str = ""
     """Docker's id of the container, if the server runs in one."""
@@ -58,9 +64,12 @@ def lend(server: Server) -> Loan:
         server.backend.name,
         server.source,
         tuple(sorted(server.capabilities)),
-        uri=server.url.render_as_string(hide_password=False) if server.url is not None else "",
+        uri=_uri(server.url),
+        pooler=server.pooler if isinstance(server, NetworkServer) else "",
+        app_uri=_uri(server.app_url) if isinstance(server, NetworkServer) else "",
+        pooler_container=_id(server.pooler_container) if isinstance(server, NetworkServer) else "",
         directory=str(server.path) if isinstance(server, Directory) else "",
-        container=server.container.id if isinstance(server, NetworkServer) and server.container else "",
+        container=_id(server.container) if isinstance(server, NetworkServer) else "",
     )
 
 
@@ -79,7 +88,25 @@ def borrow(loan: Loan) -> Server:
     if not loan.uri:
         return LentDirectory(backend, Path(loan.directory))
     container = LentContainer(backend, loan) if loan.container else None
-    return LentServer(backend, make_url(loan.uri), source=loan.source, container=container)
+    server = LentServer(
+        backend,
+        make_url(loan.uri),
+        source=loan.source,
+        container=container,
+        pooler=loan.pooler,
+        app_url=make_url(loan.app_uri) if loan.app_uri else None,
+    )
+    if loan.pooler_container:
+        server.pooler_container = LentContainer(backend, replace(loan, container=loan.pooler_container))
+    return server
+
+
+def _id(container: ServerContainer | None) -> str:
+    return container.id if container is not None else ""
+
+
+def _uri(url: URL | None) -> str:
+    return url.render_as_string(hide_password=False) if url is not None else ""
 
 
 class LentServer(NetworkServer):

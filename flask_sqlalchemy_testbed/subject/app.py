@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 from flask import Flask
@@ -17,10 +18,11 @@ from flask_sqlalchemy_testbed.subject.factories import factory_calls
 from flask_sqlalchemy_testbed.subject.guard import guarded_start
 from flask_sqlalchemy_testbed.subject.metadata import metadata_of
 from flask_sqlalchemy_testbed.subject.process_state import Arguments, Environment, ProjectModules
+from flask_sqlalchemy_testbed.subject.start_up import in_this_process
 from flask_sqlalchemy_testbed.subject.subject import Apps, one_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from sqlalchemy import MetaData
 
@@ -90,12 +92,13 @@ class AppMaker:
             message = f"{self.subject} is one app, and it is on another database already."
             raise SubjectError(message)
         app = self.call(uri)
-        # The caller may be in a context, or have a session in this thread; another thread has neither.
-        with ThreadPoolExecutor(1) as thread:
-            thread.submit(check_binding, self.subject, app, uri).result()
-            if self.subject.binds:
-                thread.submit(check_binds, self.subject, app, self._binds).result()
+        _in_a_new_thread(lambda: self._check(app, uri))
         return app
+
+    def _check(self, app: Flask, uri: str) -> None:
+        check_binding(self.subject, app, uri)
+        if self.subject.binds:
+            check_binds(self.subject, app, self._binds)
 
     def call(self, uri: str) -> Flask:
         """Make an app as `make` does, but do not check which database it is bound to.
@@ -113,7 +116,7 @@ class AppMaker:
         subject, uri = self.subject, self.subject.uri(uri)
         if subject.by_environment:
             self._set_variables(uri)
-        with guarded_start(str(subject)):
+        with guarded_start(str(subject)), in_this_process(str(subject)):
             found = self._modules.find(self._place.path, flag("app"))
             calls = factory_calls(found, self._place.arguments, environment=bool(subject.uri_env))
             call = next(call for call in calls if call.name == subject.factory_call)
@@ -155,3 +158,20 @@ class AppMaker:
         # Files that the variables name are based on the files that the user's own variables name.
         self._environment.restore()
         self._environment.set(self.subject.environment(uri, self._binds, self._environment))
+
+
+def _in_a_new_thread(work: Callable[[], None]) -> None:
+    """Run `work` where there is no context and no session of the caller; a daemon, in case it hangs."""
+    ended: Future[None] = Future()
+
+    def run() -> None:
+        try:
+            work()
+            ended.set_result(None)
+        except BaseException as error:  # noqa: BLE001 - it is raised in the caller's thread
+            ended.set_exception(error)
+
+    thread = threading.Thread(target=run, name="testbed-binding", daemon=True)
+    thread.start()
+    ended.result()
+    thread.join()  # The values of a `threading.local` go with it.

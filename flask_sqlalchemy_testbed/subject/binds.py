@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from flask import Flask
-    from sqlalchemy import MetaData
     from sqlalchemy.engine import Engine
 
     from flask_sqlalchemy_testbed.subject.subject import Subject
@@ -105,17 +104,6 @@ def further_engines(app: Flask) -> dict[str, Engine]:
         engines = getattr(app.extensions.get("sqlalchemy"), "engines", None)
         found = dict(engines) if engines else {}
     return {name: engine for name, engine in found.items() if name != FIRST[_key_of(app)]}
-
-
-def metadata_of_bind(app: Flask, name: str) -> MetaData | None:
-    """Return the metadata of a bind's tables; None if the extension does not know it.
-
-    Args:
-        app: an app of the subject.
-        name: the name of the bind.
-    """
-    found: Mapping[str, MetaData] = getattr(app.extensions.get("sqlalchemy"), "metadatas", {})
-    return found.get(name)
 
 
 def _key_of(app: Flask) -> str:

@@ -49,6 +49,13 @@ class NoSessionError(SubjectError):
     """
 
 
+class NotInThisProcessError(SubjectError):
+    """The app's start-up code tried to end the process, or returned in a forked one too.
+
+    Another call of the factory would do the same.
+    """
+
+
 class NoWorkingFactoryCallError(SubjectError):
     """No call worked; on another kind of database one may.
 
@@ -57,11 +64,13 @@ class NoWorkingFactoryCallError(SubjectError):
 
 
 def remedy_of(error: BaseException) -> str:
-    """Return a sentence on an environment variable that the app misses; empty for other errors.
+    """Return a sentence on the module or the environment variable that the app misses; else an empty string.
 
     Args:
         error: The error that the app raised when it was imported or made.
     """
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        return ". Change to the folder that holds it, or install its package into this environment."
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
     # `os` raises a KeyError for a missing environment variable alone.
     if not isinstance(error, KeyError) or not frames or frames[-1].f_globals.get("__name__") != "os":

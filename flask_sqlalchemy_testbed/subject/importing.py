@@ -15,6 +15,7 @@ from flask_sqlalchemy_testbed.subject.factories import FOR_THE_TESTBED, factory_
 from flask_sqlalchemy_testbed.subject.guard import guarded_start
 from flask_sqlalchemy_testbed.subject.metadata import find_metadata
 from flask_sqlalchemy_testbed.subject.process_state import Arguments, Environment
+from flask_sqlalchemy_testbed.subject.start_up import in_this_process
 
 if TYPE_CHECKING:
     from flask_sqlalchemy_testbed.subject.discovery import Place
@@ -47,7 +48,8 @@ def import_app(
             environment.set(subject.environment(uri, {}, environment))
         with guarded_start(str(subject)):
             try:
-                import_module(place.module, str(subject))
+                with in_this_process(str(subject)):
+                    import_module(place.module, str(subject))
             except SubjectError as error:
                 modules.restore(error)
                 raise

@@ -18,6 +18,7 @@ from flask_sqlalchemy_testbed.subject.errors import (
     BoundElsewhereError,
     FactoryError,
     NoSessionError,
+    NotInThisProcessError,
     StartedElsewhereError,
     SubjectError,
 )
@@ -132,7 +133,7 @@ class _Search:
                 break
             try:
                 found = self._try(subject)
-            except NoSessionError:
+            except (NoSessionError, NotInThisProcessError):
                 raise
             except SubjectError as error:
                 self._note_import(subject, error)
@@ -183,7 +184,7 @@ class _Search:
                 try:
                     resolved = attempt.run(uri)
                     resolved = with_number_of_apps(attempt, self._modules, uri, other_uri)
-                except NoSessionError:
+                except (NoSessionError, NotInThisProcessError):
                     raise
                 except SubjectError as error:
                     self._note(attempt, error, is_first=is_first)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
 
+# Bound before `start_up` replaces it, to refuse it to the app.
+_exit = os._exit
 # Seconds between two interrupts: code that catches `BaseException` may survive the first.
 INTERVAL = 1.0
 # Seconds until the process exits: a call in C may never notice a signal.
@@ -66,7 +68,7 @@ def within(seconds: float, *, last_resort: Callable[[str], None]) -> Iterator[No
     def exit_process() -> None:
         if not over.wait(seconds + UNTIL_EXIT):
             last_resort(_stack(sys._current_frames().get(main), depth))  # noqa: SLF001 - there is no other way
-            os._exit(EXIT_STATUS)
+            _exit(EXIT_STATUS)
 
     before = signal.signal(signal.SIGALRM, interrupt)
     threading.Thread(target=exit_process, name="testbed-time-limit", daemon=True).start()

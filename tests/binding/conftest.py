@@ -7,6 +7,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from app import create_app, database
+from tests.pooled import documented_settings  # noqa: F401 - a fixture
 
 from .marker import Base, engine_of
 

@@ -217,3 +217,11 @@ def test_a_pooled_connection_that_the_server_has_closed_is_replaced(
 
     with engine.connect() as connection:
         assert connection.scalar(text("SELECT 1")) == 1
+
+
+@pytest.mark.testbed_needs("embedded")
+def test_without_a_server_there_is_no_pooler(database_uri: str) -> None:
+    engine = make_engine(database_uri, behind_pooler=True)
+    with engine.connect() as connection:
+        assert connection.scalar(text("SELECT 1")) == 1
+    engine.dispose()

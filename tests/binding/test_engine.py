@@ -11,6 +11,7 @@ from sqlalchemy import Column, Integer, Table, event, inspect, select, text
 
 from app import create_app
 from app.database import Base, UnboundError, create_all, db_session, drop_all, get_engine, init_engine
+from app.database.engines import make_engine
 
 from .marker import Marker, engine_of
 
@@ -116,16 +117,21 @@ from app.database import init_engine
 
 app = Flask("bare")
 for owner in (app, None):
-    engine = init_engine(sys.argv[1], app=owner)
+    engine = init_engine(sys.argv[1], app=owner, behind_pooler=sys.argv[2] == "True")
     event.listen(engine, "close", lambda *_: print("closed"))
     engine.connect().close()
 """
 
 
 def test_at_exit_engines_are_disposed_of(database_uri: str) -> None:
-    ended = subprocess.run(
-        [sys.executable, "-c", AT_EXIT, database_uri], check=True, capture_output=True, text=True, timeout=30
-    )
+    command = [
+        sys.executable,
+        "-c",
+        AT_EXIT,
+        database_uri,
+        str((make_engine.__kwdefaults__ or {})["behind_pooler"]),
+    ]
+    ended = subprocess.run(command, check=True, capture_output=True, text=True, timeout=30)
 
     assert (ended.stdout, ended.stderr) == ("closed\nclosed\n", "")
 

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, event, insert, select, text
 
 from app.database import StaleSessionError, UnboundError, db_session, get_engine, init_engine
 
-from .marker import Marker, checked_out, engine_of
+from .marker import Marker, checked_out, engine_of, names_after_replacement
 
 
 def test_outside_contexts_db_session_uses_the_one_live_engine(app: Flask) -> None:
@@ -291,20 +291,7 @@ def test_a_session_on_a_replaced_engine_commits_nothing(
     other_database_uri: str,
     write: Callable[[Callable[[], None]], None],
 ) -> None:
-    def replace() -> None:
-        # In another thread, since init_engine removes the caller's own session.
-        with ThreadPoolExecutor(1) as thread:
-            thread.submit(init_engine, other_database_uri, app=app).result(20)
-
-    with (
-        app.app_context(),
-        pytest.raises(StaleSessionError, match=r"^The engine of this session was replaced"),
-    ):
-        write(replace)
-    engine = init_engine(database_uri, app=app)
-
-    with engine.connect() as connection:
-        assert connection.scalars(select(Marker.name)).all() == []
+    assert names_after_replacement(app, write, database_uri, other_database_uri) == []
 
 
 def test_an_error_names_the_app_that_was_collected_with_its_engine(database_uri: str) -> None:

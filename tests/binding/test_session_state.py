@@ -125,6 +125,7 @@ def ask(engine: Engine, question: str) -> object:
         return connection.scalar(text(question))
 
 
+@pytest.mark.testbed_needs("own-sessions")
 def test_what_a_user_leaves_on_a_connection_does_not_reach_the_next(
     pooled: Engine, testbed_backend: Backend
 ) -> None:
@@ -138,6 +139,7 @@ def test_what_a_user_leaves_on_a_connection_does_not_reach_the_next(
         assert ask(pooled, question) == before, statement
 
 
+@pytest.mark.testbed_needs("own-sessions")
 def test_what_a_request_leaves_on_its_connection_does_not_reach_the_next(
     make_app: Callable[..., Flask], testbed_backend: Backend
 ) -> None:
@@ -193,6 +195,7 @@ def test_mysql_keeps_other_things_that_are_not_settings(statement: str) -> None:
     assert session_changes(CHANGES["mysql"])(statement)
 
 
+@pytest.mark.testbed_needs("own-sessions")
 def test_the_settings_of_connect_listeners_outlive_a_reset(pooled: Engine, testbed_backend: Backend) -> None:
     setting, question = testbed_backend.of(SETTING)
     changed, _ = testbed_backend.of(LEFT)[0]
@@ -212,6 +215,7 @@ def test_the_settings_of_connect_listeners_outlive_a_reset(pooled: Engine, testb
     assert str(before) in {"17", "77kB", "7"}
 
 
+@pytest.mark.testbed_needs("own-sessions")
 def test_on_request_every_connection_is_reset(
     make_pooled: Callable[..., Engine], testbed_backend: Backend
 ) -> None:
@@ -238,7 +242,7 @@ def test_a_setting_for_the_next_transaction_ends_with_the_request(
         connection.execute(insert(Marker).values(name="written"))
 
 
-@pytest.mark.testbed_needs("server")
+@pytest.mark.testbed_needs("server", "own-sessions")
 def test_a_connection_that_cannot_be_reset_is_replaced(
     pooled: Engine, testbed_backend: Backend, testbed_database: Database
 ) -> None:

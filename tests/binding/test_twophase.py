@@ -8,14 +8,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from flask import Flask
-from sqlalchemy import NullPool, create_engine, insert, select, text, update
+from sqlalchemy import NullPool, create_engine, insert, text, update
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from app.database import StaleSessionError, db_session, init_engine, live_sessions
+from app.database import db_session, live_sessions
 from flask_sqlalchemy_testbed.backends import Backend
 from flask_sqlalchemy_testbed.databases import Database
 
-from .marker import Marker, checked_out, engine_of
+from .marker import Marker, checked_out, engine_of, names_after_replacement, names_in
 from .test_errors import SHORT_WAITS
 from .test_unread_rows import SECONDS, many_rows
 
@@ -39,11 +39,6 @@ def prepared(testbed_database: Database) -> Callable[[], int]:
             return len(connection.execute(text(testbed_database.backend.of(PREPARED))).all())
 
     return count
-
-
-def names_in(app: Flask) -> list[str]:
-    with engine_of(app).connect() as connection:
-        return list(connection.scalars(select(Marker.name)))
 
 
 def write(name: str = "written") -> None:
@@ -121,19 +116,7 @@ def test_a_session_on_a_replaced_engine_commits_nothing(
     prepared: Callable[[], int],
     commit: Callable[[Callable[[], None]], None],
 ) -> None:
-    def replace() -> None:
-        # In another thread, since init_engine removes the caller's own session.
-        with ThreadPoolExecutor(1) as thread:
-            thread.submit(init_engine, other_database_uri, app=app).result(20)
-
-    with (
-        app.app_context(),
-        pytest.raises(StaleSessionError, match=r"^The engine of this session was replaced"),
-    ):
-        commit(replace)
-    init_engine(database_uri, app=app)
-
-    assert names_in(app) == []
+    assert names_after_replacement(app, commit, database_uri, other_database_uri) == []
     assert prepared() == 0
 
 

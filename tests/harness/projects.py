@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+from tests import prepared
+
 T = TypeVar("T")
 # Seconds, far more than any of these runs needs.
 WITHIN = 60.0
@@ -47,14 +49,10 @@ class Project:
 
     def start(self, *options: str, **environment: str) -> subprocess.Popen[str]:
         """Start the tests in a process group of their own, as a terminal starts a command."""
-        ours = ("PYTEST_", "TESTBED_")
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
-        without = [word for plugin in SLOW_TO_START for word in ("-p", f"no:{plugin}")]
-        chosen = ["--testbed-backend", ",".join(self.backends)] if self.backends else []
         return subprocess.Popen(
-            [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *without, *chosen, *options],
+            [sys.executable, "-m", *self._words(options)],
             cwd=self.path,
-            env={**inherited, **self.environment, **environment},
+            env=self._variables(environment),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -64,6 +62,17 @@ class Project:
         )
 
     def run(self, *options: str, **environment: str) -> Outcome:
+        """Run the tests, in a process that has imported pytest before if the variables allow that."""
+        variables = self._variables(environment)
+        if not prepared.can_fork(variables):
+            return self.run_anew(*options, **environment)
+        ran = prepared.run(
+            self._words(options), cwd=self.path, env=variables, timeout=self.within, merged=True
+        )
+        return Outcome(ran.returncode, ran.stdout)
+
+    def run_anew(self, *options: str, **environment: str) -> Outcome:
+        """Run the tests in a process of a new interpreter, which has imported nothing."""
         with self.start(*options, **environment) as process:
             try:
                 text, _ = process.communicate(timeout=self.within)
@@ -72,6 +81,16 @@ class Project:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
         return Outcome(process.returncode, text)
+
+    def _words(self, options: tuple[str, ...]) -> list[str]:
+        without = [word for plugin in SLOW_TO_START for word in ("-p", f"no:{plugin}")]
+        chosen = ["--testbed-backend", ",".join(self.backends)] if self.backends else []
+        return ["pytest", "-p", "no:cacheprovider", *without, *chosen, *options]
+
+    def _variables(self, environment: dict[str, str]) -> dict[str, str]:
+        ours = ("PYTEST_", "TESTBED_")
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+        return {**inherited, **self.environment, **environment}
 
 
 def remove_kept(text: str) -> None:

@@ -103,7 +103,7 @@ def test_other_tests_import_no_sqlalchemy_and_show_no_backend(project: Project) 
             assert not {name.partition(".")[0] for name in sys.modules} & {"sqlalchemy", "docker"}
         """
     )
-    outcome = project.run("-v")
+    outcome = project.run_anew("-v")
 
     assert outcome.code == 0
     assert "sqlite" not in outcome.text

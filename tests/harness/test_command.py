@@ -16,6 +16,7 @@ import flask_sqlalchemy_testbed
 from flask_sqlalchemy_testbed.backends import BACKENDS
 from flask_sqlalchemy_testbed.checks.claims import CHECKS
 from flask_sqlalchemy_testbed.command import command, needs_engine
+from tests import prepared
 from tests.harness.projects import remove_kept
 from tests.harness.shops import FACTORY, ONE_APP, WITHOUT_REMOVE
 from tests.harness.test_single_checks import ONE_SHOT
@@ -33,6 +34,8 @@ def run(directory: Path, *words: str, **environment: str) -> subprocess.Complete
     kept = {name: os.environ[name] for name in os.environ.keys() - {"CI"}}
     env = {name: value for name, value in kept.items() if not name.startswith(("PYTEST_", "FLASK_"))}
     env |= environment
+    if words[:2] == MODULE[:2] and prepared.can_fork(env):
+        return prepared.run([*words[2:]], cwd=directory, env=env, timeout=60)
     return subprocess.run(
         words, cwd=directory, env=env, capture_output=True, text=True, timeout=60, check=False
     )

@@ -2,16 +2,16 @@
 
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests import prepared
 from tests.harness.projects import Outcome, Project
 from tests.harness.shops import BINDING, FACTORY
 
-COMMAND = (sys.executable, "-m", "flask_sqlalchemy_testbed", "shop:create_app", "--backend", "sqlite")
+COMMAND = ("flask_sqlalchemy_testbed", "shop:create_app", "--backend", "sqlite")
 SOME = ("lifecycle.request-ends", "lifecycle.context-ends", "binding.two-apps")
 # Of another run.
 TESTBED_FILE = "testbed_0123456789ab.db"
@@ -102,15 +102,7 @@ LEAKS_ITS_BIND = AUDITED.replace(
 def battery(folder: Path, *words: str, checks: tuple[str, ...] = SOME) -> Outcome:
     chosen = [word for check in checks for word in ("--check", check)]
     env = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "TESTBED_"))}
-    ran = subprocess.run(
-        [*COMMAND, "--report", "", *chosen, *words],
-        cwd=folder,
-        env=env,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    ran = prepared.run([*COMMAND, "--report", "", *chosen, *words], cwd=folder, env=env, timeout=60)
     return Outcome(ran.returncode, ran.stdout + ran.stderr)
 
 

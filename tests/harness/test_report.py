@@ -265,4 +265,4 @@ def test_a_run_without_a_report_does_not_import_the_recorder(battery: Project) -
         name="test_last.py",
     )
 
-    assert battery.run("-k", "holds or not_even").code == 0
+    assert battery.run_anew("-k", "holds or not_even").code == 0

@@ -47,7 +47,7 @@ def test_an_unknown_id_is_refused_without_a_matrix(project: Project) -> None:
 
     assert outcome.code == pytest.ExitCode.USAGE_ERROR
     assert outcome.lines("ERROR") == [
-        "ERROR: Unknown check nonsense. Choose from: faults.first, faults.second."
+        "ERROR: Unknown check nonsense. List all checks: flask-sqlalchemy-testbed --list."
     ]
     assert "not run" not in outcome.text
 
@@ -72,6 +72,16 @@ def test_an_option_includes_the_checks_that_name_it(project: Project) -> None:
     assert without.lines("=")[-1].strip("= ").startswith("1 passed, 1 deselected")
     assert given.lines("=")[-1].strip("= ").startswith("2 passed in")
     assert named.lines("=")[-1].strip("= ").startswith("1 passed, 1 deselected")
+
+
+@pytest.mark.bad_day
+def test_a_check_that_is_chosen_and_excluded_does_not_run(project: Project) -> None:
+    project.write(TWO_CHECKS)
+    (project.path / "pytest.ini").write_text("[pytest]\ntestbed_exclude = faults.first\n")
+    outcome = project.run("--testbed-check", "faults.first")
+
+    assert outcome.code == pytest.ExitCode.NO_TESTS_COLLECTED
+    assert outcome.lines("ERROR") == []
 
 
 def test_an_unknown_id_cannot_be_excluded_and_one_of_the_battery_can(project: Project) -> None:

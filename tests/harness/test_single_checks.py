@@ -107,10 +107,10 @@ def test_known_failures_are_known_in_each_process(project: Project) -> None:
     assert list(json.loads((project.path / "known.json").read_text())["known"]) == [REQUEST_ENDS]
 
 
-def test_the_server_of_a_failure_is_kept(project_here: Project) -> None:
-    project_here.write(LEAKS, "shop.py")
+def test_the_server_of_a_failure_is_kept(project: Project) -> None:
+    project.write(LEAKS, "shop.py")
 
-    outcome = check(project_here, REQUEST_ENDS, CONTEXT_ENDS, options=(*SHOP, "--testbed-keep-failed"))
+    outcome = check(project, REQUEST_ENDS, CONTEXT_ENDS, options=(*SHOP, "--testbed-keep-failed"))
     remove_kept(outcome.text)
 
     assert outcome.code == 1, outcome.text

@@ -112,3 +112,43 @@ def test_tables_that_are_not_found_can_be_named(project_here: Project) -> None:
     reason = "the app's own tables were not found; --testbed-metadata names their metadata"
     assert missed == dict.fromkeys(project_here.backends, ("not applicable", reason))
     assert named["schema.own-tables"] == dict.fromkeys(project_here.backends, ("passed", ""))
+
+
+LITE = """
+from flask import Flask
+from flask_sqlalchemy_lite import SQLAlchemy
+from sqlalchemy import select
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+
+class Audited(DeclarativeBase):
+    pass
+
+
+class Visit(Audited):
+    __tablename__ = "visit"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+
+
+def create_app(config):
+    app = Flask("shop")
+    # The extension remembers the engine of its first app.
+    db = SQLAlchemy(session_options={"binds": {Audited: "audit"}})
+    app.config["SQLALCHEMY_ENGINES"] = {"audit": "sqlite:///audit.db", **config["SQLALCHEMY_ENGINES"]}
+    db.init_app(app)
+
+    @app.before_request
+    def read_visits():
+        db.session.scalars(select(Visit)).all()
+
+    return app
+"""
+
+
+def test_a_further_engine_of_any_extension_has_its_tables(project: Project) -> None:
+    project.write(LITE, "shop.py")
+
+    found = verdicts(project, checks=("lifecycle.request-ends",))
+
+    assert found["lifecycle.request-ends"] == {"sqlite": ("passed", "")}

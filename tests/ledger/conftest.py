@@ -16,6 +16,7 @@ from werkzeug.test import TestResponse
 
 from app import create_app
 from app.database import Base, get_engine
+from tests.pooled import documented_settings  # noqa: F401 - a fixture
 
 SECONDS = 60
 

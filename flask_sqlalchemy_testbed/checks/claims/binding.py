@@ -129,7 +129,7 @@ CHECKS = (
         "Workers that are forked after the engine was used open their own connections, and do not fail.",
         severity=DATA,
         cases=(6,),
-        needs=("gunicorn",),
+        needs=("gunicorn", "own-sessions"),
         remedy=(
             "In the child, engine.dispose(close=False): os.register_at_fork, or the server's post_fork hook."
         ),

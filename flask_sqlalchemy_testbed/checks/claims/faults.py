@@ -67,7 +67,7 @@ CHECKS = (
         "After a failover, each connection to the old, read-only primary fails one request at most.",
         severity=AVAILABILITY,
         cases=(57,),
-        needs=("container",),
+        needs=("container", "own-sessions"),
         remedy=(
             "Copy app/database/errors.py of the testbed, and call its act_on_errors(engine): SQLAlchemy then"
             " drops a connection to a server that refuses to write."

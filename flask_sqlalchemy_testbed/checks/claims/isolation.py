@@ -52,6 +52,7 @@ CHECKS = (
         severity=AVAILABILITY,
         cause=ENGINES_STAY,
         cases=(70, 5),
+        needs=("own-sessions",),
         remedy="Dispose of every engine, also one made during set-up; do not make one for each context.",
     ),
 )

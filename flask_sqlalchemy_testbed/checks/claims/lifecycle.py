@@ -200,6 +200,7 @@ CHECKS = (
         "Settings, variables, locks and temporary tables of a request do not reach the next request.",
         severity=DATA,
         cases=(79,),
+        needs=("own-sessions",),
         remedy=(
             "Write SET LOCAL name = value on PostgreSQL: it ends with the transaction. For the others, copy"
             " app/database/reset.py of the testbed, or make the engine with poolclass=NullPool."

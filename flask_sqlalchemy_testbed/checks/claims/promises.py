@@ -52,7 +52,7 @@ CHECKS = (
         "Rebinding an app closes its connections to the old database, also that of the caller's session.",
         severity=AVAILABILITY,
         cases=(4, 5),
-        needs=("server",),
+        needs=("server", "own-sessions"),
         remedy="Dispose of the engine that is replaced.",
     ),
     Check(

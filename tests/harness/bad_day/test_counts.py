@@ -1,6 +1,7 @@
 """All outputs count alike, the count of the checks is the last line, and each test counts once."""
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import pytest
 
 from flask_sqlalchemy_testbed.report import html, markdown
+from tests import prepared
 from tests.harness.projects import Outcome, Project, eventually, hear_interrupts
 from tests.harness.reports import report, row
 from tests.harness.shops import WITHOUT_REMOVE
@@ -36,10 +38,8 @@ def pytest_runs(shop: Project, *options: str) -> Outcome:
 
 def command_runs(shop: Project, *options: str) -> Outcome:
     chosen = [word for check in CHECKS for word in ("--check", check)]
-    words = ("-m", "flask_sqlalchemy_testbed", "shop", "--backend", "sqlite", *chosen, *options)
-    ran = subprocess.run(
-        [sys.executable, *words], cwd=shop.path, capture_output=True, text=True, timeout=60, check=False
-    )
+    words = ["flask_sqlalchemy_testbed", "shop", "--backend", "sqlite", *chosen, *options]
+    ran = prepared.run(words, cwd=shop.path, env=os.environ, timeout=60)
     return Outcome(ran.returncode, ran.stdout + ran.stderr)
 
 

@@ -2,14 +2,13 @@
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from flask_sqlalchemy_testbed.report import pages
 from flask_sqlalchemy_testbed.report.__main__ import main
+from tests import prepared
 from tests.harness.projects import Outcome, Project
 from tests.harness.reports import report
 from tests.harness.shops import FACTORY
@@ -49,10 +48,8 @@ def test_a_folder_with_files_of_another_program_is_refused(shop: Project, name: 
 def test_the_default_folder_of_the_command_is_refused_too(shop: Project) -> None:
     (shop.path / "testbed-report").mkdir()
     shop.write("mine", "testbed-report/index.html")
-    words = ("-m", "flask_sqlalchemy_testbed", "shop", "--backend", "sqlite")
-    ran = subprocess.run(
-        [sys.executable, *words], cwd=shop.path, capture_output=True, text=True, timeout=60, check=False
-    )
+    words = ["flask_sqlalchemy_testbed", "shop", "--backend", "sqlite"]
+    ran = prepared.run(words, cwd=shop.path, env=os.environ, timeout=60)
 
     assert "--report 'testbed-report' holds index.html, which no report wrote." in ran.stdout + ran.stderr
     assert ran.returncode == pytest.ExitCode.USAGE_ERROR

@@ -1,6 +1,7 @@
 """Values of options and of the environment that cannot be right, and folders without room."""
 
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from flask_sqlalchemy_testbed.backends.base import new_name
 from flask_sqlalchemy_testbed.servers import files
 from flask_sqlalchemy_testbed.servers.given import given_url
 from flask_sqlalchemy_testbed.servers.readiness import ServerError
+from tests import prepared
 from tests.harness.projects import Project
 from tests.harness.shops import FACTORY
 
@@ -25,14 +27,7 @@ ONE = ("shop", "--backend", "sqlite", "--check", "lifecycle.request-ends")
 
 
 def run_command(project: Project, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "flask_sqlalchemy_testbed", *words],
-        cwd=project.path,
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
+    return prepared.run(["flask_sqlalchemy_testbed", *words], cwd=project.path, env=os.environ, timeout=30)
 
 
 def test_the_time_limit_of_a_server_is_checked_before_the_first_test(project: Project) -> None:
@@ -48,14 +43,8 @@ def test_the_command_takes_no_negative_time_limit_and_0_as_none(
     project: Project, value: str, code: int
 ) -> None:
     project.write(FACTORY, "shop.py")
-    words = ["shop", "--backend", "sqlite", "--check", "lifecycle.request-ends", "--start-timeout", value]
-    ran = subprocess.run(
-        [sys.executable, "-m", "flask_sqlalchemy_testbed", *words],
-        cwd=project.path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+
+    ran = run_command(project, *ONE, "--start-timeout", value)
 
     assert ran.returncode == code, ran.stderr
     assert ("--start-timeout is '-1.0'. " in ran.stderr) == (code != 0)
@@ -288,6 +277,67 @@ def test_a_thread_of_the_app_does_not_keep_the_run_from_ending(project: Project)
         "The thread 'poll' of the app still runs, and the run ends without it."
         " Start it as a daemon thread, or end it."
     )
+
+
+@pytest.mark.parametrize("where", ["on import", "on a server"])
+def test_a_thread_of_the_app_does_not_keep_a_usage_error_from_ending(
+    project_here: Project, where: str
+) -> None:
+    # An app that cannot connect to a file may connect to a server: it is tried again there.
+    error = (
+        "raise ValueError('no')" if where == "on import" else "create_app = lambda config: made('nothing://')"
+    )
+    project_here.write(f"{WITH_A_THREAD}\n{error}", "shop.py")
+
+    outcome = project_here.run("--pyargs", "flask_sqlalchemy_testbed.battery", "--testbed-app", "shop")
+
+    assert outcome.code == pytest.ExitCode.USAGE_ERROR
+    assert outcome.text.count("ERROR: --testbed-app 'shop") == 1
+    assert outcome.lines("The thread 'poll' of the app still runs, and the run ends without it.")
+
+
+@pytest.mark.parametrize("lines", [1, 12])
+@pytest.mark.parametrize("source", [FACTORY, WITH_A_THREAD], ids=["app", "app with a thread"])
+@pytest.mark.parametrize("module", ["flask_sqlalchemy_testbed", "pytest"])
+def test_an_output_that_is_read_in_part_ends_the_run(
+    project: Project, module: str, source: str, lines: int
+) -> None:
+    project.write(source, "shop.py")
+    (project.path / "tmp").mkdir()
+    battery = (
+        "--pyargs",
+        "flask_sqlalchemy_testbed.battery",
+        "--testbed-app",
+        "shop",
+        "--testbed-backend",
+        "sqlite",
+    )
+    words = (
+        (*battery, "-v", "-k", "lifecycle")
+        if module == "pytest"
+        else ("shop", "--backend", "sqlite", "--", "-v")
+    )
+    with subprocess.Popen(
+        [sys.executable, "-m", module, *words],
+        cwd=project.path,
+        env={**os.environ, "TMPDIR": str(project.path / "tmp")},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        read = [process.stdout.readline() for _ in range(lines)]
+        process.stdout.close()
+        try:
+            _, errors = process.communicate(timeout=30)
+        finally:
+            process.kill()
+
+    assert "Traceback" not in errors
+    assert process.returncode != 0
+    assert list((project.path / "tmp").iterdir()) == []
+    folders = re.findall(r"files in (.*)\)", "".join(read))
+    assert not any(map(os.path.exists, folders))
 
 
 def test_no_output_is_lost_when_a_thread_of_the_app_runs(project: Project) -> None:

@@ -308,6 +308,16 @@ def test_a_missing_variable_of_the_app_suggests_the_option(project: Project, pla
     )
 
 
+@pytest.mark.parametrize("app", ["shop", "shap"], ids=["of the app", "the app"])
+def test_a_module_that_is_missing_is_one_sentence_with_its_remedy(project: Project, app: str) -> None:
+    project.write("import shap", "shop.py")
+
+    assert_usage_error(
+        project.run("--pyargs", "flask_sqlalchemy_testbed.battery", "--testbed-app", app),
+        "No module named 'shap'. Change to the folder that holds it, or install its package into this",
+    )
+
+
 def test_a_baseline_without_entries_of_a_backend_says_how_to_add_them(shop: Project) -> None:
     shop.write(json.dumps({"known": {"lifecycle.request-ends": ["postgresql"]}}), "known.json")
 
@@ -433,3 +443,69 @@ def test_a_promise_that_is_named_is_checked(project: Project) -> None:
     assert re.search("1 check on 1 backend: 1 (passed|failed)", outcome.text)
     matrix = json.loads((project.path / "matrix.json").read_text())
     assert matrix["subject"]["promises"] == "checked"
+
+
+ENDS = ("os._exit(3)", "os.abort()", "os.execv('/bin/true', ['true'])", "os.execlp('true', 'true')")
+
+
+@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize("place", ["on import", "in the factory", "in a forked process"])
+def test_an_app_that_ends_its_process_is_one_sentence(project: Project, end: str, place: str) -> None:
+    body = {
+        "on import": f"{end}\n{FACTORY}",
+        "in the factory": FACTORY.replace("    return made", f"    {end}\n    return made"),
+        "in a forked process": f"if not os.fork(): {end}\n{FACTORY}",
+    }
+    project.write(f"import os\n{body[place]}", "shop.py")
+
+    outcome = project.run(*ONE)
+
+    if place == "in a forked process":
+        assert outcome.code == pytest.ExitCode.OK, outcome.text
+    else:
+        assert_usage_error(outcome, "would have ended this process when it started: it called os.")
+        assert re.search(r"\) at shop\.py:\d+\. Remove the call, or move it", outcome.text)
+
+
+@pytest.mark.parametrize("place", ["on import", "in the factory"])
+def test_an_app_whose_start_returns_in_two_processes_is_one_sentence(project: Project, place: str) -> None:
+    fork = "__import__('os').fork()"
+    source = FACTORY.replace("    return made", f"    {fork}\n    return made")
+    project.write(source if place == "in the factory" else f"{FACTORY}\n{fork}", "shop.py")
+
+    outcome = project.run(*ONE)
+
+    assert_usage_error(
+        outcome, "called os.fork() when it started, and both processes returned from that code."
+    )
+    assert outcome.text.count("ERROR:") == 1
+
+
+def test_a_process_that_goes_on_working_is_no_fault_of_the_app(project: Project) -> None:
+    works = """
+import multiprocessing
+import time
+
+forks = multiprocessing.get_context("fork")
+forks.Process(target=time.sleep, args=(9,), daemon=True).start()
+"""
+    project.write(works + FACTORY, "shop.py")
+
+    assert project.run(*ONE).code == pytest.ExitCode.OK
+
+
+def test_a_start_that_no_signal_interrupts_shows_where_it_was(project: Project) -> None:
+    project.write(
+        """
+        import signal, time
+
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])
+        time.sleep(60)
+        """,
+        "shop.py",
+    )
+
+    outcome = project.run(*ONE, "--testbed-start-timeout", "1")
+
+    assert_usage_error(outcome, "was not made within 1 s.")
+    assert 'shop.py", line 5' in outcome.text

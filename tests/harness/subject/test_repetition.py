@@ -1,9 +1,11 @@
 """How many apps one process can make."""
 
+import contextlib
 import sys
 
 import pytest
 
+from flask_sqlalchemy_testbed.subject.app import AppMaker
 from flask_sqlalchemy_testbed.subject.subject import Apps
 from tests.harness.shops import BINDING
 from tests.harness.subject.resolving import Write, resolved, works_on
@@ -71,3 +73,14 @@ def test_the_number_of_apps_is_found_before_any_check(
     assert bool(subject.why_not_several) == bool(reason)
     if apps is Apps.ONE_AT_A_TIME:
         assert works_on(subject, uri, other_uri)
+
+
+@pytest.mark.bad_day
+def test_a_session_that_hangs_when_the_app_is_made_keeps_no_process_alive(write: Write, uri: str) -> None:
+    notes = "daemons.append(threading.current_thread().daemon) or Session"
+    write("import threading\ndaemons = []", BINDING.replace("Session(", f"({notes})("), SHOPS["factory"][0])
+    with contextlib.closing(AppMaker(resolved(uri, "shop"))) as maker:
+        maker.start(uri)
+        maker.make(uri)
+
+    assert sys.modules["shop"].daemons[-1]

@@ -1,0 +1,1 @@
+"""Tests of a run with a pooler between the app and its server, by --testbed-pooler."""

@@ -1,0 +1,256 @@
+"""Run `python -m MODULE` in a process that is forked from a prepared one.
+
+Imports take most of the processor time of a small run of pytest. The prepared process has imported pytest,
+our package and the packages that it uses, and has called none of their functions.
+"""
+
+import atexit
+import contextlib
+import gc
+import importlib
+import json
+import os
+import pkgutil
+import re
+import runpy
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, NoReturn, Self
+
+import pytest
+
+PACKAGE = "flask_sqlalchemy_testbed"
+OBSERVATIONS = f"{PACKAGE}.battery.observations"
+# Packages that a run of the battery imports when it starts.
+USED = ("flask.testing", "psycopg2.extras", "pymysql", "sqlalchemy.dialects.sqlite")
+# The interpreter, or a package on its import, reads the variables that begin so: a fork would be too late.
+READ_AT_START = ("LANG", "LC_", "PYTHON", "TESTCONTAINERS_")
+# A test may write a module twice in a second: Python would not notice that a compiled file is out of date.
+NO_CACHE = "PYTHONDONTWRITEBYTECODE"
+_local = threading.local()
+
+
+def run(
+    words: list[str], *, cwd: Path, env: Mapping[str, str], timeout: float, merged: bool = False
+) -> subprocess.CompletedProcess[str]:
+    """Run `python -m` with these words, as `subprocess.run` would.
+
+    Args:
+        words: A module, and its arguments.
+        cwd: The working directory.
+        env: All variables of the environment.
+        timeout: Seconds, after which the process and its children are killed.
+        merged: Whether the output holds the errors too.
+
+    Raises:
+        subprocess.TimeoutExpired: The process did not end in time, or a child of it holds its output open.
+    """
+    server = _server()
+    request = json.dumps([words, str(cwd), {**env, NO_CACHE: "1"}]).encode()
+    pipes = [os.pipe() for _ in range(1 if merged else 2)]
+    socket.send_fds(server, [request], [write for _, write in pipes])
+    for _, write in pipes:
+        os.close(write)
+    pid = int(server.recv(64))
+    output = {read: b"" for read, _ in pipes}
+    status = b""
+    try:
+        deadline = time.monotonic() + timeout
+        waiting = {server.fileno(), *output}
+        while waiting:
+            ready, _, _ = select.select(waiting, [], [], max(0.0, deadline - time.monotonic()))
+            if not ready:
+                raise subprocess.TimeoutExpired(words, timeout, b"".join(output.values()))
+            for one in ready:
+                if one == server.fileno():
+                    status = server.recv(64)
+                elif chunk := os.read(one, 1 << 16):
+                    output[one] += chunk
+                    continue
+                waiting.discard(one)
+    finally:
+        # With its workers, which would keep its output open.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(pid, signal.SIGKILL)
+        status = status or server.recv(64)
+        for read in output:
+            os.close(read)
+    stdout, stderr = [*(text.decode() for text in output.values()), ""][:2]
+    return subprocess.CompletedProcess(words, int(status), stdout, stderr)
+
+
+def can_fork(environment: Mapping[str, str]) -> bool:
+    """Return whether a process with these variables can be forked from the prepared one."""
+    names = {name for name in os.environ.keys() | environment.keys() if name.startswith(READ_AT_START)}
+    return all(os.environ.get(name) == environment.get(name) for name in names - {NO_CACHE})
+
+
+def _server() -> socket.socket:
+    """Return the socket to the prepared process of this thread; it ends with this process."""
+    if server := getattr(_local, "server", None):
+        return server  # type: ignore[no-any-return] # of this function
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with theirs:
+        process = subprocess.Popen(
+            [sys.executable, __file__, str(theirs.fileno())],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            pass_fds=[theirs.fileno()],
+            start_new_session=True,
+        )
+
+    def end() -> None:
+        ours.close()
+        process.wait()
+
+    atexit.register(end)
+    _local.server = ours
+    return ours
+
+
+class _Imports:
+    """A plugin that imports the package, rewritten as pytest rewrites plugins, in place of running tests."""
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_cmdline_main(self) -> int:
+        package = importlib.import_module(PACKAGE)
+        for module in pkgutil.walk_packages(package.__path__, f"{PACKAGE}."):
+            if not module.name.endswith("__main__"):
+                importlib.import_module(module.name)
+        for name in USED:
+            with contextlib.suppress(ImportError):
+                importlib.import_module(name)
+        return 0
+
+
+class _Spare:
+    """A process that takes the place of one that the run starts.
+
+    It is forked before any code of the app has run.
+    """
+
+    def __init__(self, earlier: list[Self]) -> None:
+        (theirs_in, ours_in), (ours_out, theirs_out) = os.pipe(), os.pipe()
+        self.ends = (ours_in, ours_out)
+        self.pid = os.fork()
+        if not self.pid:
+            os.dup2(theirs_in, 0)
+            os.dup2(theirs_out, 1)
+            for spare in (*earlier, self):
+                for end in spare.ends:
+                    os.close(end)
+        os.close(theirs_in)
+        os.close(theirs_out)
+        if not self.pid:
+            _take_a_place()
+
+    def start(self, command: list[str], *, text: bool = False) -> Self:
+        """Return this process with pipes to it, as `subprocess.Popen` would."""
+        mode = "" if text else "b"
+        self.stdin: Any = os.fdopen(self.ends[0], f"w{mode}")
+        self.stdout: Any = os.fdopen(self.ends[1], f"r{mode}")
+        request = json.dumps([dict(os.environ), command[-1]]) + "\n"
+        self.stdin.write(request if text else request.encode())
+        self.stdin.flush()
+        return self
+
+    def kill(self) -> None:
+        os.kill(self.pid, signal.SIGKILL)
+
+    def wait(self, _seconds: float | None = None) -> int:
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+
+
+def _take_a_place() -> NoReturn:
+    """Wait for the request of `_Spare.start`, become that process, and end; end at once if there is none."""
+    sys.stdin, sys.stdout = os.fdopen(0, closefd=False), os.fdopen(1, "w", closefd=False)
+    if not (request := sys.stdin.readline()):
+        os._exit(0)
+    environment, last_word = json.loads(request)
+    os.environ.clear()
+    os.environ.update(environment)
+    if last_word == OBSERVATIONS:
+        importlib.import_module(OBSERVATIONS).main()
+    else:
+        _offer_spares(1)
+        sys.argv = ["-c"]
+        exec(last_word, {"__name__": "__main__"})  # noqa: S102 - that of execnet
+    raise SystemExit
+
+
+def _offer_spares(number: int) -> None:
+    """Fork the processes that a run of the battery, or a parallel run, starts first."""
+    spares: list[_Spare] = []
+    for _ in range(number):
+        spares.append(_Spare(spares))
+
+    def start(command: list[str], **options: Any) -> Any:
+        if spares:
+            return spares.pop().start(command, text=options.get("text", False))
+        return subprocess.Popen(command, **options)
+
+    starts = SimpleNamespace(**{**vars(subprocess), "Popen": start})
+    vars(importlib.import_module(f"{PACKAGE}.battery.observer"))["subprocess"] = starts
+    with contextlib.suppress(ImportError):
+        execnet = importlib.import_module("execnet.gateway_base")
+        execnet.ThreadExecModel.subprocess = property(lambda _: starts)
+
+
+def _serve(requests: socket.socket) -> str:
+    """Fork a process for each request, and send back its number and, when it has ended, its status.
+
+    Returns:
+        In each forked process, once it is set up: the module that it runs.
+    """
+    while True:
+        request, outputs, _, _ = socket.recv_fds(requests, 1 << 20, 2)
+        if not request:
+            raise SystemExit
+        pid = os.fork()
+        if not pid:
+            break
+        for output in outputs:
+            os.close(output)
+        requests.send(b"%d" % pid)
+        requests.send(b"%d" % os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+    requests.close()
+    os.setsid()
+    # A shell starts background processes with SIGINT ignored, and their children inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number, output in enumerate([outputs[0], outputs[-1]], start=1):
+        os.dup2(output, number)
+    for output in outputs:
+        os.close(output)
+    words, folder, environment = json.loads(request)
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+    time.tzset()
+    tempfile.tempdir = None
+    importlib.invalidate_caches()
+    sys.path.insert(0, folder)
+    sys.argv = list(words)
+    parallel = re.search(r" -n ?(\d+)", " ".join(words))
+    _offer_spares(any(PACKAGE in word for word in words) + (int(parallel[1]) if parallel else 0))
+    return sys.argv[0]
+
+
+if __name__ == "__main__":
+    del sys.path[0]  # this folder
+    pytest.main(["-c", os.devnull], plugins=[_Imports()])
+    sys.dont_write_bytecode = True
+    # Otherwise the garbage collector copies most of the memory of each fork.
+    gc.collect()
+    gc.freeze()
+    with socket.socket(fileno=int(sys.argv[1])) as channel:
+        module = _serve(channel)
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
