@@ -264,7 +264,8 @@ def test_failed_wait(trial: Trial, connect: Callable[[], Connection], testbed_ba
     @route(app, "/testbed/half")
     def half() -> str:
         trial.write("before")
-        trial.session.execute(text("SELECT name FROM testbed_item WHERE id = 91"))
+        # A snapshot begins. If the app's reads lock, this row is free.
+        trial.session.execute(text("SELECT name FROM testbed_item WHERE id = 92"))
         trial.session.execute(text("UPDATE testbed_item SET name = 'changed' WHERE id = 92"))
         trial.session.execute(text(trial.of(SHORT_ROW_LOCK_TIMEOUT)))
         try:
