@@ -51,7 +51,7 @@ test-mysql: $(READY) have-engine ## Run the tests on MySQL
 
 .PHONY: test-pooler
 test-pooler: $(READY) have-pgbouncer ## Test the binding, the ledger and the battery on PostgreSQL behind PgBouncer
-	$(PYTEST) -n $(WORKERS) --testbed-backend postgresql --testbed-pooler pgbouncer --testbed-config app/config/pooler.cfg \
+	$(PYTEST) -n $(WORKERS) --testbed-backend postgresql --testbed-pooler pgbouncer --testbed-config app/config/pooler/postgresql.cfg \
 	  tests/pooler tests/binding tests/ledger tests/harness/test_leaks.py flask_sqlalchemy_testbed/battery $(EVIDENCE)
 
 .PHONY: test-mariadb

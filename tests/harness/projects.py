@@ -24,6 +24,8 @@ SLOW_TO_START = ("schemathesis", "hypothesispytest", "anyio", "benchmark")
 
 def hear_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    # `nohup` starts its command with this one ignored.
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @dataclass
