@@ -21,7 +21,7 @@ from flask_sqlalchemy_testbed.run import Run
 from flask_sqlalchemy_testbed.servers import images, recipes
 from flask_sqlalchemy_testbed.servers.given import variable
 from flask_sqlalchemy_testbed.servers.readiness import ServerError
-from tests.harness.projects import Project, eventually
+from tests.harness.projects import Project, eventually, hear_interrupts
 
 pytestmark = [pytest.mark.bad_day, pytest.mark.testbed_needs("container")]
 
@@ -187,7 +187,12 @@ def test_a_build_that_is_cut_short_leaves_nothing(
         variable(testbed_backend): "",
     }
     label = f"testbed.build={name}"
-    with subprocess.Popen(words, env=environment, process_group=0) as process:
+    with subprocess.Popen(
+        words,
+        env=environment,
+        process_group=0,
+        preexec_fn=hear_interrupts,  # noqa: PLW1509 - it takes no lock
+    ) as process:
         try:
             eventually(lambda: "sleep 61" in commands(engine, label))
             assert layers(engine, label)
