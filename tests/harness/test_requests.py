@@ -33,6 +33,7 @@ from flask import Flask, Response, abort, current_app, g, json, redirect, reques
 from flask.globals import app_ctx
 from sqlalchemy import create_engine, event, text
 from sqlalchemy.orm import Session, scoped_session
+from werkzeug.wsgi import ClosingIterator
 
 db_session = scoped_session(
     lambda: Session(current_app.extensions["engine"]), scopefunc=lambda: app_ctx._get_current_object()
@@ -57,7 +58,16 @@ def made(config, kind=Flask, **options):
 
     app.do_teardown_appcontext = do_teardown_appcontext
     wsgi_app = app.wsgi_app
-    app.wsgi_app = lambda *arguments: copy_context().run(wsgi_app, *arguments)
+
+    def in_its_context(*arguments):
+        context = copy_context()
+        body = context.run(wsgi_app, *arguments)
+        chunks = iter(body)
+        # Flask 3.0 leaves the context of `stream_with_context` at the end of the stream.
+        stream = iter(lambda: context.run(next, chunks, None), None)
+        return ClosingIterator(stream, lambda: context.run(getattr(body, "close", lambda: None)))
+
+    app.wsgi_app = in_its_context
     return app
 """
 # Not applicable to files.
@@ -274,7 +284,7 @@ def create_app(config=None):
 """
 SENTENCE = (
     "The app cannot be tried on sqlite: its first request was answered with 302 FOUND to /login:"
-    " shop.only_who_is_logged_in (shop.py, line 44) answered it before the view. If it wants a login, name a"
+    " shop.only_who_is_logged_in (shop.py, line 54) answered it before the view. If it wants a login, name a"
     " function that logs a client in: --testbed-as-user module:function."
 )
 
