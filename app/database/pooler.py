@@ -39,7 +39,7 @@ def set_at_begin(engine: Engine, options: str) -> None:
         options: The settings, in the format of libpq's ``options``.
 
     Raises:
-        ValueError: The options hold something else than settings.
+        ValueError: The options hold more than settings.
     """
     if rest := _SETTING.sub("", options).strip():
         message = f"Behind a pooler, options can hold settings alone (-c name=value). Remove {rest!r}."
