@@ -27,29 +27,7 @@ DEFINITIONS = """
     WHERE variable_name REGEXP '^COM_(CREATE|ALTER|DROP|RENAME|TRUNCATE)'
 """
 SNAPSHOT = mysql.take_snapshot(DEFINITIONS)
-COUNTS_WRITES = """
-    SELECT 1 WHERE NOT EXISTS (
-        SELECT 1 FROM performance_schema.setup_instruments
-        WHERE enabled = 'NO' AND name IN ('wait/io/table/sql/handler', 'transaction')
-    ) AND NOT EXISTS (
-        SELECT 1 FROM performance_schema.setup_consumers WHERE enabled = 'NO'
-          AND name IN ('global_instrumentation', 'thread_instrumentation', 'events_transactions_current')
-    ) AND EXISTS (
-        SELECT 1 FROM performance_schema.setup_objects
-        WHERE object_type = 'TABLE' AND object_schema = '%' AND object_name = '%' AND enabled = 'YES'
-    ) AND NOT EXISTS (
-        SELECT 1 FROM performance_schema.setup_objects WHERE object_type = 'TABLE' AND enabled = 'NO'
-          AND object_schema NOT IN ('mysql', 'performance_schema', 'information_schema')
-    ) AND EXISTS (
-        SELECT 1 FROM performance_schema.setup_actors WHERE host = '%' AND user = '%' AND enabled = 'YES'
-    ) AND NOT EXISTS (
-        SELECT 1 FROM performance_schema.setup_actors WHERE enabled = 'NO'
-    ) AND 4 = (
-        SELECT COUNT(*) FROM information_schema.global_variables WHERE variable_value = '-1'
-          AND variable_name IN ('performance_schema_max_table_instances', 'performance_schema_max_table_handles',
-                                'performance_schema_max_index_stat', 'performance_schema_max_thread_instances')
-    )
-"""
+COUNTS_WRITES = mysql.counts_writes("information_schema")
 # Without its libraries, histograms, spatial reference systems and read-only databases; with sequences.
 OBJECTS = {
     **{

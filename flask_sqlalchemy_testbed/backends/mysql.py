@@ -24,8 +24,17 @@ if TYPE_CHECKING:
     from flask_sqlalchemy_testbed.backends.base import BuiltContents
     from flask_sqlalchemy_testbed.backends.connection import Connection
 
-# Returns a row if the server counts the writes to every table: instruments can be switched off or limited.
-COUNTS_WRITES = """
+
+def counts_writes(schema: str, further: str = "") -> str:
+    """Return a query that returns a row if the server counts the writes to every table.
+
+    Instruments can be switched off or limited.
+
+    Args:
+        schema: The schema of the table `global_variables`.
+        further: More conditions, each begun by the end of the one before it.
+    """
+    return f"""
     SELECT 1 WHERE NOT EXISTS (
         SELECT 1 FROM performance_schema.setup_instruments
         WHERE enabled = 'NO' AND name IN ('wait/io/table/sql/handler', 'transaction')
@@ -42,18 +51,26 @@ COUNTS_WRITES = """
         SELECT 1 FROM performance_schema.setup_actors WHERE host = '%' AND user = '%' AND enabled = 'YES'
     ) AND NOT EXISTS (
         SELECT 1 FROM performance_schema.setup_actors WHERE enabled = 'NO'
+    {further}
+    ) AND 4 = (
+        SELECT COUNT(*) FROM {schema}.global_variables WHERE variable_value = '-1'
+          AND variable_name IN ('performance_schema_max_table_instances', 'performance_schema_max_table_handles',
+                                'performance_schema_max_index_stat', 'performance_schema_max_thread_instances')
+    )
+    """  # noqa: S608 - all constants
+
+
+COUNTS_WRITES = counts_writes(
+    "performance_schema",
+    """
     ) AND NOT EXISTS (
         SELECT 1 FROM performance_schema.setup_threads WHERE enabled = 'NO' AND name LIKE 'thread/sql/%'
           AND name IN ('thread/sql/one_connection', 'thread/sql/event_worker')
     ) AND 3 = (
         SELECT COUNT(*) FROM performance_schema.global_status WHERE variable_name IN (
             'Innodb_system_rows_inserted', 'Innodb_system_rows_updated', 'Innodb_system_rows_deleted')
-    ) AND 4 = (
-        SELECT COUNT(*) FROM performance_schema.global_variables WHERE variable_value = '-1'
-          AND variable_name IN ('performance_schema_max_table_instances', 'performance_schema_max_table_handles',
-                                'performance_schema_max_index_stat', 'performance_schema_max_thread_instances')
-    )
-"""
+    """,
+)
 BUSY = """
     CONCAT_WS(' ',
         (SELECT GROUP_CONCAT(processlist_id SEPARATOR ' ') FROM performance_schema.threads

@@ -443,6 +443,19 @@ SYSTEM = (
     'UNIT["degree",0.017453292519943278],AXIS["Lat",NORTH],AXIS["Lon",EAST]]'
 )
 # Only an administrator can change these. Their names begin as the leak's description does.
+# On MySQL and MariaDB.
+PRIVILEGES = (
+    Kind(
+        "privilege PROCESS of 'kept_user'@'%' was removed",
+        "SELECT process_priv FROM mysql.user WHERE user = 'kept_user'",
+        ("REVOKE PROCESS ON *.* FROM kept_user",),
+    ),
+    Kind(
+        "privilege SELECT {database} of 'kept_user'@'%' was created",
+        "SELECT db FROM mysql.db WHERE user = 'kept_user'",
+        ("GRANT SELECT ON {database}.* TO kept_user",),
+    ),
+)
 SHARED = {
     "postgresql": (
         Kind(
@@ -552,16 +565,7 @@ SHARED = {
             "SELECT to_user FROM mysql.role_edges",
             ("REVOKE kept_role FROM kept_user",),
         ),
-        Kind(
-            "privilege PROCESS of 'kept_user'@'%' was removed",
-            "SELECT process_priv FROM mysql.user WHERE user = 'kept_user'",
-            ("REVOKE PROCESS ON *.* FROM kept_user",),
-        ),
-        Kind(
-            "privilege SELECT {database} of 'kept_user'@'%' was created",
-            "SELECT db FROM mysql.db WHERE user = 'kept_user'",
-            ("GRANT SELECT ON {database}.* TO kept_user",),
-        ),
+        *PRIVILEGES,
         Kind(
             "privilege SELECT {database} things of 'kept_user'@'%' was created",
             "SELECT table_priv FROM mysql.tables_priv WHERE user = 'kept_user'",
@@ -641,16 +645,7 @@ SHARED = {
             "SELECT user FROM mysql.roles_mapping",
             ("REVOKE kept_role FROM kept_user",),
         ),
-        Kind(
-            "privilege PROCESS of 'kept_user'@'%' was removed",
-            "SELECT process_priv FROM mysql.user WHERE user = 'kept_user'",
-            ("REVOKE PROCESS ON *.* FROM kept_user",),
-        ),
-        Kind(
-            "privilege SELECT {database} of 'kept_user'@'%' was created",
-            "SELECT db FROM mysql.db WHERE user = 'kept_user'",
-            ("GRANT SELECT ON {database}.* TO kept_user",),
-        ),
+        *PRIVILEGES,
         Kind(
             "privilege SELECT {database} things of 'kept_user'@'%' was created",
             "SELECT table_priv FROM mysql.tables_priv WHERE user = 'kept_user'",
