@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import URL
 
     from flask_sqlalchemy_testbed.backends.base import Backend
+
+# MySQL and MariaDB share the modules of their dialect: concurrent first imports find no driver in them.
+_loading = threading.Lock()
 
 
 def variable(backend: Backend) -> str:
@@ -67,7 +71,8 @@ def given_url(backend: Backend) -> tuple[str, URL] | None:
     if not driver:
         url = url.set(drivername=backend.drivername)
     try:
-        url.get_dialect().import_dbapi()
+        with _loading:
+            url.get_dialect().import_dbapi()
     except (ImportError, NoSuchModuleError) as error:
         message = f"{name} names a driver that cannot be imported: {error}. Install it or name another."
         raise ServerError(message) from None
