@@ -135,10 +135,24 @@ class Container:
     @property
     def address(self) -> tuple[str, int]:
         """Return the address on the engine's own network, without a published port."""
+        return self._in_network("IPAddress"), self._recipe.port
+
+    def _in_network(self, key: str) -> str:
+        """Return an address from the inspection of the container: its own, or that of its gateway.
+
+        Raises:
+            ServerError: The engine gives its containers none, as Podman does for a user who is not root.
+        """
         wrapped = self._container.get_wrapped_container()
         wrapped.reload()
-        network, *_ = wrapped.attrs["NetworkSettings"]["Networks"].values()
-        return str(network["IPAddress"]), self._recipe.port
+        networks = wrapped.attrs["NetworkSettings"].get("Networks") or {}
+        if found := next((network[key] for network in networks.values() if network.get(key)), None):
+            return str(found)
+        message = (
+            f"{self._backend.name}: the engine names no {key} of its container. Use another engine, set"
+            f" TESTCONTAINERS_CONNECTION_MODE=docker_host, or give a server in {variable(self._backend)}."
+        )
+        raise ServerError(message)
 
     @property
     def capabilities(self) -> frozenset[str]:
@@ -146,7 +160,7 @@ class Container:
         try:
             # The network of an engine on another machine, or in a virtual one, cannot be reached.
             socket.create_connection(self.address, timeout=0.5).close()
-        except OSError:
+        except (OSError, ServerError):
             return frozenset({"container", "throwaway"})
         return frozenset({"container", "throwaway", "routed"})
 
@@ -166,14 +180,20 @@ class Container:
 
         Raises:
             ConnectionError: The container has stopped, so it has no port.
+            ServerError: The engine does not tell the address of the container.
         """
         from sqlalchemy.engine import URL  # noqa: PLC0415 - imported by `Run.start`
 
         client = self._container.get_docker_client()
-        port = self._recipe.port
-        if client.get_connection_mode() != ConnectionMode.bridge_ip:
+        mode, host, port = client.get_connection_mode(), client.host(), self._recipe.port
+        # Not testcontainers' own lookup: Podman's lists of containers lack what it reads in them.
+        if mode == ConnectionMode.bridge_ip:
+            host, port = self.address
+        else:
             port = int(client.port(self.id, port))
-        host = self._container.get_container_host_ip().replace("localhost", "127.0.0.1")
+            if mode == ConnectionMode.gateway_ip:
+                host = self._in_network("Gateway")
+        host = host.replace("localhost", "127.0.0.1")
         return URL.create(self._backend.drivername, USER, PASSWORD, host, port, DATABASE)
 
     @property
@@ -230,8 +250,11 @@ class Container:
 def _start_errors(backend: Backend) -> Iterator[None]:
     try:
         yield
-    except (DockerException, OSError) as error:
-        reason = getattr(error, "explanation", None) or error
+    except (DockerException, OSError, LookupError, TypeError) as error:
+        # Also an engine whose answers lack what Docker's have: a KeyError names it.
+        reason = getattr(error, "explanation", None) or (
+            error if isinstance(error, (DockerException, OSError)) else repr(error)
+        )
         message = f"{backend.name}: the container does not start: {reason}"
         raise ServerError(message) from None
 
