@@ -128,13 +128,15 @@ def _with_changes(found: list[Group], report: Matrix) -> list[Group]:
             result.append(group)
             continue
         cause = including.get(group.cause.name, group.cause)
-        if first := shown.get(cause.name):
+        # One example has the arguments of the drivers for all causes.
+        change = "arguments of drivers" if cause.connect_args else cause.name
+        if first := shown.get(change):
             check = found[first - 1].rows[0]["id"]
             remedy, code = f"The change for cause {first} ({check}) mends this one, too.", ""
         else:
             terms = terms_of(report["subject"], known)
             remedy, code = cause.remedy_in(terms), cause.code_in(terms, known)
-            shown[cause.name] = number
+            shown[change] = number
         moved = _library(report).after_engine and "AFTER_ENGINE" in cause.remedy
         part = Part.FACTORY if moved else cause.part
         result.append(replace(group, remedy=remedy, code=code, at=_at(part, group.rows, report)))
@@ -222,7 +224,7 @@ def _group(cause: Cause | None, rows: list[CheckRow], report: Matrix) -> Group:
         rows=rows,
         summary=cause.summary if cause else "",
         severity=(cause and severity_of(cause.name)) or severity,
-        default="" if "" in products else _default(" and ".join(products), library.name),
+        default="" if "" in products else _default(", and of ".join(products), library.name),
         at=_at(PART_OF_GROUP.get(rows[0]["group"]), rows, report),
         remedy=_remedy_of_check(rows[0], report),
         cause=cause,

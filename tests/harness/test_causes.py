@@ -202,12 +202,13 @@ def test_causes_that_need_arguments_of_the_driver_share_one_example() -> None:
         with_rows(failed("faults.half-open"), failed("portability.time-zone"), engine_name="engine")
     )
 
-    for group in found:
-        assert '"tcp_user_timeout": 30000' in group.code
-        assert {"-c lock_timeout=5s", "-c timezone=UTC"} <= set(re.findall(r"-c \w+=\w+", group.code))
-        (settings,) = re.findall('"init_command": "SET ([^"]+)"', group.code)
-        assert {"lock_wait_timeout = 5", "time_zone = '+00:00'"} <= set(settings.split(", "))
-        compile(group.code, "remedy", "exec")
+    first, second = found
+    assert '"tcp_user_timeout": 30000' in first.code
+    assert {"-c lock_timeout=5s", "-c timezone=UTC"} <= set(re.findall(r"-c \w+=\w+", first.code))
+    (settings,) = re.findall('"init_command": "SET ([^"]+)"', first.code)
+    assert {"lock_wait_timeout = 5", "time_zone = '+00:00'"} <= set(settings.split(", "))
+    compile(first.code, "remedy", "exec")
+    assert (second.code, second.remedy[:24]) == ("", "The change for cause 1 (")
 
 
 def test_one_change_for_several_causes_is_shown_once() -> None:
