@@ -46,6 +46,7 @@ TERMS: Mapping[str, str] = MappingProxyType(
     {
         "SESSION": "session",
         "END": "session.remove()",
+        "LASTLY": "session.remove()",
         "ENGINE": "engine",
         "APP": "app",
         "OPTION": "NAME=VALUE to create_engine()",
@@ -148,7 +149,7 @@ ENGINES_STAY, NO_PRE_PING, ENDLESS_WAIT = "engines-stay", "no-pre-ping", "endles
 FOREIGN_KEYS_OFF, TEARDOWN_ORDER, TIME_ZONE = "foreign-keys-off", "teardown-order", "time-zone"
 SQLITE_URL, LATE_BEGIN, FORKED = "sqlite-url", "late-begin", "forked"
 HELD_STREAM, KEPT_SETTINGS, UNNOTICED_LOSS = "held-stream", "kept-settings", "unnoticed-loss"
-EARLY_CONNECTION = "early-connection"
+EARLY_CONNECTION, UNREAD_ROWS = "early-connection", "unread-rows"
 
 # Where lines that need the app, or its engine, are added.
 IN_FACTORY = "Where the app is made (in a factory, before it returns APP)"
@@ -293,6 +294,14 @@ _ALL = (
         f"Copy app/database/errors.py from {changes.CLONE}. AFTER_ENGINE, call it.",
         part=Part.ENGINE,
         code=changes.ERRORS,
+    ),
+    Cause(
+        UNREAD_ROWS,
+        "PyMySQL reads all rows of a streamed result when it is closed, also those that nothing needs.",
+        f"Copy app/database/streams.py from {changes.CLONE}. AFTER_ENGINE, call it.",
+        part=Part.ENGINE,
+        code=changes.UNREAD,
+        backends=("mysql", "mariadb"),
     ),
     Cause(
         EARLY_CONNECTION,

@@ -20,7 +20,7 @@ def remove_at_the_end(*args, teardown=APP.do_teardown_appcontext, **options):
     try:
         teardown(*args, **options)
     finally:
-        END
+        LASTLY
 
 
 APP.do_teardown_appcontext = remove_at_the_end"""
@@ -134,6 +134,11 @@ ERRORS = """\
 from errors import act_on_errors  # your copy; in a package: from .errors
 
 act_on_errors(ENGINE)"""
+
+UNREAD = """\
+from streams import discard_unread_rows  # your copy; in a package: from .streams
+
+discard_unread_rows(ENGINE)"""
 
 TABLES = """\
 @APP.cli.command("create-tables")

@@ -31,6 +31,7 @@ def terms_of(subject: Mapping[str, str], causes: Iterable[Cause]) -> dict[str, s
         "APP": app,
         "SESSION": subject.get("session_name", ""),
         "END": subject.get("session_end", ""),
+        "LASTLY": _lastly(subject.get("session_end", "")),
         "ENGINE": f'{app}.extensions["engine"]' if is_shared and not _is_kept(subject, engine) else engine,
         "OPTIONS": subject.get("session_options", ""),
         "OPTION": library.option,
@@ -42,6 +43,17 @@ def terms_of(subject: Mapping[str, str], causes: Iterable[Cause]) -> dict[str, s
         "TARGET": shlex.quote(subject.get("app", "")),
         "OUTSIDE": _outside(subject, is_shared=is_shared),
     }
+
+
+def _lastly(end: str) -> str:
+    """Return the lines that end the session in a `finally`.
+
+    If the rollback fails, `remove()` leaves the session in the registry.
+    """
+    session = end.removesuffix(".remove()")
+    if session == end:
+        return end
+    return f"try:\n            {end}\n        finally:\n            {session}.registry.clear()"
 
 
 def _is_kept(subject: Mapping[str, str], engine: str) -> bool:

@@ -23,6 +23,7 @@ from flask_sqlalchemy_testbed.checks.causes import (
     TEARDOWN_ORDER,
     TIME_ZONE,
     UNNOTICED_LOSS,
+    UNREAD_ROWS,
 )
 from flask_sqlalchemy_testbed.checks.claims import CHECKS
 from flask_sqlalchemy_testbed.report.causes import Group, groups
@@ -165,6 +166,7 @@ TRIED = [
     pytest.param(TIME_ZONE, IN_TOKYO, id="zone", marks=on_servers),
     pytest.param(ENDLESS_WAIT, ITS_OWN, id="wait", marks=on_servers),
     pytest.param(UNNOTICED_LOSS, ITS_OWN, id="loss", marks=on_mysql),
+    pytest.param(UNREAD_ROWS, ITS_OWN, id="unread", marks=on_mysql),
 ]
 
 

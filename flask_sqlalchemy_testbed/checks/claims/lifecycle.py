@@ -6,6 +6,7 @@ from flask_sqlalchemy_testbed.checks.causes import (
     SCOPED_BY_THREAD,
     SESSIONS_STAY_OPEN,
     TEARDOWN_ORDER,
+    UNREAD_ROWS,
 )
 from flask_sqlalchemy_testbed.checks.changes import CLONE
 from flask_sqlalchemy_testbed.checks.definition import AVAILABILITY, DATA, Check
@@ -70,7 +71,7 @@ CHECKS = (
         "lifecycle.unread-rows",
         "A request that leaves the rows of a streamed result unread ends at once, and leaves nothing open.",
         severity=AVAILABILITY,
-        cause=SESSIONS_STAY_OPEN,
+        cause=UNREAD_ROWS,
         cases=(84,),
         remedy=(
             "PyMySQL reads all rows when it closes a streaming cursor: call session.connection().invalidate()"
