@@ -64,9 +64,10 @@ if ENGINE.name == "sqlite":
 
 # As SQLAlchemy's documentation of SQLite describes it.
 BEGIN = """\
-from sqlalchemy import event
+from sqlalchemy import StaticPool, event
 
-if ENGINE.name == "sqlite":
+# Threads that share one connection share its transaction, too.
+if ENGINE.name == "sqlite" and not isinstance(ENGINE.pool, StaticPool):
     event.listen(
         ENGINE, "connect", lambda connection, _: setattr(connection, "isolation_level", None)
     )
