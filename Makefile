@@ -89,15 +89,15 @@ test-wheel: dist ## Install the wheel into an empty environment and run the batt
 	cd tests/applications/polls && $(CURDIR)/build/wheel/bin/flask-sqlalchemy-testbed $(TRY_POLLS) sqlite
 
 .PHONY: test-stack
-test-stack: $(VENV)/.stack have-mariadb ## Test the composed stack: hardening, recovery, crashes, the API
+test-stack: $(VENV)/.stack have-mariadb have-haproxy ## Test the composed stack: hardening, recovery, crashes, the API
 	$(PYTEST) tests/stack
 
 .PHONY: test-failover
-test-failover: $(READY) have-haproxy ## Kill and demote primaries under load, ten times each; write docs/failover.md
+test-failover: $(READY) have-mariadb have-haproxy ## Kill and demote primaries under load, ten times each; write docs/failover.md
 	$(PYTEST) tests/failover --rounds $(ROUNDS) $(if $(filter 10,$(ROUNDS)),--figures docs/failover.md)
 
 .PHONY: test-browser
-test-browser: $(VENV)/.stack have-mariadb ## Test the page of the trial in Chromium
+test-browser: $(VENV)/.stack have-mariadb have-haproxy ## Test the page of the trial in Chromium
 	$(PYTEST) tests/browser
 
 .PHONY: report
