@@ -166,7 +166,7 @@ down: ## Stop the services of `make up`; the data stays
 	$(COMPOSE) --profile '*' down
 
 .PHONY: remove-servers
-remove-servers: $(READY) ## Remove all kept servers of this machine, also those of other projects
+remove-servers: $(READY) ## End all servers that linger, also those of other projects
 	$(BIN)/python -m flask_sqlalchemy_testbed.servers remove
 
 .PHONY: engine
@@ -195,7 +195,7 @@ lint: $(READY) $(VENV)/.bench $(VENV)/.stack ## Check style, types, Dockerfiles,
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/hadolint docker/*/Dockerfile docker/debian/*/Dockerfile
-	$(BIN)/shellcheck -x .ci/run $$(grep -lrE '^(#!.*sh$$|# shellcheck shell=)' docker)
+	$(BIN)/shellcheck -x .ci/run $$(grep -lrE '^(#!.*sh$$|# shellcheck shell=)' docker flask_sqlalchemy_testbed/servers)
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec compose.yaml
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/*.yml
