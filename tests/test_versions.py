@@ -98,7 +98,15 @@ def test_the_page_shows_the_tests_of_the_binding_and_the_ledger() -> None:
     assert binding["reasons"] == {"postgresql": "test_other[postgresql]: assert 1 == 2"}
     assert found["evidence"]["tests.binding"]["postgresql"][0]["failure"] == "E  assert 1 == 2"
     assert ledger["results"] == {"postgresql": "passed"}
-    assert ledger["reasons"] == {"postgresql": "1 test passed"}
+    assert ledger["reasons"] == {"postgresql": "1 passed"}
+
+
+def test_a_skipped_test_is_shown_with_its_reason() -> None:
+    skipped = PASSED.replace("/>", '><skipped message="no IPv6 here"/></testcase>')
+    found = with_tests(report(), JUNIT.format(ledger=PASSED + skipped), "postgresql")
+
+    assert found["checks"][-1]["results"] == {"postgresql": "passed"}
+    assert found["checks"][-1]["reasons"] == {"postgresql": "1 passed, 1 not applicable (no IPv6 here)"}
 
 
 def test_tests_that_did_not_run_are_not_passed() -> None:

@@ -76,7 +76,8 @@ class Version:
         assert self.backend.recipe
         # A given server has one version.
         kept = {name: value for name, value in os.environ.items() if name != variable(self.backend)}
-        return {**kept, self.backend.recipe.variable: self.image}
+        # Without the tests that no version changes.
+        return {**kept, self.backend.recipe.variable: self.image, "TESTS_OF_BACKENDS": "1"}
 
 
 @dataclass(frozen=True)
@@ -168,7 +169,6 @@ def with_tests(report: Report, junit: str, column: str) -> Report:
     for name, claim in FOLDERS.items():
         attempts = [_attempt(case) for case in cases if case.get("classname", "").startswith(f"{name}.")]
         failed = [attempt for attempt in attempts if attempt["outcome"] == Outcome.FAILED]
-        passed = sum(attempt["outcome"] == Outcome.PASSED for attempt in attempts)
         reasons = [f"{attempt['test']}: {attempt['reason']}" for attempt in failed]
         row: CheckRow = {
             "id": name,
@@ -177,7 +177,7 @@ def with_tests(report: Report, junit: str, column: str) -> Report:
             "cases": [],
             "remedy": "",
             "results": {column: worst(attempt["outcome"] for attempt in attempts)},
-            "reasons": {column: "\n".join(reasons) or f"{passed} test{'s' * (passed != 1)} passed"},
+            "reasons": {column: "\n".join(reasons) or _counted(attempts)},
         }
         rows.append(row)
         evidence[name] = {column: failed}
@@ -185,15 +185,22 @@ def with_tests(report: Report, junit: str, column: str) -> Report:
 
 
 def _attempt(case: ET.Element) -> Attempt:
-    problem = next((part for part in case if part.tag in {"failure", "error"}), None)
-    outcome = Outcome.PASSED if case.find("skipped") is None else Outcome.NOT_RUN
+    outcomes = {"failure": Outcome.FAILED, "error": Outcome.FAILED, "skipped": Outcome.NOT_APPLICABLE}
+    found = next((part for part in case if part.tag in outcomes), ET.Element(""))
     return {
         "test": case.get("name", ""),
-        "outcome": outcome if problem is None else Outcome.FAILED,
-        "reason": "" if problem is None else problem.get("message", "").partition("\n")[0],
+        "outcome": outcomes.get(found.tag, Outcome.PASSED),
+        "reason": found.get("message", "").partition("\n")[0],
         "seconds": float(case.get("time", 0)),
-        "failure": "" if problem is None else problem.text or "",
+        "failure": found.text or "",
     }
+
+
+def _counted(attempts: list[Attempt]) -> str:
+    passed = [attempt for attempt in attempts if attempt["outcome"] == Outcome.PASSED]
+    reasons = dict.fromkeys(attempt["reason"] for attempt in attempts if attempt not in passed)
+    others = f", {len(attempts) - len(passed)} not applicable ({'; '.join(reasons)})" if reasons else ""
+    return f"{len(passed)} passed{others}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
