@@ -69,6 +69,16 @@ def test_versions_that_cannot_be_had_fail_the_command_and_are_on_the_page(
     assert "not tested: some of postgres:1 are missing." in (without_images / "index.html").read_text()
 
 
+def test_no_check_was_run_on_a_version_that_was_not_tested() -> None:
+    tested = versions.Result(report(version="18.1"), "postgresql 18: ...")
+    missing = versions.not_tested(Version.of("postgresql:16"), "there is no image")
+
+    page = versions.merged({"postgresql 16": missing, "postgresql 18": tested})
+
+    assert page["checks"][0]["results"] == {"postgresql 16": "not run", "postgresql 18.1": "passed"}
+    assert page["checks"][0]["reasons"]["postgresql 16"] == "there is no image"
+
+
 @pytest.mark.parametrize(("status", "passed"), [(0, True), (1, False)])
 def test_a_version_passes_if_pytest_passes(tmp_path: Path, status: int, passed: bool) -> None:  # noqa: FBT001 - a parameter
     (tmp_path / "evidence.json").write_text(json.dumps(report()))

@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -88,6 +88,8 @@ class Result:
     line: str
     """The result in one line."""
     passed: bool = False
+    why_not: str = ""
+    """The reason if the version was not tested."""
 
 
 def say(line: str) -> None:
@@ -144,7 +146,7 @@ def result(version: Version, folder: Path, status: int, seconds: float) -> Resul
 
 
 def not_tested(version: Version, reason: str) -> Result:
-    """Return the result of a version that was not tested: its column of the page is empty."""
+    """Return the result of a version that was not tested; `merged` shows each check as not run on it."""
     name = version.backend.name
     report: Report = {
         "subject": {},
@@ -153,7 +155,18 @@ def not_tested(version: Version, reason: str) -> Result:
         "checks": [],
         "evidence": {},
     }
-    return Result(report, f"{version}: not tested: {reason}")
+    return Result(report, f"{version}: not tested: {reason}", why_not=reason)
+
+
+def merged(results: Mapping[str, Result]) -> Report:
+    """Return the report of all versions, by their names."""
+    known = next((each.report["checks"] for each in results.values() if each.report["checks"]), [])
+    for each in results.values():
+        if each.why_not:
+            (column,) = each.report["servers"]
+            shown = {"results": {column: str(Outcome.NOT_RUN)}, "reasons": {column: each.why_not}}
+            each.report["checks"] = [{**row, **shown} for row in known]  # type: ignore[typeddict-item] # as known
+    return merge({name: each.report for name, each in results.items()})
 
 
 def with_tests(report: Report, junit: str, column: str) -> Report:
@@ -228,7 +241,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say(f"[{number}/{len(wanted)}] {version}")
         reason = missing[str(version)]
         results[str(version)] = not_tested(version, reason) if reason else run_tests(version, options.workers)
-    report = merge({name: each.report for name, each in results.items()})
+    report = merged(results)
     pages.write(OUTPUT, report)
     for each in results.values():
         say(each.line)
