@@ -147,15 +147,33 @@ class Container:
     @property
     def address(self) -> tuple[str, int]:
         """Return the address on the engine's own network, without a published port."""
+        return self._in_network("IPAddress"), self._recipe.port
+
+    def _in_network(self, key: str) -> str:
+        """Return an address from the inspection of the container: its own, or that of its gateway.
+
+        Raises:
+            ServerError: The engine gives its containers none, as Podman does for a user who is not root.
+        """
         wrapped = self._container.get_wrapped_container()
         wrapped.reload()
-        network, *_ = wrapped.attrs["NetworkSettings"]["Networks"].values()
-        return str(network["IPAddress"]), self._recipe.port
+        networks = wrapped.attrs["NetworkSettings"].get("Networks") or {}
+        if found := next((network[key] for network in networks.values() if network.get(key)), None):
+            return str(found)
+        message = (
+            f"{self._backend.name}: the engine names no {key} of its container. Use another engine, set"
+            f" TESTCONTAINERS_CONNECTION_MODE=docker_host, or give a server in {variable(self._backend)}."
+        )
+        raise ServerError(message)
 
     @property
     def capabilities(self) -> frozenset[str]:
         """Return the capabilities that a started container adds to the backend's."""
-        return inspection.capabilities_at(self.address)
+        try:
+            address = self.address
+        except ServerError:
+            return frozenset({"container", "throwaway"})
+        return inspection.capabilities_at(address)
 
     @property
     def age(self) -> float:
@@ -173,13 +191,18 @@ class Container:
 
         Raises:
             ConnectionError: The container has stopped, so it has no port.
+            ServerError: The engine does not tell the address of the container.
         """
         client = self._container.get_docker_client()
-        port = self._recipe.port
-        if client.get_connection_mode() != ConnectionMode.bridge_ip:
+        mode, host, port = client.get_connection_mode(), client.host(), self._recipe.port
+        # Not testcontainers' own lookup: Podman's lists of containers lack what it reads in them.
+        if mode == ConnectionMode.bridge_ip:
+            host, port = self.address
+        else:
             port = int(client.port(self.id, port))
-        host = self._container.get_container_host_ip().replace("localhost", "127.0.0.1")
-        return recipes.url(self._backend, host, port)
+            if mode == ConnectionMode.gateway_ip:
+                host = self._in_network("Gateway")
+        return recipes.url(self._backend, host.replace("localhost", "127.0.0.1"), port)
 
     @property
     def host_and_port(self) -> tuple[str, str]:
@@ -233,8 +256,11 @@ class Container:
 def _start_errors(backend: Backend) -> Iterator[None]:
     try:
         yield
-    except (DockerException, OSError) as error:
-        reason = getattr(error, "explanation", None) or error
+    except (DockerException, OSError, LookupError, TypeError) as error:
+        # Also an engine whose answers lack what Docker's have: a KeyError names it.
+        reason = getattr(error, "explanation", None) or (
+            error if isinstance(error, (DockerException, OSError)) else repr(error)
+        )
         message = f"{backend.name}: the container does not start: {reason}"
         raise ServerError(message) from None
 
