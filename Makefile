@@ -10,6 +10,8 @@ TRIAL := $(VENV)$(if $(wildcard $(READY)),,-run)
 ALL := sqlite,postgresql,mysql
 EVERY := $(ALL),mariadb
 BACKENDS ?= $(ALL)
+# Those of the databases that Debian has, too: docs/servers.md.
+VERSIONS ?= postgresql:15 postgresql:17 postgresql:18 mariadb:10.11 mariadb:11.8
 COMPOSE := docker compose
 # The tests start hundreds of interpreters: without compiled files, each compiles all modules again.
 unexport PYTHONDONTWRITEBYTECODE
@@ -59,8 +61,14 @@ test-mariadb: $(READY) have-mariadb ## Run the tests on MariaDB, or the TESTS na
 	$(PYTEST) -n $(WORKERS) --testbed-backend mariadb $(EVIDENCE) $(TESTS)
 
 .PHONY: test-every
-test-every: $(READY) have-mariadb ## Run the tests on all backends, MariaDB too
+test-every: $(READY) have-mariadb ## Run the tests on all backends, MariaDB too, then test-versions on the other versions
 	$(PYTEST) -n $(WORKERS) --dist worksteal --testbed-backend $(EVERY)
+	$(MAKE) test-versions VERSIONS="$(filter-out %:18 %:11.8,$(VERSIONS))"
+
+.PHONY: test-versions
+test-versions: $(READY) ## Test the binding, the ledger and the battery on all VERSIONS; write build/versions/index.html
+	@docker/preflight engine
+	$(BIN)/python -m tests.versions --workers $(WORKERS) $(VERSIONS)
 
 .PHONY: test-lowest
 # Tests of messages for mistakes depend on no version.
