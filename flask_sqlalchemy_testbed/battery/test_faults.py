@@ -281,8 +281,9 @@ def test_demoted_primary(
         add_view(demoted, "/testbed/commit", lambda: own_trial.commit(f"{next(names)}").name)
 
         def is_read_only() -> bool:
-            with demoted.app_context():
-                found = own_trial.session.scalar(text(query))
+            # A session that nothing ends would keep its connection until the garbage collector comes.
+            with demoted.app_context(), own_trial.session.get_bind().connect() as connection:
+                found = connection.scalar(text(query))
                 together.wait()
             return str(found) in {"on", "1"}
 

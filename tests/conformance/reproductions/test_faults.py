@@ -104,20 +104,21 @@ def set_default_of_database(uri: str, value: str) -> None:
     )
 
 
-def refuse_open_connections(uri: str) -> None:
-    """Have MySQL refuse writes on the open connections, as a read-only server does."""
-    text = "The MySQL server is running with the --super-read-only option so it cannot execute this statement"
-    connections = ", ".join(map(str, sessions(uri)))
+def refuse_listed_connections(uri: str) -> None:
+    """Have MySQL refuse writes on the connections that a table lists, as a read-only server does."""
+    # A table without transactions: a transaction that began before sees rows that are added to it.
+    outside(uri, "CREATE TABLE demoted (id BIGINT) ENGINE = MyISAM")
     outside(
         uri,
-        "CREATE TRIGGER demoted BEFORE INSERT ON item FOR EACH ROW"
-        f" IF CONNECTION_ID() IN ({connections}) THEN"
-        f" SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = 1290, MESSAGE_TEXT = '{text}'; END IF",
+        "CREATE TRIGGER refuse BEFORE INSERT ON item FOR EACH ROW"
+        " IF CONNECTION_ID() IN (SELECT id FROM demoted) THEN"
+        " SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = 1290, MESSAGE_TEXT = 'The MySQL server is running with"
+        " the --super-read-only option so it cannot execute this statement'; END IF",
     )
 
 
-def leave_alone(_uri: str) -> None:
-    pass
+def list_open_connections(uri: str) -> None:
+    outside(uri, f"INSERT INTO demoted {SESSIONS['mysql']}")
 
 
 DEMOTE: dict[str, tuple[Callable[[str], None], Callable[[str], None]]] = {
@@ -125,7 +126,7 @@ DEMOTE: dict[str, tuple[Callable[[str], None], Callable[[str], None]]] = {
         lambda uri: set_default_of_database(uri, "on"),
         lambda uri: set_default_of_database(uri, "off"),
     ),
-    "mysql": (leave_alone, refuse_open_connections),
+    "mysql": (refuse_listed_connections, list_open_connections),
 }
 
 
