@@ -109,8 +109,8 @@ class OwnServer:
         self._docker().kill()
 
     def stop(self) -> None:
-        """Stop the server, as an administrator would; it is killed after a second."""
-        self._docker().stop(timeout=1)
+        """Stop the server, as an administrator would; it is killed if that takes ten seconds."""
+        self._docker().stop(timeout=10)
 
     def start(self) -> None:
         """Start the server again at the same address, and create the empty tables."""

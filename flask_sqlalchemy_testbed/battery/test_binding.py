@@ -155,7 +155,7 @@ def test_first_use(trial: Trial) -> None:
             # Engines with other execution options have the pool of the engine that they come from.
             return trial.session.get_bind().pool  # type: ignore[no-any-return]
 
-    pools = at_once(*[look_up] * FIRST_USERS)
+    pools = at_once(*[look_up] * FIRST_USERS, within=2 * WITHIN)
     found = len({id(pool) for pool in pools})
     assert found == 1, f"{FIRST_USERS} threads that used a new app at the same moment got {found} engines"
     check_binding(trial.subject, app, trial.database.uri)

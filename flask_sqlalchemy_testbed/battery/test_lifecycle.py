@@ -44,7 +44,7 @@ FAILURES = ("abort", "nowhere", "error", "handled")
 TEN = "INSERT INTO testbed_item (name) VALUES (0), (1), (2), (3), (4), (5), (6), (7), (8), (9)"
 MANY = "SELECT /*+ NO_BNL() */ a.name FROM " + ", ".join(f"testbed_item {alias}" for alias in "abcdefgh")  # noqa: S608
 # Seconds; a request that does not read them needs a few milliseconds.
-UNREAD = 4.0
+UNREAD = 8.0
 
 # Queries that the server answers after so many seconds.
 SLEEP_SECONDS = 0.3

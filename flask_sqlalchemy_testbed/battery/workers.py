@@ -26,9 +26,9 @@ FORKED = ("--preload", "--workers", str(WORKERS), f"{PACKAGE}.served:serve()")
 GREENLETS = ("--worker-class", "gevent", f"{PACKAGE}.greenlets:serve()")
 AT_ONCE = 8
 # Two workers on one connection may wait forever for each other's results.
-ANSWER_WITHIN = 5.0
+ANSWER_WITHIN = 10.0
 # The first response includes the start of gunicorn, possibly on a busy machine.
-FIRST_WITHIN = 15.0
+FIRST_WITHIN = 25.0
 ALL_WITHIN = 20.0
 CONTROL_SOCKET_SINCE = (25, 1)
 
@@ -69,8 +69,8 @@ class Workers:
 
         Each names its process and its connection.
         """
-        deadline = time.monotonic() + ALL_WITHIN
         found = [self.ask(within=FIRST_WITHIN)]
+        deadline = time.monotonic() + ALL_WITHIN
         with ThreadPoolExecutor(AT_ONCE) as threads:
             while len(found) < at_least or len({answer.get("process") for answer in found}) < WORKERS:
                 found += threads.map(lambda _: self.ask(), range(AT_ONCE))
