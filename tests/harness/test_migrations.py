@@ -246,6 +246,30 @@ def test_migrations_that_cannot_be_tried_are_not_applicable(
     assert not (shop.path / "mine.db").exists()
 
 
+# A statement for which a server lacks something, by the name of the dialect, and the end of the reason.
+NEEDING = {
+    "sqlite": ("CREATE VIRTUAL TABLE place USING nowhere(name)", "no such module: nowhere"),
+    "postgresql": ("CREATE EXTENSION nowhere", 'extension "nowhere" is not available'),
+    "mysql": ("INSTALL PLUGIN nowhere SONAME 'nowhere.so'", ""),
+}
+
+
+@pytest.mark.parametrize("raised", ["", "raise RuntimeError('ask the administrator')"])
+def test_migrations_that_need_what_the_server_lacks_are_not_applicable(shop: Project, raised: str) -> None:
+    execute = f"op.execute({NEEDING}[op.get_bind().dialect.name][0])"
+    wrapped = f"    try:\n        {execute}\n    except Exception:\n        {raised or 'raise'}\n"
+    shop.write(
+        FIRST.replace("def upgrade():\n", f"def upgrade():\n{wrapped}"), "migrations/versions/first.py"
+    )
+
+    outcome = check(shop)
+
+    assert outcome.code == 0, outcome.text
+    for reason in reasons(shop, "not applicable"):
+        assert reason.startswith("the server lacks what its migrations need in first.py: ")
+        assert reason.endswith(tuple(end for _, end in NEEDING.values())), reason
+
+
 def test_an_app_may_run_its_migrations_when_it_is_made(shop: Project) -> None:
     upgrade = "    with app.app_context():\n        upgrade()\n    return app"
     source = SHOP.replace("    return app", upgrade).replace("import Migrate", "import Migrate, upgrade")
