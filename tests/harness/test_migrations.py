@@ -1,6 +1,7 @@
 """The battery runs the migrations of an app, on each backend in a database of their own."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from flask import Flask
 
 from flask_sqlalchemy_testbed.battery.migrated import place_of
 from tests.harness.projects import Outcome, Project
+from tests.harness.test_own_tables import FIRST_NEEDING
 
 MIGRATIONS, OWN_TABLES = "schema.migrations", "schema.own-tables"
 SHOP = """
@@ -246,17 +248,9 @@ def test_migrations_that_cannot_be_tried_are_not_applicable(
     assert not (shop.path / "mine.db").exists()
 
 
-# A statement for which a server lacks something, by the name of the dialect, and the end of the reason.
-NEEDING = {
-    "sqlite": ("CREATE VIRTUAL TABLE place USING nowhere(name)", "no such module: nowhere"),
-    "postgresql": ("CREATE EXTENSION nowhere", 'extension "nowhere" is not available'),
-    "mysql": ("INSTALL PLUGIN nowhere SONAME 'nowhere.so'", ""),
-}
-
-
 @pytest.mark.parametrize("raised", ["", "raise RuntimeError('ask the administrator')"])
 def test_migrations_that_need_what_the_server_lacks_are_not_applicable(shop: Project, raised: str) -> None:
-    execute = f"op.execute({NEEDING}[op.get_bind().dialect.name][0])"
+    execute = f"op.execute({FIRST_NEEDING}[op.get_bind().dialect.name])"
     wrapped = f"    try:\n        {execute}\n    except Exception:\n        {raised or 'raise'}\n"
     shop.write(
         FIRST.replace("def upgrade():\n", f"def upgrade():\n{wrapped}"), "migrations/versions/first.py"
@@ -266,8 +260,7 @@ def test_migrations_that_need_what_the_server_lacks_are_not_applicable(shop: Pro
 
     assert outcome.code == 0, outcome.text
     for reason in reasons(shop, "not applicable"):
-        assert reason.startswith("the server lacks what its migrations need in first.py: ")
-        assert reason.endswith(tuple(end for _, end in NEEDING.values())), reason
+        assert re.match("the server lacks what its migrations need in first.py: .*nowhere", reason), reason
 
 
 def test_an_app_may_run_its_migrations_when_it_is_made(shop: Project) -> None:

@@ -23,6 +23,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import INET, JSONB
 from sqlalchemy.exc import DBAPIError
 
+from flask_sqlalchemy_testbed.backends import BACKENDS
 from flask_sqlalchemy_testbed.backends.base import Backend
 from flask_sqlalchemy_testbed.battery.own_tables import (
     OwnTablesError,
@@ -189,6 +190,8 @@ NEEDING = {
     ],
     "mysql": ["INSTALL PLUGIN nowhere SONAME 'nowhere.so'", "CREATE TABLE t (x int) ENGINE = nowhere"],
 }
+# The first of each dialect.
+FIRST_NEEDING = {name: BACKENDS[name].of(NEEDING)[0] for name in BACKENDS}
 NEEDING_NOTHING = {
     "sqlite": ["SELECT x FROM nowhere", "SELECT nowhere()", "CREATE TABLE t (x"],
     "postgresql": [
