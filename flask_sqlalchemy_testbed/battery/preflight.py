@@ -49,8 +49,6 @@ T = TypeVar("T")
 VIEW, WRITER = "/testbed/preflight", "/testbed/preflight/write"
 REQUEST, CONTEXT = "of the request", "of the context"
 REDIRECTIONS, REFUSALS = range(300, 400), (401, 403)
-# Parts of messages of SQLAlchemy, and what to do.
-REMEDIES = {"requires a length on dialect": "Give the column a length, such as String(255)."}
 
 
 class CannotConnectError(SubjectError):
@@ -98,7 +96,7 @@ def try_app(fixture: pytest.FixtureRequest) -> Preflight:
         raise ObstacleError(message) from error
     except SubjectError as error:
         reason = f"{error}".removesuffix(".")
-        message = f"The app cannot be tried on {server.backend.name}: {reason}.{_remedy_of_start(reason)}"
+        message = f"The app cannot be tried on {server.backend.name}: {reason}."
         raise ObstacleError(message) from error
     finally:
         for database in databases:
@@ -260,10 +258,6 @@ def _is_found(app: Flask, address: Address) -> bool:
     with request_started.connected_to(note, app):
         _succeeds(app, VIEW)
     return found == [endpoint_of(VIEW)]
-
-
-def _remedy_of_start(reason: str) -> str:
-    return next((f" {remedy}" for part, remedy in REMEDIES.items() if part in reason), "")
 
 
 def _succeeds(app: Flask, path: str) -> bool:
