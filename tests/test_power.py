@@ -50,7 +50,9 @@ def test_a_missed_specimen_is_a_complaint(outcome: str) -> None:
 
 
 def test_a_corrected_twin_that_fails_its_check_is_a_complaint() -> None:
-    assert complaints(meeting("failed", "failed")) == f"{CHECK} on sqlite: failed on the corrected twin"
+    alarmed = meeting("failed", "failed")
+    alarmed.alarms = {("sqlite", CHECK): "a reason"}
+    assert complaints(alarmed) == f"{CHECK} on sqlite: failed on the corrected twin: a reason"
 
 
 def test_a_check_that_applies_nowhere_is_a_complaint() -> None:
