@@ -33,8 +33,8 @@ Each failure is one of these:
 - **a false alarm**: neither is true.
 """
 UNMEASURED = """\
-There was no time for these runs. `make applications APPLICATIONS="ihatemoney --backend mysql"` makes one of
-them, and adds it to this page.
+There was no time for these runs, unless another reason is given. This command makes one of them, and adds it
+to this page: `make applications APPLICATIONS="ihatemoney --backend mysql"`.
 """
 
 
@@ -225,7 +225,12 @@ def _unmeasured(
         for name, application in applications.items()
         if not application.obstacle
     }
-    lines = [f"- {title} on {', '.join(names)}" for title, names in missing.items() if names]
+    reasons = {application.title: application.unmeasured for application in applications.values()}
+    lines = [
+        f"- {title} on {', '.join(names)}{f': {reasons[title]}' if reasons[title] else ''}"
+        for title, names in missing.items()
+        if names
+    ]
     if any(missing.values()):
         yield UNMEASURED
     yield "\n".join(lines or ["None."]) + "\n"
