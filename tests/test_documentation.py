@@ -116,7 +116,7 @@ def test_the_failure_in_readme_is_real(tmp_path: Path, app: str) -> None:
     for block in blocks("python", PAGES["docs/your-app.md"]):
         (tmp_path / block.splitlines()[0].removeprefix("# ")).write_text(block)
     (failure,) = re.findall(r"^(Cause.*?)^\.\.\.$", PAGES["README.md"], re.MULTILINE | re.DOTALL)
-    check = failure.splitlines()[1].split()[0]
+    (check,) = re.findall(r"^(\S+) failed on", failure, re.MULTILINE)
     command = ["flask_sqlalchemy_testbed", app, "--backend", "sqlite", "--check", check, "--report", "report"]
 
     run = prepared.run(command, cwd=tmp_path, env={**os.environ, "COLUMNS": "80"}, timeout=60)

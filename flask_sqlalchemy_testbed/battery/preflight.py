@@ -29,7 +29,7 @@ from flask_sqlalchemy_testbed.battery.threads import WITHIN, Task
 from flask_sqlalchemy_testbed.battery.users import log_in
 from flask_sqlalchemy_testbed.options import flag
 from flask_sqlalchemy_testbed.plugin import settings, state
-from flask_sqlalchemy_testbed.plugin.app_option import app_maker
+from flask_sqlalchemy_testbed.plugin.app_option import app_maker, places_of
 from flask_sqlalchemy_testbed.subject.binding import context_of, engine_of
 from flask_sqlalchemy_testbed.subject.errors import BoundElsewhereError, ObstacleError, SubjectError
 from flask_sqlalchemy_testbed.subject.metadata import FIRST_ENGINE
@@ -96,7 +96,8 @@ def try_app(fixture: pytest.FixtureRequest) -> Preflight:
         raise ObstacleError(message) from error
     except SubjectError as error:
         reason = f"{error}".removesuffix(".")
-        message = f"The app cannot be tried on {server.backend.name}: {reason}."
+        remedy = _remedy_of_start(fixture.config, reason)
+        message = f"The app cannot be tried on {server.backend.name}: {reason}.{remedy}"
         raise ObstacleError(message) from error
     finally:
         for database in databases:
@@ -258,6 +259,16 @@ def _is_found(app: Flask, address: Address) -> bool:
     with request_started.connected_to(note, app):
         _succeeds(app, VIEW)
     return found == [endpoint_of(VIEW)]
+
+
+def _remedy_of_start(config: pytest.Config, reason: str) -> str:
+    places = places_of(config)
+    if used := "Error" in reason and places.get("used_outside"):
+        return (
+            f" The app uses its session outside app contexts in {used}. If that session stays open, it is on"
+            f" the database of the app that was made before: add {places['session_end']} after these lines."
+        )
+    return ""
 
 
 def _succeeds(app: Flask, path: str) -> bool:

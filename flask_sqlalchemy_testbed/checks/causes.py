@@ -6,10 +6,13 @@ fails too, the others are its consequences.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING
+
+from flask_sqlalchemy_testbed.checks import changes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -38,77 +41,98 @@ PART_OF_GROUP: Mapping[str, Part] = MappingProxyType(
 )
 
 
+# The names in the changes, until those of an app are known.
+TERMS: Mapping[str, str] = MappingProxyType(
+    {
+        "SESSION": "session",
+        "END": "session.remove()",
+        "LASTLY": "session.remove()",
+        "ENGINE": "engine",
+        "APP": "app",
+        "OPTION": "NAME=VALUE to create_engine()",
+        "FACTORY": "...",
+        "OPTIONS": "",
+        "KEPT_PLACE": "In the factory, in place of the line that makes the engine",
+        "KEPT": "create_engine(...)  # the arguments that it has now",
+        "OUTSIDE": "",
+        "AFTER_ENGINE": "After the line that makes the engine",
+        "EARLY": "such as create_all()",
+        "TARGET": "NAME",
+    }
+)
+_TERM = re.compile("|".join(sorted(TERMS, key=len, reverse=True)))
+# Arguments of drivers that hold several settings, and the text between two.
+_BETWEEN = {"options": " ", "init_command": ", "}
+
+
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """A mistake that makes several checks fail."""
+    """A mistake that makes several checks fail, or one whose change has lines of code."""
 
     name: str
     summary: str
     """The mistake, in one sentence."""
     remedy: str
-    """The smallest change, in one sentence; `SESSION`, `ENGINE` and `OPTION` stand for those of the app."""
+    """The smallest change and its place, in one or two sentences, with the names of `TERMS`."""
     part: Part = field(kw_only=True)
     shown_by: str = field(default="", kw_only=True)
     """The check that must fail too; empty if each failure of its checks has this cause."""
     option: str = field(default="", kw_only=True)
     """The option of the engine that `OPTION` stands for, such as `pool_pre_ping=True`."""
     code: str = field(default="", kw_only=True)
-    """The lines that make the change, with the same words as the remedy; empty if the remedy has them."""
+    """The lines that make the change, with the names of `TERMS`; empty if the remedy has them."""
     connect_args: Mapping[str, Mapping[str, object]] = field(default_factory=dict, kw_only=True)
     """Arguments of the drivers that mend it, by the dialect of the engine."""
     backends: tuple[str, ...] = field(default=(), kw_only=True)
     """The backends on which a failure can have this cause; empty for all."""
+    includes: tuple[str, ...] = field(default=(), kw_only=True)
+    """The names of causes that its change mends, too, in the same place: one change replaces the other."""
 
-    def remedy_in(self, *, session: str, engine: str, option: str, note: str) -> str:
+    def remedy_in(self, terms: Mapping[str, str]) -> str:
         """Return the remedy in the terms of one app.
 
         Args:
-            session: The expression for its session, such as `db.session`.
-            engine: The expression for its engine.
-            option: The words for an option of its engine, with `NAME` and `VALUE`.
-            note: A sentence to add where the engine is used; may be empty.
+            terms: The app's names for some of `TERMS`.
         """
         name, _, value = self.option.partition("=")
-        words = option.replace("NAME", name).replace("VALUE", value)
-        uses_engine = self.connect_args or "ENGINE" in self.remedy + self.code
-        end = f" {note}" if note and uses_engine else ""
-        return (
-            self.remedy.replace("OPTION", words).replace("SESSION", session).replace("ENGINE", engine) + end
-        )
+        option = {**TERMS, **terms}["OPTION"].replace("NAME", name).replace("VALUE", value)
+        return _in_terms(self.remedy, {**terms, "OPTION": option}).rstrip()
 
-    def code_in(self, *, session: str, engine: str, causes: Iterable[Cause] = ()) -> str:
+    def code_in(self, terms: Mapping[str, str], causes: Iterable[Cause] = ()) -> str:
         """Return the lines of the change in the terms of one app; may be empty.
 
         Args:
-            session: As for `remedy_in`.
-            engine: As for `remedy_in`.
+            terms: As for `remedy_in`.
             causes: All causes in the app; the arguments of the drivers for them are in one example.
         """
-        code = self.code
+        lines = self.code
         if self.connect_args:
-            arguments: dict[str, dict[str, object]] = {}
-            for cause in {one.name: one for one in (self, *causes)}.values():
-                for dialect, own in cause.connect_args.items():
-                    arguments.setdefault(dialect, {}).update(own)
-            lines = "\n".join(f"    {_quoted(dialect)}: {_dict(own)}," for dialect, own in arguments.items())
-            code = CONNECT_ARGS.replace("LINES", lines)
-        return code.replace("SESSION", session).replace("ENGINE", engine)
+            arguments = _joined({one.name: one for one in (self, *causes)}.values())
+            lines = changes.CONNECT_ARGS.replace(
+                "LINES",
+                "\n".join(f"    {_quoted(dialect)}: {_dict(own)}," for dialect, own in arguments.items()),
+            )
+        if "ENGINE" in lines and not terms.get("ENGINE"):
+            lines = f"{changes.NAMED}\n\n{lines}"
+        return _in_terms(lines, terms)
 
 
-# It depends on the dialect by itself, also in an app that uses another database in its tests.
-CONNECT_ARGS = """\
-from sqlalchemy import event
+def _in_terms(text: str, terms: Mapping[str, str]) -> str:
+    return _TERM.sub(lambda match: terms.get(match[0]) or TERMS[match[0]], text)
 
-CONNECT_ARGS = {
-LINES
-}
-event.listen(
-    ENGINE,
-    "do_connect",
-    lambda dialect, _, args, options: options.update(
-        CONNECT_ARGS.get(dialect.name.replace("mariadb", "mysql"), {})
-    ),
-)"""
+
+def _joined(causes: Iterable[Cause]) -> dict[str, dict[str, object]]:
+    """Return the arguments of the drivers for all these causes, by dialect."""
+    found: dict[str, dict[str, object]] = {}
+    for cause in causes:
+        for dialect, arguments in cause.connect_args.items():
+            known = found.setdefault(dialect, {})
+            for name, value in arguments.items():
+                if name in known and name in _BETWEEN:
+                    known[name] = f"{known[name]}{_BETWEEN[name]}{str(value).removeprefix('SET ')}"
+                else:
+                    known[name] = value
+    return found
 
 
 def _dict(values: Mapping[str, object]) -> str:
@@ -123,42 +147,61 @@ SESSIONS_STAY_OPEN, LEFT_AFTER_CHECK = "sessions-stay-open", "left-after-check"
 SCOPED_BY_THREAD, SHARED_ENGINE = "scoped-by-thread", "shared-engine"
 ENGINES_STAY, NO_PRE_PING, ENDLESS_WAIT = "engines-stay", "no-pre-ping", "endless-wait"
 FOREIGN_KEYS_OFF, TEARDOWN_ORDER, TIME_ZONE = "foreign-keys-off", "teardown-order", "time-zone"
+SQLITE_URL, LATE_BEGIN, FORKED = "sqlite-url", "late-begin", "forked"
+HELD_STREAM, KEPT_SETTINGS, UNNOTICED_LOSS = "held-stream", "kept-settings", "unnoticed-loss"
+EARLY_CONNECTION, UNREAD_ROWS = "early-connection", "unread-rows"
 
+# Where lines that need the app, or its engine, are added.
+IN_FACTORY = "Where the app is made (in a factory, before it returns APP)"
+OUTSIDE = (
+    "Outside contexts it then raises RuntimeError: put lines that use it there, or the calls of their"
+    " functions, into a block `with APP.app_context():`. OUTSIDE"
+)
+DRIVERS = (
+    "AFTER_ENGINE, give the drivers these arguments. They win over those of the same name: join the values"
+    " with yours."
+)
+
+# In the order in which a person should mend them, among those of one severity.
 _ALL = (
     Cause(
         SESSIONS_STAY_OPEN,
         "Sessions stay open after their app context.",
-        "Where the app is made, remove the session at the end of each context:"
-        " app.teardown_appcontext(lambda error: SESSION.remove()).",
+        f"{IN_FACTORY}, remove the session at the end of each context.",
         part=Part.FACTORY,
         shown_by="lifecycle.request-ends",
+        code=changes.REMOVE,
     ),
     Cause(
         LEFT_AFTER_CHECK,
         "The claims hold, but the app left something open after the check.",
-        "Close all that was opened, as with SESSION.remove() in a teardown callback.",
+        "Close what the evidence names where the app is done with it: END for a session.",
         part=Part.SESSION,
-    ),
-    Cause(
-        SCOPED_BY_THREAD,
-        "Sessions are scoped by the thread, not by the app context.",
-        "Scope it by the context, `from flask.globals import app_ctx`; outside contexts it then raises:"
-        " scoped_session(..., scopefunc=app_ctx._get_current_object).",
-        part=Part.SESSION,
-        shown_by="lifecycle.async-view",
     ),
     Cause(
         SHARED_ENGINE,
         "All apps of a process share one engine: the last app that is made moves the others.",
-        "Keep the engine in app.extensions, and find it there by current_app when a session is made.",
-        part=Part.ENGINE,
+        "Keep each app's engine in its extensions, and bind each session to the engine of the current app."
+        f" {OUTSIDE}",
+        part=Part.SESSION,
         shown_by="binding.two-apps",
+        code=changes.BY_APP,
+        includes=(SCOPED_BY_THREAD, ENGINES_STAY),
+    ),
+    Cause(
+        SCOPED_BY_THREAD,
+        "Sessions are scoped by the thread, not by the app context.",
+        f"Scope the session by the context, in place of the line that makes it. {OUTSIDE}",
+        part=Part.SESSION,
+        shown_by="lifecycle.async-view",
+        code=changes.BY_CONTEXT,
     ),
     Cause(
         ENGINES_STAY,
         "Engines keep their connections when their app is gone.",
-        "Call ENGINE.dispose() when the app goes or another engine replaces it.",
-        part=Part.ENGINE,
+        f"{IN_FACTORY}, have the engine disposed of when the app is garbage-collected.",
+        part=Part.FACTORY,
+        code=changes.DISPOSE,
     ),
     Cause(
         NO_PRE_PING,
@@ -169,52 +212,104 @@ _ALL = (
     ),
     Cause(
         ENDLESS_WAIT,
-        "The driver waits without a limit for a server that does not answer.",
-        "Give the driver a limit, which each driver spells in its own way.",
+        "Nothing limits the time that a request waits for a lock, or for a server that does not answer.",
+        DRIVERS,
         part=Part.ENGINE,
         connect_args={
-            "postgresql": {"tcp_user_timeout": 30000},
-            "mysql": {"read_timeout": 30, "write_timeout": 30},
+            "postgresql": {"tcp_user_timeout": 30000, "options": "-c lock_timeout=5s"},
+            "mysql": {
+                "read_timeout": 30,
+                "write_timeout": 30,
+                "init_command": "SET lock_wait_timeout = 5, innodb_lock_wait_timeout = 5",
+            },
         },
     ),
     Cause(
         FOREIGN_KEYS_OFF,
         "Foreign keys are not checked.",
-        "Switch them on for each connection to SQLite; other databases check them.",
+        "AFTER_ENGINE, switch them on for each connection to SQLite; other databases check them.",
         part=Part.ENGINE,
-        code="""\
-from sqlalchemy import event
-
-if ENGINE.name == "sqlite":
-    event.listen(
-        ENGINE, "connect", lambda connection, _: connection.execute("PRAGMA foreign_keys = ON")
-    )""",
+        code=changes.FOREIGN_KEYS,
         backends=("sqlite",),
     ),
     Cause(
         TEARDOWN_ORDER,
         "A teardown callback that raises or that uses the session late leaves the session open.",
-        "Where the app is made, remove the session after all callbacks, also if one raises.",
+        f"{IN_FACTORY}, remove the session after all callbacks, also if one raises. This replaces a teardown"
+        " callback that removes the session.",
         part=Part.FACTORY,
-        code="""\
-def remove_at_the_end(*args, teardown=app.do_teardown_appcontext, **options):
-    try:
-        teardown(*args, **options)
-    finally:
-        SESSION.remove()
-
-
-app.do_teardown_appcontext = remove_at_the_end""",
+        code=changes.REMOVE_LAST,
+        includes=(SESSIONS_STAY_OPEN,),
     ),
     Cause(
         TIME_ZONE,
         "The time zone of the connections is not UTC.",
-        "Have the driver set it for each connection.",
+        DRIVERS,
         part=Part.ENGINE,
         connect_args={
             "postgresql": {"options": "-c timezone=UTC"},
             "mysql": {"init_command": "SET time_zone = '+00:00'"},
         },
+    ),
+    Cause(
+        SQLITE_URL,
+        "A relative path depends on the working directory, and each thread has its own database in memory.",
+        "Where the engine is made, complete the URI of SQLite first. If APP is not known there, pass it on.",
+        part=Part.ENGINE,
+        code=changes.SQLITE_URL,
+        backends=("sqlite",),
+    ),
+    Cause(
+        LATE_BEGIN,
+        "Python's SQLite driver begins a transaction late: savepoints and reads before it are outside.",
+        "AFTER_ENGINE, have SQLAlchemy begin each transaction.",
+        part=Part.ENGINE,
+        code=changes.BEGIN,
+        backends=("sqlite",),
+    ),
+    Cause(
+        FORKED,
+        "Forked workers use the connections of their parent.",
+        "AFTER_ENGINE, have each forked process open connections of its own.",
+        part=Part.ENGINE,
+        code=changes.FORK,
+    ),
+    Cause(
+        HELD_STREAM,
+        "A streamed response that stays unclosed shares its context with later requests on its thread.",
+        f"{IN_FACTORY}, run each request and its body in a context of its own.",
+        part=Part.FACTORY,
+        code=changes.STREAM,
+    ),
+    Cause(
+        KEPT_SETTINGS,
+        "A pooled connection keeps what a request has set on it.",
+        f"Copy app/database/reset.py from {changes.CLONE}. AFTER_ENGINE, call it.",
+        part=Part.ENGINE,
+        code=changes.RESET,
+    ),
+    Cause(
+        UNNOTICED_LOSS,
+        "After some errors the app uses a lost transaction further, or a server that takes no writes.",
+        f"Copy app/database/errors.py from {changes.CLONE}. AFTER_ENGINE, call it.",
+        part=Part.ENGINE,
+        code=changes.ERRORS,
+    ),
+    Cause(
+        UNREAD_ROWS,
+        "PyMySQL reads all rows of a streamed result when it is closed, also those that nothing needs.",
+        f"Copy app/database/streams.py from {changes.CLONE}. AFTER_ENGINE, call it.",
+        part=Part.ENGINE,
+        code=changes.UNREAD,
+        backends=("mysql", "mariadb"),
+    ),
+    Cause(
+        EARLY_CONNECTION,
+        "The app connects to its database while it is made.",
+        "Move the lines that connect there (EARLY), or the calls of their functions, to a command of the app,"
+        " and run it once: flask --app TARGET create-tables.",
+        part=Part.FACTORY,
+        code=changes.TABLES,
     ),
 )
 CAUSES: Mapping[str, Cause] = MappingProxyType({cause.name: cause for cause in _ALL})

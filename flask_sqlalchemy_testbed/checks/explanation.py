@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from flask_sqlalchemy_testbed.checks.catalogue import reported
 from flask_sqlalchemy_testbed.checks.causes import CAUSES
+from flask_sqlalchemy_testbed.checks.claims import CHECKS
+from flask_sqlalchemy_testbed.checks.definition import Severity
 from flask_sqlalchemy_testbed.checks.libraries import LIBRARIES
 
 if TYPE_CHECKING:
@@ -17,6 +19,16 @@ if TYPE_CHECKING:
 NO_APP = "No app fails it: it describes the databases, and fails if a new version of one behaves differently."
 
 
+def severity_of(cause: str) -> str:
+    """Return the harm that a cause does, which is the worst of its checks; empty if no check has it.
+
+    Args:
+        cause: The name of the cause.
+    """
+    found = {check.severity for check in CHECKS.values() if check.cause == cause}
+    return next((str(severity) for severity in Severity if severity in found), "")
+
+
 def explanation(check: Check, mistakes: Iterable[str] = ()) -> Iterator[tuple[str, str]]:
     """Yield the paragraphs on a check, each with its label; a label may come several times.
 
@@ -26,7 +38,9 @@ def explanation(check: Check, mistakes: Iterable[str] = ()) -> Iterator[tuple[st
     """
     yield "claim", check.claim
     if check.severity:
-        yield "severity", check.severity
+        of_cause = severity_of(check.cause) or check.severity
+        more = f"; a report shows that of its cause: {of_cause}" if of_cause != check.severity else ""
+        yield "severity", f"{check.severity}{more}"
     for case in reported(check.cases):
         yield "reported", f"{case.failure} {case.url}".strip()
     for mistake in [*_mistakes(check), *mistakes]:

@@ -21,17 +21,19 @@ class Library:
     """The classes that get the options of the engine; the last one's object holds the session."""
     session: str = "MAKER"
     """The expression for the session; `MAKER` stands for the variable of the maker's object."""
+    end: str = field(default="SESSION.remove()", kw_only=True)
+    """The call that ends `SESSION`."""
     engine: str = "engine"
     option: str = "NAME=VALUE to create_engine()"
     """The words for an option of the engine, with `NAME` and `VALUE`."""
-    note: str = field(default="", kw_only=True)
-    """A sentence on the use of the engine."""
+    after_engine: str = field(default="", kw_only=True)
+    """The place of lines that use the engine, in the words that begin a sentence; empty after its making."""
     fails: tuple[str, ...] = field(default=(), kw_only=True)
     """The checks that the library fails by itself, though no product's default fails them."""
 
 
 _OPTIONS = 'engine_options={"NAME": VALUE} to'
-_IN_CONTEXT = "Do it where the app is made, after init_app(), in a block `with app.app_context():`."
+_IN_CONTEXT = "Where the app is made, after init_app() and in a block `with app.app_context():`"
 NO_LIBRARY = Library("")
 _ALL = (
     Library(
@@ -41,7 +43,7 @@ _ALL = (
         "MAKER.session",
         "MAKER.engine",
         f"{_OPTIONS} SQLAlchemy()",
-        note=_IN_CONTEXT,
+        after_engine=_IN_CONTEXT,
         fails=("lifecycle.later-context",),
     ),
     Library(
@@ -51,7 +53,8 @@ _ALL = (
         "MAKER.session",
         "MAKER.engine",
         f"{_OPTIONS} SQLAlchemy()",
-        note=_IN_CONTEXT,
+        after_engine=_IN_CONTEXT,
+        end="SESSION.close()",
     ),
     Library(
         "advanced-alchemy",
@@ -60,6 +63,7 @@ _ALL = (
         "MAKER.get_sync_session()",
         "MAKER.get_sync_engine()",
         "engine_config=EngineConfig(NAME=VALUE) to SQLAlchemySyncConfig()",
+        end="SESSION.close()",
     ),
     Library(
         "alchemical",

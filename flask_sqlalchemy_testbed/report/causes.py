@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from flask_sqlalchemy_testbed.checks.catalogue import reported
-from flask_sqlalchemy_testbed.checks.causes import CAUSES, LEFT_AFTER_CHECK, PART_OF_GROUP, SESSIONS_STAY_OPEN
+from flask_sqlalchemy_testbed.checks.causes import (
+    CAUSES,
+    LEFT_AFTER_CHECK,
+    PART_OF_GROUP,
+    SESSIONS_STAY_OPEN,
+    Part,
+)
 from flask_sqlalchemy_testbed.checks.definition import Severity
+from flask_sqlalchemy_testbed.checks.explanation import severity_of
 from flask_sqlalchemy_testbed.checks.libraries import LIBRARIES, NO_LIBRARY
 from flask_sqlalchemy_testbed.report.summary import failed_on, failures, reasons_of
+from flask_sqlalchemy_testbed.report.terms import terms_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,6 +28,8 @@ if TYPE_CHECKING:
     from flask_sqlalchemy_testbed.checks.libraries import Library
     from flask_sqlalchemy_testbed.report.matrix import CheckRow, Matrix
 
+# So many checks of a cause are shown with their evidence; the others are named after them.
+SHOWN = 3
 SEVERITIES = [str(severity) for severity in Severity]
 # The evidence of a failure before or after the check itself.
 _AROUND = ("setup: ", "teardown: ")
@@ -36,6 +46,8 @@ BACKENDS_OF = {
     "PyMySQL": {"mysql", "mariadb"},
     "PostgreSQL and MySQL": {"postgresql", "mysql", "mariadb"},
 }
+# The app could not be made: the claim itself was not tried.
+_NOT_MADE = re.compile(r"\bFactoryError: ")
 _LEFT = re.compile("left open: |left in its|left in their")
 
 
@@ -48,7 +60,7 @@ class Group:
     summary: str
     """The cause in one sentence; empty for a check that fails for a reason of its own."""
     severity: str
-    """The worst severity of the checks; empty if none has one."""
+    """The severity of the cause, or of the check; empty if it has none."""
     default: str
     """A sentence on the product whose default this is; empty for a mistake of the app."""
     at: str
@@ -57,11 +69,23 @@ class Group:
     """The smallest change, in the app's own terms; may be empty."""
     code: str = ""
     """The lines of the change; empty if the remedy has them."""
+    cause: Cause | None = None
+    """Its cause, if that is known."""
 
     @property
     def label(self) -> str:
         """Return the severity, and whether a library's default is the cause; empty if neither is known."""
         return ", ".join(filter(None, [self.severity, "a library's default" if self.default else ""]))
+
+    @property
+    def shown(self) -> Sequence[CheckRow]:
+        """Return the first checks, which a report shows with their evidence."""
+        return self.rows[:SHOWN]
+
+    @property
+    def others(self) -> Sequence[CheckRow]:
+        """Return the other checks, which a report only names, or folds."""
+        return self.rows[SHOWN:]
 
     @property
     def cases(self) -> list[Case]:
@@ -81,9 +105,42 @@ def groups(report: Matrix) -> list[Group]:
     by_cause: dict[str, list[CheckRow]] = {}
     for row in failed:
         by_cause.setdefault(_cause_of(row, ids, _backends(report, row)), []).append(row)
-    known = [CAUSES[name] for name in by_cause if name in CAUSES]
-    found = [_group(CAUSES.get(name), rows, report, known) for name, rows in by_cause.items()]
-    return sorted(found, key=lambda group: (bool(group.default), _weight(group.severity), -len(group.rows)))
+    found = [_group(CAUSES.get(name), rows, report) for name, rows in by_cause.items()]
+    found.sort(key=_order)
+    return _with_changes(found, report)
+
+
+def _order(group: Group) -> tuple[bool, int, int]:
+    """Return the key that sorts groups in the order of `groups`."""
+    names = list(CAUSES)
+    of_cause = names.index(group.cause.name) if group.cause else len(names)
+    return bool(group.default), _weight(group.severity), of_cause
+
+
+def _with_changes(found: list[Group], report: Matrix) -> list[Group]:
+    """Return the groups with their changes; a change that mends several causes is shown with the first."""
+    known = [group.cause for group in found if group.cause]
+    including = {name: cause for cause in known for name in cause.includes}
+    shown: dict[str, int] = {}
+    result = []
+    for number, group in enumerate(found, 1):
+        if group.cause is None:
+            result.append(group)
+            continue
+        cause = including.get(group.cause.name, group.cause)
+        # One example has the arguments of the drivers for all causes.
+        change = "arguments of drivers" if cause.connect_args else cause.name
+        if first := shown.get(change):
+            check = found[first - 1].rows[0]["id"]
+            remedy, code = f"The change for cause {first} ({check}) mends this one, too.", ""
+        else:
+            terms = terms_of(report["subject"], known)
+            remedy, code = cause.remedy_in(terms), cause.code_in(terms, known)
+            shown[change] = number
+        moved = _library(report).after_engine and "AFTER_ENGINE" in cause.remedy
+        part = Part.FACTORY if moved else cause.part
+        result.append(replace(group, remedy=remedy, code=code, at=_at(part, group.rows, report)))
+    return result
 
 
 def begin_with(report: Matrix) -> str:
@@ -118,7 +175,9 @@ def _cause_of(row: CheckRow, failed: set[str], backends: set[str]) -> str:
     reasons = reasons_of(row)
     if raised := _raised(row):
         return raised[0]
-    if CAUSES[SESSIONS_STAY_OPEN].shown_by in failed and any(map(_LEFT.search, reasons)):
+    if CAUSES[SESSIONS_STAY_OPEN].shown_by in failed and (
+        any(map(_LEFT.search, reasons)) or (not row.get("cause") and all(map(_NOT_MADE.search, reasons)))
+    ):
         return SESSIONS_STAY_OPEN
     if reasons and all(map(_LEFT_AFTER.match, reasons)):
         return LEFT_AFTER_CHECK
@@ -133,39 +192,51 @@ def _raised(row: CheckRow) -> re.Match[str] | None:
     return next(filter(None, map(_RAISED.search, reasons_of(row))), None)
 
 
-def _group(cause: Cause | None, rows: list[CheckRow], report: Matrix, known: Sequence[Cause]) -> Group:
+def _library(report: Matrix) -> Library:
+    return LIBRARIES.get(report["subject"].get("library", ""), NO_LIBRARY)
+
+
+def _at(part: Part | None, rows: Sequence[CheckRow], report: Matrix) -> str:
+    """Return where a change is made, as `file:line`; empty if unknown."""
+    if found := next(filter(None, map(_MODEL.search, reasons_of(rows[0]))), None):
+        return found["at"]
     subject = report["subject"]
-    library = LIBRARIES.get(subject.get("library", ""), NO_LIBRARY)
+    return subject.get(f"{part}_at", "") or subject.get("factory_at", "")
+
+
+def _group(cause: Cause | None, rows: list[CheckRow], report: Matrix) -> Group:
+    library = _library(report)
     rows.sort(key=lambda row: (not cause or row["id"] != cause.shown_by, _weight(row.get("severity", ""))))
-    part = cause.part if cause else PART_OF_GROUP.get(rows[0]["group"])
+    severity = rows[0].get("severity", "")
     if raised := _raised(rows[0]):
         return Group(
             rows=rows,
             summary=f"A view raised {raised['error']}.",
-            severity=min((row.get("severity", "") for row in rows), key=_weight),
+            severity=severity,
             default="",
             at=raised["at"],
             remedy="Mend this line of the app; then other failures may show.",
         )
-    remedy, code = rows[0]["remedy"], ""
-    if cause:
-        session, engine = subject.get("session_name", "session"), subject.get("engine_name", "engine")
-        remedy = cause.remedy_in(session=session, engine=engine, option=library.option, note=library.note)
-        code = cause.code_in(session=session, engine=engine, causes=known)
     products = dict.fromkeys(_product(row, cause, library, _backends(report, row)) for row in rows)
     if len(products) > 1:
         products.pop(library.name, None)  # It keeps the default of the others.
     return Group(
         rows=rows,
         summary=cause.summary if cause else "",
-        severity=min((row.get("severity", "") for row in rows), key=_weight),
-        default="" if "" in products else _default(" and ".join(products), library.name),
-        at=found["at"]
-        if (found := next(filter(None, map(_MODEL.search, reasons_of(rows[0]))), None))
-        else subject.get(f"{part}_at", "") or subject.get("factory_at", ""),
-        remedy=remedy,
-        code=code,
+        severity=(cause and severity_of(cause.name)) or severity,
+        default="" if "" in products else _default(", and of ".join(products), library.name),
+        at=_at(PART_OF_GROUP.get(rows[0]["group"]), rows, report),
+        remedy=_remedy_of_check(rows[0], report),
+        cause=cause,
     )
+
+
+def _remedy_of_check(row: CheckRow, report: Matrix) -> str:
+    """Return the remedy of a check by itself; name the check that was left out and could show a cause."""
+    cause = CAUSES.get(row.get("cause", ""))
+    if not cause or not cause.shown_by or any(one["id"] == cause.shown_by for one in report["checks"]):
+        return row["remedy"]
+    return f"{row['remedy']} Run {cause.shown_by}, too: if it fails, the report shows the code of the change."
 
 
 def _product(row: CheckRow, cause: Cause | None, library: Library, backends: set[str]) -> str:

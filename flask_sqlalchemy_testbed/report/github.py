@@ -49,11 +49,13 @@ def add_to_summary(report: Report) -> None:
 
 
 def _annotation(group: Group, folder: Path) -> str:
-    checks = ", ".join(row["id"] for row in group.rows)
+    checks = ", ".join(row["id"] for row in group.shown)
+    more = f" and {len(group.others)} more" if group.others else ""
     title = f"{group.severity or 'failed'}: {group.rows[0]['id']}"
     place = located(group.at, folder)
     properties = {"title": title, **({"file": place[0], "line": str(place[1])} if place else {})}
-    parts = [group.summary, f"Failed: {checks}.", group.default, group.remedy, link(group.rows[0]["id"])]
+    failed = f"Failed: {checks}{more}."
+    parts = [group.summary, group.remedy, group.code, group.default, failed, link(group.rows[0]["id"])]
     named = ",".join(f"{name}={_escaped(value, ':,')}" for name, value in properties.items())
     return f"::{level(group.severity)} {named}::{_escaped(chr(10).join(filter(None, parts)))}"
 

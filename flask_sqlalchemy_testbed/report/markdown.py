@@ -19,6 +19,8 @@ from flask_sqlalchemy_testbed.report.summary import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from flask_sqlalchemy_testbed.report.causes import Group
     from flask_sqlalchemy_testbed.report.matrix import CheckRow, Report
 
@@ -52,21 +54,31 @@ def render(report: Report) -> str:
 def _group(group: Group, number: int) -> list[str]:
     label = f" ({group.label})" if group.label else ""
     lines = [f"### {number}. {group.summary or group.rows[0]['id']}{label}", ""]
-    for row in group.rows:
+    lines += [f"- **Where:** `{group.at}`"] if group.at else []
+    lines += [f"- **Remedy:** {group.remedy}"] if group.remedy else []
+    if group.code:
+        lines += ["", "  ```python", *(f"  {line}".rstrip() for line in group.code.splitlines()), "  ```", ""]
+    lines += [f"- **Default:** {group.default}"] if group.default else []
+    lines += _checks(group.shown)
+    lines += [f"- **Reported:** {case.failure}{f' <{case.url}>' if case.url else ''}" for case in group.cases]
+    more = link(group.rows[0]["id"])
+    lines += [f"- **More:** {f'<{more}>' if more.startswith('https:') else f'`{more}`'}"] if more else []
+    if count := len(group.others):
+        summary = f"<details><summary>{count} more check{'s' * (count != 1)} failed</summary>"
+        lines += ["", summary, "", *_checks(group.others), "", "</details>"]
+    return [*lines, ""]
+
+
+def _checks(rows: Iterable[CheckRow]) -> list[str]:
+    """Return a line for each check, and one for each of its reasons."""
+    lines = []
+    for row in rows:
         lines += [f"- ❌ `{row['id']}` failed on {', '.join(failed_on(row))}: {row['claim']}"]
         lines += [
             f"  - **Evidence** ({', '.join(columns)}): `{reason.replace('`', ' ')}`"
             for reason, columns in reasons_of(row).items()
         ]
-    lines += [f"- **Reported:** {case.failure}{f' <{case.url}>' if case.url else ''}" for case in group.cases]
-    lines += [f"- **Default:** {group.default}"] if group.default else []
-    lines += [f"- **Where:** `{group.at}`"] if group.at else []
-    lines += [f"- **Remedy:** {group.remedy}"] if group.remedy else []
-    if group.code:
-        lines += ["", "  ```python", *(f"  {line}".rstrip() for line in group.code.splitlines()), "  ```", ""]
-    more = link(group.rows[0]["id"])
-    lines += [f"- **More:** {f'<{more}>' if more.startswith('https:') else f'`{more}`'}"] if more else []
-    return [*lines, ""]
+    return lines
 
 
 def _table(report: Report, group: str, rows: list[CheckRow]) -> list[str]:

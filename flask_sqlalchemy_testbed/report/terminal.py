@@ -87,12 +87,13 @@ def end_with(terminal: pytest.TerminalReporter, line: str) -> None:
 
 
 def _explain(terminal: pytest.TerminalReporter, group: Group, number: str) -> None:
-    """Print a cause: each of its checks with the evidence, then the reports and the change."""
+    """Print a cause: the change that mends it, then its first checks with their evidence, and the others."""
     terminal.write_line("")
     label = f", {group.label}" if group.label else ""
     summary = f": {group.summary}" if group.summary else ""
     terminal.write_line(f"Cause {number}{label}{summary}", yellow=True, bold=True)
-    for row in group.rows:
+    _write_change(terminal, group)
+    for row in group.shown:
         columns = failed_on(row)
         terminal.write_line(f"{row['id']} failed on {', '.join(columns)}", red=True, bold=True)
         _write(terminal, "claim:", row["claim"])
@@ -103,17 +104,22 @@ def _explain(terminal: pytest.TerminalReporter, group: Group, number: str) -> No
         _write(terminal, "reported:", case.failure)
         if case.url:
             _write(terminal, "", case.url)
-    if group.default:
-        _write(terminal, "default:", group.default)
+    if group.others:
+        _write(terminal, "others:", ", ".join(row["id"] for row in group.others))
+    if more := link(group.rows[0]["id"]):
+        _write(terminal, "more:", more)
+
+
+def _write_change(terminal: pytest.TerminalReporter, group: Group) -> None:
     if group.at:
         _write(terminal, "where:", group.at)
     if group.remedy:
         _write(terminal, "remedy:", group.remedy)
-    for place, line in enumerate(group.code.splitlines()):
-        label = "" if place else "code:"
+    for number, line in enumerate(group.code.splitlines()):
+        label = "" if number else "code:"
         terminal.write_line(f"  {label.ljust(LABEL_WIDTH)}{line}".rstrip())
-    if more := link(group.rows[0]["id"]):
-        _write(terminal, "more:", more)
+    if group.default:
+        _write(terminal, "default:", group.default)
 
 
 def _write(terminal: pytest.TerminalReporter, label: str, text: str) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flask_sqlalchemy_testbed.checks.libraries import LIBRARIES, NO_LIBRARY
+from flask_sqlalchemy_testbed.subject import usage
 from flask_sqlalchemy_testbed.subject.discovery import file_of
 
 if TYPE_CHECKING:
@@ -36,6 +37,22 @@ class Places:
     engine_name: str = ""
     """The expression for the engine in the app's own code."""
     session_name: str = ""
+    app_name: str = ""
+    """The variable of the app where it is made."""
+    session_end: str = ""
+    """The call that ends the session."""
+    session_factory: str = ""
+    """The first argument of `scoped_session()`."""
+    session_options: str = ""
+    """The other arguments of `sessionmaker()` than the engine, with a comma before each."""
+    engine_is_global: str = ""
+    """Not empty if the engine is made when a module is imported."""
+    bound_at: str = ""
+    """The call that gives the engine to the sessions: `configure(bind=...)`."""
+    used_early: str = ""
+    """The lines that use the database while the app is made."""
+    used_outside: str = ""
+    """The lines that use the session outside app contexts while the app is made."""
 
     def as_dict(self) -> dict[str, str]:
         """Return the known texts by their names."""
@@ -44,10 +61,12 @@ class Places:
 
 @dataclass(frozen=True, slots=True)
 class _Call:
-    """A call of a maker: its place, and the target of its assignment."""
+    """A call of a maker: its place, the target of its assignment, and whether it runs at import."""
 
     at: str
     target: str = ""
+    node: ast.Call | None = None
+    is_global: bool = False
 
 
 def places(subject: Subject) -> Places:
@@ -70,13 +89,29 @@ def places(subject: Subject) -> Places:
     factory = (
         _definition(trees, app.partition("(")[0]) or calls.get("Flask") or (module and _Call(f"{module}:1"))
     )
+    name = session or (_named(library.session, held) if held else made.target if made else "")
+    scoped, maker, flask = (calls.get(one) for one in (*SESSION_MAKERS, "Flask"))
+    bound = usage.bound_at(trees)
+    used, outside = (
+        usage.used_by_factory(trees, factory.target if factory else "", name, in_contexts=one)
+        for one in (True, False)
+    )
+    end = library.end if held else "SESSION.remove()" if scoped else "SESSION.close()"
     return Places(
         library=library.name if held else "",
         engine_at=engine.at if engine else "",
         session_at=made.at if made else "",
         factory_at=factory.at if factory else "",
         engine_name=_named(library.engine, held) if held else engine.target if engine else "",
-        session_name=session or (_named(library.session, held) if held else made.target if made else ""),
+        session_name=name,
+        app_name=flask.target if flask else "",
+        session_end=end.replace("SESSION", name + "()" * subject.session_is_callable) if name else "",
+        session_factory=usage.first_argument(scoped.node) if scoped else "",
+        session_options=usage.other_options(maker.node) if maker else "",
+        engine_is_global="yes" if engine and engine.is_global and not held else "",
+        bound_at=bound,
+        used_early=", ".join(used),
+        used_outside=", ".join(place for place in outside if place != bound),
     )
 
 
@@ -118,13 +153,20 @@ def _calls(trees: dict[str, ast.Module], makers: set[str]) -> Iterator[tuple[str
             for node in ast.walk(tree)
             if isinstance(node, ast.Assign)
         }
+        inside = {
+            id(node)
+            for function in ast.walk(tree)
+            if isinstance(function, usage.FUNCTIONS)
+            for node in ast.walk(function)
+        }
         for node in ast.walk(tree):
             if not isinstance(node, ast.Call):
                 continue
             name = getattr(node.func, "id", getattr(node.func, "attr", ""))
             if name in makers - found:
                 found.add(name)
-                yield name, _Call(f"{file}:{node.lineno}", targets.get(id(node), ""))
+                target = targets.get(id(node), "")
+                yield name, _Call(f"{file}:{node.lineno}", target, node, id(node) not in inside)
 
 
 def _definition(trees: dict[str, ast.Module], name: str) -> _Call | None:

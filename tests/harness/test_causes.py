@@ -1,26 +1,30 @@
 """Failures are grouped by their causes, in the order in which a person should mend them."""
 
+import io
 import json
 import re
 import textwrap
 from pathlib import Path
 
 import pytest
+from _pytest.terminal import TerminalReporter
 
 from flask_sqlalchemy_testbed.checks.causes import (
     CAUSES,
     FOREIGN_KEYS_OFF,
     PART_OF_GROUP,
-    SCOPED_BY_THREAD,
     SESSIONS_STAY_OPEN,
-    TEARDOWN_ORDER,
     TIME_ZONE,
 )
+from flask_sqlalchemy_testbed.checks.changes import CLONE
 from flask_sqlalchemy_testbed.checks.claims import CHECKS
 from flask_sqlalchemy_testbed.checks.definition import GROUPS
+from flask_sqlalchemy_testbed.checks.explanation import explanation, severity_of
 from flask_sqlalchemy_testbed.checks.libraries import LIBRARIES
-from flask_sqlalchemy_testbed.report.causes import Group, begin_with, groups
+from flask_sqlalchemy_testbed.report import github, html, markdown
+from flask_sqlalchemy_testbed.report.causes import SHOWN, Group, begin_with, groups
 from flask_sqlalchemy_testbed.report.matrix import CheckRow, Report
+from flask_sqlalchemy_testbed.report.terminal import write
 from tests.harness.projects import Project
 from tests.harness.reports import report, row
 from tests.harness.shops import BINDING, FACTORY, MODELS, WITHOUT_REMOVE
@@ -140,22 +144,24 @@ def test_a_remedy_is_written_in_the_terms_of_the_app() -> None:
     leak, ping = failed("lifecycle.request-ends"), failed("faults.restart")
     keys = failed("portability.foreign-keys")
 
-    plain = groups(with_rows(leak, ping, keys, session_name="db_session", engine_name="engine"))
-    flask_sqlalchemy = groups(
-        with_rows(
-            leak, ping, keys, library="Flask-SQLAlchemy", session_name="db.session", engine_name="db.engine"
-        )
-    )
+    own = {"session_name": "db_session", "session_end": "db_session.remove()", "engine_name": "engine"}
+    of_library = {
+        "session_name": "db.session",
+        "session_end": "db.session.remove()",
+        "engine_name": "db.engine",
+    }
 
-    assert "app.teardown_appcontext(lambda error: db_session.remove())" in plain[0].remedy
+    plain = groups(with_rows(leak, ping, keys, **own))
+    flask_sqlalchemy = groups(with_rows(leak, ping, keys, library="Flask-SQLAlchemy", **of_library))
+
+    assert plain[0].code == "@app.teardown_appcontext\ndef remove_session(error):\n    db_session.remove()"
     assert 'if engine.name == "sqlite":' in plain[1].code
     assert plain[2].remedy == "Add pool_pre_ping=True to create_engine()."
-    assert "db.session.remove()" in flask_sqlalchemy[0].remedy
+    assert "db.session.remove()" in flask_sqlalchemy[0].code
     assert 'if db.engine.name == "sqlite":' in flask_sqlalchemy[1].code
     assert flask_sqlalchemy[2].remedy == 'Add engine_options={"pool_pre_ping": True} to SQLAlchemy().'
 
 
-PLAIN_SCOPE = 'scoped_session(lambda: Session(current_app.extensions["engine"]))'
 FLASK_SQLALCHEMY = """
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
@@ -169,57 +175,13 @@ def create_app(config=None):
     db.init_app(app)
     return app
 """
-TEARDOWN = ("lifecycle.later-context", "lifecycle.failing-teardown", "lifecycle.used-in-teardown")
-KEYS = ("portability.foreign-keys", "portability.cascade")
-MENDED = {
-    "removal": (SESSIONS_STAY_OPEN, WITHOUT_REMOVE, ("lifecycle.request-ends", "lifecycle.context-ends")),
-    "scope": (
-        SCOPED_BY_THREAD,
-        FACTORY,
-        ("lifecycle.nested-contexts", "lifecycle.async-view", "lifecycle.unwrapped-stream"),
-    ),
-    "keys": (FOREIGN_KEYS_OFF, FACTORY, KEYS),
-    "keys of Flask-SQLAlchemy": (FOREIGN_KEYS_OFF, FLASK_SQLALCHEMY, KEYS),
-    "teardown": (TEARDOWN_ORDER, FACTORY, TEARDOWN),
-    "teardown of Flask-SQLAlchemy": (TEARDOWN_ORDER, FLASK_SQLALCHEMY, TEARDOWN),
-}
 
 
 def with_remedy(before: str, name: str) -> str:
-    """Return an app with the code that the report prints for a cause."""
-    library = "flask_sqlalchemy" in before
-    terms = {
-        "session": "db.session" if library else "db_session",
-        "engine": "db.engine" if library else 'app.extensions["engine"]',
-    }
-    cause = CAUSES[name]
-    remedy = cause.remedy_in(**terms, option="", note="")
-    code = (
-        cause.code_in(session=terms["session"], engine=terms["engine"])
-        or remedy.removesuffix(".").partition(": ")[2]
-    )
-    if name == SCOPED_BY_THREAD:
-        assert "`from flask.globals import app_ctx`" in remedy
-        scope = code.replace("(...", PLAIN_SCOPE.removeprefix("scoped_session").removesuffix(")"))
-        return "from flask.globals import app_ctx\n" + before.replace(PLAIN_SCOPE, scope)
-    block = f"    with app.app_context():\n{textwrap.indent(code, ' ' * 8)}\n    return app\n"
-    return before.replace("    return app\n", block)
-
-
-@pytest.mark.parametrize("one", MENDED)
-def test_the_code_in_a_remedy_mends_its_cause(project: Project, one: str) -> None:
-    cause, before, checks = MENDED[one]
-    after = with_remedy(before, cause)
-    words = [word for check in checks for word in ("--testbed-check", check)]
-
-    project.write(before, "shop.py")
-    broken = project.run(*BATTERY, *words, "-q")
-    project.write(after, "shop.py")
-    whole = project.run(*BATTERY, *words, "-q")
-
-    fewest = 1 if "Flask-SQLAlchemy" in one else 2
-    assert int(re.findall(r"(\d+) failed", broken.text)[-1]) >= fewest
-    assert f"{len(checks)} passed" in whole.text, after + whole.text
+    """Return an app with the code that the report prints for a cause of its engine."""
+    engine = "db.engine" if "flask_sqlalchemy" in before else 'app.extensions["engine"]'
+    code = textwrap.indent(CAUSES[name].code_in({"ENGINE": engine}), " " * 8)
+    return before.replace("    return app\n", f"    with app.app_context():\n{code}\n    return app\n")
 
 
 @pytest.mark.parametrize("before", [FACTORY, FLASK_SQLALCHEMY], ids=["plain", "Flask-SQLAlchemy"])
@@ -240,11 +202,90 @@ def test_causes_that_need_arguments_of_the_driver_share_one_example() -> None:
         with_rows(failed("faults.half-open"), failed("portability.time-zone"), engine_name="engine")
     )
 
-    for group in found:
-        assert '"postgresql": {"' in group.code
-        assert '"tcp_user_timeout": 30000' in group.code
-        assert """"init_command": "SET time_zone = '+00:00'\"""" in group.code
-        compile(group.code, "remedy", "exec")
+    first, second = found
+    assert '"tcp_user_timeout": 30000' in first.code
+    assert {"-c lock_timeout=5s", "-c timezone=UTC"} <= set(re.findall(r"-c \w+=\w+", first.code))
+    (settings,) = re.findall('"init_command": "SET ([^"]+)"', first.code)
+    assert {"lock_wait_timeout = 5", "time_zone = '+00:00'"} <= set(settings.split(", "))
+    compile(first.code, "remedy", "exec")
+    assert (second.code, second.remedy[:24]) == ("", "The change for cause 1 (")
+
+
+def test_one_change_for_several_causes_is_shown_once() -> None:
+    shared, scoped = failed("binding.two-apps"), failed("lifecycle.async-view")
+    late, leak = failed("lifecycle.later-context"), failed("lifecycle.request-ends", f"Failed: {LEAK}")
+
+    engine, scope = groups(with_rows(shared, scoped))
+    first, second = groups(with_rows(late, leak))
+
+    assert "class AppSession" in engine.code
+    assert "scopefunc=" in engine.code
+    assert "do_teardown_appcontext" in first.code
+    for before, after in ((engine, scope), (first, second)):
+        check = before.rows[0]["id"]
+        assert (after.remedy, after.code) == (f"The change for cause 1 ({check}) mends this one, too.", "")
+    assert "replaces a teardown callback that removes the session" in first.remedy
+
+
+def test_the_places_that_use_the_session_outside_contexts_are_named() -> None:
+    at = {"used_outside": "shop.py:21", "bound_at": "shop.py:19", "engine_at": "shop.py:18"}
+    names = {"engine_name": "engine", "session_name": "db_session"}
+
+    (scope,) = groups(with_rows(failed("lifecycle.async-view"), **at, **names))
+    (engine,) = groups(with_rows(failed("binding.two-apps"), **at, **names))
+
+    assert scope.remedy.endswith("The app uses it outside contexts in shop.py:19, shop.py:21.")
+    assert engine.remedy.endswith("The app uses it outside contexts in shop.py:21.")
+    assert '(shop.py:18):\napp.extensions["engine"] = engine' in engine.code
+    assert engine.code.endswith("# Delete the line that binds the sessions to an engine (shop.py:19).")
+
+
+def test_the_change_is_above_the_checks_and_only_the_first_checks_are_shown_whole() -> None:
+    mended = [check for check in CHECKS.values() if check.cause == SESSIONS_STAY_OPEN]
+    found = with_rows(*(failed(check.id) for check in mended), factory_at="shop.py:7")
+    found = {**found, "evidence": {}}
+
+    (group,) = groups(found)
+    page, summary = html.render(found, power=[]), markdown.render(found)
+    (annotation,) = github.annotate(found, ROOT)
+    terminal = printed(found)
+
+    count = len(mended) - SHOWN
+    for text in (page[page.index('id="failures"') :], summary, annotation, terminal):
+        places = [text.index(words) for words in ("Where the app is made", "remove_session", "request-ends")]
+        assert places[1] < text.index(group.rows[1]["id"], places[0]), text
+    assert f"<summary>{count} more checks failed</summary>" in page
+    assert f"<summary>{count} more checks failed</summary>" in summary
+    assert f" and {count} more.%0A" in annotation
+    assert terminal.count("claim:") == SHOWN
+    assert all(row["id"] in terminal for row in group.others)
+
+
+def printed(found: Report) -> str:
+    """Return what the terminal shows of the causes of a report."""
+    file = io.StringIO()
+    config = pytest.Config.fromdictargs({}, ["-p", "no:cacheprovider"])
+    write(TerminalReporter(config, file), found)
+    return file.getvalue().partition("Cause 1 of")[2]
+
+
+def test_a_cause_has_one_severity_in_the_report_and_in_the_explanations() -> None:
+    for cause in CAUSES.values():
+        if cause.shown_by:
+            assert severity_of(cause.name) == CHECKS[cause.shown_by].severity
+    for check in CHECKS.values():
+        (group,) = groups(with_rows(failed(check.id)))
+        said = dict(explanation(check)).get("severity", "")
+        assert said.endswith(group.severity) or not group.cause, check.id
+
+
+def test_a_remedy_that_names_a_file_of_this_repository_says_where_that_is() -> None:
+    remedies = [check.remedy for check in CHECKS.values()] + [cause.remedy for cause in CAUSES.values()]
+    naming = [remedy for remedy in remedies if "app/" in remedy]
+
+    assert len(naming) > 2
+    for remedy in naming:
+        assert re.search(rf"app/database/\w+\.py from {CLONE}", remedy)
 
 
 def test_a_failure_on_another_database_is_no_default_of_sqlite() -> None:
@@ -262,8 +303,8 @@ def test_the_advice_names_the_first_check_its_place_and_its_remedy() -> None:
 
     assert begin_with(with_rows(failed("portability.foreign-keys"), *leaks, **places)) == (
         "Begin with lifecycle.request-ends, in shop.py:7. Sessions stay open after their app context."
-        " 2 of 3 failed checks have this cause. Where the app is made, remove the session at the end of each"
-        " context: app.teardown_appcontext(lambda error: db_session.remove())."
+        " 2 of 3 failed checks have this cause. Where the app is made (in a factory, before it returns app),"
+        " remove the session at the end of each context. The code is shown with cause 1."
     )
     assert begin_with(with_rows(failed("portability.foreign-keys"), **places)).startswith(
         "Begin with portability.foreign-keys, in shop.py:9. Foreign keys are not checked. This is a default"
@@ -289,7 +330,7 @@ def test_the_advice_is_above_the_findings_and_below_all_other_lines(project: Pro
     lines = outcome.text.splitlines()
     found = [number for number, text in enumerate(lines) if re.match(line, text)]
     assert len(found) == 2
-    assert found[0] < lines.index("Cause 1 of 1, availability: Sessions stay open after their app context.")
+    assert found[0] < lines.index("Cause 1 of 1, data at risk: Sessions stay open after their app context.")
     assert found[1] > next(number for number, text in enumerate(lines) if re.search(r"1 failed.* in ", text))
     for file in ("index.html", "summary.md"):
         assert re.search(line, (project.path / "report" / file).read_text(encoding="utf-8"))

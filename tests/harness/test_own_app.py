@@ -263,11 +263,18 @@ def test_a_failure_names_a_reported_case_and_the_remedy(project: Project) -> Non
     assert outcome.code == 1
     assert (
         """
+  where:      shop.py:16
+  remedy:     Where the app is made (in a factory, before it returns app), remove the session at the
+              end of each context.
+  code:       @app.teardown_appcontext
+              def remove_session(error):
+                  db_session.remove()
+lifecycle.request-ends failed on sqlite
+  claim:      A request that succeeds leaves no connection, session, transaction or uncommitted row
+              behind.
+  evidence:   Failed: left open: 1 connection, 1 session, 1 transaction
   reported:   Some requests leak their connections, until the pool is empty.
               https://github.com/pallets-eco/flask-sqlalchemy/issues/339
-  where:      shop.py:16
-  remedy:     Where the app is made, remove the session at the end of each context:
-              app.teardown_appcontext(lambda error: db_session.remove()).
   more:       flask-sqlalchemy-testbed --explain lifecycle.request-ends
 """
         in outcome.text

@@ -199,9 +199,9 @@ def test_the_terminal_shows_every_check_and_the_remedies(ran: Ran) -> None:
     everywhere = ", ".join(ran.backends)
     # Without the line breaks, which depend on the width of the terminal.
     assert (
-        f"lifecycle.breaks failed on {everywhere} claim: It breaks. evidence: AssertionError: broken"
-        " (assert 1 == 2) reported: Some requests leak their connections, until the pool is empty."
-        " https://github.com/pallets-eco/flask-sqlalchemy/issues/339 remedy: Mend it. "
+        f"remedy: Mend it. lifecycle.breaks failed on {everywhere} claim: It breaks."
+        " evidence: AssertionError: broken (assert 1 == 2) reported: Some requests leak their connections,"
+        " until the pool is empty. https://github.com/pallets-eco/flask-sqlalchemy/issues/339 "
     ) in " ".join(text.split())
 
 

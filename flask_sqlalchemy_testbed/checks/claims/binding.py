@@ -1,6 +1,12 @@
 """Claims about binding engines to apps."""
 
-from flask_sqlalchemy_testbed.checks.causes import ENGINES_STAY, SHARED_ENGINE
+from flask_sqlalchemy_testbed.checks.causes import (
+    EARLY_CONNECTION,
+    ENGINES_STAY,
+    FORKED,
+    SHARED_ENGINE,
+    SQLITE_URL,
+)
 from flask_sqlalchemy_testbed.checks.definition import AVAILABILITY, DATA, Check
 
 CHECKS = (
@@ -92,6 +98,7 @@ CHECKS = (
         "binding.relative-path",
         "A relative path means the same file, whatever the working directory.",
         severity=DATA,
+        cause=SQLITE_URL,
         cases=(11,),
         needs=("embedded", "several-apps"),
         remedy="Resolve the path against app.instance_path before the engine is made.",
@@ -101,6 +108,7 @@ CHECKS = (
         "binding.in-memory",
         "All threads of an app read the same database in memory.",
         severity=AVAILABILITY,
+        cause=SQLITE_URL,
         cases=(10,),
         needs=("embedded", "several-apps"),
         remedy=(
@@ -113,6 +121,7 @@ CHECKS = (
         "binding.starts-without-its-database",
         "While its database is down, the app starts and answers with errors; afterwards it works.",
         severity=AVAILABILITY,
+        cause=EARLY_CONNECTION,
         cases=(12,),
         remedy="Connect on first use, not while the app is made: no create_all() there.",
     ),
@@ -128,6 +137,7 @@ CHECKS = (
         "binding.fork",
         "Workers that are forked after the engine was used open their own connections, and do not fail.",
         severity=DATA,
+        cause=FORKED,
         cases=(6,),
         needs=("gunicorn", "own-sessions"),
         remedy=(

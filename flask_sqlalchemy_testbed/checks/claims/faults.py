@@ -1,6 +1,12 @@
 """Claims about databases and connections that fail."""
 
-from flask_sqlalchemy_testbed.checks.causes import ENDLESS_WAIT, NO_PRE_PING, SESSIONS_STAY_OPEN
+from flask_sqlalchemy_testbed.checks.causes import (
+    ENDLESS_WAIT,
+    NO_PRE_PING,
+    SESSIONS_STAY_OPEN,
+    UNNOTICED_LOSS,
+)
+from flask_sqlalchemy_testbed.checks.changes import CLONE
 from flask_sqlalchemy_testbed.checks.definition import AVAILABILITY, DATA, Check
 
 CHECKS = (
@@ -66,11 +72,12 @@ CHECKS = (
         "faults.demoted-primary",
         "After a failover, each connection to the old, read-only primary fails one request at most.",
         severity=AVAILABILITY,
+        cause=UNNOTICED_LOSS,
         cases=(57,),
         needs=("container", "own-sessions"),
         remedy=(
-            "Copy app/database/errors.py of the testbed, and call its act_on_errors(engine): SQLAlchemy then"
-            " drops a connection to a server that refuses to write."
+            f"Copy app/database/errors.py from {CLONE}, and call its act_on_errors(engine):"
+            " SQLAlchemy then drops a connection to a server that refuses to write."
         ),
         default_of="SQLAlchemy",
     ),
@@ -78,11 +85,12 @@ CHECKS = (
         "faults.failover",
         "After a failover the app writes again without a restart, and no write that it confirmed is missing.",
         severity=DATA,
+        cause=UNNOTICED_LOSS,
         cases=(57,),
         needs=("container", "replicates"),
         remedy=(
             "Confirm no write before its commit has succeeded, and drop connections to a server that refuses"
-            " to write: copy app/database/errors.py of the testbed, and call its act_on_errors(engine)."
+            f" to write: copy app/database/errors.py from {CLONE}, and call its act_on_errors(engine)."
         ),
         default_of="SQLAlchemy",
         stops_server=True,
@@ -92,6 +100,7 @@ CHECKS = (
         "faults.lock-wait",
         "A request that waits too long for a locked row or table leaves no statement waiting on the server.",
         severity=AVAILABILITY,
+        cause=ENDLESS_WAIT,
         cases=(80,),
         needs=("bounded-reads",),
         remedy=(
@@ -103,6 +112,7 @@ CHECKS = (
         "faults.endless-wait",
         "A request that waits for a locked row or table fails within five minutes, if it stays locked.",
         severity=AVAILABILITY,
+        cause=ENDLESS_WAIT,
         cases=(87,),
         needs=("server",),
         remedy=(

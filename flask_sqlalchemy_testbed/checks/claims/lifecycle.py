@@ -1,6 +1,14 @@
 """Claims about the life of sessions."""
 
-from flask_sqlalchemy_testbed.checks.causes import SCOPED_BY_THREAD, SESSIONS_STAY_OPEN, TEARDOWN_ORDER
+from flask_sqlalchemy_testbed.checks.causes import (
+    HELD_STREAM,
+    KEPT_SETTINGS,
+    SCOPED_BY_THREAD,
+    SESSIONS_STAY_OPEN,
+    TEARDOWN_ORDER,
+    UNREAD_ROWS,
+)
+from flask_sqlalchemy_testbed.checks.changes import CLONE
 from flask_sqlalchemy_testbed.checks.definition import AVAILABILITY, DATA, Check
 
 REMOVE = "Call session.remove() in a teardown_appcontext callback."
@@ -14,7 +22,7 @@ CHECKS = (
     Check(
         "lifecycle.request-ends",
         "A request that succeeds leaves no connection, session, transaction or uncommitted row behind.",
-        severity=AVAILABILITY,
+        severity=DATA,
         cause=SESSIONS_STAY_OPEN,
         cases=(15,),
         remedy=REMOVE,
@@ -38,7 +46,7 @@ CHECKS = (
     Check(
         "lifecycle.async-view",
         "An async view, which runs in another thread, uses its request's session and leaves nothing open.",
-        severity=AVAILABILITY,
+        severity=DATA,
         cause=SCOPED_BY_THREAD,
         cases=(16,),
         remedy="Scope the session by the context (or keep it in g), not by the thread.",
@@ -47,6 +55,7 @@ CHECKS = (
         "lifecycle.unwrapped-stream",
         "A generator or close callback that runs after its context gets no session, or leaves nothing open.",
         severity=AVAILABILITY,
+        cause=SCOPED_BY_THREAD,
         cases=(17,),
         remedy="Scope the session by the context, and wrap the generator in stream_with_context.",
     ),
@@ -54,7 +63,7 @@ CHECKS = (
         "lifecycle.session-options",
         "A session that is made with options, in a view or in a streamed body, is refused or ends with it.",
         severity=AVAILABILITY,
-        cause=SESSIONS_STAY_OPEN,
+        cause=SCOPED_BY_THREAD,
         cases=(86,),
         remedy="End whatever session the registry holds for the scope, also one that was made with options.",
     ),
@@ -62,7 +71,7 @@ CHECKS = (
         "lifecycle.unread-rows",
         "A request that leaves the rows of a streamed result unread ends at once, and leaves nothing open.",
         severity=AVAILABILITY,
-        cause=SESSIONS_STAY_OPEN,
+        cause=UNREAD_ROWS,
         cases=(84,),
         remedy=(
             "PyMySQL reads all rows when it closes a streaming cursor: call session.connection().invalidate()"
@@ -74,10 +83,11 @@ CHECKS = (
         "lifecycle.held-stream",
         "While a streamed response stays unclosed, later requests on its thread still end their sessions.",
         severity=AVAILABILITY,
+        cause=HELD_STREAM,
         cases=(18,),
         remedy=(
-            "Run each request and its body in a copy of the context, as `_Body` does in"
-            " app/database/flask_hooks.py of the testbed: copy_context().run(wsgi_app, ...)."
+            "Run each request and its body in a copy of the context: wrap app.wsgi_app, and call"
+            " copy_context().run(wsgi_app, ...)."
         ),
         default_of="Flask",
     ),
@@ -199,11 +209,13 @@ CHECKS = (
         "lifecycle.clean-connection",
         "Settings, variables, locks and temporary tables of a request do not reach the next request.",
         severity=DATA,
+        cause=KEPT_SETTINGS,
         cases=(79,),
         needs=("own-sessions",),
         remedy=(
             "Write SET LOCAL name = value on PostgreSQL: it ends with the transaction. For the others, copy"
-            " app/database/reset.py of the testbed, or make the engine with poolclass=NullPool."
+            f" app/database/reset.py from {CLONE}, and call its reset_at_return(engine, always=False);"
+            " or make the engine with poolclass=NullPool."
         ),
         default_of="SQLAlchemy",
     ),

@@ -1,6 +1,6 @@
 """Claims about transactions and locks."""
 
-from flask_sqlalchemy_testbed.checks.causes import SESSIONS_STAY_OPEN
+from flask_sqlalchemy_testbed.checks.causes import LATE_BEGIN, SESSIONS_STAY_OPEN, UNNOTICED_LOSS
 from flask_sqlalchemy_testbed.checks.definition import AVAILABILITY, DATA, PORTABILITY, Check
 
 CHECKS = (
@@ -38,10 +38,11 @@ CHECKS = (
         "transactions.savepoint-released",
         "Rows from a released savepoint are gone after a rollback of the outer transaction.",
         severity=DATA,
+        cause=LATE_BEGIN,
         cases=(34,),
         remedy=(
-            "On SQLite send BEGIN in a listener for the engine's `begin`, as app/database/sqlite.py of the"
-            ' testbed does; on others take isolation_level="AUTOCOMMIT" out of the options of the engine.'
+            "On SQLite set isolation_level = None on each connection, and send BEGIN in a listener for the"
+            " engine's `begin`. On others take isolation_level=\"AUTOCOMMIT\" out of the engine's options."
         ),
         default_of="Python's SQLite driver",
     ),
@@ -95,6 +96,7 @@ CHECKS = (
         "transactions.failed-wait",
         "A transaction that ends in a conflict (time limit, deadlock, changed row) commits none of its rows.",
         severity=DATA,
+        cause=UNNOTICED_LOSS,
         cases=(85, 38),
         needs=("server",),
         remedy=(

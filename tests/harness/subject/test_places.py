@@ -46,6 +46,8 @@ def test_the_engine_the_session_and_the_factory_of_plain_sqlalchemy(write: Write
         factory_at="shop.py:7",
         engine_name="app.extensions['engine']",
         session_name="db_session",
+        session_end="db_session.remove()",
+        session_factory="sessionmaker()",
     )
 
 
@@ -111,3 +113,75 @@ def test_the_options_of_a_library_s_engine_may_stand_in_another_call_than_its_se
 
     assert (found.engine_at, found.session_at) == ("shop.py:2", "shop.py:3")
     assert found.session_name == "alchemy.get_sync_session()"
+
+
+def test_uses_of_the_session_outside_contexts_are_found(write: Write) -> None:
+    write(
+        shop="""
+            from shop_data import seed
+            import setup
+
+            db_session = scoped_session(Session := sessionmaker(autoflush=False, bind=None))
+            Base.query = db_session.query_property()
+
+
+            def create_app(config):
+                application = Flask(__name__)
+                engine = create_engine(config["DATABASE_URI"])
+                db_session.configure(bind=engine)
+                with application.app_context():
+                    db_session.add(1)
+                application.teardown_appcontext(lambda error: db_session.remove())
+
+                @application.get("/")
+                def view():
+                    return db_session.scalar(1)
+
+                db_session.execute(2)
+                seed()
+                setup.run(application)
+                return application
+        """,
+        shop_data="""
+            from shop import db_session
+
+
+            def seed():
+                db_session.add(3)
+                again()
+
+
+            def again():
+                if not db_session.get(4):
+                    seed()
+        """,
+        setup="""
+            def run(app):
+                if app.debug:
+                    shop.db_session.commit()
+        """,
+    )
+
+    found = places(
+        Subject("shop:create_app", session_path="shop:db_session", modules=("shop", "shop_data", "setup"))
+    )
+
+    assert found.used_outside == "shop.py:20, shop_data.py:5, shop_data.py:10, setup.py:3"
+    assert (found.bound_at, found.engine_at, found.app_name) == ("shop.py:11", "shop.py:10", "application")
+    assert found.session_options == ", autoflush=False"
+
+
+def test_an_engine_that_an_import_makes_is_no_name_for_later_apps(write: Write) -> None:
+    write(
+        shop="""
+            engine = create_engine("sqlite://")
+            session = scoped_session(sessionmaker(bind=engine))
+            app = Flask(__name__)
+            session.execute(1)
+        """
+    )
+
+    found = places(Subject("shop:app", session_path="shop:session", modules=("shop",)))
+
+    assert found.engine_is_global
+    assert found.used_outside == "shop.py:4"

@@ -1,0 +1,162 @@
+"""The lines of code that mend causes, with placeholders for the names of the app.
+
+`TERMS` in `causes.py` has the placeholders: `SESSION`, `END`, `ENGINE` and `APP` stand for the app's session,
+the call that ends it, its engine and the variable of the app.
+"""
+
+CLONE = "the clone of the testbed's repository"
+"""The place of the files in `app/`; the installed package does not have them."""
+
+# For an engine that has no name in the app's code.
+NAMED = "engine = create_engine(...)  # the line that makes the engine: give it a name"
+
+REMOVE = """\
+@APP.teardown_appcontext
+def remove_session(error):
+    END"""
+
+REMOVE_LAST = """\
+def remove_at_the_end(*args, teardown=APP.do_teardown_appcontext, **options):
+    try:
+        teardown(*args, **options)
+    finally:
+        LASTLY
+
+
+APP.do_teardown_appcontext = remove_at_the_end"""
+
+BY_CONTEXT = """\
+from flask.globals import app_ctx
+
+SESSION = scoped_session(FACTORY, scopefunc=app_ctx._get_current_object)"""
+
+BY_APP = """\
+# In place of the line that makes the session:
+from flask import current_app
+from flask.globals import app_ctx
+from sqlalchemy.orm import Session, scoped_session, sessionmaker
+
+
+class AppSession(Session):
+    def __init__(self, bind=None, **options):
+        super().__init__(bind=bind or current_app.extensions["engine"], **options)
+
+
+SESSION = scoped_session(
+    sessionmaker(class_=AppSessionOPTIONS), scopefunc=app_ctx._get_current_object
+)
+
+# KEPT_PLACE:
+APP.extensions["engine"] = KEPT"""
+
+DISPOSE = """\
+import weakref
+
+weakref.finalize(APP, ENGINE.dispose)"""
+
+FOREIGN_KEYS = """\
+from sqlalchemy import event
+
+if ENGINE.name == "sqlite":
+    event.listen(
+        ENGINE, "connect", lambda connection, _: connection.execute("PRAGMA foreign_keys = ON")
+    )"""
+
+# As SQLAlchemy's documentation of SQLite describes it.
+BEGIN = """\
+from sqlalchemy import StaticPool, event
+
+# Threads that share one connection share its transaction, too.
+if ENGINE.name == "sqlite" and not isinstance(ENGINE.pool, StaticPool):
+    event.listen(
+        ENGINE, "connect", lambda connection, _: setattr(connection, "isolation_level", None)
+    )
+    event.listen(ENGINE, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))"""
+
+SQLITE_URL = """\
+from pathlib import Path
+
+from sqlalchemy import make_url
+
+url = make_url(...)  # the URI that create_engine() gets now; give it this url instead
+if url.get_backend_name() == "sqlite":
+    if url.database in {None, "", ":memory:"}:
+        # All connections share it, and other apps have another.
+        url = url.set(database=f"file:/{id(APP)}", query={"vfs": "memdb", "uri": "true"})
+    elif not url.database.startswith("file:"):
+        Path(APP.instance_path).mkdir(parents=True, exist_ok=True)
+        url = url.set(database=str(Path(APP.instance_path, url.database)))"""
+
+# A strong reference would keep the engine after its app.
+FORK = """\
+import os
+import weakref
+
+
+def leave_connections_to_the_parent(engine=weakref.ref(ENGINE)):
+    if engine() is not None:
+        engine().dispose(close=False)
+
+
+os.register_at_fork(after_in_child=leave_connections_to_the_parent)"""
+
+STREAM = """\
+from contextvars import copy_context
+
+
+class Body:
+    def __init__(self, context, chunks):
+        self.context, self.chunks, self.iterator = context, chunks, iter(chunks)
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        return self.context.run(next, self.iterator)
+
+    def close(self):
+        if hasattr(self.chunks, "close"):
+            self.context.run(self.chunks.close)
+
+
+def respond(environ, start_response, wsgi_app=APP.wsgi_app):
+    context = copy_context()
+    return Body(context, context.run(wsgi_app, environ, start_response))
+
+
+APP.wsgi_app = respond"""
+
+RESET = """\
+from reset import reset_at_return  # your copy; in a package: from .reset
+
+reset_at_return(ENGINE, always=False)"""
+
+ERRORS = """\
+from errors import act_on_errors  # your copy; in a package: from .errors
+
+act_on_errors(ENGINE)"""
+
+UNREAD = """\
+from streams import discard_unread_rows  # your copy; in a package: from .streams
+
+discard_unread_rows(ENGINE)"""
+
+TABLES = """\
+@APP.cli.command("create-tables")
+def create_tables():
+    ...  # the lines that connect to the database"""
+
+# It depends on the dialect by itself, also in an app that uses another database in its tests.
+CONNECT_ARGS = """\
+from sqlalchemy import event
+
+CONNECT_ARGS = {
+LINES
+}
+event.listen(
+    ENGINE,
+    "do_connect",
+    lambda dialect, _, args, options: options.update(
+        CONNECT_ARGS.get(dialect.name.replace("mariadb", "mysql"), {})
+    ),
+)"""

@@ -1,0 +1,84 @@
+"""Name the parts of an app as its own code does, for the changes that mend it."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+from flask_sqlalchemy_testbed.checks.causes import CAUSES, SHARED_ENGINE
+from flask_sqlalchemy_testbed.checks.libraries import LIBRARIES, NO_LIBRARY
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from flask_sqlalchemy_testbed.checks.causes import Cause
+
+IN_PLACE = "in place of the line that makes the engine"
+
+
+def terms_of(subject: Mapping[str, str], causes: Iterable[Cause]) -> dict[str, str]:
+    """Return the names of an app for `checks.causes.TERMS`; unknown ones are missing or empty.
+
+    Args:
+        subject: The places of the app, as the report has them.
+        causes: All causes in the app: the change of one may rename what another uses.
+    """
+    app, engine = subject.get("app_name") or "app", subject.get("engine_name", "")
+    library = LIBRARIES.get(subject.get("library", ""), NO_LIBRARY)
+    is_shared = CAUSES[SHARED_ENGINE] in causes
+    place, kept = _kept(subject, engine)
+    return {
+        "APP": app,
+        "SESSION": subject.get("session_name", ""),
+        "END": subject.get("session_end", ""),
+        "LASTLY": _lastly(subject.get("session_end", "")),
+        "ENGINE": f'{app}.extensions["engine"]' if is_shared and not _is_kept(subject, engine) else engine,
+        "OPTIONS": subject.get("session_options", ""),
+        "OPTION": library.option,
+        "FACTORY": subject.get("session_factory", ""),
+        "KEPT_PLACE": place,
+        "KEPT": kept,
+        "AFTER_ENGINE": library.after_engine,
+        "EARLY": subject.get("used_early", ""),
+        "TARGET": shlex.quote(subject.get("app", "")),
+        "OUTSIDE": _outside(subject, is_shared=is_shared),
+    }
+
+
+def _lastly(end: str) -> str:
+    """Return the lines that end the session in a `finally`.
+
+    If the rollback fails, `remove()` leaves the session in the registry.
+    """
+    session = end.removesuffix(".remove()")
+    if session == end:
+        return end
+    return f"try:\n            {end}\n        finally:\n            {session}.registry.clear()"
+
+
+def _is_kept(subject: Mapping[str, str], engine: str) -> bool:
+    """Return whether the line that makes the engine, and its name there, can stay."""
+    return engine.isidentifier() and not subject.get("engine_is_global")
+
+
+def _kept(subject: Mapping[str, str], engine: str) -> tuple[str, str]:
+    """Return where the engine is put into the extensions of the app, and the expression for it."""
+    at = f" ({subject['engine_at']})" if subject.get("engine_at") else ""
+    place, kept = (
+        f"In the factory, {IN_PLACE}{at}",
+        "create_engine(...)  # the arguments that it has now",
+    )
+    if _is_kept(subject, engine):
+        place, kept = f"In the factory, after the engine is made{at}", engine
+    bound = subject.get("bound_at", "")
+    if bound and (bound != subject.get("engine_at") or _is_kept(subject, engine)):
+        kept += f"\n\n# Delete the line that binds the sessions to an engine ({bound})."
+    return place, kept
+
+
+def _outside(subject: Mapping[str, str], *, is_shared: bool) -> str:
+    """Return where the app uses the session outside contexts while it is made; may be empty."""
+    used = subject.get("used_outside", "")
+    bound = "" if is_shared else subject.get("bound_at", "")
+    places = ", ".join(filter(None, [bound, used]))
+    return f"The app uses it outside contexts in {places}." if places else ""

@@ -1,0 +1,130 @@
+"""Find how an app's code makes and uses its session, without running it."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+# Code in these runs later, perhaps in a context.
+LATER = (*FUNCTIONS, ast.ClassDef, ast.Lambda)
+CONTEXTS = ("app_context(", "request_context(")
+
+
+def first_argument(call: ast.Call | None) -> str:
+    """Return the first argument of `scoped_session()`; empty if there is none.
+
+    Args:
+        call: The call.
+    """
+    if call is None:
+        return ""
+    named = [keyword.value for keyword in call.keywords if keyword.arg == "session_factory"]
+    return next((ast.unparse(one) for one in (*call.args, *named)), "")
+
+
+def other_options(call: ast.Call | None) -> str:
+    """Return the keyword arguments of `sessionmaker()` except the engine and the class, each after a comma.
+
+    Args:
+        call: The call.
+    """
+    keywords = call.keywords if call else []
+    kept = [ast.unparse(keyword) for keyword in keywords if keyword.arg not in {"bind", "class_"}]
+    return "".join(f", {one}" for one in kept)
+
+
+def bound_at(trees: dict[str, ast.Module]) -> str:
+    """Return where the engine is given to the sessions, as `file:line`; empty if nowhere.
+
+    Args:
+        trees: The modules of the app, by file.
+    """
+    for file, tree in trees.items():
+        for node in ast.walk(tree):
+            if (
+                isinstance(node, ast.Call)
+                and getattr(node.func, "attr", "") == "configure"
+                and any(keyword.arg == "bind" for keyword in node.keywords)
+            ):
+                return f"{file}:{node.lineno}"
+    return ""
+
+
+def used_by_factory(
+    trees: dict[str, ast.Module], factory: str, session: str, *, in_contexts: bool
+) -> list[str]:
+    """Return where the app uses its database while it is made, as `file:line`.
+
+    Args:
+        trees: The modules of the app, by file.
+        factory: The name of the factory; of none, for an app that is made when its module is imported.
+        session: The expression for the session; may be empty.
+        in_contexts: Include code in app contexts, and the creation of tables; else only the session outside.
+    """
+    defined = {
+        node.name: (file, node)
+        for file, tree in reversed(list(trees.items()))
+        for node in ast.walk(tree)
+        if isinstance(node, FUNCTIONS)
+    }
+    bodies = [(file, tree.body) for file, tree in trees.items()]
+    if factory in defined:
+        file, function = defined.pop(factory)
+        bodies = [(file, function.body)]
+    search = _Search(session, in_contexts, defined, {Path(file).stem for file in trees})
+    return list(dict.fromkeys(at for file, body in bodies for one in body for at in search.uses(one, file)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Search:
+    """A search for uses of the database in code that runs while an app is made."""
+
+    session: str
+    in_contexts: bool
+    defined: dict[str, tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]
+    """The functions that the search has not entered."""
+    modules: set[str]
+
+    def uses(self, node: ast.AST, file: str) -> Iterator[str]:
+        """Yield the place of each use; enter each function that is called."""
+        if isinstance(node, LATER) or self._is_left_out(node):
+            return
+        if isinstance(node, ast.Call):
+            if self._is_use(node.func):
+                yield f"{file}:{node.lineno}"
+            where, called = self._enter(node.func)
+            for one in called:
+                yield from self.uses(one, where)
+        for child in ast.iter_child_nodes(node):
+            yield from self.uses(child, file)
+
+    def _is_left_out(self, node: ast.AST) -> bool:
+        if isinstance(node, ast.With) and not self.in_contexts:
+            return any(word in ast.unparse(item.context_expr) for item in node.items for word in CONTEXTS)
+        return isinstance(node, ast.If) and "__main__" in ast.unparse(node.test)
+
+    def _is_use(self, function: ast.expr) -> bool:
+        """Return whether this is the session, or one of its methods that use its scope."""
+        method = getattr(function, "attr", "")
+        if self.in_contexts and method in {"create_all", "connect"}:
+            return True
+        of = ast.unparse(function.value) if isinstance(function, ast.Attribute) else ""
+        is_method = of == self.session or of.endswith(f".{self.session}")
+        at_rest = {"query_property", "configure"} if self.in_contexts else {"query_property"}
+        return bool(self.session) and (
+            ast.unparse(function) == self.session or (is_method and method not in at_rest)
+        )
+
+    def _enter(self, function: ast.expr) -> tuple[str, list[ast.stmt]]:
+        """Return the file and the body of a function of the app, the first time that it is called."""
+        name = getattr(function, "id", "")
+        if isinstance(function, ast.Attribute) and ast.unparse(function.value) in self.modules:
+            name = function.attr
+        file, found = self.defined.pop(name, ("", None))
+        return file, found.body if found else []

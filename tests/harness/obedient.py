@@ -1,0 +1,131 @@
+"""Do to an app exactly what a report says, as a person does who has only the report and the app."""
+
+import re
+import shutil
+import textwrap
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from flask_sqlalchemy_testbed.report.causes import Group
+
+ROOT = Path(__file__).parents[2]
+COPIED = re.compile(r"Copy (?P<file>app/database/\w+\.py) from the clone")
+PLACE = re.compile(r"\bshop\.py:(\d+)")
+CALL = re.compile(r"create_engine\((?P<uri>[^,()]+)[^()]*\)")
+# The number of a line, how many lines are replaced there, and the new ones.
+Edit = tuple[int, int, str]
+
+
+def obey(folder: Path, *found: Group) -> str:
+    """Make the changes of causes in `shop.py`, and return its new source.
+
+    Args:
+        folder: The folder of the app.
+        found: The causes of one report.
+    """
+    path = folder / "shop.py"
+    lines = path.read_text(encoding="utf-8").splitlines()
+    edits: list[Edit] = []
+    for group in found:
+        if copied := COPIED.search(group.remedy):
+            shutil.copy(ROOT / copied["file"], folder)
+        edits += _edits(group, lines)
+    moved = {number for number, replaced, code in edits if replaced and not code}
+    for number, replaced, code in sorted(edits, reverse=True):
+        # A line that one change moves needs no context at its old place.
+        if code.startswith("with app.app_context():") and number in moved:
+            continue
+        target = lines[number]
+        new = textwrap.indent(code, target[: len(target) - len(target.lstrip())]).splitlines()
+        lines[number : number + replaced] = new
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path.read_text(encoding="utf-8")
+
+
+def _edits(group: Group, lines: list[str]) -> Iterator[Edit]:
+    """Yield the edits for one cause; one that another's change mends has none."""
+    if "mends this one, too" in group.remedy:
+        return
+    for words, edits in READINGS.items():
+        if words in group.remedy or group.code.startswith(words):
+            yield from edits(group, lines)
+            break
+    else:
+        raise AssertionError(group.remedy)
+    if "outside contexts in" in group.remedy:
+        used = _numbers(group.remedy)
+        block = "\n    ".join(lines[number].strip() for number in used)
+        yield used[0], used[-1] + 1 - used[0], f"with app.app_context():\n    {block}"
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(line) - 1 for line in PLACE.findall(text)]
+
+
+def _call(line: str) -> re.Match[str]:
+    found = CALL.search(line)
+    assert found, line
+    return found
+
+
+def _before_return(group: Group, lines: list[str]) -> Iterator[Edit]:
+    yield lines.index("    return app"), 0, group.code
+
+
+def _in_a_command(group: Group, lines: list[str]) -> Iterator[Edit]:
+    moved = _numbers(group.remedy)
+    body = "\n    ".join(lines[number].strip() for number in moved)
+    yield from ((number, 1, "") for number in moved)
+    yield lines.index("    return app"), 0, group.code.replace("...", f"{body}\n    ...")
+
+
+def _before_engine(group: Group, lines: list[str]) -> Iterator[Edit]:
+    (at,) = _numbers(group.at)
+    uri = _call(lines[at])["uri"]
+    made = lines[at].strip().replace(f"create_engine({uri}", "create_engine(url")
+    yield at, 1, f"{group.code.replace('...', uri, 1)}\n{made}"
+
+
+def _after_engine(group: Group, lines: list[str]) -> Iterator[Edit]:
+    (at,) = _numbers(group.at)
+    first, _, rest = group.code.partition("\n\n")
+    if first.startswith("engine = create_engine(...)"):
+        call = _call(lines[at])[0]
+        yield at, 1, f"engine = {call}\n{lines[at].strip().replace(call, 'engine')}\n{rest}"
+    else:
+        yield at + 1, 0, group.code
+
+
+def _with_the_library(group: Group, lines: list[str]) -> Iterator[Edit]:
+    block = textwrap.indent(group.code, "    ")
+    yield lines.index("    return app"), 0, f"with app.app_context():\n{block}"
+
+
+def _in_two_places(group: Group, lines: list[str]) -> Iterator[Edit]:
+    first, *others = re.split(r"^(?=# (?:In the factory|Delete the line))", group.code, flags=re.MULTILINE)
+    yield _numbers(group.at)[0], 1, first
+    for other in others:
+        instruction, _, block = other.partition("\n")
+        (number,) = _numbers(instruction)
+        if "after the engine is made" in instruction:
+            yield number + 1, 0, block
+        elif "in place of" in instruction:
+            kept, _, rest = block.partition("create_engine(...)")
+            yield number, 1, f"{kept}{_call(lines[number])[0]}{rest}"
+        else:
+            yield number, 1, ""
+
+
+def _in_place(group: Group, _lines: list[str]) -> Iterator[Edit]:
+    yield _numbers(group.at)[0], 1, group.code
+
+
+READINGS: dict[str, Callable[[Group, list[str]], Iterator[Edit]]] = {
+    "(in a factory, before it returns app)": _before_return,
+    "to a command of the app": _in_a_command,
+    "complete the URI of SQLite first": _before_engine,
+    "After the line that makes the engine": _after_engine,
+    "after init_app() and in a block `with app.app_context():`": _with_the_library,
+    "# In place of the line that makes the session:": _in_two_places,
+    "in place of the line that makes it": _in_place,
+}

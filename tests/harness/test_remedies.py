@@ -1,0 +1,232 @@
+"""Whoever does exactly what the report says about a cause passes its checks afterwards."""
+
+import json
+from collections.abc import Iterable
+
+import pytest
+
+from flask_sqlalchemy_testbed.backends.base import Backend
+from flask_sqlalchemy_testbed.checks.causes import (
+    CAUSES,
+    EARLY_CONNECTION,
+    ENDLESS_WAIT,
+    ENGINES_STAY,
+    FOREIGN_KEYS_OFF,
+    FORKED,
+    HELD_STREAM,
+    KEPT_SETTINGS,
+    LATE_BEGIN,
+    SCOPED_BY_THREAD,
+    SESSIONS_STAY_OPEN,
+    SHARED_ENGINE,
+    SQLITE_URL,
+    TEARDOWN_ORDER,
+    TIME_ZONE,
+    UNNOTICED_LOSS,
+    UNREAD_ROWS,
+)
+from flask_sqlalchemy_testbed.checks.claims import CHECKS
+from flask_sqlalchemy_testbed.report.causes import Group, groups
+from tests.harness.obedient import obey
+from tests.harness.projects import Project
+
+BATTERY = ("--pyargs", "flask_sqlalchemy_testbed.battery", "--testbed-app", "shop:create_app")
+# An ordinary app: its session and its engine are globals.
+NEWCOMER = """
+from flask import Flask
+from sqlalchemy import create_engine
+from sqlalchemy.orm import scoped_session, sessionmaker
+
+engine = None
+db_session = scoped_session(sessionmaker(autoflush=False))
+
+
+def create_app(config=None):
+    global engine
+    app = Flask("shop")
+    app.config.from_mapping(config)
+    engine = create_engine(app.config["DATABASE_URI"])
+    db_session.configure(bind=engine)
+    return app
+"""
+
+
+def removed(source: str) -> str:
+    """Return an app that removes its session at the end of each context."""
+    callback = "    app.teardown_appcontext(lambda error: db_session.remove())\n"
+    return source.replace("    return app\n", f"{callback}    return app\n")
+
+
+REMOVED = removed(NEWCOMER)
+UNNAMED = (
+    REMOVED.replace("engine = None\n", "")
+    .replace("    global engine\n", "")
+    .replace(
+        """    engine = create_engine(app.config["DATABASE_URI"])
+    db_session.configure(bind=engine)
+""",
+        """    db_session.configure(bind=create_engine(app.config["DATABASE_URI"]))
+""",
+    )
+)
+# Each app has its own engine.
+ITS_OWN = """
+from flask import Flask, current_app
+from sqlalchemy import MetaData, create_engine
+from sqlalchemy.orm import Session, scoped_session
+
+metadata = MetaData()
+db_session = scoped_session(lambda: Session(current_app.extensions["engine"]))
+
+
+def create_app(config=None):
+    app = Flask("shop")
+    app.config.from_mapping(config)
+    engine = create_engine(app.config["DATABASE_URI"])
+    app.extensions["engine"] = engine
+    app.teardown_appcontext(lambda error: db_session.remove())
+    return app
+"""
+KEPT = ITS_OWN.replace("metadata =", "engines = []\nmetadata =").replace(
+    "    app.extensions", "    engines.append(engine)\n    app.extensions"
+)
+CREATES = ITS_OWN.replace("    return app", "    metadata.create_all(engine)\n    return app")
+IN_TOKYO = ITS_OWN.replace(
+    "    engine =",
+    """    options = {"init_command": "SET time_zone = '+09:00'"}
+    if app.config["DATABASE_URI"].startswith("postgresql"):
+        options = {"options": "-c timezone=Asia/Tokyo"}
+    engine =""",
+).replace('_URI"])\n    app.ext', '_URI"], connect_args=options)\n    app.ext')
+FLASK_SQLALCHEMY = """
+from flask import Flask
+from flask_sqlalchemy import SQLAlchemy
+
+db = SQLAlchemy()
+
+
+def create_app(config=None):
+    app = Flask("shop")
+    app.config["SQLALCHEMY_DATABASE_URI"] = config["SQLALCHEMY_DATABASE_URI"]
+    db.init_app(app)
+    return app
+"""
+LITE = FLASK_SQLALCHEMY.replace("flask_sqlalchemy", "flask_sqlalchemy_lite").replace(
+    'app.config["SQLALCHEMY_DATABASE_URI"] = config["SQLALCHEMY_DATABASE_URI"]',
+    'app.config["SQLALCHEMY_ENGINES"] = config["SQLALCHEMY_ENGINES"]',
+)
+# With rows of its own, which the factory writes.
+SEEDED = (
+    NEWCOMER.replace(
+        "    return app",
+        """    Base.metadata.create_all(engine)
+    db_session.merge(Book(id=1))
+    db_session.commit()
+    db_session.remove()
+    return app""",
+    )
+    .replace(
+        "engine = None",
+        """engine = None
+
+
+class Base(DeclarativeBase):
+    pass
+
+
+class Book(Base):
+    __tablename__ = "book"
+    id: Mapped[int] = mapped_column(primary_key=True)
+
+""",
+    )
+    .replace("import scoped", "import DeclarativeBase, Mapped, mapped_column, scoped")
+)
+on_servers = pytest.mark.testbed_needs("server")
+on_files = pytest.mark.testbed_needs("embedded")
+on_mysql = pytest.mark.testbed_needs("bounded-reads")
+TRIED = [
+    pytest.param(SESSIONS_STAY_OPEN, NEWCOMER, id="sessions"),
+    pytest.param(SHARED_ENGINE, REMOVED, id="engine"),
+    pytest.param(SHARED_ENGINE, UNNAMED, id="engine-without-a-name"),
+    pytest.param(SHARED_ENGINE, removed(SEEDED), id="engine-used-outside-contexts"),
+    pytest.param(SCOPED_BY_THREAD, ITS_OWN, id="scope"),
+    pytest.param(TEARDOWN_ORDER, REMOVED, id="teardown"),
+    pytest.param(TEARDOWN_ORDER, FLASK_SQLALCHEMY, id="teardown-of-Flask-SQLAlchemy"),
+    pytest.param(TEARDOWN_ORDER, LITE, id="teardown-of-Lite"),
+    pytest.param(FOREIGN_KEYS_OFF, REMOVED, id="keys", marks=on_files),
+    pytest.param(FOREIGN_KEYS_OFF, UNNAMED, id="keys-without-a-name", marks=on_files),
+    pytest.param(SQLITE_URL, REMOVED, id="url", marks=on_files),
+    pytest.param(LATE_BEGIN, ITS_OWN, id="begin", marks=on_files),
+    pytest.param(FORKED, ITS_OWN, id="fork"),
+    pytest.param(HELD_STREAM, ITS_OWN, id="stream"),
+    pytest.param(KEPT_SETTINGS, ITS_OWN, id="settings"),
+    pytest.param(EARLY_CONNECTION, CREATES, id="early"),
+    pytest.param(ENGINES_STAY, KEPT, id="dispose", marks=on_servers),
+    pytest.param(TIME_ZONE, IN_TOKYO, id="zone", marks=on_servers),
+    pytest.param(ENDLESS_WAIT, ITS_OWN, id="wait", marks=on_servers),
+    pytest.param(UNNOTICED_LOSS, ITS_OWN, id="loss", marks=on_mysql),
+    pytest.param(UNREAD_ROWS, ITS_OWN, id="unread", marks=on_mysql),
+]
+
+
+def failures(project: Project, checks: Iterable[str] = ()) -> list[Group]:
+    """Run the battery, or some of its checks; return the causes of the failures."""
+    words = [word for check in checks for word in ("--testbed-check", check)]
+    outcome = project.run(*BATTERY, *words, "-q", "--testbed-matrix", "matrix.json", GITHUB_ACTIONS="")
+    assert outcome.code in {0, 1}, outcome.text
+    return groups(json.loads((project.path / "matrix.json").read_text(encoding="utf-8")))
+
+
+def checks_of(cause: str) -> list[str]:
+    one = CAUSES[cause]
+    names = {cause, *one.includes} - ({SESSIONS_STAY_OPEN} if one.name != SESSIONS_STAY_OPEN else set())
+    shown = {CAUSES[name].shown_by for name in names} - {""}
+    found = [check.id for check in CHECKS.values() if check.cause in names and not check.option]
+    if cause == SESSIONS_STAY_OPEN:
+        return ["lifecycle.request-ends", "lifecycle.context-ends", "lifecycle.cli-command"]
+    return [*shown, *(check for check in found if check not in shown)]
+
+
+def test_each_cause_with_code_is_tried() -> None:
+    assert {str(one.values[0]) for one in TRIED} == {
+        cause.name for cause in CAUSES.values() if cause.code or cause.connect_args
+    }
+
+
+@pytest.mark.parametrize(("cause", "source"), TRIED)
+def test_the_change_of_a_cause_mends_its_checks(
+    project_here: Project, testbed_backend: Backend, cause: str, source: str
+) -> None:
+    project_here.backends = [testbed_backend.name]
+    project_here.write(source, "shop.py")
+    checks = checks_of(cause)
+
+    found = {group.cause.name: group for group in failures(project_here, checks) if group.cause}
+    assert found[cause].code
+    changed = obey(project_here.path, found[cause])
+
+    assert [row["id"] for group in failures(project_here, checks) for row in group.rows] == [], changed
+
+
+@pytest.mark.testbed_needs("embedded")
+@pytest.mark.parametrize("source", [SEEDED, FLASK_SQLALCHEMY], ids=["plain", "Flask-SQLAlchemy"])
+def test_an_ordinary_app_passes_the_battery_after_the_changes_of_one_report(
+    project_here: Project, testbed_backend: Backend, source: str
+) -> None:
+    project_here.backends = [testbed_backend.name]
+    project_here.write(source, "shop.py")
+
+    changed = obey(project_here.path, *(group for group in failures(project_here) if group.code))
+
+    assert [row["id"] for group in failures(project_here) for row in group.rows] == [], changed
+
+
+def test_a_session_that_stays_open_after_the_factory_is_named_as_the_obstacle(project: Project) -> None:
+    project.write(SEEDED.replace("    db_session.remove()\n", ""), "shop.py")
+
+    outcome = project.run(*BATTERY, "--testbed-check", "lifecycle.request-ends", "-o", "filterwarnings=")
+
+    line = (project.path / "shop.py").read_text().splitlines().index("    db_session.commit()") + 1
+    assert f"outside app contexts in shop.py:{line - 1}, shop.py:{line}." in outcome.text, outcome.text
+    assert "add db_session.remove() after these lines" in outcome.text
