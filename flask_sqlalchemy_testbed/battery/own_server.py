@@ -18,11 +18,10 @@ from flask_sqlalchemy_testbed.plugin import state
 from flask_sqlalchemy_testbed.plugin.failures import fail_for_leaks
 from flask_sqlalchemy_testbed.plugin.watchdog import RESCUES
 from flask_sqlalchemy_testbed.servers import images
-from flask_sqlalchemy_testbed.servers.containers import PROCESS_LABEL
 from flask_sqlalchemy_testbed.servers.network import NetworkServer
 from flask_sqlalchemy_testbed.servers.processes import ProcessId
 from flask_sqlalchemy_testbed.servers.readiness import wait_until_ready
-from flask_sqlalchemy_testbed.servers.reaper import RUN_LABEL
+from flask_sqlalchemy_testbed.servers.reaper import PROCESS_LABEL, RUN_LABEL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

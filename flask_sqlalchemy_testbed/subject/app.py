@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from concurrent.futures import Future
+from contextvars import Context
 from typing import TYPE_CHECKING
 
 from flask import Flask
@@ -171,7 +172,8 @@ def _in_a_new_thread(work: Callable[[], None]) -> None:
         except BaseException as error:  # noqa: BLE001 - it is raised in the caller's thread
             ended.set_exception(error)
 
-    thread = threading.Thread(target=run, name="testbed-binding", daemon=True)
+    # A thread of free-threaded Python 3.14 inherits the caller's context.
+    thread = threading.Thread(target=Context().run, args=(run,), name="testbed-binding", daemon=True)
     thread.start()
     ended.result()
     thread.join()  # The values of a `threading.local` go with it.

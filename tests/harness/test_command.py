@@ -285,7 +285,7 @@ def test_messages_name_the_options_of_the_command(
 def test_help_names_short_options_and_sets_none_of_the_tests_of_a_project() -> None:
     text = CliRunner().invoke(command, ["--help"]).output
 
-    assert "--keep-servers" in text
+    assert "--linger TIME" in text
     assert not re.search("testbed_|--testbed-|--schema-command", text)
 
 
