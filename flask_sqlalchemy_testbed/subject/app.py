@@ -117,7 +117,7 @@ class AppMaker:
         subject, uri = self.subject, self.subject.uri(uri)
         if subject.by_environment:
             self._set_variables(uri)
-        with guarded_start(str(subject)), in_this_process(str(subject)):
+        with guarded_start(str(subject), uri), in_this_process(str(subject)):
             found = self._modules.find(self._place.path, flag("app"))
             calls = factory_calls(found, self._place.arguments, environment=bool(subject.uri_env))
             call = next(call for call in calls if call.name == subject.factory_call)
