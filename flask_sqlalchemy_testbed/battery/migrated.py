@@ -17,7 +17,14 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import inspect
 
-from flask_sqlalchemy_testbed.battery.own_tables import first_line, lacking, remedy_for
+from flask_sqlalchemy_testbed.battery.own_tables import (
+    OwnTablesError,
+    check_columns,
+    first_line,
+    lacking,
+    remedy_for,
+    with_line,
+)
 from flask_sqlalchemy_testbed.servers.processes import end_with
 from flask_sqlalchemy_testbed.subject import guard
 from flask_sqlalchemy_testbed.subject.app import AppMaker
@@ -30,12 +37,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from flask import Flask
+    from sqlalchemy import MetaData
     from sqlalchemy.engine import Engine
 
 VARIABLE = "TESTBED_MIGRATED"
 VERSIONS = "table alembic_version"
 # The lines of its output that the evidence keeps.
 MOST_LINES = 20
+# Its files are named relative to this folder; an alembic.ini has its own working directory.
+STARTED_IN = Path.cwd()
 
 
 @dataclass(slots=True)
@@ -122,7 +132,8 @@ def main() -> None:
     os.environ.update({**dict.fromkeys(URI_VARIABLES, subject.uri(uri)), **own})
     with context_of(app):
         config = _config(app, Path(settings["place"]), subject.uri(uri))
-        _run(config, engine_of(subject, app), outcome)
+        models = [one for several in maker.metadata(app).values() for one in several]
+        _run(config, engine_of(subject, app), outcome, models)
     files.remove_files()
     if refusals and outcome.failure:
         outcome = Migrated(
@@ -144,7 +155,7 @@ def _config(app: Flask, place: Path, uri: str) -> Any:
     return config
 
 
-def _run(config: Any, engine: Engine, outcome: Migrated) -> None:
+def _run(config: Any, engine: Engine, outcome: Migrated, models: list[MetaData]) -> None:
     from alembic import command, util  # noqa: PLC0415 - the app's, if it is installed
     from alembic.script import ScriptDirectory  # noqa: PLC0415 - the same
 
@@ -159,12 +170,12 @@ def _run(config: Any, engine: Engine, outcome: Migrated) -> None:
     elif not heads:
         outcome.not_applicable = "its migrations have no revision yet"
     elif not _failed("upgrade", lambda: command.upgrade(config, "heads"), engine, outcome):
-        _check(config, engine, outcome)
+        _check(config, engine, outcome, models)
         if not outcome.failure:
             _again(config, engine, outcome)
 
 
-def _check(config: Any, engine: Engine, outcome: Migrated) -> None:
+def _check(config: Any, engine: Engine, outcome: Migrated, models: list[MetaData]) -> None:
     from alembic import command, util  # noqa: PLC0415 - the app's, if it is installed
 
     if not hasattr(command, "check"):
@@ -183,9 +194,23 @@ def _check(config: Any, engine: Engine, outcome: Migrated) -> None:
             outcome.failure = (
                 "after `upgrade`, `check` finds that the models and the tables differ:"
                 f" {_in_words(differences[0])}{more}. Add a migration that makes them equal."
+                f" The newest migration is at {_newest(config)}."
             )
 
-    _failed("check", check, engine, outcome)
+    if _failed("check", check, engine, outcome) and not outcome.not_applicable:
+        for metadata in models:
+            try:
+                check_columns(metadata, engine.dialect)
+            except OwnTablesError as error:  # The error of alembic names neither table nor column.
+                outcome.failure = f"`check` fails: {with_line(error, metadata)}"
+                return
+
+
+def _newest(config: Any) -> str:
+    from alembic.script import ScriptDirectory  # noqa: PLC0415 - the app's, if it is installed
+
+    scripts = ScriptDirectory.from_config(config)
+    return f"{_shown(Path(scripts.get_revision(scripts.get_heads()[0]).path))}:1"
 
 
 def _again(config: Any, engine: Engine, outcome: Migrated) -> None:
@@ -207,7 +232,7 @@ def _failed(step: str, run: Callable[[], None], engine: Engine, outcome: Migrate
     try:
         run()
     except (Exception, SystemExit) as error:  # noqa: BLE001 - the code of a migration may raise any
-        where = f" in {name}" if (name := _revision(error)) else ""
+        where = f" in {place}" if (place := _place(error)) else ""
         reason = first_line(error)
         outcome.failure = f"{when}`{step}` fails{where}: {reason}. {remedy_for(reason)}".strip()
         if missing := lacking(error, engine.dialect.name):
@@ -217,11 +242,17 @@ def _failed(step: str, run: Callable[[], None], engine: Engine, outcome: Migrate
     return False
 
 
-def _revision(error: BaseException) -> str:
-    """Return the file of the migration that raised an error; empty if none did."""
-    frames = [frame.f_code.co_filename for frame, _ in traceback.walk_tb(error.__traceback__)]
-    own = [Path(name) for name in frames if Path(name).parent.name == "versions"]
-    return own[-1].name if own else ""
+def _place(error: BaseException) -> str:
+    """Return the line of the migration that raised an error, as `file:line`; empty if none did."""
+    found = [(Path(frame.f_code.co_filename), line) for frame, line in traceback.walk_tb(error.__traceback__)]
+    own = [(file, line) for file, line in found if file.parent.name == "versions" or file.name == "env.py"]
+    migrations = [(file, line) for file, line in own if file.name != "env.py"]
+    return "".join(f"{_shown(file)}:{line}" for file, line in (migrations or own)[-1:])
+
+
+def _shown(file: Path) -> Path:
+    file = file.resolve()
+    return file.relative_to(STARTED_IN) if file.is_relative_to(STARTED_IN) else file
 
 
 def _objects(engine: Engine) -> set[str]:

@@ -139,11 +139,7 @@ def create_and_drop(metadata: MetaData, engine: Engine) -> None:
     Raises:
         OwnTablesError: A table cannot be created, or `drop_all` fails.
     """
-    problems = [
-        problem for table in metadata.tables.values() for problem in _uncompiled(table, engine.dialect)
-    ]
-    if problems:
-        raise OwnTablesError(_in_words(problems), problems[0].table)
+    check_columns(metadata, engine.dialect)
     _create_schemas(metadata, engine)
     last: list[Table] = []
     try:
@@ -163,6 +159,20 @@ def create_and_drop(metadata: MetaData, engine: Engine) -> None:
         raise OwnTablesError(
             str(replace(problem, doing="be dropped by drop_all()")), problem.table
         ) from error
+
+
+def check_columns(metadata: MetaData, dialect: Dialect) -> None:
+    """Raise an error if SQLAlchemy cannot write the definition of a column for a database.
+
+    Args:
+        metadata: The metadata.
+        dialect: The dialect of the database.
+
+    Raises:
+        OwnTablesError: It cannot; the message names the first columns.
+    """
+    if problems := [problem for table in metadata.tables.values() for problem in _uncompiled(table, dialect)]:
+        raise OwnTablesError(_in_words(problems), problems[0].table)
 
 
 def create_possible(metadata: Iterable[MetaData], uri: str) -> None:
@@ -205,6 +215,17 @@ def impossible_elsewhere(metadata: MetaData, names: Iterable[str]) -> str:
     return " ".join(
         f"The run does not include {' and '.join(names)}. There {text}" for text, names in found.items()
     )
+
+
+def with_line(error: OwnTablesError, metadata: MetaData) -> str:
+    """Return an error with the place of the table's class, if it has one.
+
+    Args:
+        error: The error.
+        metadata: The metadata that holds the table.
+    """
+    line = line_of_model(metadata, error.table)
+    return f"{error}{f' The model is at {line}.' if line else ''}"
 
 
 def line_of_model(metadata: MetaData, table: str) -> str:

@@ -19,7 +19,7 @@ from flask_sqlalchemy_testbed.battery.own_tables import (
     create_and_drop,
     impossible_elsewhere,
     lacking,
-    line_of_model,
+    with_line,
 )
 from flask_sqlalchemy_testbed.battery.preflight import Preflight
 from flask_sqlalchemy_testbed.checks.check import check
@@ -110,8 +110,7 @@ def test_own_tables(request: pytest.FixtureRequest, maker: AppMaker, empty_datab
                         state.not_applicable(request.node, f"the server lacks what the tables need: {reason}")
                     if OF_AN_EXTENSION.search(str(error)) and place_of(on.app):
                         state.not_applicable(request.node, f"migrations create what the tables need: {error}")
-                    line = line_of_model(metadata, error.table)
-                    pytest.fail(f"{error}{f' The model is at {line}.' if line else ''}", pytrace=False)
+                    pytest.fail(with_line(error, metadata), pytrace=False)
         absent = BACKENDS.keys() - {one.name for one in request.config.stash[state.BACKENDS]}
         notes = (
             impossible_elsewhere(metadata, sorted(absent))

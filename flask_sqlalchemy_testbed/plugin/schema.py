@@ -156,11 +156,11 @@ def create_all(metadata: str) -> Callable[[str], None]:
         from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415
 
         from flask_sqlalchemy_testbed.redaction import redact  # noqa: PLC0415 - on use
-        from flask_sqlalchemy_testbed.subject.metadata import find_metadata  # noqa: PLC0415 - on use
+        from flask_sqlalchemy_testbed.subject.metadata import find_tables  # noqa: PLC0415 - on use
 
         engine = create_engine(uri, poolclass=NullPool)
         try:
-            find_metadata(metadata).create_all(engine)
+            find_tables(metadata).create_all(engine)
         except SQLAlchemyError as error:
             reason = redact(str(error).strip().splitlines()[0])
             message = (

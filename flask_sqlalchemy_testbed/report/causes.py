@@ -17,6 +17,7 @@ from flask_sqlalchemy_testbed.checks.causes import (
 from flask_sqlalchemy_testbed.checks.definition import Severity
 from flask_sqlalchemy_testbed.checks.explanation import severity_of
 from flask_sqlalchemy_testbed.checks.libraries import LIBRARIES, NO_LIBRARY
+from flask_sqlalchemy_testbed.report.migrations import place_in, remedy_of
 from flask_sqlalchemy_testbed.report.summary import failed_on, failures, reasons_of
 from flask_sqlalchemy_testbed.report.terms import terms_of
 
@@ -36,8 +37,6 @@ _AROUND = ("setup: ", "teardown: ")
 _LEFT_AFTER = re.compile("teardown: .*left (open|in)")
 # The error that the app's own code raised in a view, with its line.
 _RAISED = re.compile(r"\b500 [A-Z ]+: (?P<error>.+?), raised in (?P<at>[^\s'\"]+:\d+)")
-# Where a check has found the code to change.
-_MODEL = re.compile(r"The model is at (?P<at>\S+:\d+)\.")
 # The backends that a product is part of; others concern all backends.
 BACKENDS_OF = {
     "SQLite": {"sqlite"},
@@ -198,8 +197,8 @@ def _library(report: Matrix) -> Library:
 
 def _at(part: Part | None, rows: Sequence[CheckRow], report: Matrix) -> str:
     """Return where a change is made, as `file:line`; empty if unknown."""
-    if found := next(filter(None, map(_MODEL.search, reasons_of(rows[0]))), None):
-        return found["at"]
+    if found := place_in(rows[0]):
+        return found
     subject = report["subject"]
     return subject.get(f"{part}_at", "") or subject.get("factory_at", "")
 
@@ -235,7 +234,7 @@ def _remedy_of_check(row: CheckRow, report: Matrix) -> str:
     """Return the remedy of a check by itself; name the check that was left out and could show a cause."""
     cause = CAUSES.get(row.get("cause", ""))
     if not cause or not cause.shown_by or any(one["id"] == cause.shown_by for one in report["checks"]):
-        return row["remedy"]
+        return remedy_of(row)
     return f"{row['remedy']} Run {cause.shown_by}, too: if it fails, the report shows the code of the change."
 
 

@@ -35,11 +35,11 @@ def metadata_of(app: Flask, modules: Iterable[str], named: str = "") -> dict[str
         named: The metadata for the first database, as `module:attribute`; empty to look for it.
 
     Raises:
-        SubjectError: `named` names no metadata.
+        SubjectError: `named` names no metadata, or one without tables.
     """
     found = _with_tables(_of_flask_sqlalchemy(app)) or _with_tables(_of_advanced_alchemy(app))
     found = found or _with_tables(_of_modules(app, modules))
-    return _with_tables({**found, FIRST_ENGINE: [find_metadata(named)]}) if named else found
+    return _with_tables({**found, FIRST_ENGINE: [find_tables(named)]}) if named else found
 
 
 def find_metadata(path: str) -> MetaData:
@@ -54,6 +54,24 @@ def find_metadata(path: str) -> MetaData:
     found = find(path, flag("metadata"))
     if not isinstance(found, MetaData):
         message = f"{flag('metadata')} {path!r} is a {type(found).__name__}, not a MetaData. Name a MetaData."
+        raise SubjectError(message)
+    return found
+
+
+def find_tables(path: str) -> MetaData:
+    """Return the metadata that `module:attribute` names, when its models should have been imported.
+
+    Args:
+        path: The value of the option.
+
+    Raises:
+        SubjectError: It names no metadata, or one without tables.
+    """
+    found = find_metadata(path)
+    if not found.tables:
+        module, _, attribute = path.partition(":")
+        example = "" if module.endswith("models") else f", such as {module}.models:{attribute}"
+        message = f"{path} has no tables: name the module that defines the models{example}."
         raise SubjectError(message)
     return found
 

@@ -169,7 +169,7 @@ def test_an_alembic_ini_among_installed_packages_may_belong_to_any_of_them(tmp_p
         (
             '        sa.Column("id", sa.Integer),\n    )\n    op.drop_table("nothing")\n',
             DROPPED,
-            "`upgrade` fails in first.py: ",
+            "`upgrade` fails in migrations/versions/first.py:13: ",
         ),
     ],
 )
@@ -187,12 +187,48 @@ def test_a_migration_that_fails_is_one_sentence(
         assert len(found.splitlines()) == 1
 
 
+NOWHERE = """
+class Nowhere(db.types.TypeEngine):
+    __visit_name__ = "nowhere"
+"""
+
+
+def test_a_column_that_fails_in_check_is_named(shop: Project) -> None:
+    models = SHOP.replace("\n\nclass User", f"\n\n{NOWHERE}\nclass User")
+    shop.write(models.replace("db.String(40), nullable=False", "Nowhere"), "shop.py")
+
+    outcome = check(shop)
+
+    assert outcome.code == 1, outcome.text
+    for found in reasons(shop, "failed"):
+        assert found.startswith("Failed: `check` fails: user.name cannot be created: ")
+        assert found.endswith(" The model is at shop.py:14.")
+
+
+def test_an_env_py_that_fails_is_named(shop: Project) -> None:
+    shop.write(f"{ENV}\nraise RuntimeError('no log')", "migrations/env.py")
+
+    outcome = check(shop)
+
+    assert outcome.code == 1, outcome.text
+    assert reasons(shop, "failed") == {"Failed: `upgrade` fails in migrations/env.py:11: no log."}
+
+
+def test_the_newest_migration_is_named_where_check_finds_differences(shop: Project) -> None:
+    shop.write(SHOP.replace("db.String(40), nullable=False", "db.String(40)"), "shop.py")
+
+    check(shop)
+
+    for found in reasons(shop, "failed"):
+        assert found.endswith(" The newest migration is at migrations/versions/first.py:1.")
+
+
 @pytest.mark.parametrize(
     ("downgrade", "note"),
     [
         (
             "    raise NotImplementedError('there is no way back')\n",
-            "`downgrade base` fails in first.py: there is no",
+            "`downgrade base` fails in migrations/versions/first.py:17: there is no",
         ),
         ("    pass\n", "`downgrade base` leaves the table user in the database."),
     ],
@@ -261,7 +297,8 @@ def test_migrations_that_need_what_the_server_lacks_are_not_applicable(shop: Pro
     assert outcome.code == 0, outcome.text
     for reason in reasons(shop, "not applicable"):
         assert re.match(
-            "the server lacks what its migrations need in first.py: .*(nowhere|plugin)", reason
+            r"the server lacks what its migrations need in \S+/first\.py:\d+: .*(nowhere|plugin)",
+            reason,
         ), reason
 
 

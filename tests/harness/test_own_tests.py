@@ -67,6 +67,17 @@ def test_the_tables_of_a_metadata_exist_and_are_empty(shop: Project, options: tu
     assert f"{2 * len(shop.backends)} passed" in outcome.text
 
 
+def test_a_metadata_without_tables_is_refused(shop: Project) -> None:
+    shop.write("from sqlalchemy import MetaData\nmetadata = MetaData()\n", "empty.py")
+
+    outcome = shop.run("--testbed-metadata", "empty:metadata")
+
+    assert outcome.code == 1, outcome.text
+    assert outcome.lines(
+        "empty:metadata has no tables: name the module that defines the models, such as empty."
+    )
+
+
 @pytest.mark.parametrize(
     ("variable", "options"), [("DATABASE_URL", ()), ("SHOP_DATABASE", ("--testbed-uri-env", "SHOP_DATABASE"))]
 )

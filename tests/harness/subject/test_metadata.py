@@ -146,6 +146,33 @@ def test_an_app_without_tables_has_no_metadata(write: Write, uri: str) -> None:
     assert tables(uri) == {}
 
 
+def test_named_metadata_without_tables_is_refused(write: Write, uri: str) -> None:
+    write("from sqlalchemy import MetaData", "metadata = MetaData()", PLAIN)
+
+    with pytest.raises(SubjectError) as error:
+        tables(uri, "shop:metadata")
+
+    assert str(error.value) == (
+        "shop:metadata has no tables: name the module that defines the models, such as shop.models:metadata."
+    )
+
+
+def test_the_factory_may_import_the_tables_of_named_metadata(write: Write, uri: str) -> None:
+    write(
+        "from sqlalchemy import MetaData",
+        "metadata = MetaData()",
+        PLAIN.replace("def create_app(config=None):", "def create_app(config=None):\n        import models"),
+    )
+    write(
+        "from sqlalchemy import Column, Integer, Table",
+        "from shop import metadata",
+        'Table("item", metadata, Column("id", Integer, primary_key=True), extend_existing=True)',
+        name="models.py",
+    )
+
+    assert tables(uri, "shop:metadata") == {"": ["item"]}
+
+
 def test_named_metadata_replaces_that_of_the_first_database_alone(write: Write, uri: str) -> None:
     write(DECLARED["metadata"], name="models.py")
     write(FLASK_SQLALCHEMY)
