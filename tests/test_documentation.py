@@ -4,8 +4,11 @@ import os
 import re
 import shlex
 import shutil
+import warnings
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -123,6 +126,18 @@ def test_the_failure_in_readme_is_real(tmp_path: Path, app: str) -> None:
 
     assert failure in run.stdout
     assert run.returncode == 1
+
+
+def test_the_example_can_be_made_again_while_a_session_is_open() -> None:
+    shop: dict[str, Any] = {}
+    source = next(block for block in blocks("python", PAGES["docs/your-app.md"]) if "db_session" in block)
+    exec(source, shop)  # noqa: S102 - the page is this project's
+    make = partial(shop["create_app"], {"SQLALCHEMY_DATABASE_URI": "sqlite://"})
+
+    with warnings.catch_warnings(), make().app_context():
+        warnings.simplefilter("error")
+        shop["db_session"]()
+        make()
 
 
 @pytest.mark.parametrize(("page", "target"), found(r"\]\((?!https?://)([^)#]+)\)"))

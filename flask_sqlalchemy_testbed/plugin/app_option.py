@@ -35,7 +35,6 @@ MAKING = {
 }
 APP_MAKER: pytest.StashKey[AppMaker] = pytest.StashKey()
 PLACES: pytest.StashKey[Places] = pytest.StashKey()
-DRIVERS: pytest.StashKey[dict[str, str]] = pytest.StashKey()
 _ERRORS: pytest.StashKey[dict[str, Exception]] = pytest.StashKey()
 """Why the app could not be made, by backend."""
 WORKERINPUT = "testbed_subject"
@@ -44,7 +43,7 @@ OPTIONS_OF_APP = ("app", "session", "uri-key", "uri-env", "config")
 
 def pytest_configure(config: pytest.Config) -> None:
     """Refuse values that are wrong whatever the app is."""
-    config.stash[DRIVERS] = {}
+    config.stash[state.DRIVERS] = {}
     name = settings.setting(config, "uri-env")
     if "=" in name or "\0" in name:
         message = (
@@ -55,7 +54,7 @@ def pytest_configure(config: pytest.Config) -> None:
         from flask_sqlalchemy_testbed.subject.drivers import UnknownDriverError, drivers  # noqa: PLC0415 - on use
 
         try:
-            config.stash[DRIVERS] = drivers(chosen)
+            config.stash[state.DRIVERS] = drivers(chosen)
         except UnknownDriverError as error:
             raise pytest.UsageError(str(error)) from None
 
@@ -134,7 +133,7 @@ def app_maker(config: pytest.Config) -> AppMaker:
 
 def drivers_of(config: pytest.Config) -> dict[str, str]:
     """Return the driver that the app is to use, by backend."""
-    return config.stash[DRIVERS]
+    return config.stash[state.DRIVERS]
 
 
 def promises(config: pytest.Config) -> bool:

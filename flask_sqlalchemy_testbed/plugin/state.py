@@ -21,6 +21,8 @@ BACKENDS: pytest.StashKey[list[Backend]] = pytest.StashKey()
 RUN: pytest.StashKey[Run] = pytest.StashKey()
 RUN_NAME: pytest.StashKey[str] = pytest.StashKey()
 """Set in a parallel run: the names of its workers' databases begin alike."""
+DRIVERS: pytest.StashKey[dict[str, str]] = pytest.StashKey()
+"""The drivers that are chosen for the app, by backend."""
 DESCRIBED: pytest.StashKey[set[str]] = pytest.StashKey()
 """The backends whose servers have been described to the user."""
 KEPT: pytest.StashKey[list[str]] = pytest.StashKey()
@@ -56,7 +58,18 @@ def new_servers(config: pytest.Config) -> list[str]:
     described = config.stash.setdefault(DESCRIBED, set())
     new = [server for name, server in config.stash[RUN].servers.items() if name not in described]
     described |= {server.backend.name for server in new}
-    return [f"{server.backend.name}: {server.version} ({server.source})" for server in new]
+    return [
+        f"{server.backend.name}: {server.version}{_with_driver(server, config)} ({server.source})"
+        for server in new
+    ]
+
+
+def _with_driver(server: Server, config: pytest.Config) -> str:
+    """Return the driver in the URIs that the app gets; SQLite has one driver."""
+    if server.url is None:
+        return ""
+    chosen = config.stash.get(DRIVERS, {}).get(server.backend.name)
+    return f" with {chosen or server.url.get_driver_name()}"
 
 
 def describe_new_servers(config: pytest.Config) -> None:

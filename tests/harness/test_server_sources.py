@@ -219,7 +219,9 @@ def test_the_header_names_the_version_and_the_source_of_each_server(
     assert outcome.code == 0
     for name in project_here.backends:
         (line,) = outcome.lines(f"{name}: ")
-        assert line.startswith(f"{name}: {servers[name].version} (")
+        url = servers[name].url
+        driver = f" with {url.get_driver_name()}" if url is not None else ""
+        assert line.startswith(f"{name}: {servers[name].version}{driver} (")
         assert line.endswith(f"({variable(BACKENDS[name])})") or " (files in " in line
 
 
@@ -330,3 +332,17 @@ def test_a_server_beside_the_container_of_the_run_listens_on_the_loopback_addres
     outcome = project.run(TESTCONTAINERS_CONNECTION_MODE="bridge_ip")
 
     assert outcome.code == 0, outcome.text
+
+
+@pytest.mark.testbed_needs("server")
+def test_the_header_names_the_driver_that_is_chosen_for_the_app(
+    testbed_backend: Backend, pytestconfig: pytest.Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(pytestconfig.stash, state.DESCRIBED, set())
+    monkeypatch.setitem(pytestconfig.stash, state.DRIVERS, {testbed_backend.name: "another"})
+
+    (line,) = (
+        line for line in state.new_servers(pytestconfig) if line.startswith(f"{testbed_backend.name}: ")
+    )
+
+    assert " with another (" in line
