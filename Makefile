@@ -10,6 +10,8 @@ TRIAL := $(VENV)$(if $(wildcard $(READY)),,-run)
 ALL := sqlite,postgresql,mysql
 EVERY := $(ALL),mariadb
 BACKENDS ?= $(ALL)
+# Those of the databases that Debian has, too: docs/servers.md.
+VERSIONS ?= postgresql:15 postgresql:17 postgresql:18 mariadb:10.11 mariadb:11.8
 COMPOSE := docker compose
 # The tests start hundreds of interpreters: without compiled files, each compiles all modules again.
 unexport PYTHONDONTWRITEBYTECODE
@@ -59,8 +61,14 @@ test-mariadb: $(READY) have-mariadb ## Run the tests on MariaDB, or the TESTS na
 	$(PYTEST) -n $(WORKERS) --testbed-backend mariadb $(EVIDENCE) $(TESTS)
 
 .PHONY: test-every
-test-every: $(READY) have-mariadb ## Run the tests on all backends, MariaDB too
+test-every: $(READY) have-mariadb ## Run the tests on all backends, MariaDB too, then test-versions on the other versions
 	$(PYTEST) -n $(WORKERS) --dist worksteal --testbed-backend $(EVERY)
+	$(MAKE) test-versions VERSIONS="$(filter-out %:18 %:11.8,$(VERSIONS))"
+
+.PHONY: test-versions
+test-versions: $(READY) ## Test the binding, the ledger and the battery on all VERSIONS; write build/versions/index.html
+	@docker/preflight engine
+	$(BIN)/python -m tests.versions --workers $(WORKERS) $(VERSIONS)
 
 .PHONY: test-lowest
 # Tests of messages for mistakes depend on no version.
@@ -89,15 +97,15 @@ test-wheel: dist ## Install the wheel into an empty environment and run the batt
 	cd tests/applications/polls && $(CURDIR)/build/wheel/bin/flask-sqlalchemy-testbed $(TRY_POLLS) sqlite
 
 .PHONY: test-stack
-test-stack: $(VENV)/.stack have-mariadb ## Test the composed stack: hardening, recovery, crashes, the API
+test-stack: $(VENV)/.stack have-mariadb have-haproxy ## Test the composed stack: hardening, recovery, crashes, the API
 	$(PYTEST) tests/stack
 
 .PHONY: test-failover
-test-failover: $(READY) have-haproxy ## Kill and demote primaries under load, ten times each; write docs/failover.md
+test-failover: $(READY) have-mariadb have-haproxy ## Kill and demote primaries under load, ten times each; write docs/failover.md
 	$(PYTEST) tests/failover --rounds $(ROUNDS) $(if $(filter 10,$(ROUNDS)),--figures docs/failover.md)
 
 .PHONY: test-browser
-test-browser: $(VENV)/.stack have-mariadb ## Test the page of the trial in Chromium
+test-browser: $(VENV)/.stack have-mariadb have-haproxy ## Test the page of the trial in Chromium
 	$(PYTEST) tests/browser
 
 .PHONY: report
@@ -166,7 +174,7 @@ down: ## Stop the services of `make up`; the data stays
 	$(COMPOSE) --profile '*' down
 
 .PHONY: remove-servers
-remove-servers: $(READY) ## Remove all kept servers of this machine, also those of other projects
+remove-servers: $(READY) ## End all servers that linger, also those of other projects
 	$(BIN)/python -m flask_sqlalchemy_testbed.servers remove
 
 .PHONY: engine
@@ -195,7 +203,7 @@ lint: $(READY) $(VENV)/.bench $(VENV)/.stack ## Check style, types, Dockerfiles,
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/hadolint docker/*/Dockerfile docker/debian/*/Dockerfile
-	$(BIN)/shellcheck -x .ci/run $$(grep -lrE '^(#!.*sh$$|# shellcheck shell=)' docker)
+	$(BIN)/shellcheck -x .ci/run $$(grep -lrE '^(#!.*sh$$|# shellcheck shell=)' docker flask_sqlalchemy_testbed/servers)
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec compose.yaml
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/*.yml

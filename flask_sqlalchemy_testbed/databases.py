@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from flask_sqlalchemy_testbed.backends.base import Backend, OpenTransaction
     from flask_sqlalchemy_testbed.servers.network import Server
 
-# Seconds until a server has noticed that a client has closed its connection.
-DISCONNECT_DELAY = 1.0
+# Seconds until a server, on a busy machine too, has noticed that a client has closed its connection.
+DISCONNECT_DELAY = 5.0
 
 
 class Database:

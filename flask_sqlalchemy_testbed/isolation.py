@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from flask_sqlalchemy_testbed.backends.base import BuiltContents
 from flask_sqlalchemy_testbed.backends.polling import PollingTracker, identity_positions, tables_with_rows
-from flask_sqlalchemy_testbed.databases import DISCONNECT_DELAY, Database
+from flask_sqlalchemy_testbed.databases import Database
 from flask_sqlalchemy_testbed.subject import guard
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 # Deleting rows may fire triggers that write elsewhere, and dropping an object may have to come first.
 MAX_ROUNDS = 6
+# Seconds for sessions that are busy after a test to end by themselves; then they are terminated.
+BUSY_TIMEOUT = 1.0
 # How long a terminated session may take to end.
 TERMINATION_TIMEOUT = 5.0
 # `Backend.objects` begins with these the names of objects that may write when rows are deleted.
@@ -138,10 +140,10 @@ class Isolation:
         terminated = False
         while (snapshot := tracker.snapshot()).busy:
             waited = time.monotonic() - started
-            if waited > DISCONNECT_DELAY + TERMINATION_TIMEOUT:
+            if waited > BUSY_TIMEOUT + TERMINATION_TIMEOUT:
                 message = f"sessions do not end: {', '.join(snapshot.busy)}"
                 raise NotCleanError(message)
-            if waited > DISCONNECT_DELAY and not terminated:
+            if waited > BUSY_TIMEOUT and not terminated:
                 self.database.terminate(list(snapshot.busy))
                 terminated = True
             time.sleep(0.005)

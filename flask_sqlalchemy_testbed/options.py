@@ -146,9 +146,12 @@ _ALL = (
         "stop at the first failure, leave its server and its rows, and print how to connect",
     ),
     Option(
-        "keep-servers",
-        "leave throwaway servers for the next run that needs the same;"
-        " `python -m flask_sqlalchemy_testbed.servers remove` removes them",
+        "linger",
+        "leave throwaway servers for the next run, until no client was connected for so many seconds, or"
+        " forever (default: 0; always 0 if the variable CI is set);"
+        " `python -m flask_sqlalchemy_testbed.servers` lists and removes them",
+        "TIME",
+        default="0",
     ),
     Option(
         "schema-command",

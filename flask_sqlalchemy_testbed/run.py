@@ -14,11 +14,13 @@ from flask_sqlalchemy_testbed.backends.drivers import MissingDriverError
 from flask_sqlalchemy_testbed.isolation import Isolation
 from flask_sqlalchemy_testbed.options import flag
 from flask_sqlalchemy_testbed.servers import files
+from flask_sqlalchemy_testbed.servers.found import find
 from flask_sqlalchemy_testbed.servers.given import given_url
 from flask_sqlalchemy_testbed.servers.network import expected_capabilities, given_server, server_in
 from flask_sqlalchemy_testbed.servers.readiness import ServerError, wait_until_ready
 from flask_sqlalchemy_testbed.servers.reaper import Reaper
 from flask_sqlalchemy_testbed.servers.sharing import borrow
+from flask_sqlalchemy_testbed.servers.unchanged import ServerChangedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from flask_sqlalchemy_testbed.backends.base import Backend, Recipe
     from flask_sqlalchemy_testbed.leaks.probe import Probe
     from flask_sqlalchemy_testbed.servers.containers import Container
+    from flask_sqlalchemy_testbed.servers.found import FoundContainer
     from flask_sqlalchemy_testbed.servers.network import NetworkServer, Server
     from flask_sqlalchemy_testbed.servers.pairs import Pair
     from flask_sqlalchemy_testbed.servers.sharing import Loan
@@ -33,6 +36,8 @@ if TYPE_CHECKING:
 
 # A server that is running already should answer at once; it may just be restarting.
 RUNNING_SERVER_TIMEOUT = 5.0
+# How often a run looks for a lingering server before it starts one for itself alone.
+ATTEMPTS = 3
 # How long the end of a run waits for the removal of the remains of killed runs.
 SWEEP_TIMEOUT = 5.0
 # How long it waits for a start that was cancelled. A pull or a build ends with the process.
@@ -53,7 +58,8 @@ class Run:
             the description of a backend's server, given the backend's name, or None if this run has to
             make the server itself. It may raise ServerError.
         pooler: Put this pooler between the app and its server, on backends that have it; empty for none.
-        keep_servers: Use the reusable containers of earlier runs, and leave them for the next run.
+        linger: The seconds for which servers in containers linger after the run; it uses those that linger
+            from an earlier run. With 0 it starts servers of its own and removes them.
     """
 
     def __init__(  # noqa: PLR0913 - all have names
@@ -65,7 +71,7 @@ class Run:
         notify: Callable[[str], None] = print,
         loan_of: Callable[[str], Loan | None] | None = None,
         pooler: str = "",
-        keep_servers: bool = False,
+        linger: int = 0,
     ) -> None:
         self.name = name or new_name()
         self.servers: dict[str, Server] = {}
@@ -75,7 +81,8 @@ class Run:
         self._notify = notify
         self._loan_of = loan_of
         self.pooler = pooler
-        self._keep_servers = keep_servers
+        self._linger = linger
+        self._found: dict[str, FoundContainer] = {}
         self._reaper: Reaper | None = None
         self._isolations: dict[tuple[str, str], Isolation] = {}
         self._probe_is_installed = False
@@ -111,7 +118,8 @@ class Run:
         wanted = [backend for backend in backends if backend.name not in self.servers]
         errors = [self._unusable[backend.name] for backend in wanted if backend.name in self._unusable]
         wanted = [backend for backend in wanted if backend.name not in self._unusable]
-        if self._loan_of is None and any("container" in expected_capabilities(backend) for backend in wanted):
+        of_container = [backend for backend in wanted if "container" in expected_capabilities(backend)]
+        if self._loan_of is None and any(not self._finds(backend) for backend in of_container):
             # First, because all threads need it.
             import flask_sqlalchemy_testbed.servers.containers  # noqa: F401, PLC0415
         futures = [self._start_in_background(backend) for backend in wanted]
@@ -224,17 +232,17 @@ class Run:
         flags: Sequence[str] = (),
         size: int | None = None,
         port: int | None = None,
-        reusable: bool = False,
+        linger: int = 0,
         recipe: Recipe | None = None,
     ) -> Container:
-        """Start a container that the reaper removes, unless it is reusable.
+        """Start a container that the reaper removes, unless it lingers.
 
         Args:
             backend: The kind of server.
             flags: More arguments for the server.
             size: The limit of the data in bytes.
             port: The port of this machine; None means any.
-            reusable: Use the container of an earlier run, or start one that outlives this run.
+            linger: As for `Container.start`.
             recipe: The recipe of a container that is not the server; None means the backend's.
 
         Returns:
@@ -258,7 +266,7 @@ class Run:
             flags=flags,
             size=size,
             port=port,
-            reusable=reusable,
+            linger=linger,
             recipe=recipe,
         )
 
@@ -365,19 +373,34 @@ class Run:
 
     def _server_in_container(self, backend: Backend) -> NetworkServer:
         _ = backend.drivername  # raises before a container is started
-        container = self.start_container(backend, reusable=self._keep_servers)
-        self._imported.wait()
-        if container.is_reusable:
+        for _attempt in range(ATTEMPTS if self._may_linger(backend) else 0):
+            container = self._found.pop(backend.name, None) or self.start_container(
+                backend, linger=self._linger
+            )
+            self._imported.wait()
             # Another run may have started it a moment ago.
             within = min(self._within, max(RUNNING_SERVER_TIMEOUT, self._within - container.age))
             try:
-                return self._ready(container, backend, within)
+                return server_in(container, backend, self.name, within=within, cancelled=self._cancelled)
             except ServerError as error:
-                if self._cancelled.is_set():
+                # Another run may have used a new server, and changed it, before this one joined.
+                is_broken = container.is_new and not isinstance(error, ServerChangedError)
+                if is_broken or self._cancelled.is_set():
                     raise
-                self._notify(f"testbed: replacing a reusable {backend.name} server: {error}")
-            container = self.start_container(backend, reusable=True)
+                self._notify(f"testbed: replacing a lingering {backend.name} server: {error}")
+        container = self.start_container(backend)
+        self._imported.wait()
         return self._ready(container, backend, self._within)
+
+    def _may_linger(self, backend: Backend) -> bool:
+        """Return whether the server may be shared with other runs: a pooler belongs to one run."""
+        return bool(self._linger) and self.pooler not in backend.poolers
+
+    def _finds(self, backend: Backend) -> bool:
+        """Return whether a server of this backend lingers, and note its container."""
+        if self._may_linger(backend) and (found := find(backend, self._linger)):
+            self._found[backend.name] = found
+        return backend.name in self._found
 
     def _ready(self, container: Container, backend: Backend, within: float) -> NetworkServer:
         server = server_in(container, backend, self.name, within=within, cancelled=self._cancelled)

@@ -15,7 +15,7 @@ from tests.specimens.catalogue import SPECIMENS, TABLES
 
 CHECK = "lifecycle.request-ends"
 # Cases without a check yet.
-LATER = {14, 32}
+LATER = {14}
 # Cases that tests of the harness cover.
 OF_THE_HARNESS = {
     61: "test_readiness.py::test_waiting_lasts_until_the_server_can_be_reached_over_tcp",

@@ -19,7 +19,7 @@ HEADER = "X-Request-ID"
 VALID_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 # The health check and each open page request these once a second: only failures are logged.
-QUIET = {"/healthz", "/state.json"}
+QUIET = {"/healthz", "/state.json", "/failover.json"}
 
 log = logging.getLogger("request")
 

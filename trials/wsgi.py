@@ -17,6 +17,7 @@ from app import DEFAULT_CONFIG
 
 from . import tape
 from .access_log import RequestLog
+from .failover.views import Failover
 from .mounts import Mounted, mount, settings
 from .page import Page
 
@@ -29,7 +30,8 @@ def create_trial() -> WSGIApplication:
 
     Nothing connects yet: a backend whose database is down answers 503 until the database is up. The page
     shows a backend whose name ends with ``?`` only after its database has answered once.
-    ``TRIAL_CONFIG`` names a file with the settings of the trial; by default it is switched on.
+    ``PAIR_URI`` adds the page of the failover. ``TRIAL_CONFIG`` names a file with the settings of the
+    trial; by default it is switched on.
     """
     names = [name.strip() for name in os.environ.get("TRIAL_BACKENDS", "sqlite").split(",")]
     optional = {name.removesuffix("?"): name.endswith("?") for name in names}
@@ -44,21 +46,24 @@ def create_trial() -> WSGIApplication:
         name: mount(name, CONFIGS[name], trials=trials, is_optional=is_optional)
         for name, is_optional in optional.items()
     }
-    return serve(mounted, trials=trials)
+    return serve(mounted, trials=trials, failover=Failover.of(os.environ) if trials else None)
 
 
-def serve(mounted: dict[str, Mounted], *, trials: bool) -> WSGIApplication:
-    """Return the WSGI app: the page, and each backend below its name."""
+def serve(mounted: dict[str, Mounted], *, trials: bool, failover: Failover | None = None) -> WSGIApplication:
+    """Return the WSGI app: the page, each backend below its name, and the app on the pair below ``/pair``."""
     front = Flask(__name__, static_folder="page/static", template_folder="page/templates")
     Page(mounted, trials=trials).init_app(front)
+    front.jinja_env.globals.update(failover=failover is not None)
+    apps = {name: each.app for name, each in mounted.items()}
+    if failover:
+        failover.init_app(front)
+        apps["pair"] = failover.app
     front.wsgi_app = RequestLog(front.wsgi_app)  # type: ignore[method-assign] # as Flask documents it
-    for name, each in mounted.items():
-        each.app.wsgi_app = RequestLog(each.app.wsgi_app, name)  # type: ignore[method-assign]
+    for name, app in apps.items():
+        app.wsgi_app = RequestLog(app.wsgi_app, name)  # type: ignore[method-assign]
 
     @front.get("/healthz")
     def healthz() -> dict[str, str]:
         return {"status": "ok"}
 
-    return DispatcherMiddleware(
-        front.wsgi_app, {f"/{name}": each.app.wsgi_app for name, each in mounted.items()}
-    )
+    return DispatcherMiddleware(front.wsgi_app, {f"/{name}": app.wsgi_app for name, app in apps.items()})

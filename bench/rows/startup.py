@@ -9,8 +9,11 @@ from bench.sampling import in_turn
 from flask_sqlalchemy_testbed.backends import BACKENDS
 from flask_sqlalchemy_testbed.servers import recipes
 
-OURS, STOCK = "testbed", "testcontainers' own"
+OURS, AGAIN, STOCK = "testbed", "testbed, second run", "testcontainers' own"
 HARNESS = "-p", "flask_sqlalchemy_testbed", "--testbed-backend", ",".join(BACKENDS)
+# The servers of a second run linger from the first one. They do not linger in CI.
+LINGER = "--testbed-linger", "120"
+NOT_CI = {"CI": ""}
 
 
 def ready(bench: Bench) -> Row:
@@ -22,9 +25,15 @@ def ready(bench: Bench) -> Row:
 
 
 def one_test(bench: Bench) -> Row:
-    """Measure the whole command."""
+    """Measure the whole command, also with servers that linger from an earlier run."""
     title = "A run of one test on all three databases, from command to prompt"
-    return _row(bench, Row("one-test", title), "whole", case="whole run", seconds=3, times=1)
+    row = _row(bench, Row("one-test", title), "whole", case="whole run", seconds=3, times=1)
+    again, stock = (row.median("whole run", contender) for contender in (AGAIN, STOCK))
+    row.goals += [
+        Goal("second run", again, 0.8, "s"),
+        Goal(f"second run, as fast as {STOCK}", stock / again, 9, "times", at_least=True),
+    ]
+    return row
 
 
 def _row(  # noqa: PLR0913 - a row with its figures and goals
@@ -44,18 +53,24 @@ def _row(  # noqa: PLR0913 - a row with its figures and goals
 @lru_cache
 def _timings(bench: Bench) -> dict[str, list[projects.Timing]]:
     """Time the runs, once for both rows."""
-    timings: dict[str, list[projects.Timing]] = {OURS: [], STOCK: []}
+    timings: dict[str, list[projects.Timing]] = {OURS: [], AGAIN: [], STOCK: []}
 
     def ours() -> float:
         timings[OURS].append(projects.run("testbed", *HARNESS))
         return timings[OURS][-1].whole
 
+    def again() -> float:
+        timings[AGAIN].append(projects.run("testbed", *HARNESS, *LINGER, **NOT_CI))
+        return timings[AGAIN][-1].whole
+
     def stock() -> float:
         timings[STOCK].append(projects.run("stock", **_stock_environment()))
         return timings[STOCK][-1].whole
 
-    projects.run("testbed", *HARNESS)  # To build its images and compile its modules.
-    in_turn({OURS: ours, STOCK: stock}, rounds=bench.times(5), seconds=30, progress=bench.progress)
+    # To build its images, compile its modules and start the servers that linger.
+    projects.run("testbed", *HARNESS, *LINGER, **NOT_CI)
+    contenders = {OURS: ours, AGAIN: again, STOCK: stock}
+    in_turn(contenders, rounds=bench.times(5), seconds=30, progress=bench.progress)
     return timings
 
 

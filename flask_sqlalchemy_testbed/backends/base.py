@@ -245,6 +245,11 @@ class Backend:
 
     grants: Mapping[str, str] = field(default_factory=dict)
     """Queries for the statement that grants a missing privilege, by an expression for the driver's message."""
+    lacking: str = ""
+    """A regular expression for the driver's message: the server, or its user, lacks what a statement needs.
+
+    That is an extension, a plugin, a privilege, a role or a setting, which an app cannot provide itself.
+    """
     poolers: Mapping[str, Pooler] = field(default_factory=dict)
     """The poolers that a run can put between an app and a server of this kind, by name."""
     log_of_termination: str = ""

@@ -145,7 +145,7 @@ MARIADB = replace(
         " mariadb --skip-ssl -h 127.0.0.1 -u testbed {database}",
     ),
     # Its InnoDB aborts the server if a page for a large row cannot be allocated.
-    capabilities=mysql.MYSQL.capabilities - {"survives-full-disk", "replicates"},
+    capabilities=mysql.MYSQL.capabilities - {"survives-full-disk"},
     session_setup=(
         *mysql.MYSQL.session_setup[:1],
         # MySQL has no max_statement_time, and so is recognized as another server.

@@ -310,6 +310,9 @@ MYSQL = Backend(
     # Access denied, unknown database, host not allowed, an authentication plugin that is unknown or needs a
     # package that is missing, unknown host name.
     fatal_login_error=r"\((1044|1045|1049|1130|1251|1524|1698|2054|2059|2061),|Name or service not known|cryptography",
+    # Access denied, a privilege or SUPER is needed, an option of the server forbids it; no such library, storage
+    # engine or plugin.
+    lacking=r"^\(?(1044|1142|1143|1227|1370|1410|1419|1148|1290|3948|1126|1286|1524)\b",
     connect_options=MappingProxyType({"connect_timeout": 5, "read_timeout": 30, "write_timeout": 30}),
     session_setup=(
         "SET lock_wait_timeout = 3, innodb_lock_wait_timeout = 3, foreign_key_checks = 0",

@@ -27,6 +27,25 @@ if TYPE_CHECKING:
     from flask_sqlalchemy_testbed.backends.connection import Connection
 
 
+# Objects of extensions that an administrator usually creates: PostGIS, uuid-ossp, pgcrypto, pg_trgm and others.
+OF_EXTENSIONS = (
+    r"geometry|geography|raster|topogeometry|box[23]d|st_\w+|addgeometrycolumn|uuid_(generate|ns)_\w+"
+    r"|crypt|gen_salt|gen_random_bytes|digest|hmac|pgp_\w+|similarity|word_similarity|\w+_trgm_ops|unaccent"
+    r"|hstore|citext|ltree|lquery|cube|earth|ll_to_earth|(half|sparse)?vec(tor)?|(half|sparse)?vec(tor)?_\w+_ops"
+    r"|levenshtein|soundex|dmetaphone|crosstab|create_hypertable"
+)
+LACKING = (
+    r'extension ".+" (is not available|has no installation script)|shared_preload_libraries|wal_level'
+    r"|could not (open extension control file|access file|load library)"
+    r"|permission denied (to|for (language|database|tablespace|foreign-data wrapper|parameter|schema public|\w+ pg_))"
+    r"|must be (superuser|owner of extension)"
+    r'|(access method|language|foreign-data wrapper|collation|tablespace|role) ".+" (for encoding ".+" )?does not exist'
+    rf'|(type|function|operator class) "?(\w+\.)?({OF_EXTENSIONS})\b.* does not exist'
+    # btree_gist is missing.
+    r'|has no default operator class for access method "gist"'
+)
+
+
 def delete_all_at_once(tables: Sequence[str]) -> Sequence[str]:
     """Delete in one statement: foreign keys are checked at its end, so cycles are allowed."""
     deletes = ", ".join(f"_{number} AS (DELETE FROM {table})" for number, table in enumerate(tables))  # noqa: S608
@@ -235,6 +254,7 @@ POSTGRESQL = Backend(
             )
         }
     ),
+    lacking=LACKING,
     login_options=MappingProxyType({"connect_timeout": 2}),
     fatal_login_error=r"authentication failed|no password supplied|no pg_hba\.conf entry|does not exist"
     r"|could not translate host name|Name or service not known|permission denied for database"

@@ -43,7 +43,7 @@ class Replication:
     position: str
     """Returns how far the primary has written."""
     received: str
-    """Returns 1 on a standby that has stored everything up to `{position}`."""
+    """Returns 1 on a standby that follows and has stored everything up to `{position}`."""
     applied: str
     """Returns 1 on a standby whose queries return everything up to `{position}`."""
     stop_applying: tuple[str, ...]
@@ -120,6 +120,37 @@ REPLICATION: Mapping[str, Replication] = MappingProxyType(
             stop_applying=("STOP REPLICA SQL_THREAD",),
             resume_applying=("START REPLICA SQL_THREAD",),
             stop_receiving=("STOP REPLICA IO_THREAD",),
+        ),
+        "mariadb": Replication(
+            gate=_gate(3306, "mariadb.cfg"),
+            primary=("primary",),
+            standby=("standby",),
+            # After the timeout, in milliseconds, the primary would acknowledge what no replica has.
+            synchronous=("--rpl-semi-sync-master-enabled=ON", "--rpl-semi-sync-master-timeout=3600000"),
+            superuser=("mariadb", "--skip-ssl", "--socket=/run/mysqld/mysqld.sock", "-u", "root", "-N", "-e"),
+            # If both threads were stopped, the next start of one would delete what is stored and not yet applied.
+            promote=(
+                "START SLAVE SQL_THREAD",
+                "STOP SLAVE IO_THREAD",
+                # After 20 s it fails: the second subquery returns two rows.
+                "SELECT IF(MASTER_GTID_WAIT(gtid_io_pos, 20), (SELECT 1 UNION SELECT 2), 0) FROM information_schema.slave_status",
+                "STOP SLAVE",
+                "RESET SLAVE ALL",
+                "SET GLOBAL read_only = OFF",
+            ),
+            # It waits for commits that are under way; a transaction that commits later is refused.
+            demote=("SET GLOBAL read_only = ON",),
+            writers="SELECT 0",
+            session="SELECT CONNECTION_ID()",
+            takes_writes="SELECT NOT @@read_only",
+            position="SELECT @@gtid_binlog_pos",
+            # No query of the app's user returns what is stored and not yet applied.
+            received="SELECT MASTER_GTID_WAIT('{position}', 0) = 0 AND 'ON' = ("
+            "SELECT variable_value FROM information_schema.global_status WHERE variable_name = 'SLAVE_RUNNING')",
+            applied="SELECT MASTER_GTID_WAIT('{position}', 0) = 0",
+            stop_applying=("STOP SLAVE SQL_THREAD",),
+            resume_applying=("START SLAVE SQL_THREAD",),
+            stop_receiving=("STOP SLAVE IO_THREAD",),
         ),
     }
 )

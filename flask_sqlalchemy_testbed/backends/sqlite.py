@@ -134,6 +134,7 @@ SQLITE = Backend(
     recipe=None,
     login_options=MappingProxyType({}),
     fatal_login_error="unable to open|not a database",
+    lacking="no such module|^not authorized$|cannot open shared object file",
     connect_options=MappingProxyType({"check_same_thread": False}),
     session_setup=(WAIT_FOR_LOCKS,),
     version="SELECT sqlite_version()",

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import inspect
 
-from flask_sqlalchemy_testbed.battery.own_tables import first_line, remedy_for
+from flask_sqlalchemy_testbed.battery.own_tables import first_line, lacking, remedy_for
 from flask_sqlalchemy_testbed.servers.processes import end_with
 from flask_sqlalchemy_testbed.subject import guard
 from flask_sqlalchemy_testbed.subject.app import AppMaker
@@ -158,13 +158,13 @@ def _run(config: Any, engine: Engine, outcome: Migrated) -> None:
         outcome.not_applicable = "the app creates its tables itself when it is made"
     elif not heads:
         outcome.not_applicable = "its migrations have no revision yet"
-    elif not (_failed("upgrade", lambda: command.upgrade(config, "heads"), outcome)):
-        _check(config, outcome)
+    elif not _failed("upgrade", lambda: command.upgrade(config, "heads"), engine, outcome):
+        _check(config, engine, outcome)
         if not outcome.failure:
             _again(config, engine, outcome)
 
 
-def _check(config: Any, outcome: Migrated) -> None:
+def _check(config: Any, engine: Engine, outcome: Migrated) -> None:
     from alembic import command, util  # noqa: PLC0415 - the app's, if it is installed
 
     if not hasattr(command, "check"):
@@ -185,7 +185,7 @@ def _check(config: Any, outcome: Migrated) -> None:
                 f" {_in_words(differences[0])}{more}. Add a migration that makes them equal."
             )
 
-    _failed("check", check, outcome)
+    _failed("check", check, engine, outcome)
 
 
 def _again(config: Any, engine: Engine, outcome: Migrated) -> None:
@@ -193,15 +193,16 @@ def _again(config: Any, engine: Engine, outcome: Migrated) -> None:
     from alembic import command  # noqa: PLC0415 - the app's, if it is installed
 
     down = Migrated()
-    if _failed("downgrade base", lambda: command.downgrade(config, "base"), down):
+    if _failed("downgrade base", lambda: command.downgrade(config, "base"), engine, down):
         outcome.note = f"{outcome.note} {down.failure}".strip()
     elif left := sorted(_objects(engine) - {VERSIONS}):
         outcome.note = f"{outcome.note} `downgrade base` leaves the {left[0]} in the database.".strip()
     else:
-        _failed("upgrade", lambda: command.upgrade(config, "heads"), outcome, "after `downgrade base`, ")
+        again = "after `downgrade base`, "
+        _failed("upgrade", lambda: command.upgrade(config, "heads"), engine, outcome, again)
 
 
-def _failed(step: str, run: Callable[[], None], outcome: Migrated, when: str = "") -> bool:
+def _failed(step: str, run: Callable[[], None], engine: Engine, outcome: Migrated, when: str = "") -> bool:
     """Run a step and return whether it failed."""
     try:
         run()
@@ -209,6 +210,8 @@ def _failed(step: str, run: Callable[[], None], outcome: Migrated, when: str = "
         where = f" in {name}" if (name := _revision(error)) else ""
         reason = first_line(error)
         outcome.failure = f"{when}`{step}` fails{where}: {reason}. {remedy_for(reason)}".strip()
+        if missing := lacking(error, engine.dialect.name):
+            outcome.not_applicable = f"the server lacks what its migrations need{where}: {missing}"
         traceback.print_exc()
         return True
     return False

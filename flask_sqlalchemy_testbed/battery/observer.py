@@ -68,12 +68,15 @@ class Observer:
         return found
 
     def close(self) -> None:
-        """End the process."""
+        """End the process; kill it if it does not end in time."""
         for pipe in (self._process.stdin, self._process.stdout):
             with contextlib.suppress(OSError):
                 pipe.close()  # type: ignore[union-attr]
-        with contextlib.suppress(subprocess.TimeoutExpired):
+        try:
             self._process.wait(END_WITHIN)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
 
 
 @cache

@@ -18,11 +18,10 @@ from flask_sqlalchemy_testbed.plugin import state
 from flask_sqlalchemy_testbed.plugin.failures import fail_for_leaks
 from flask_sqlalchemy_testbed.plugin.watchdog import RESCUES
 from flask_sqlalchemy_testbed.servers import images
-from flask_sqlalchemy_testbed.servers.containers import PROCESS_LABEL
 from flask_sqlalchemy_testbed.servers.network import NetworkServer
 from flask_sqlalchemy_testbed.servers.processes import ProcessId
 from flask_sqlalchemy_testbed.servers.readiness import wait_until_ready
-from flask_sqlalchemy_testbed.servers.reaper import RUN_LABEL
+from flask_sqlalchemy_testbed.servers.reaper import PROCESS_LABEL, RUN_LABEL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -110,8 +109,8 @@ class OwnServer:
         self._docker().kill()
 
     def stop(self) -> None:
-        """Stop the server, as an administrator would; it is killed after a second."""
-        self._docker().stop(timeout=1)
+        """Stop the server, as an administrator would; it is killed if that takes ten seconds."""
+        self._docker().stop(timeout=10)
 
     def start(self) -> None:
         """Start the server again at the same address, and create the empty tables."""

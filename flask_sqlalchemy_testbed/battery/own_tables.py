@@ -23,6 +23,8 @@ from sqlalchemy.exc import SAWarning, SQLAlchemyError, UnsupportedCompilationErr
 from sqlalchemy.orm.mapper import _all_registries
 from sqlalchemy.schema import CreateColumn, CreateSchema
 
+from flask_sqlalchemy_testbed.backends import BACKENDS
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -110,6 +112,21 @@ def first_line(error: BaseException) -> str:
     # Drivers have (number, text) as arguments, or the text alone.
     text = str(error.args[-1] if error.args else "").strip() or str(error).strip() or type(error).__name__
     return text.splitlines()[0].rstrip(".")
+
+
+def lacking(error: BaseException | None, dialect: str) -> str:
+    """Return the first line of an error if its server lacks what a statement needs; else an empty string.
+
+    Args:
+        error: The error; one that it was raised from, or during, counts too.
+        dialect: The name of the database's dialect.
+    """
+    pattern = BACKENDS[dialect].lacking
+    while error is not None:
+        if pattern and re.search(pattern, str(getattr(error, "orig", None) or error)):
+            return first_line(error)
+        error = error.__cause__ or error.__context__
+    return ""
 
 
 def create_and_drop(metadata: MetaData, engine: Engine) -> None:

@@ -49,8 +49,6 @@ T = TypeVar("T")
 VIEW, WRITER = "/testbed/preflight", "/testbed/preflight/write"
 REQUEST, CONTEXT = "of the request", "of the context"
 REDIRECTIONS, REFUSALS = range(300, 400), (401, 403)
-# Parts of messages of SQLAlchemy, and what to do.
-REMEDIES = {"requires a length on dialect": "Give the column a length, such as String(255)."}
 
 
 class CannotConnectError(SubjectError):
@@ -264,14 +262,13 @@ def _is_found(app: Flask, address: Address) -> bool:
 
 
 def _remedy_of_start(config: pytest.Config, reason: str) -> str:
-    known = [f" {remedy}" for part, remedy in REMEDIES.items() if part in reason]
     places = places_of(config)
     if used := "Error" in reason and places.get("used_outside"):
-        known.append(
+        return (
             f" The app uses its session outside app contexts in {used}. If that session stays open, it is on"
             f" the database of the app that was made before: add {places['session_end']} after these lines."
         )
-    return next(iter(known), "")
+    return ""
 
 
 def _succeeds(app: Flask, path: str) -> bool:

@@ -1,6 +1,6 @@
 """Make the app under test for gunicorn, and use it once before the workers fork.
 
-`environment` passes the settings to `serve` in environment variables.
+`environment` passes the settings to `make` in environment variables.
 """
 
 import json
@@ -8,11 +8,13 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from flask import Flask
 from flask.typing import ResponseReturnValue
 from sqlalchemy import event, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry, Pool
 
+from flask_sqlalchemy_testbed.battery.gunicorn_settings import PARENT
 from flask_sqlalchemy_testbed.battery.requests import Address, ask, reach_at, route
 from flask_sqlalchemy_testbed.servers.processes import end_with
 from flask_sqlalchemy_testbed.subject import guard
@@ -24,34 +26,38 @@ PREFIX, PATH = "TESTBED_SERVED_", "/testbed/who"
 
 
 def environment(
-    subject: Subject, uri: str, binds: Mapping[str, str], whoami: str, address: Address
+    subject: Subject, uri: str, binds: Mapping[str, str], query: str, address: Address
 ) -> dict[str, str]:
-    """Return the variables for `serve`; `whoami` is a query for the id of the server's session."""
+    """Return the variables for `make`; `query` is the one that the views execute."""
     settings = {
         "SUBJECT": json.dumps(subject.as_dict()),
         "URI": uri,
         "BINDS": json.dumps(binds),
-        "WHOAMI": whoami,
+        "QUERY": query,
         "ADDRESS": json.dumps(address.as_dict()),
-        "PARENT": str(os.getpid()),
     }
-    return {PREFIX + name: value for name, value in settings.items()}
+    return {PARENT: str(os.getpid()), **{PREFIX + name: value for name, value in settings.items()}}
 
 
-def serve() -> Any:
-    """Return the app, whose pool has a connection that this process opened, at the address of its views."""
-    # A run that is killed cannot end gunicorn, nor a killed gunicorn its workers, which may hang.
-    end_with(int(os.environ[PREFIX + "PARENT"]))
-    os.register_at_fork(after_in_child=lambda: end_with(os.getppid()))
+def make() -> tuple[Subject, Flask, str]:
+    """Return the subject, its app at the address of its views, and the query for the views."""
     guard.inherit()
     guard.start()
     record_in_this_process()
-    uri, whoami = (os.environ[PREFIX + name] for name in ("URI", "WHOAMI"))
     subject = Subject.from_dict(json.loads(os.environ[PREFIX + "SUBJECT"]))
-    maker = AppMaker(subject)
+    maker, uri = AppMaker(subject), os.environ[PREFIX + "URI"]
     maker.start(uri, json.loads(os.environ[PREFIX + "BINDS"]))
     event.listen(Pool, "connect", _record_process)
     app = maker.make(uri)
+    reach_at(app, Address(**json.loads(os.environ[PREFIX + "ADDRESS"])))
+    return subject, app, os.environ[PREFIX + "QUERY"]
+
+
+def serve() -> Any:
+    """Return the app, whose pool has a connection that this process opened."""
+    # gunicorn calls its hooks after it has loaded the app, which may hang.
+    end_with(int(os.environ[PARENT]))
+    subject, app, whoami = make()
 
     @route(app, PATH)
     def who() -> ResponseReturnValue:
@@ -62,8 +68,6 @@ def serve() -> Any:
             "session": str(connection.scalar(text(whoami))),
         }
 
-    address = Address(**json.loads(os.environ[PREFIX + "ADDRESS"]))
-    reach_at(app, address)
     answer = ask(app, PATH)
     if not answer.is_success:
         message = f"The app failed before the fork: {answer.text}"

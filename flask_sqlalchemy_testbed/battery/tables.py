@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from datetime import datetime  # noqa: TC003 - the mapper reads the annotations
 from decimal import Decimal  # noqa: TC003
+from typing import Any
 from uuid import UUID  # noqa: TC003
 
 from sqlalchemy import (
@@ -23,7 +24,14 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import mysql
 from sqlalchemy.engine import Engine  # noqa: TC002
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+from sqlalchemy.orm import (
+    DeclarativeBase,
+    Mapped,
+    Session,
+    mapped_column,
+    object_session,
+    relationship,
+)
 
 from flask_sqlalchemy_testbed.battery.observer import observer
 
@@ -82,6 +90,15 @@ OWN = Table(
     Column("id", Integer, primary_key=True),
     Column("name", String(60), unique=True),
 )
+
+
+def session_of(session: Any) -> Session:
+    """Return the real session behind a `scoped_session` or another proxy."""
+    session.add(item := Item(name="never flushed"))
+    found = object_session(item)
+    assert found is not None  # noqa: S101 - for the type checker
+    found.expunge(item)
+    return found
 
 
 # SQLite stores this mode in the file: set here, it does not depend on the app of an earlier check.

@@ -21,7 +21,7 @@ from flask_sqlalchemy_testbed.battery.requests import address_of, ask, get
 from flask_sqlalchemy_testbed.battery.tables import Base, Item
 from flask_sqlalchemy_testbed.battery.threads import WITHIN, Task, at_once
 from flask_sqlalchemy_testbed.battery.trial import Trial
-from flask_sqlalchemy_testbed.battery.workers import WORKERS, workers
+from flask_sqlalchemy_testbed.battery.workers import FORKED, WORKERS, workers
 from flask_sqlalchemy_testbed.checks.check import check
 from flask_sqlalchemy_testbed.plugin import state
 from flask_sqlalchemy_testbed.redaction import redact
@@ -155,7 +155,7 @@ def test_first_use(trial: Trial) -> None:
             # Engines with other execution options have the pool of the engine that they come from.
             return trial.session.get_bind().pool  # type: ignore[no-any-return]
 
-    pools = at_once(*[look_up] * FIRST_USERS)
+    pools = at_once(*[look_up] * FIRST_USERS, within=2 * WITHIN)
     found = len({id(pool) for pool in pools})
     assert found == 1, f"{FIRST_USERS} threads that used a new app at the same moment got {found} engines"
     check_binding(trial.subject, app, trial.database.uri)
@@ -313,7 +313,7 @@ def test_fork(trial: Trial, tmp_path: Path) -> None:
     environment = served.environment(
         trial.subject, trial.database.uri, trial.bind_uris, trial.of(WHOAMI), address
     )
-    with workers(environment, log) as forked:
+    with workers(FORKED, environment, log) as forked:
         answers = forked.answers(40)
 
     wrong = [answer for answer in answers if answer.get("opened_by") != answer.get("process", "none")]

@@ -1,5 +1,6 @@
 """Check which requests fail with the database, and that later requests succeed."""
 
+import contextlib
 import os
 import threading
 import time
@@ -19,6 +20,7 @@ from flask_sqlalchemy_testbed.backends.base import Backend
 from flask_sqlalchemy_testbed.backends.connection import Connection
 from flask_sqlalchemy_testbed.battery.gates import Port, gate_to
 from flask_sqlalchemy_testbed.battery.own_pair import OwnPair
+from flask_sqlalchemy_testbed.battery.own_server import WITHIN as START_WITHIN
 from flask_sqlalchemy_testbed.battery.own_server import OwnServer, OwnServers, lent
 from flask_sqlalchemy_testbed.battery.requests import ERROR, OK, add_view, ask, route
 from flask_sqlalchemy_testbed.battery.tables import OLD_ITEM, Item
@@ -30,10 +32,10 @@ from flask_sqlalchemy_testbed.servers.network import NetworkServer
 
 MEGABYTE = 1 << 20
 # Seconds within which a request to a silent server must fail; the limits below are a second or two.
-BOUND = 8.0
+BOUND = 10.0
 # Seconds after which the driver gives up waiting for a lock. InnoDB looks for expired waits once a second;
 # each new wait on the server begins that second again: beside two others, a wait limited to 1 s took 2.9 s.
-ANSWER_SECONDS = 5
+ANSWER_SECONDS = 8
 # Writes before a failover.
 SOME = 10
 
@@ -96,7 +98,8 @@ WAITS: dict[str, dict[str, tuple[Sequence[str], Sequence[tuple[str, str]]]]] = {
 LONGEST_WAIT = 300
 # Whether SQLAlchemy classifies the driver's error after a shutdown as the loss of the connection.
 STOP_IS_KNOWN_AS_LOSS = {"postgresql": True, "mysql": False, "mariadb": True}
-# The drivers' options that limit waiting, in their own units, with the highest values used here.
+# The drivers' options that limit waiting, in their own units, with the highest values used here. On a busy
+# machine a request that succeeds may take longer.
 LIMITS: dict[str, dict[str, float]] = {
     "postgresql": {"connect_timeout": 2, "tcp_user_timeout": 500},
     "mysql": {"connect_timeout": 1, "read_timeout": 0.5, "write_timeout": 0.5},
@@ -162,15 +165,21 @@ def end_sessions(database: Database) -> None:
     wait_until(lambda: not database.sessions())
 
 
-def shorten_limits(trial: Trial, app: Flask) -> None:
-    """Shorten the time limits that the app set for its connections, and add none."""
+@contextlib.contextmanager
+def shortened_limits(trial: Trial, app: Flask) -> Iterator[None]:
+    """Shorten the time limits of connections that the app opens meanwhile; add no limit."""
+    engine = trial.engine(app)
 
     def connect(_dialect: object, _record: object, _args: object, options: dict[str, Any]) -> None:
         for name, most in trial.of(LIMITS).items():
             if options.get(name):
                 options[name] = min(type(most)(options[name]), most)
 
-    event.listen(trial.engine(app), "do_connect", connect)
+    event.listen(engine, "do_connect", connect)
+    try:
+        yield
+    finally:
+        event.remove(engine, "do_connect", connect)
 
 
 @check("faults.lost-between-requests")
@@ -226,17 +235,18 @@ def test_lost_in_transaction(trial: Trial, app: Flask) -> None:
 
 @check("faults.idle-timeout")
 def test_idle_timeout(trial: Trial, app: Flask) -> None:
-    engine = trial.engine(app)
+    # Set by the session, it would be reset by a binding that resets what its users leave. Set before the
+    # request, it could end the connection between two statements.
+    @event.listens_for(trial.engine(app), "checkin")
+    def returned(connection: DBAPIConnection | None, _: object) -> None:
+        if connection is not None:
+            connection.cursor().execute(trial.of(END_WHEN_IDLE))
+            connection.commit()
 
-    # Set by the session, it would be reset by a binding that resets what its users leave.
-    @event.listens_for(engine, "connect")
-    def connected(connection: DBAPIConnection, _: object) -> None:
-        connection.cursor().execute(trial.of(END_WHEN_IDLE))
-        connection.commit()
-
-    engine.dispose()
     assert_answers(app)
-    wait_until(lambda: not trial.database.sessions())
+    assert poll(lambda: not trial.database.sessions()), (
+        "a request has ended, and its connection was not returned to the pool"
+    )
 
     assert_answers(app)
 
@@ -281,8 +291,9 @@ def test_demoted_primary(
         add_view(demoted, "/testbed/commit", lambda: own_trial.commit(f"{next(names)}").name)
 
         def is_read_only() -> bool:
-            with demoted.app_context():
-                found = own_trial.session.scalar(text(query))
+            # A session that nothing ends would keep its connection until the garbage collector comes.
+            with demoted.app_context(), own_trial.session.get_bind().connect() as connection:
+                found = connection.scalar(text(query))
                 together.wait()
             return str(found) in {"on", "1"}
 
@@ -396,7 +407,6 @@ def test_lock_wait(trial: Trial, connect: Callable[[], Connection], testbed_back
 @check("faults.endless-wait")
 def test_endless_wait(trial: Trial, connect: Callable[[], Connection]) -> None:
     app = trial.app()
-    shorten_limits(trial, app)
 
     @route(app, "/testbed/wait/<kind>")
     def wait(kind: str) -> str:
@@ -410,10 +420,11 @@ def test_endless_wait(trial: Trial, connect: Callable[[], Connection]) -> None:
     for kind, (hold, _) in trial.of(WAITS).items():
         holder = connect()
         holder.run(hold)
-        request = Task(lambda kind=kind: status(app, f"/testbed/wait/{kind}"))  # type: ignore[misc]
-        in_time = request.ended.wait(BOUND)
-        holder.close()
-        request.result()
+        with shortened_limits(trial, app):
+            request = Task(lambda kind=kind: status(app, f"/testbed/wait/{kind}"))  # type: ignore[misc]
+            in_time = request.ended.wait(BOUND)
+            holder.close()
+            request.result()
 
         assert in_time, (
             f"nothing limits the wait of a request for a locked {kind} to {LONGEST_WAIT} s or less"
@@ -435,7 +446,7 @@ def test_stopped_mid_query(own_trial: Trial, own_server: OwnServer, testbed_back
 
     def work() -> tuple[int, int]:
         first = status(app, "/testbed/slow")
-        again.wait(WITHIN)
+        assert again.wait(START_WITHIN)
         return first, status(app)
 
     def is_slow() -> bool:
@@ -463,13 +474,13 @@ def fail_in_time(
 ) -> Flask:
     """Fail the check unless a request without an answer fails in bounded time."""
     app = trial.app_with_views(uri)
-    shorten_limits(trial, app)
-    assert_answers(app)
-    silence()
-    try:
-        found = Task(lambda: status(app)).result(BOUND)
-    finally:
-        server.mend()
+    with shortened_limits(trial, app):
+        wait_until(lambda: status(app) == OK)
+        silence()
+        try:
+            found = Task(lambda: status(app)).result(BOUND)
+        finally:
+            server.mend()
     assert found >= ERROR, f"while the server did not answer, a request was answered with {found}"
     return app
 
@@ -515,7 +526,7 @@ def test_pool_exhausted(trial: Trial, app: Flask) -> None:
         # Without a transaction, which could be SQLite's only writer.
         with trial.session.get_bind().connect():
             has_one.release()
-            done.wait(WITHIN)
+            done.wait(2 * WITHIN)
         return ""
 
     holders = [Task(lambda: status(app, "/testbed/hold")) for _ in range(most)]
@@ -526,7 +537,7 @@ def test_pool_exhausted(trial: Trial, app: Flask) -> None:
         began = time.monotonic()
         assert Task(lambda: status(app)).result() in {200, 500, 503}
         took = time.monotonic() - began
-        assert took < WITHIN / 2, f"the request that found the pool empty took {took:.1f} s"
+        assert took < WITHIN, f"the request that found the pool empty took {took:.1f} s"
     finally:
         done.set()
     assert {holder.result() for holder in holders} == {200}

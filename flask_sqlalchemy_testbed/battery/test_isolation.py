@@ -133,7 +133,7 @@ def test_nothing_for_the_collector(trial: Trial) -> None:
         trial.engine(app).dispose()
         trial.database.connection.close()
 
-        poll(lambda: not still_open(trial.database), WITHIN / 10)
+        poll(lambda: not still_open(trial.database), WITHIN / 2)
         found = still_open(trial.database)
         assert found == [], f"still open after dispose(): {found}"
     finally:

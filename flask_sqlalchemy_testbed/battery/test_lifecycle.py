@@ -5,7 +5,9 @@ import gc
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import click
@@ -16,6 +18,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, InvalidRequestError
 from sqlalchemy.orm import Session, object_session
 from sqlalchemy.orm.exc import DetachedInstanceError
 
+from flask_sqlalchemy_testbed.battery.greenlets import AT_ONCE, HANG_UP, KINDS, REPORT, SESSIONS, WAITS
 from flask_sqlalchemy_testbed.battery.requests import (
     ERROR,
     add_error_handler,
@@ -27,10 +30,13 @@ from flask_sqlalchemy_testbed.battery.requests import (
     get,
     route,
 )
-from flask_sqlalchemy_testbed.battery.tables import Item
-from flask_sqlalchemy_testbed.battery.threads import WITHIN, Task, at_once
+from flask_sqlalchemy_testbed.battery.served import environment as environment_of
+from flask_sqlalchemy_testbed.battery.tables import Item, session_of
+from flask_sqlalchemy_testbed.battery.threads import WITHIN, Task, at_once, poll
 from flask_sqlalchemy_testbed.battery.trial import Trial, read_twice
+from flask_sqlalchemy_testbed.battery.workers import FIRST_WITHIN, GREENLETS, Workers, workers
 from flask_sqlalchemy_testbed.checks.check import check
+from flask_sqlalchemy_testbed.redaction import redact
 
 FAILURES = ("abort", "nowhere", "error", "handled")
 
@@ -38,7 +44,14 @@ FAILURES = ("abort", "nowhere", "error", "handled")
 TEN = "INSERT INTO testbed_item (name) VALUES (0), (1), (2), (3), (4), (5), (6), (7), (8), (9)"
 MANY = "SELECT /*+ NO_BNL() */ a.name FROM " + ", ".join(f"testbed_item {alias}" for alias in "abcdefgh")  # noqa: S608
 # Seconds; a request that does not read them needs a few milliseconds.
-UNREAD = 4.0
+UNREAD = 8.0
+
+# Queries that the server answers after so many seconds.
+SLEEP_SECONDS = 0.3
+SLEEP = {
+    "postgresql": f"SELECT count(pg_sleep({SLEEP_SECONDS}))",
+    "mysql": f"SELECT SLEEP({SLEEP_SECONDS})",
+}
 
 # Statements that change the state of a connection beyond its transaction, and queries that show the change.
 TEMPORARY_TABLE = "CREATE TEMPORARY TABLE testbed_left (id INTEGER)"
@@ -91,15 +104,6 @@ def odd_errors_suppressed() -> Iterator[None]:
         yield
     except* OddError:
         pass
-
-
-def session_of(trial: Trial) -> Session:
-    """Return the real session behind a `scoped_session` or another proxy."""
-    trial.session.add(item := Item(name="never flushed"))
-    session = object_session(item)
-    assert session is not None
-    session.expunge(item)
-    return session
 
 
 def handled(trial: Trial, app: Flask, path: str) -> object:
@@ -367,7 +371,7 @@ def test_later_context(trial: Trial) -> None:
     inherited = 0
     for _ in range(50):
         with odd_errors_suppressed(), app.app_context():
-            session = session_of(trial)
+            session = session_of(trial.session)
             inherited += session.info.setdefault("used before", False)
             session.info["used before"] = True
             del session
@@ -522,7 +526,7 @@ def test_own_session(trial: Trial) -> None:
 
     @route(app, "/testbed/session/<int:parties>")
     def view(parties: int) -> str:
-        sessions.append(session_of(trial))
+        sessions.append(session_of(trial.session))
         if parties > 1:
             together.wait(WITHIN)
         return "seen"
@@ -536,6 +540,64 @@ def test_own_session(trial: Trial) -> None:
 
     found = len({id(session) for session in sessions})
     assert found == len(sessions), f"{len(sessions)} requests used {found} sessions"
+
+
+@contextlib.contextmanager
+def gevent_worker(trial: Trial, folder: Path, query: str = "") -> Iterator[Workers]:
+    """Serve an app with the views of `greenlets` in a gevent worker; `query` is the one that waits."""
+    address = address_of(trial.app())
+    environment = environment_of(trial.subject, trial.database.uri, trial.bind_uris, query, address)
+    with workers(GREENLETS, environment, log := folder / "gunicorn.log") as worker:
+        assert "error" not in (answer := worker.ask(REPORT, FIRST_WITHIN)), (
+            f"the worker does not answer: {answer}\n{redact(log.read_text())[-2000:]}"
+        )
+        yield worker
+
+
+@check("lifecycle.gevent")
+def test_gevent(trial: Trial, tmp_path: Path) -> None:
+    def send(kind: str) -> tuple[str, bytes]:
+        return worker.send(f"{SESSIONS}/{kind}", 2 * WITHIN, hang_up=kind == HANG_UP)
+
+    with gevent_worker(trial, tmp_path) as worker:
+        # The second time, the pool has connections that the first requests have used.
+        for before in (0, AT_ONCE):
+            answers = at_once(*[partial(send, kind) for kind in KINDS], within=3 * WITHIN)
+            # A worker notices later that a client has hung up.
+            poll(lambda: worker.ask(REPORT).get("in_use") == 0)
+            report = worker.ask(REPORT)
+            noted, in_use = report["noted"][before:], report["in_use"]
+            assert len(noted) == AT_ONCE, (
+                f"{len(noted)} of {AT_ONCE} requests used the session at once: {answers}"
+            )
+            found = len({one["session"] for one in noted})
+            assert found == AT_ONCE, f"{AT_ONCE} requests at once used {found} session{'s' * (found > 1)}"
+            changed = [one["kind"] for one in noted if not one["is_kept"]]
+            assert not changed, f"a request had another session after another request ran: {changed}"
+            assert not in_use, f"connections in use after the requests ({', '.join(KINDS)}): {in_use}"
+            left = trial.database.left_open()
+            assert not left, f"open on the server after the requests: {', '.join(map(str, left))}"
+
+
+@check("lifecycle.gevent-waits")
+def test_gevent_waits(trial: Trial, tmp_path: Path) -> None:
+    def wait(parties: int) -> None:
+        answer = worker.send(f"{WAITS}/{parties}", 2 * WITHIN)
+        assert answer == ("status 200", b"waited"), f"the request that waits was answered with {answer}"
+
+    with gevent_worker(trial, tmp_path, trial.of(SLEEP)) as worker:
+        wait(1)
+        if not worker.ask(REPORT)["noted"][0]["yields"]:
+            driver = trial.engine(trial.app()).driver
+            trial.not_applicable(f"{driver} does not yield to gevent: each wait stops the whole worker")
+        at_once(*[partial(wait, AT_ONCE)] * AT_ONCE, within=3 * WITHIN)
+        ended = [one["ended"] for one in worker.ask(REPORT)["noted"][1:]]
+
+    apart = max(ended) - min(ended)
+    one_after_another = 0.95 * SLEEP_SECONDS * (AT_ONCE - 1)
+    assert apart < one_after_another, (
+        f"{AT_ONCE} requests that began at once, and wait {SLEEP_SECONDS:g} s, ended {apart:.1f} s apart"
+    )
 
 
 @check("lifecycle.clean-connection")

@@ -18,6 +18,7 @@ from flask_sqlalchemy_testbed.battery.own_tables import (
     OwnTablesError,
     create_and_drop,
     impossible_elsewhere,
+    lacking,
     line_of_model,
 )
 from flask_sqlalchemy_testbed.battery.preflight import Preflight
@@ -105,6 +106,8 @@ def test_own_tables(request: pytest.FixtureRequest, maker: AppMaker, empty_datab
                 try:
                     create_and_drop(metadata, on.engines[name])
                 except OwnTablesError as error:
+                    if reason := lacking(error, on.engines[name].dialect.name):
+                        state.not_applicable(request.node, f"the server lacks what the tables need: {reason}")
                     if OF_AN_EXTENSION.search(str(error)) and place_of(on.app):
                         state.not_applicable(request.node, f"migrations create what the tables need: {error}")
                     line = line_of_model(metadata, error.table)

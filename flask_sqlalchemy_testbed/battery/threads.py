@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
+from contextvars import Context
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
@@ -10,7 +11,7 @@ WITHIN = 10.0
 
 
 class Task(Generic[T]):
-    """A function that runs in a thread of its own.
+    """A function that runs in a thread of its own, in an empty context.
 
     If it hangs, neither the check nor the run waits.
     """
@@ -20,7 +21,8 @@ class Task(Generic[T]):
         self._work = work
         self._results: list[T] = []
         self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, daemon=True)
+        # On free-threaded Python 3.14 a thread inherits the context of its starter, and so its session.
+        self._thread = threading.Thread(target=Context().run, args=(self._run,), daemon=True)
         self._thread.start()
 
     def result(self, within: float = WITHIN) -> T:

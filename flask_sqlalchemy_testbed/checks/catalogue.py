@@ -73,6 +73,7 @@ CASES = {
     31: Case(
         "A request sees outdated objects that an earlier request loaded.", "conda-incubator/conda-store#105"
     ),
+    32: Case("Under gevent, requests share a session, or wait for each other.", "canonical/ubuntu.com#11211"),
     33: Case("Listeners are called twice, or cannot be registered."),
     34: Case("Rows that were rolled back are in the database.", "new-usemame/Calibre-Web-NextGen#1873"),
     35: Case("drop_all() hangs behind a session that is open.", f"{SA}#4685"),

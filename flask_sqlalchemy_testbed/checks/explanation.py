@@ -38,7 +38,7 @@ def explanation(check: Check, mistakes: Iterable[str] = ()) -> Iterator[tuple[st
     """
     yield "claim", check.claim
     if check.severity:
-        of_cause = severity_of(check.cause) or check.severity
+        of_cause = severity_of(check.cause) if check.cause else check.severity
         more = f"; a report shows that of its cause: {of_cause}" if of_cause != check.severity else ""
         yield "severity", f"{check.severity}{more}"
     for case in reported(check.cases):

@@ -22,10 +22,11 @@ if TYPE_CHECKING:
     from flask_sqlalchemy_testbed.subject.subject import Subject
 
 # The capabilities of an app and of its environment, and why a check does not apply without them.
-SEVERAL_APPS, GUNICORN = "several-apps", "gunicorn"
+SEVERAL_APPS = "several-apps"
+PACKAGES = ("gunicorn", "gevent")
 LACKS = {
     SEVERAL_APPS: "one process can make one app at a time",
-    GUNICORN: "gunicorn is not installed",
+    **{package: f"{package} is not installed" for package in PACKAGES},
 }
 # How apps are made of which one process cannot make several; by the values of `Apps`.
 MAKING = {
@@ -179,8 +180,9 @@ def places_of(config: pytest.Config) -> dict[str, str]:
 
 def lacking(config: pytest.Config, needed: set[str]) -> str:
     """Return why the app or its environment lacks a needed capability; empty if it lacks none."""
-    if GUNICORN in needed and find_spec("gunicorn") is None:
-        return LACKS[GUNICORN]
+    for package in PACKAGES:
+        if package in needed and find_spec(package) is None:
+            return LACKS[package]
     if SEVERAL_APPS in needed and APP_MAKER in config.stash:
         return config.stash[APP_MAKER].subject.why_not_several
     return ""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 PACKAGES = (
     "flask-sqlalchemy-testbed",
     *("Flask", "SQLAlchemy", "Flask-SQLAlchemy", "Flask-SQLAlchemy-Lite"),
-    *("psycopg2-binary", "psycopg2", "psycopg", "PyMySQL", "mysqlclient", "gunicorn", "pytest"),
+    *("psycopg2-binary", "psycopg2", "psycopg", "PyMySQL", "mysqlclient", "gunicorn", "gevent", "pytest"),
 )
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 # Options that a repeated test sets itself, or that concern the outcome of the whole run.
 NOT_REPEATED = {
-    *("backend", "check", "exclude", "baseline", "matrix", "sarif", "report", "keep-failed", "keep-servers"),
+    *("backend", "check", "exclude", "baseline", "matrix", "sarif", "report", "keep-failed", "linger"),
 }
 # Attributes of a report, which pytest-xdist passes on to the controller.
 LEAK_MARK = "testbed_leak"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import os
 from typing import Any
 
 import pytest
 
 from flask_sqlalchemy_testbed.options import OPTIONS, Option, flag
+from flask_sqlalchemy_testbed.servers.lingering import FOREVER
 
 SERVER_TIMEOUT = "testbed_server_timeout"
 # An empty report is none, and the message on an empty backend names the choice.
@@ -39,6 +41,7 @@ def pytest_configure(config: pytest.Config) -> None:
             raise pytest.UsageError(message)
         if option.metavar == "SECONDS":
             seconds(config, name)
+    linger(config)
     server_timeout(config)
 
 
@@ -70,6 +73,17 @@ def seconds(config: pytest.Config, name: str) -> float:
         pytest.UsageError: it is no such number.
     """
     return _seconds(flag(name) if given(config, name) else OPTIONS[name].key, setting(config, name))
+
+
+def linger(config: pytest.Config) -> int:
+    """Return the seconds for which servers linger after the run; always 0 in CI.
+
+    Raises:
+        pytest.UsageError: the value is neither a number of seconds nor `forever`.
+    """
+    text = setting(config, "linger")
+    number = FOREVER if text == "forever" else math.ceil(seconds(config, "linger"))
+    return 0 if os.environ.get("CI") else min(number, FOREVER)
 
 
 def server_timeout(config: pytest.Config) -> float:

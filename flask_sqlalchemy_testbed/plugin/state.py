@@ -107,7 +107,7 @@ def run_of(config: pytest.Config) -> Run:
             within=settings.server_timeout(config),
             notify=notify,
             pooler=settings.setting(config, "pooler"),
-            keep_servers=settings.given(config, "keep-servers"),
+            linger=settings.linger(config),
         )
         config.stash[RUN] = run
         config.add_cleanup(run.close)

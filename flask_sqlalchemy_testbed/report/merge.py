@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -48,7 +49,9 @@ def _names(reports: dict[str, Report]) -> dict[tuple[str, str], str]:
     keys = [(job, column) for job, report in reports.items() for column in report["servers"]]
     facts = {(job, column): reports[job]["servers"][column] for job, column in keys}
     plain = {key: facts[key]["backend"] for key in keys}
-    versioned = {key: f"{facts[key]['backend']} {facts[key]['version'].split()[0]}" for key in keys}
+    # MariaDB and Debian add words to the number.
+    numbers = {key: re.split(r"[\s-]", facts[key]["version"])[0] for key in keys}
+    versioned = {key: f"{facts[key]['backend']} {numbers[key]}" for key in keys}
     backends, versions = Counter(plain.values()), Counter(versioned.values())
     names = {}
     for key in keys:

@@ -90,7 +90,7 @@ def _explain(terminal: pytest.TerminalReporter, group: Group, number: str) -> No
     """Print a cause: the change that mends it, then its first checks with their evidence, and the others."""
     terminal.write_line("")
     label = f", {group.label}" if group.label else ""
-    title = group.summary or f"{group.rows[0]['id']} fails for a reason of its own."
+    title = group.summary or f"{group.rows[0]['id']} fails."
     terminal.write_line(f"Cause {number}{label}: {title}", yellow=True, bold=True)
     _write_change(terminal, group)
     for row in group.shown:

@@ -1,4 +1,4 @@
-"""Remove the servers of earlier runs: `python -m flask_sqlalchemy_testbed.servers remove`."""
+"""List or end the servers that linger: `python -m flask_sqlalchemy_testbed.servers list`."""
 
 from __future__ import annotations
 
@@ -13,26 +13,30 @@ if TYPE_CHECKING:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Remove all servers that `--testbed-keep-servers` left on this machine.
+    """List the servers that linger on this machine, or remove them, also those in use by a run.
 
-    Those of other projects are removed too.
+    They are those of this user, from all projects.
     """
     parser = argparse.ArgumentParser(
         prog="python -m flask_sqlalchemy_testbed.servers", description=main.__doc__
     )
-    parser.add_argument("action", choices=["remove"])
-    parser.parse_args(arguments)
+    parser.add_argument("action", choices=["list", "remove"])
+    action = parser.parse_args(arguments).action
     from flask_sqlalchemy_testbed.backends import BACKENDS  # noqa: PLC0415 - not for --help
-    from flask_sqlalchemy_testbed.servers import images  # noqa: PLC0415
-    from flask_sqlalchemy_testbed.servers.containers import remove_reusable  # noqa: PLC0415
+    from flask_sqlalchemy_testbed.servers import images, names  # noqa: PLC0415
 
     try:
         backend = next(known for known in BACKENDS.values() if known.recipe is not None)
-        removed = remove_reusable(images.connect(backend))
+        client = images.connect(backend)
     except ServerError as error:
         print(error, file=sys.stderr)  # noqa: T201 - a command
         return 1
-    lines = [f"Removed {server}." for server in removed] or ["There are no servers to remove."]
+    found = names.servers(client)
+    lines = [names.description(server) for server in found] or ["No server lingers."]
+    if action == "remove":
+        names.remove(found)
+        lines = [f"Removed {line}" for line in lines] if found else lines
+    client.close()
     print("\n".join(lines))  # noqa: T201 - a command
     return 0
 

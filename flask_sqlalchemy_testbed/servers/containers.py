@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
-import socket
 import threading
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -15,12 +13,18 @@ from docker.types import Mount
 from testcontainers.core.config import ConnectionMode, testcontainers_config
 from testcontainers.core.container import DockerContainer
 
-from flask_sqlalchemy_testbed.servers import images
+from flask_sqlalchemy_testbed.servers import images, inspection, lingering, names, recipes
 from flask_sqlalchemy_testbed.servers.given import variable
 from flask_sqlalchemy_testbed.servers.processes import ProcessId
 from flask_sqlalchemy_testbed.servers.readiness import ServerError
-from flask_sqlalchemy_testbed.servers.reaper import BACKEND_LABEL, RUN_LABEL
-from flask_sqlalchemy_testbed.servers.recipes import DATABASE, PASSWORD, USER
+from flask_sqlalchemy_testbed.servers.reaper import (
+    BACKEND_LABEL,
+    LINGER_LABEL,
+    PROCESS_LABEL,
+    RUN_LABEL,
+    STARTER_LABEL,
+    lingers,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -32,9 +36,6 @@ if TYPE_CHECKING:
 
     from flask_sqlalchemy_testbed.backends.base import Backend, Recipe
 
-PROCESS_LABEL = "testbed.process"
-REUSE_LABEL = "testbed.reuse"
-REMOVE = "python -m flask_sqlalchemy_testbed.servers remove"
 # Docker can change the name of a container, but not its labels.
 KEPT_PREFIX = "testbed-kept-"
 LOOPBACK = frozenset({"localhost", "127.0.0.1"})
@@ -43,12 +44,21 @@ LOOPBACK = frozenset({"localhost", "127.0.0.1"})
 class Container:
     """The container of a server; its user calls `remove`."""
 
-    def __init__(
-        self, backend: Backend, recipe: Recipe, container: DockerContainer, source: str, *, reusable: bool
+    def __init__(  # noqa: PLR0913 - the last two have names
+        self,
+        backend: Backend,
+        recipe: Recipe,
+        container: DockerContainer,
+        source: str,
+        *,
+        lingers: bool = False,
+        is_new: bool = True,
     ) -> None:
         self.source = source
-        self.is_reusable = reusable
+        self.lingers = lingers
         """Whether the container outlives the run: other runs use it too."""
+        self.is_new = is_new
+        """Whether this run has started it."""
         self._backend = backend
         self._recipe = recipe
         self._container = container
@@ -64,7 +74,7 @@ class Container:
         flags: Sequence[str] = (),
         size: int | None = None,
         port: int | None = None,
-        reusable: bool = False,
+        linger: int = 0,
         recipe: Recipe | None = None,
         network: str | None = None,
         alias: str = "",
@@ -79,8 +89,8 @@ class Container:
             flags: More arguments for the server.
             size: The limit of the data in bytes.
             port: The port of this machine; it is the same after the container was stopped and started.
-            reusable: Use a container that an earlier run has started with the same image and arguments, else
-                start one that outlives this run.
+            linger: The seconds for which the server waits for a client after this run; with 0 the run removes
+                it. If a server of the same kind lingers already, its container is returned.
             recipe: The recipe of the container; None means the backend's.
             network: The network of the container; None means the engine's own.
             alias: The name of the container in `network`.
@@ -98,57 +108,72 @@ class Container:
             )
             raise ServerError(message)
         tag, base = images.bake(client, backend, recipe, run, notify)
-        # Runs that start at the same moment share one reusable container.
-        turn = images.locked(recipe) if reusable else contextlib.nullcontext()
-        with turn, _start_errors(backend):
-            labels = {
-                RUN_LABEL: run,
-                BACKEND_LABEL: recipe.name,
-                PROCESS_LABEL: str(ProcessId.of(os.getpid())),
+        with _start_errors(backend):
+            process = STARTER_LABEL if linger else PROCESS_LABEL
+            options: dict[str, Any] = {
+                "labels": {
+                    RUN_LABEL: run,
+                    BACKEND_LABEL: recipe.name,
+                    process: str(ProcessId.of(os.getpid())),
+                }
             }
-            if reusable:
-                key = _reuse_key(client, tag, recipe, (*flags, size, port))
-                if found := _find_reusable(client, key):
-                    source = _reusable_source(base, found.short_id)
-                    return cls(backend, recipe, _attached(found), source, reusable=True)
-                labels = {REUSE_LABEL: key, BACKEND_LABEL: backend.name}
             container = DockerContainer(tag).with_command([*recipe.command, *flags])
+            if linger:
+                name = lingering.name_of(recipe, tag, flags, linger)
+                container.with_name(name)
+                of_image = client.images.get(tag).attrs["Config"]["Entrypoint"]
+                options["labels"][LINGER_LABEL] = str(linger)
+                options["entrypoint"] = lingering.entrypoint(linger, recipe.port, of_image)
+                options["auto_remove"] = True
             _expose(container, recipe.port, port, network or "bridge")
-            joined: dict[str, Any] = {}
             if network is not None:
                 endpoint = client.api.create_endpoint_config(aliases=[alias])
-                joined = {"network": network, "networking_config": {network: endpoint}}
-            container.with_kwargs(
-                labels=labels,
-                **joined,
-                mounts=[
-                    Mount(path, source="", type="tmpfs", tmpfs_size=size, tmpfs_mode=0o1777)
-                    for path in recipe.memory
-                ],
-            )
+                options |= {"network": network, "networking_config": {network: endpoint}}
+            options["mounts"] = [
+                Mount(path, source="", type="tmpfs", tmpfs_size=size, tmpfs_mode=0o1777)
+                for path in recipe.memory
+            ]
+            container.with_kwargs(**options)
+            is_new = True
             with _without_ryuk:
-                container.start()
-            short = container.get_wrapped_container().short_id
-            source = _reusable_source(base, short) if reusable else f"{base}, throwaway container {short}"
-            return cls(backend, recipe, container, source, reusable=reusable)
+                if linger:
+                    is_new = names.start_or_find(client, container, name)
+                else:
+                    container.start()
+            kind = "lingering" if linger else "throwaway"
+            source = f"{base}, {kind} container {container.get_wrapped_container().short_id}"
+            return cls(backend, recipe, container, source, lingers=bool(linger), is_new=is_new)
 
     @property
     def address(self) -> tuple[str, int]:
         """Return the address on the engine's own network, without a published port."""
+        return self._in_network("IPAddress"), self._recipe.port
+
+    def _in_network(self, key: str) -> str:
+        """Return an address from the inspection of the container: its own, or that of its gateway.
+
+        Raises:
+            ServerError: The engine gives its containers none, as Podman does for a user who is not root.
+        """
         wrapped = self._container.get_wrapped_container()
         wrapped.reload()
-        network, *_ = wrapped.attrs["NetworkSettings"]["Networks"].values()
-        return str(network["IPAddress"]), self._recipe.port
+        networks = wrapped.attrs["NetworkSettings"].get("Networks") or {}
+        if found := next((network[key] for network in networks.values() if network.get(key)), None):
+            return str(found)
+        message = (
+            f"{self._backend.name}: the engine names no {key} of its container. Use another engine, set"
+            f" TESTCONTAINERS_CONNECTION_MODE=docker_host, or give a server in {variable(self._backend)}."
+        )
+        raise ServerError(message)
 
     @property
     def capabilities(self) -> frozenset[str]:
         """Return the capabilities that a started container adds to the backend's."""
         try:
-            # The network of an engine on another machine, or in a virtual one, cannot be reached.
-            socket.create_connection(self.address, timeout=0.5).close()
-        except OSError:
+            address = self.address
+        except ServerError:
             return frozenset({"container", "throwaway"})
-        return frozenset({"container", "throwaway", "routed"})
+        return inspection.capabilities_at(address)
 
     @property
     def age(self) -> float:
@@ -166,15 +191,18 @@ class Container:
 
         Raises:
             ConnectionError: The container has stopped, so it has no port.
+            ServerError: The engine does not tell the address of the container.
         """
-        from sqlalchemy.engine import URL  # noqa: PLC0415 - imported by `Run.start`
-
         client = self._container.get_docker_client()
-        port = self._recipe.port
-        if client.get_connection_mode() != ConnectionMode.bridge_ip:
+        mode, host, port = client.get_connection_mode(), client.host(), self._recipe.port
+        # Not testcontainers' own lookup: Podman's lists of containers lack what it reads in them.
+        if mode == ConnectionMode.bridge_ip:
+            host, port = self.address
+        else:
             port = int(client.port(self.id, port))
-        host = self._container.get_container_host_ip().replace("localhost", "127.0.0.1")
-        return URL.create(self._backend.drivername, USER, PASSWORD, host, port, DATABASE)
+            if mode == ConnectionMode.gateway_ip:
+                host = self._in_network("Gateway")
+        return recipes.url(self._backend, host.replace("localhost", "127.0.0.1"), port)
 
     @property
     def host_and_port(self) -> tuple[str, str]:
@@ -210,61 +238,31 @@ class Container:
         Returns:
             Lines of text: how to inspect the database, read the log and remove the container.
         """
-        wrapped = self._container.get_wrapped_container()
-        if self.is_reusable:
-            name, remove = str(wrapped.name), REMOVE
-        else:
-            name = f"{KEPT_PREFIX}{self._backend.name}-{self.id[:12]}"
-            remove = f"docker rm -fv {name}"
-            wrapped.rename(name)
-        look = self._recipe.client.replace("{container}", name).replace("{database}", database)
-        return [f"look:   {look}", f"log:    docker logs {name}", f"remove: {remove}"]
+        return _keep(self._backend, self._container.get_wrapped_container(), database)
 
     def remove(self) -> None:
-        """Kill and remove the container: none of its data is needed."""
-        with contextlib.suppress(NotFound):
-            self._container.stop()
+        """Kill and remove the container: none of its data is needed.
+
+        A lingering server is left to its other runs and ends after them; no more run joins it.
+        """
+        if self.lingers:
+            names.retire(self._container.get_wrapped_container())
+        else:
+            with contextlib.suppress(NotFound):
+                self._container.stop()
 
 
 @contextlib.contextmanager
 def _start_errors(backend: Backend) -> Iterator[None]:
     try:
         yield
-    except (DockerException, OSError) as error:
-        reason = getattr(error, "explanation", None) or error
+    except (DockerException, OSError, LookupError, TypeError) as error:
+        # Also an engine whose answers lack what Docker's have: a KeyError names it.
+        reason = getattr(error, "explanation", None) or (
+            error if isinstance(error, (DockerException, OSError)) else repr(error)
+        )
         message = f"{backend.name}: the container does not start: {reason}"
         raise ServerError(message) from None
-
-
-def remove_reusable(client: docker.DockerClient) -> list[str]:
-    """Remove all reusable containers, also those in use, and return their backends and ids."""
-    found = client.containers.list(all=True, filters={"label": REUSE_LABEL}, ignore_removed=True)
-    for container in found:
-        with contextlib.suppress(NotFound):
-            container.remove(force=True, v=True)
-    return [f"{container.labels[BACKEND_LABEL]} {container.short_id}" for container in found]
-
-
-def _reuse_key(client: docker.DockerClient, tag: str, recipe: Recipe, settings: Sequence[object]) -> str:
-    """Return a digest of the image and of all that the container is started with."""
-    parts = (client.images.get(tag).id, recipe.command, tuple(settings), recipe.memory, recipe.port)
-    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
-
-
-def _find_reusable(client: docker.DockerClient, key: str) -> DockerModel | None:
-    labelled: dict[str, str | list[str] | bool] = {"label": f"{REUSE_LABEL}={key}"}
-    found = client.containers.list(all=True, filters=labelled, ignore_removed=True)
-    return min(found, key=lambda container: str(container.attrs["Created"]), default=None)
-
-
-def _attached(found: DockerModel) -> DockerContainer:
-    container = DockerContainer(str(found.image.id) if found.image else "")
-    container._container = found  # noqa: SLF001 - testcontainers cannot adopt a container
-    return container
-
-
-def _reusable_source(base: str, short: str) -> str:
-    return f"{base}, reusable container {short}"
 
 
 def has_ended(backend: Backend, container: str) -> bool:
@@ -291,6 +289,41 @@ def _has_ended(container: DockerModel) -> bool:
     except (NotFound, OSError):  # It was removed, or its engine has ended too.
         return True
     return container.status not in {"created", "running", "restarting", "paused"}
+
+
+def keep(backend: Backend, container: str, database: str) -> list[str]:
+    """Leave the container of a server after the run, as `Container.keep` does.
+
+    Args:
+        backend: The kind of server.
+        container: Docker's id of the container.
+        database: The name of the database.
+    """
+    client = images.connect(backend)
+    with contextlib.closing(client):
+        return _keep(backend, client.containers.get(container), database)
+
+
+def _keep(backend: Backend, container: DockerModel, database: str) -> list[str]:
+    name = f"{KEPT_PREFIX}{backend.name}-{str(container.id)[:12]}"
+    if lingers(container):  # No later run uses it, and it ends no more by itself.
+        container.kill("SIGUSR2")
+    container.rename(name)
+    client = backend.recipe.client if backend.recipe is not None else ""
+    look = client.replace("{container}", name).replace("{database}", database)
+    return [f"look:   {look}", f"log:    docker logs {name}", f"remove: docker rm -fv {name}"]
+
+
+def retire(backend: Backend, container: str) -> None:
+    """Have a lingering server end after its runs, as `Container.remove` does.
+
+    Args:
+        backend: The kind of server.
+        container: Docker's id of the container.
+    """
+    client = images.connect(backend)
+    with contextlib.closing(client), contextlib.suppress(NotFound):
+        names.retire(client.containers.get(container))
 
 
 def log_of(backend: Backend, container: str, since: float) -> str:

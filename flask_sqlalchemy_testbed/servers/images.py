@@ -103,21 +103,20 @@ def bake(
     # Runs that start at the same moment build an image once.
     with locked(recipe):
         base = _base(client, backend, recipe, base_name, notify)
-        name, version = f"testbed-{recipe.name}", recipes.digest(recipe, base.id or "")
-        tag = f"{name}:{version}"
+        tag = recipes.tag(recipe, base.id or "")
         try:
             image = client.images.get(tag)
         except ImageNotFound:
             _build(client, backend, recipe, base_name, tag, run, notify)
         else:
             # The engine records when an image was tagged last, also if the tag stays the same.
-            image.tag(name, version)
+            image.tag(*tag.split(":"))
     return tag, base_name
 
 
 @contextlib.contextmanager
 def locked(recipe: Recipe) -> Iterator[None]:
-    """Let one process at a time build an image, or start a container for several runs."""
+    """Let one process at a time build an image."""
     with (recipes.folder(recipe) / "Dockerfile").open() as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

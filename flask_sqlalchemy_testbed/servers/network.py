@@ -24,6 +24,7 @@ from flask_sqlalchemy_testbed.servers.readiness import (
     port_errors,
     wait_until_ready,
 )
+from flask_sqlalchemy_testbed.servers.unchanged import joining
 
 if TYPE_CHECKING:
     from threading import Event
@@ -34,7 +35,8 @@ if TYPE_CHECKING:
     from flask_sqlalchemy_testbed.servers.containers import Container
 
 
-# Seconds for a server that restarts to answer, and for an engine to notice that a container has ended.
+# Seconds for a server that restarts to answer, for an engine to notice that a container has ended, and for a
+# run that is ending to drop its databases.
 RETURN_TIMEOUT = 2.0
 # The capabilities that a container on this machine adds to those of its backend.
 OF_A_CONTAINER = frozenset({"container", "throwaway", "routed"})
@@ -126,7 +128,7 @@ class ServerContainer(Protocol):
         """Return the capabilities that the container adds to the backend's."""
 
     @property
-    def is_reusable(self) -> bool:
+    def lingers(self) -> bool:
         """Return whether the container outlives the run: other runs use it too."""
 
     def has_ended(self) -> bool:
@@ -139,7 +141,22 @@ class ServerContainer(Protocol):
         """Leave the container after the run; return how to inspect the database and remove both."""
 
     def remove(self) -> None:
-        """Remove it at once."""
+        """Remove it at once, or when its other runs have ended."""
+
+
+class StartedContainer(ServerContainer, Protocol):
+    """The container of a server that this process uses first, or that lingers."""
+
+    @property
+    def source(self) -> str:
+        """Return its origin, for messages."""
+
+    def url(self) -> URL:
+        """Return the URL by which this process reaches the database that the image contains.
+
+        Raises:
+            ConnectionError: The container has stopped.
+        """
 
 
 class NetworkServer:
@@ -253,6 +270,19 @@ class NetworkServer:
                 self.drop(name)
         return stale
 
+    def sweep_all(self) -> None:
+        """Drop the databases of runs that were killed.
+
+        Raises:
+            ServerError: One cannot be dropped: a prepared transaction may hold it.
+        """
+        deadline = time.monotonic() + RETURN_TIMEOUT
+        while stale := self.sweep():
+            if time.monotonic() >= deadline:
+                message = f"the database {stale[0]} of an ended run cannot be dropped."
+                raise ServerError(message)
+            time.sleep(POLL_SECONDS)
+
     def keep(self, name: str) -> list[str]:
         """Leave the database and its container, and return how to inspect and to remove them."""
         self._kept.add(name)
@@ -280,7 +310,7 @@ class NetworkServer:
         """
         if self.pooler_container is not None and not self.is_reaped:
             self.pooler_container.remove()
-        if self.container is None or self.container.is_reusable:
+        if self.container is None or self.container.lingers:
             for name in self._remaining():
                 self.drop(name)
         elif not self._kept and not self.is_reaped:
@@ -336,7 +366,7 @@ def given_server(
 
 
 def server_in(
-    container: Container, backend: Backend, database: str, *, within: float, cancelled: Event
+    container: StartedContainer, backend: Backend, database: str, *, within: float, cancelled: Event
 ) -> NetworkServer:
     """Wait for the server in a container and create a database on it.
 
@@ -365,24 +395,28 @@ def server_in(
         wait_until_ready(backend, url, where=source, within=within, container=container, cancelled=cancelled)
         return _with_database(backend, database, source, url, container)
     except BaseException:
-        if not (container.is_reusable and cancelled.is_set()):
+        if not (container.lingers and cancelled.is_set()):
             container.remove()
         raise
 
 
 def _with_database(
-    backend: Backend, database: str, source: str, url: URL, container: Container | None = None
+    backend: Backend, database: str, source: str, url: URL, container: StartedContainer | None = None
 ) -> NetworkServer:
+    lingers = container is not None and container.lingers
     try:
-        server = NetworkServer(backend, url, source=source, container=container)
-        try:
-            server.check()
-            if container is None or container.is_reusable:
-                server.sweep()
-            server.create(database)
-        except BaseException:
-            server.disconnect()
-            raise
+        with joining(backend, url) if lingers else contextlib.nullcontext():
+            server = NetworkServer(backend, url, source=source, container=container)
+            try:
+                server.check()
+                if lingers:
+                    server.sweep_all()
+                elif container is None:
+                    server.sweep()
+                server.create(database)
+            except BaseException:
+                server.disconnect()
+                raise
     except Exception as error:  # noqa: BLE001 - mostly the driver's, about a missing privilege
         problem = str(error).strip().splitlines()[0]
         if grant := _missing_grant(backend, url, str(error)):
@@ -390,7 +424,8 @@ def _with_database(
         elif container is None and (other := other_kind(backend, url)):
             problem = f"a {other} server answers at {url.host}:{url.port}. Name another address."
         message = f"{backend.name} ({source}) cannot be used: {problem}"
-        raise ServerError(message) from None
+        kind = type(error) if isinstance(error, ServerError) else ServerError
+        raise kind(message) from None
     return server
 
 

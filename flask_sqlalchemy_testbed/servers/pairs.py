@@ -14,10 +14,10 @@ from docker.errors import APIError, DockerException
 
 from flask_sqlalchemy_testbed.backends.connection import Connection
 from flask_sqlalchemy_testbed.backends.replication import FIRST, REPLICATION, SECOND
-from flask_sqlalchemy_testbed.servers.containers import PROCESS_LABEL, Container
+from flask_sqlalchemy_testbed.servers.containers import Container
 from flask_sqlalchemy_testbed.servers.processes import ProcessId
 from flask_sqlalchemy_testbed.servers.readiness import POLL_SECONDS, ServerError, wait_until_ready
-from flask_sqlalchemy_testbed.servers.reaper import RUN_LABEL
+from flask_sqlalchemy_testbed.servers.reaper import PROCESS_LABEL, RUN_LABEL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import docker
+    from docker.models.containers import Container as DockerModel
 
 # A container that Docker was creating when the run was killed appears a little later.
 LATE_CONTAINER_SECONDS = 1.5
@@ -30,6 +31,12 @@ LATE_CONTAINER_SECONDS = 1.5
 END_OF_BUILD_SECONDS = 30.0
 RUN_LABEL = "testbed.run"
 BACKEND_LABEL = "testbed.backend"
+# The process after whose end every run removes the container.
+PROCESS_LABEL = "testbed.process"
+# Of a container whose server ends by itself: the seconds for which it lingers.
+LINGER_LABEL = "testbed.linger"
+# Of such a container: the process that has created it, and that may end before it starts the container.
+STARTER_LABEL = "testbed.starter"
 # Of images: the run that built them. The layers of a build that was cut short have no name.
 BUILD_LABEL = "testbed.build"
 
@@ -197,7 +204,7 @@ def _remove(run: str, kept: set[str], within: float) -> None:
     while True:
         labelled: dict[str, str | list[str] | bool] = {"label": f"{RUN_LABEL}={run}"}
         for container in client.containers.list(all=True, filters=labelled, ignore_removed=True):
-            if container.labels.get(BACKEND_LABEL) not in kept:
+            if container.labels.get(BACKEND_LABEL) not in kept and not lingers(container):
                 with contextlib.suppress(docker.errors.APIError):
                     container.remove(force=True, v=True)
         for network in client.networks.list(filters=labelled):
@@ -209,6 +216,15 @@ def _remove(run: str, kept: set[str], within: float) -> None:
         if time.monotonic() - began >= (END_OF_BUILD_SECONDS if layers else within):
             return
         time.sleep(0.2)
+
+
+def lingers(container: DockerModel) -> bool:
+    """Return whether a container ends by itself: it was started to linger.
+
+    Args:
+        container: The container; one that was created and not started never ends.
+    """
+    return LINGER_LABEL in container.labels and container.status != "created"
 
 
 def layers_of(client: docker.DockerClient, run: str) -> list[str]:

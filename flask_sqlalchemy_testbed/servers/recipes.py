@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING
 from flask_sqlalchemy_testbed.redaction import THROWAWAY_PASSWORD
 
 if TYPE_CHECKING:
-    from flask_sqlalchemy_testbed.backends.base import Recipe
+    from sqlalchemy.engine import URL
+
+    from flask_sqlalchemy_testbed.backends.base import Backend, Recipe
 
 _PACKAGE = Path(__file__).parent.parent
 # In the images of docker/*/bake.
@@ -56,6 +58,29 @@ def digest(recipe: Recipe, base_id: str) -> str:
             f"{path.relative_to(folder(recipe))} {path.stat().st_mode & 0o777:o} {content}\n".encode()
         )
     return summary.hexdigest()[:12]
+
+
+def tag(recipe: Recipe, base_id: str) -> str:
+    """Return the name of the image.
+
+    Args:
+        recipe: The recipe of the image; the name of its folder is part of the name.
+        base_id: Docker's id of the base image.
+    """
+    return f"testbed-{recipe.name}:{digest(recipe, base_id)}"
+
+
+def url(backend: Backend, host: str, port: int) -> URL:
+    """Return the URL of the database that the image contains.
+
+    Args:
+        backend: The kind of server.
+        host: The address of the server.
+        port: Its port at this address.
+    """
+    from sqlalchemy.engine import URL  # noqa: PLC0415 - imported by `Run.start`
+
+    return URL.create(backend.drivername, USER, PASSWORD, host, port, DATABASE)
 
 
 def can_make_engine() -> bool:

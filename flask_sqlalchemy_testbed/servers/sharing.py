@@ -130,7 +130,7 @@ class LentDirectory(Directory):
 class LentContainer:
     """The container of another process."""
 
-    is_reusable = False
+    lingers = False
 
     def __init__(self, backend: Backend, loan: Loan) -> None:
         self.id = loan.container

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from concurrent.futures import Future
+from contextvars import Context
 from typing import TYPE_CHECKING
 
 from flask import Flask
@@ -116,7 +117,7 @@ class AppMaker:
         subject, uri = self.subject, self.subject.uri(uri)
         if subject.by_environment:
             self._set_variables(uri)
-        with guarded_start(str(subject)), in_this_process(str(subject)):
+        with guarded_start(str(subject), uri), in_this_process(str(subject)):
             found = self._modules.find(self._place.path, flag("app"))
             calls = factory_calls(found, self._place.arguments, environment=bool(subject.uri_env))
             call = next(call for call in calls if call.name == subject.factory_call)
@@ -171,7 +172,8 @@ def _in_a_new_thread(work: Callable[[], None]) -> None:
         except BaseException as error:  # noqa: BLE001 - it is raised in the caller's thread
             ended.set_exception(error)
 
-    thread = threading.Thread(target=run, name="testbed-binding", daemon=True)
+    # A thread of free-threaded Python 3.14 inherits the caller's context.
+    thread = threading.Thread(target=Context().run, args=(run,), name="testbed-binding", daemon=True)
     thread.start()
     ended.result()
     thread.join()  # The values of a `threading.local` go with it.

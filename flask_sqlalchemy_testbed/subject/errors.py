@@ -11,6 +11,9 @@ from flask_sqlalchemy_testbed.redaction import redact
 class SubjectError(Exception):
     """The app cannot be tried; the message says why and what to do, without passwords."""
 
+    has_connected = False
+    """The app had connected to the database that it was given."""
+
     def __str__(self) -> str:
         return redact(super().__str__())
 
@@ -64,11 +67,13 @@ class NoWorkingFactoryCallError(SubjectError):
 
 
 def remedy_of(error: BaseException) -> str:
-    """Return a sentence on the module or the environment variable that the app misses; else an empty string.
+    """Return a sentence on the module, the variable or the length that the app misses; else an empty string.
 
     Args:
         error: The error that the app raised when it was imported or made.
     """
+    if "requires a length on dialect" in str(error):  # SQLAlchemy's words
+        return ". Give the column a length, such as String(255)."
     if isinstance(error, ModuleNotFoundError) and error.name:
         return ". Change to the folder that holds it, or install its package into this environment."
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]

@@ -121,11 +121,14 @@ def failure(subject: Subject, errors: Mapping[str, SubjectError], facts: Facts |
     # The app was made with this call, and its session is on the right database.
     if bind := next((error for error in errors.values() if isinstance(error, BindElsewhereError)), None):
         return bind
+    if used := next((error for error in errors.values() if error.has_connected), None):
+        # The app took the URI: no other call has to be found, and no place for the URI.
+        return kind(f"{str(used).rstrip('.')}.{'' if _is_of_a_database(used) else _other_values(subject)}")
     if facts is None:
         return kind("\n".join(map(str, errors.values())))
     advice = " ".join(_advice(facts))
-    if not subject.config and any(isinstance(error, FactoryError) for error in errors.values()):
-        advice += f" If the app needs other values, name a file that has them: {flag('config')} FILE."
+    if any(isinstance(error, FactoryError) for error in errors.values()):
+        advice += _other_values(subject)
     if len(errors) == 1:
         (error,) = errors.values()
         if isinstance(error, (BoundElsewhereError, StartedElsewhereError)) or facts.variables:
@@ -140,6 +143,11 @@ def failure(subject: Subject, errors: Mapping[str, SubjectError], facts: Facts |
     return kind(
         f"{subject} did not use the run's database. {advice}\nThe app was tried in these ways:{lines}"
     )
+
+
+def _other_values(subject: Subject) -> str:
+    sentence = f" If the app needs other values, name a file that has them: {flag('config')} FILE."
+    return "" if subject.config else sentence
 
 
 def _advice(facts: Facts) -> Iterator[str]:

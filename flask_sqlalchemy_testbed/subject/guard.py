@@ -18,7 +18,7 @@ from urllib.parse import unquote, urlsplit
 
 from flask_sqlalchemy_testbed.backends.connection import is_connecting
 from flask_sqlalchemy_testbed.options import flag
-from flask_sqlalchemy_testbed.subject.errors import StartedElsewhereError
+from flask_sqlalchemy_testbed.subject.errors import StartedElsewhereError, SubjectError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -33,6 +33,8 @@ EXEMPT = ("coverage",)
 
 _lock = threading.Lock()
 _allowed: set[str] = set()
+_reached: set[str] = set()
+"""The allowed databases to which the app has connected since the last `guarded_start`."""
 _watching: list[list[Refusal]] = []
 _log = ""
 """In a child process: the file for its refusals."""
@@ -164,21 +166,27 @@ def suspended() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def guarded_start(app: str) -> Iterator[None]:
+def guarded_start(app: str, uri: str) -> Iterator[None]:
     """Run the start-up code of an app; it may connect to databases of the run only.
 
     Args:
         app: the app in words, for the message.
+        uri: the database that it is given.
 
     Raises:
         StartedElsewhereError: the app tried to connect to another database, even if it caught the refusal.
     """
     error: Exception | None = None
+    _reached.clear()
     with only_databases_of_the_run() as refusals:
         try:
             yield
         except Exception as raised:
             if not refusals:
+                from sqlalchemy import make_url  # noqa: PLC0415 - on use
+
+                if isinstance(raised, SubjectError):
+                    raised.has_connected = make_url(uri).database in _reached
                 raise
             error = raised
     if refusals:
@@ -193,6 +201,7 @@ def guarded_start(app: str) -> Iterator[None]:
 def _check_file(path: str) -> None:
     """Refuse a SQLite file, given by a path or by a URI as SQLite reads it."""
     if path in _allowed:
+        _reached.add(path)
         return
     name = path
     if path.startswith("file:"):
@@ -203,7 +212,9 @@ def _check_file(path: str) -> None:
     if name in {"", ":memory:"}:
         return
     places = {os.path.basename(name), os.path.abspath(name), os.path.realpath(name)}  # noqa: PTH100, PTH119
-    if not places & _allowed:
+    if places & _allowed:
+        _reached.update(places)
+    else:
         _refuse(Refusal(f"the SQLite file {name}", name))
 
 
@@ -212,6 +223,7 @@ def _check_server(options: Mapping[str, object]) -> None:
     names = (str(options[name]) for name in ("dbname", "database", "db") if options.get(name))
     database = next(names, "")
     if database in _allowed:
+        _reached.add(database)
         return
     host = options.get("host") or options.get("unix_socket") or "the default host"
     port = f":{options['port']}" if options.get("port") else ""

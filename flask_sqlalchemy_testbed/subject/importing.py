@@ -46,7 +46,7 @@ def import_app(
     try:
         if subject.by_environment:
             environment.set(subject.environment(uri, {}, environment))
-        with guarded_start(str(subject)):
+        with guarded_start(str(subject), uri):
             try:
                 with in_this_process(str(subject)):
                     import_module(place.module, str(subject))

@@ -202,6 +202,8 @@ class _Search:
                 raise error
             self._errors[IMPORT] = error
             self._files |= {file_of(self._place.module), *_files_of(self._modules.names())}
+        elif error.has_connected:
+            self._errors.setdefault(f"{IMPORT}, the URI {subject.where_the_uri_is}", error)
         first = self._errors.get(IMPORT)
         if str(error) != str(first):  # It is another error than that of the first import.
             self._retries.append(subject)

@@ -13,9 +13,15 @@ from .marker import Base, engine_of
 
 
 @pytest.fixture(autouse=True)
-def no_engine_of_another_test() -> None:
-    """Begin each test with no live engine: code outside contexts needs exactly one."""
+def no_engine_of_another_test() -> Iterator[None]:
+    """Begin each test with no live engine, and leave none: code outside contexts needs exactly one."""
     database.db_session.remove()
+    dispose_of_all()
+    yield
+    dispose_of_all()
+
+
+def dispose_of_all() -> None:
     for engine in database.live_engines():
         engine.dispose()
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import Context
+from functools import partial
 
 import pytest
 from flask import Flask
@@ -49,9 +51,10 @@ def names_after_replacement(
     """
 
     def replace() -> None:
-        # In another thread, since init_engine removes the caller's own session.
+        # In another thread, since init_engine removes the caller's own session. A free-threaded Python starts
+        # each thread in a copy of the context, in which the caller's session is this one.
         with ThreadPoolExecutor(1) as thread:
-            thread.submit(database.init_engine, other_uri, app=app).result(20)
+            thread.submit(Context().run, partial(database.init_engine, other_uri, app=app)).result(20)
 
     with (
         app.app_context(),

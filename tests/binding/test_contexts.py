@@ -4,6 +4,7 @@ import gc
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import Context
 
 from flask import Flask, copy_current_request_context, current_app
 from flask.testing import FlaskClient
@@ -57,8 +58,9 @@ def test_a_thread_in_a_copied_context_has_a_session_of_its_own(app: Flask) -> No
         def other() -> bool:
             return db_session() is session
 
+        # In an empty context: Flask 3.1 gives a request inside a pushed context that same context.
         with ThreadPoolExecutor(1) as thread:
-            assert thread.submit(other).result() is False
+            assert thread.submit(Context().run, other).result() is False
 
 
 def test_an_async_view_gets_the_session_of_its_context(make_app: Callable[..., Flask]) -> None:

@@ -170,10 +170,13 @@ def test_a_forked_child_connects_to_the_replica_itself(app: Flask) -> None:
         assert session.scalars(NAMES).all() == ["replica"]
 
 
-def test_the_folder_works_without_this_module(tmp_path: Path, database_uri: str) -> None:
+def test_the_folder_works_without_this_module(
+    tmp_path: Path, database_uri: str, documented_settings: dict[str, bool]
+) -> None:
     folder = Path(database.__file__).parent
     shutil.copytree(folder, tmp_path / "copied", ignore=shutil.ignore_patterns("replica.py", "__pycache__"))
-    program = f"import copied; copied.init_engine({database_uri!r}); copied.db_session.connection()"
+    engine = f"copied.init_engine({database_uri!r}, **{documented_settings!r})"
+    program = f"import copied; {engine}; copied.db_session.connection()"
 
     subprocess.run(
         [sys.executable, "-c", program],

@@ -8,6 +8,7 @@ from playwright.sync_api import Browser, expect
 from tests.browser.chromium import chromium
 from tests.browser.site import ALL, Site, served
 from tests.browser.trial_page import MILLISECONDS, TrialPage
+from tests.stack.stack import Stack, composed, free_ports
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -32,6 +33,13 @@ def selected_backends(config: pytest.Config) -> tuple[str, ...]:
 def site(pytestconfig: pytest.Config) -> Iterator[Site]:
     with served(selected_backends(pytestconfig)) as site:
         yield site
+
+
+@pytest.fixture(scope="session")
+def bare_stack() -> Iterator[Stack]:
+    """Start the app alone; the tests of the profiles start their services."""
+    with composed("app", MARIADB_PORT=str(free_ports("mariadb")["mariadb"])) as stack:
+        yield stack
 
 
 @pytest.fixture(scope="session")

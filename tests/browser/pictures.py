@@ -11,6 +11,7 @@ from playwright.sync_api import Browser, expect
 from tests.browser.chromium import chromium
 from tests.browser.site import Site, served
 from tests.browser.trial_page import TrialPage
+from tests.stack.stack import composed
 
 DOCS = Path(__file__).parents[2] / "docs"
 DESKTOP = {"viewport": {"width": 1440, "height": 1160}}
@@ -40,6 +41,24 @@ def main() -> None:
         trial.send_to("mysql")
         trial.run("Kill my connection on the server")
         take(trial, "phone", top=False)
+    with composed("app", "first", "second", "gate") as stack, chromium() as browser:
+        show_failover(Site(f"http://127.0.0.1:{stack.ports['app']}", (), stack), browser)
+
+
+def show_failover(site: Site, browser: Browser) -> None:
+    """Show a demotion, a promotion and the return of the old primary, each for a while."""
+    trial = TrialPage(site, browser, viewport={"width": 1440, "height": 1080}, color_scheme="light")
+    trial.page.goto(f"{site.url}/failover")
+    trial.page.wait_for_timeout(25_000)
+    trial.page.get_by_role("button", name="Demote first").click()
+    trial.page.wait_for_timeout(3_000)
+    trial.page.get_by_role("button", name="Promote second").click()
+    trial.page.wait_for_timeout(12_000)
+    assert site.stack is not None
+    site.stack.compose("restart", "first")
+    expect(trial.page.locator("[data-node=first] [data-field=role]")).to_have_text("standby")
+    trial.page.wait_for_timeout(10_000)
+    take(trial, "failover")
 
 
 def visit(site: Site, browser: Browser, **options: Any) -> TrialPage:

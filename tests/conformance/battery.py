@@ -10,7 +10,7 @@ from typing import Any
 from .environments import run as run_command
 from .subjects import Subject
 
-# The time limit of the whole battery on all backends; each check has its own limit.
+# The usual time limit of the whole battery on all backends; each check has its own limit.
 SECONDS = 900
 # The reason begins with one of these if the check passed and the harness found a leak after it.
 LEFT_OPEN = ("teardown: Failed: left open", "teardown: Failed: left in")
@@ -23,13 +23,14 @@ class BatteryError(Exception):
     """The battery did not start or did not end; the message holds its output."""
 
 
-def run(subject: Subject, python: Path, backends: Sequence[str]) -> dict[str, Any]:
+def run(subject: Subject, python: Path, backends: Sequence[str], seconds: float = SECONDS) -> dict[str, Any]:
     """Run every check, and return the parts of the matrix that the page shows.
 
     Args:
         subject: the folder to test.
         python: the Python of the subject's environment.
         backends: the names of the backends.
+        seconds: the time limit.
 
     Raises:
         BatteryError: the battery wrote no matrix.
@@ -40,9 +41,9 @@ def run(subject: Subject, python: Path, backends: Sequence[str]) -> dict[str, An
         options = ["--backend", ",".join(backends), "--matrix", str(matrix), "--report", "", *subject.options]
         command = [str(python), "-m", "flask_sqlalchemy_testbed", *options]
         try:
-            output = run_command(command, folder, SECONDS, **subject.variables)
+            output = run_command(command, folder, seconds, **subject.variables)
         except subprocess.TimeoutExpired as error:
-            message = f"The battery did not end within {SECONDS} s."
+            message = f"The battery did not end within {seconds:g} s."
             raise BatteryError(message) from error
         if not matrix.exists():
             # A message of the testbed is at the beginning, a traceback at the end.

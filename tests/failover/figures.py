@@ -65,6 +65,7 @@ HEADINGS = (
     "lost",
     "start of a pair",
 )
+DATABASES = ("PostgreSQL", "MySQL", "MariaDB")
 # The cells that name a test.
 NAMES = 4
 
@@ -82,5 +83,5 @@ def write(page: Path, found: Sequence[Figures]) -> None:
     page.write_text(f"{before}{BEGIN}\n{table}\n{END}{after}", encoding="utf-8")
 
 
-def _order(row: tuple[str, ...]) -> tuple[bool, bool]:
-    return row[0] != "PostgreSQL", row[1] != "synchronous"
+def _order(row: tuple[str, ...]) -> tuple[int, bool]:
+    return DATABASES.index(row[0]), row[1] != "synchronous"

@@ -22,7 +22,7 @@ LONGEST_OUTAGE = 1.0
 # Transfers that are acknowledged before the failure, and while the standby lags.
 SOME = 50
 
-LABELS = {"postgresql": "PostgreSQL", "mysql": "MySQL"}
+LABELS = {"postgresql": "PostgreSQL", "mysql": "MySQL", "mariadb": "MariaDB"}
 
 StartPair = Callable[..., tuple[Pair, float]]
 
@@ -70,11 +70,11 @@ DRIVER = Route("both hosts", through_driver)
 
 
 # PyMySQL takes one host.
-WAYS = [("postgresql", GATE), ("postgresql", DRIVER), ("mysql", GATE)]
+WAYS = [("postgresql", GATE), ("postgresql", DRIVER), ("mysql", GATE), ("mariadb", GATE)]
 
 
 @pytest.mark.parametrize(
-    ("backend", "route"), WAYS, ids=["postgresql-gate", "postgresql-driver", "mysql-gate"]
+    ("backend", "route"), WAYS, ids=["postgresql-gate", "postgresql-driver", "mysql-gate", "mariadb-gate"]
 )
 @pytest.mark.parametrize("failure", [KILLED, DEMOTED, LATE], ids=["killed", "demoted", "late"])
 def test_a_failover_with_synchronous_replication_loses_nothing(  # noqa: PLR0913, PLR0917 - parameters
@@ -98,7 +98,7 @@ def test_a_failover_with_synchronous_replication_loses_nothing(  # noqa: PLR0913
     report_figures(figures)
 
 
-@pytest.mark.parametrize("backend", ["postgresql", "mysql"])
+@pytest.mark.parametrize("backend", LABELS)
 @pytest.mark.parametrize("failure", [KILLED, CUT_OFF], ids=["killed", "cut-off"])
 def test_a_failover_with_asynchronous_replication_keeps_the_total(
     failure: Failure,

@@ -18,7 +18,7 @@ from flask_sqlalchemy_testbed.servers.reaper import RUN_LABEL
 from tests.failover.ledgers import ledger_on
 from tests.stack.stack import eventually
 
-BACKENDS = ("postgresql", "mysql")
+BACKENDS = ("postgresql", "mysql", "mariadb")
 
 # Queries on the primary, and their results.
 DURABLE: dict[str, dict[str, object]] = {
@@ -38,11 +38,22 @@ DURABLE: dict[str, dict[str, object]] = {
         " WHERE variable_name = 'Rpl_semi_sync_source_status'": "ON",
         "SELECT @@rpl_semi_sync_source_timeout": 3_600_000,
     },
+    "mariadb": {
+        "SELECT @@sync_binlog": 1,
+        "SELECT @@innodb_flush_log_at_trx_commit": 1,
+        "SELECT @@innodb_doublewrite": "ON",
+        "SELECT @@gtid_strict_mode": 1,
+        "SELECT @@rpl_semi_sync_master_wait_point": "AFTER_SYNC",
+        "SELECT variable_value FROM information_schema.global_status"
+        " WHERE variable_name = 'RPL_SEMI_SYNC_MASTER_STATUS'": "ON",
+        "SELECT @@rpl_semi_sync_master_timeout": 3_600_000,
+    },
 }
 # Settings with which the app gives up a commit after a second.
 IMPATIENT: dict[str, dict[str, object]] = {
     "postgresql": {"DATABASE_WAIT_SECONDS": 1.0},
     "mysql": {"DATABASE_ENGINE_OPTIONS": {"connect_args": {"read_timeout": 1}}},
+    "mariadb": {"DATABASE_ENGINE_OPTIONS": {"connect_args": {"read_timeout": 1}}},
 }
 
 # Starts a pair and waits to be killed.

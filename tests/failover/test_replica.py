@@ -17,7 +17,7 @@ from tests.failover.ledgers import Ledger, ledger_on
 COUNT = select(func.count(Account.id))
 
 
-@pytest.fixture(params=["postgresql", "mysql"])
+@pytest.fixture(params=["postgresql", "mysql", "mariadb"])
 def pair(request: pytest.FixtureRequest, start_pair: Callable[..., tuple[Pair, float]]) -> Pair:
     return start_pair(request.param)[0]
 

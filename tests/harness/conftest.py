@@ -10,6 +10,9 @@ from flask_sqlalchemy_testbed.servers.given import variable
 from flask_sqlalchemy_testbed.servers.network import expected_capabilities
 from tests.harness.projects import Project
 
+# The apps of test_ordinary_apps.py; one has a conftest.py, which nothing may import.
+collect_ignore = ["ordinary"]
+
 
 @pytest.fixture(autouse=True)
 def passwords_of_one_test(monkeypatch: pytest.MonkeyPatch) -> None:

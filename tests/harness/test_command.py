@@ -289,7 +289,7 @@ def test_help_names_short_options_and_sets_none_of_the_tests_of_a_project() -> N
     assert "(default: sqlite, and postgresql and mysql if a Docker engine answers)" in one_line
     assert re.findall(r"\b(\d) (?=if|for)", one_line.partition("Exit status: ")[2]) == list("012345")
 
-    assert "--keep-servers" in text
+    assert "--linger TIME" in text
     assert not re.search("testbed_|--testbed-|--schema-command", text)
 
 

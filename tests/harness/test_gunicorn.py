@@ -1,4 +1,4 @@
-"""The check with forked workers, which starts gunicorn."""
+"""The checks with forked workers and with a gevent worker, which start gunicorn."""
 
 import os
 import signal
@@ -10,15 +10,9 @@ from flask_sqlalchemy_testbed.servers.processes import ProcessId
 from tests.harness.projects import Project, eventually
 from tests.harness.shops import BINDING
 
-FORK = (
-    "--pyargs",
-    "flask_sqlalchemy_testbed.battery",
-    "--testbed-check",
-    "binding.fork",
-    "--testbed-app",
-    "shop",
-)
-HANGS_IN_WORKERS = f"""import os, time
+BATTERY = ("--pyargs", "flask_sqlalchemy_testbed.battery", "--testbed-app", "shop", "--testbed-check")
+FORK, GEVENT = "binding.fork", "lifecycle.gevent"
+HANGS_IN_WORKERS = f"""import os, sys, time
 from pathlib import Path
 {BINDING}
 
@@ -28,7 +22,8 @@ def create_app(config):
 
     @app.before_request
     def hang():
-        if os.getpid() != maker:
+        # gevent's worker makes the app itself.
+        if os.getpid() != maker or "gevent" in sys.modules:
             Path(f"gunicorn-{{os.getppid()}}").touch()
             Path(f"worker-{{os.getpid()}}").touch()
             time.sleep(60)
@@ -45,33 +40,38 @@ def create_app(config):
 """
 
 
-def test_the_installed_gunicorn_starts_the_workers(project_here: Project) -> None:
+@pytest.mark.parametrize("check", [FORK, GEVENT])
+def test_the_installed_gunicorn_starts_the_workers(check: str, project_here: Project) -> None:
     project_here.write(DISPOSES_AFTER_FORK, "shop.py")
 
-    outcome = project_here.run(*FORK)
+    outcome = project_here.run(*BATTERY, check)
 
     assert outcome.code == 0, outcome.text
     assert f"{len(project_here.backends)} passed" in outcome.text
 
 
-def test_the_check_is_not_applicable_without_gunicorn(project_here: Project) -> None:
+@pytest.mark.parametrize(("check", "package"), [(FORK, "gunicorn"), (GEVENT, "gunicorn"), (GEVENT, "gevent")])
+def test_the_checks_are_not_applicable_without_their_packages(
+    check: str, package: str, project_here: Project
+) -> None:
     project_here.write(DISPOSES_AFTER_FORK, "shop.py")
-    project_here.write("import sys\nsys.modules['gunicorn'] = None\n", "without_gunicorn.py")
+    project_here.write(f"import sys\nsys.modules[{package!r}] = None\n", "without.py")
 
-    outcome = project_here.run(*FORK, "-p", "without_gunicorn")
+    outcome = project_here.run(*BATTERY, check, "-p", "without")
     count = len(project_here.backends)
 
-    assert f"not applicable: {count} test{'s' * (count != 1)} (gunicorn is not installed)" in outcome.text
+    assert f"not applicable: {count} test{'s' * (count != 1)} ({package} is not installed)" in outcome.text
 
 
 @pytest.mark.bad_day
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a process with its parent")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("check", [FORK, GEVENT])
 def test_gunicorn_and_its_workers_end_with_a_killed_run(
-    project_here: Project, number: signal.Signals
+    check: str, project_here: Project, number: signal.Signals
 ) -> None:
     project_here.write(HANGS_IN_WORKERS, "shop.py")
-    with project_here.start(*FORK) as process:
+    with project_here.start(*BATTERY, check) as process:
         eventually(lambda: list(project_here.path.glob("worker-*")))
         started = [int(path.name.partition("-")[2]) for path in project_here.path.glob("*-*")]
         left = [ProcessId.of(pid) for pid in started]

@@ -1,6 +1,7 @@
 """The battery runs the migrations of an app, on each backend in a database of their own."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from flask import Flask
 
 from flask_sqlalchemy_testbed.battery.migrated import place_of
 from tests.harness.projects import Outcome, Project
+from tests.harness.test_own_tables import FIRST_NEEDING
 
 MIGRATIONS, OWN_TABLES = "schema.migrations", "schema.own-tables"
 SHOP = """
@@ -244,6 +246,23 @@ def test_migrations_that_cannot_be_tried_are_not_applicable(
     (line,) = outcome.lines("not applicable: ")
     assert line == f"not applicable: {len(shop.backends)} test{'s' * (len(shop.backends) > 1)} ({reason})"
     assert not (shop.path / "mine.db").exists()
+
+
+@pytest.mark.parametrize("raised", ["", "raise RuntimeError('ask the administrator')"])
+def test_migrations_that_need_what_the_server_lacks_are_not_applicable(shop: Project, raised: str) -> None:
+    execute = f"op.execute({FIRST_NEEDING}[op.get_bind().dialect.name])"
+    wrapped = f"    try:\n        {execute}\n    except Exception:\n        {raised or 'raise'}\n"
+    shop.write(
+        FIRST.replace("def upgrade():\n", f"def upgrade():\n{wrapped}"), "migrations/versions/first.py"
+    )
+
+    outcome = check(shop)
+
+    assert outcome.code == 0, outcome.text
+    for reason in reasons(shop, "not applicable"):
+        assert re.match(
+            "the server lacks what its migrations need in first.py: .*(nowhere|plugin)", reason
+        ), reason
 
 
 def test_an_app_may_run_its_migrations_when_it_is_made(shop: Project) -> None:

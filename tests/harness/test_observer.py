@@ -28,3 +28,15 @@ def test_a_process_that_was_killed_is_replaced(fresh: Observer) -> None:
     with pytest.raises((ObservationError, BrokenPipeError)):
         fresh.observe("any_length", "sqlite://")
     assert observer().observe("any_length", "sqlite://") is True
+
+
+def test_a_process_that_does_not_end_in_time_is_killed(
+    fresh: Observer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flask_sqlalchemy_testbed.battery.observer.END_WITHIN", 0.1)
+    os.kill(fresh._process.pid, signal.SIGSTOP)  # noqa: SLF001 - as on a machine that is too busy
+
+    fresh.close()
+
+    assert fresh._process.returncode == -signal.SIGKILL  # noqa: SLF001 - the status that its end left
+    observer.cache_clear()

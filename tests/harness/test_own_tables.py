@@ -21,9 +21,16 @@ from sqlalchemy import (
     inspect,
 )
 from sqlalchemy.dialects.postgresql import INET, JSONB
+from sqlalchemy.exc import DBAPIError
 
+from flask_sqlalchemy_testbed.backends import BACKENDS
 from flask_sqlalchemy_testbed.backends.base import Backend
-from flask_sqlalchemy_testbed.battery.own_tables import OwnTablesError, create_and_drop, impossible_elsewhere
+from flask_sqlalchemy_testbed.battery.own_tables import (
+    OwnTablesError,
+    create_and_drop,
+    impossible_elsewhere,
+    lacking,
+)
 
 
 def user(*columns: Column[Any] | Index, schema: str | None = None) -> Table:
@@ -162,6 +169,42 @@ ELSEWHERE: dict[str, tuple[Column[Any], list[str], str]] = {
 }
 
 
+# Statements for which the server lacks something, and others.
+NEEDING = {
+    "sqlite": ["CREATE VIRTUAL TABLE t USING nowhere(x)", "SELECT load_extension('nowhere')"],
+    "postgresql": [
+        "CREATE EXTENSION nowhere",
+        "SET ROLE pg_monitor; CREATE EXTENSION hstore",
+        "SET ROLE pg_monitor; CREATE ROLE nowhere",
+        "CREATE TABLE t (x public.geometry)",
+        "CREATE TABLE t (x geometry(POINT, 4326))",
+        "SELECT uuid_generate_v4()",
+        "CREATE TABLE t (x text); CREATE INDEX i ON t USING gin (x gin_trgm_ops)",
+        "CREATE TABLE t (x int); CREATE INDEX i ON t USING gist (x)",
+        "CREATE TABLE t (x int); CREATE INDEX i ON t USING hnsw (x)",
+        "CREATE TABLE t (x int) TABLESPACE nowhere",
+        'CREATE TABLE t (x text COLLATE "xx_XX")',
+        "CREATE TABLE t (x int); GRANT SELECT ON t TO nowhere",
+        "CREATE FUNCTION f() RETURNS int AS '$libdir/nowhere' LANGUAGE c",
+        "CREATE FUNCTION f() RETURNS int AS '1' LANGUAGE nowhere",
+    ],
+    "mysql": ["INSTALL PLUGIN nowhere SONAME 'nowhere.so'", "CREATE TABLE t (x int) ENGINE = nowhere"],
+}
+# The first of each dialect.
+FIRST_NEEDING = {name: BACKENDS[name].of(NEEDING)[0] for name in BACKENDS}
+NEEDING_NOTHING = {
+    "sqlite": ["SELECT x FROM nowhere", "SELECT nowhere()", "CREATE TABLE t (x"],
+    "postgresql": [
+        "SELECT x FROM nowhere",
+        "SELECT nowhere()",
+        "CREATE TABLE t (x status)",
+        "CREATE TABLE t (x json); CREATE INDEX i ON t USING gin (x)",
+        "CREATE TABLE t (x",
+    ],
+    "mysql": ["SELECT x FROM nowhere", "SELECT nowhere()", "CREATE TABLE t (x"],
+}
+
+
 @pytest.fixture
 def engine(database_uri: str) -> Iterator[Engine]:
     engine = create_engine(database_uri, poolclass=NullPool)
@@ -211,3 +254,25 @@ def test_the_schema_that_an_engine_maps_away_need_not_exist(engine: Engine) -> N
     create_and_drop(user(schema="audit").metadata, mapped)
 
     assert inspect(engine).get_table_names() == []
+
+
+@pytest.mark.parametrize(("statements", "is_lacking"), [(NEEDING, True), (NEEDING_NOTHING, False)])
+def test_an_error_tells_whether_the_server_lacks_something(
+    statements: dict[str, list[str]], engine: Engine, testbed_backend: Backend, *, is_lacking: bool
+) -> None:
+    found = {
+        statement: lacking(error_of(engine, statement), engine.dialect.name)
+        for statement in testbed_backend.of(statements)
+    }
+
+    assert {statement: reason for statement, reason in found.items() if bool(reason) != is_lacking} == {}
+
+
+def error_of(engine: Engine, statements: str) -> BaseException:
+    with engine.connect() as connection:
+        try:
+            for statement in statements.split("; "):
+                connection.exec_driver_sql(statement)
+        except DBAPIError as error:
+            return error
+    pytest.fail(statements)

@@ -27,6 +27,14 @@ def test_columns_of_one_backend_are_named_after_versions() -> None:
     assert list(merged["servers"]) == ["mysql 8.4.6", "mysql 9.7.0"]
 
 
+def test_the_names_of_columns_have_the_numbers_of_versions_alone() -> None:
+    merged = merge(
+        {"a": report("mariadb", "10.11.14-MariaDB-0+deb12u2"), "b": report("mariadb", "11.8.6-MariaDB")}
+    )
+
+    assert list(merged["servers"]) == ["mariadb 10.11.14", "mariadb 11.8.6"]
+
+
 def test_columns_of_one_version_are_named_after_jobs() -> None:
     merged = merge({"python-3.11": report("sqlite", "3.50"), "python-3.14": report("sqlite", "3.50")})
 

@@ -13,8 +13,10 @@ from threading import Event
 from typing import Any
 
 import pytest
+from docker import APIClient
 from sqlalchemy import create_engine
 from sqlalchemy.engine import URL
+from testcontainers.core.config import ConnectionMode, testcontainers_config
 
 from flask_sqlalchemy_testbed.backends import BACKENDS
 from flask_sqlalchemy_testbed.backends.base import Backend
@@ -23,6 +25,7 @@ from flask_sqlalchemy_testbed.backends.postgresql import POSTGRESQL
 from flask_sqlalchemy_testbed.databases import Database
 from flask_sqlalchemy_testbed.plugin import state
 from flask_sqlalchemy_testbed.run import Run
+from flask_sqlalchemy_testbed.servers.containers import Container
 from flask_sqlalchemy_testbed.servers.given import given_url, variable
 from flask_sqlalchemy_testbed.servers.network import NetworkServer, Server, server_in
 from flask_sqlalchemy_testbed.servers.readiness import ServerError, wait_until_ready
@@ -224,6 +227,45 @@ def test_the_header_names_the_version_and_the_source_of_each_server(
 def test_the_log_of_a_container_can_be_read_from_any_time_on(testbed_server: NetworkServer) -> None:
     assert "ready" in testbed_server.log(0)
     assert testbed_server.log(time.time() + 3600) == ""
+
+
+@pytest.mark.bad_day
+@pytest.mark.testbed_needs("container")
+def test_a_container_is_reached_on_an_engine_that_lists_no_settings_as_podman(
+    testbed_server: NetworkServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    container, lists = testbed_server.container, APIClient.containers
+
+    def without_settings(*arguments: Any, **options: Any) -> list[dict[str, Any]]:
+        return [{**each, "HostConfig": {}} for each in lists(*arguments, **options)]
+
+    monkeypatch.setattr(APIClient, "containers", without_settings)
+    # As in a container, where testcontainers would read them.
+    monkeypatch.setattr(testcontainers_config, "connection_mode_override", ConnectionMode.gateway_ip)
+
+    assert isinstance(container, Container)
+    assert container.url().port == testbed_server.url.port
+
+
+@pytest.mark.bad_day
+@pytest.mark.testbed_needs("container")
+def test_an_engine_that_gives_containers_no_address_is_one_sentence(
+    testbed_server: NetworkServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    container, answer = testbed_server.container, APIClient.inspect_container
+
+    def without_networks(*arguments: Any, **options: Any) -> dict[str, Any]:
+        return {**answer(*arguments, **options), "NetworkSettings": {"Networks": {}, "Ports": {}}}
+
+    monkeypatch.setattr(APIClient, "inspect_container", without_networks)
+    monkeypatch.setattr(testcontainers_config, "connection_mode_override", ConnectionMode.bridge_ip)
+
+    assert isinstance(container, Container)
+    assert "routed" not in container.capabilities
+    with pytest.raises(
+        ServerError, match=r"^\w+: the engine names no IPAddress of its container\. Use another"
+    ):
+        container.url()
 
 
 @pytest.mark.bad_day

@@ -7,6 +7,7 @@ import pytest
 from flask_sqlalchemy_testbed.backends import BACKENDS
 from tests.harness.projects import Project
 from tests.harness.shops import FACTORY
+from tests.harness.test_own_tables import FIRST_NEEDING
 from tests.harness.verdicts import verdicts
 
 MODELS = """
@@ -100,6 +101,21 @@ def test_a_type_of_an_extension_is_left_to_the_migrations(project_here: Project,
     assert {name: outcome for name, (outcome, _) in found.items()} == {
         name: BACKENDS[name].of(outcomes) for name in project_here.backends
     }
+
+
+def test_a_table_that_needs_what_the_server_lacks_is_not_applicable(project_here: Project) -> None:
+    execute = (
+        f"lambda _, connection, **__: connection.exec_driver_sql({FIRST_NEEDING}[connection.dialect.name])"
+    )
+    listens = f"db.event.listen(User.__table__, 'before_create', {execute})"
+    project_here.write(f"{MODELS.format(length='(80)')}\n\n{listens}", "shop.py")
+
+    found = verdicts(project_here, checks=("schema.own-tables",))["schema.own-tables"]
+
+    assert found.keys() == set(project_here.backends)
+    for outcome, reason in found.values():
+        assert outcome == "not applicable", reason
+        assert re.match("the server lacks what the tables need: .*(nowhere|plugin)", reason), reason
 
 
 def test_tables_that_are_not_found_can_be_named(project_here: Project) -> None:

@@ -9,6 +9,7 @@ from sqlalchemy.exc import OperationalError
 from flask_sqlalchemy_testbed.backends.base import Backend
 from flask_sqlalchemy_testbed.databases import Database
 from flask_sqlalchemy_testbed.plugin import settings, state
+from flask_sqlalchemy_testbed.run import Run
 from flask_sqlalchemy_testbed.servers.network import NetworkServer
 from tests.harness.projects import Project
 
@@ -99,3 +100,16 @@ def test_the_header_names_the_pooler(project: Project) -> None:
     (line,) = project.run().lines("postgresql: ")
 
     assert ", behind pgbouncer:1.26, throwaway container " in line
+
+
+def test_a_server_behind_the_pooler_does_not_linger(
+    testbed_backend: Backend, pytestconfig: pytest.Config
+) -> None:
+    run = Run(pooler=settings.setting(pytestconfig, "pooler"), linger=60)
+    try:
+        server = run.server(testbed_backend)
+        assert isinstance(server, NetworkServer)
+        assert server.container is not None
+        assert not server.container.lingers
+    finally:
+        run.close()

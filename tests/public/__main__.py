@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from flask_sqlalchemy_testbed.backends import choose
+from flask_sqlalchemy_testbed.backends import BACKENDS, choose
 from flask_sqlalchemy_testbed.run import Run
 from tests.conformance import battery, judge, reproduce
 from tests.conformance.environments import ROOT, InstallationError, wheel
@@ -23,7 +23,8 @@ from .verdicts import Verdict, count, sort_failures, unexplained
 
 # One file for each application and backend; a run that was interrupted goes on with the others.
 RESULTS = ROOT / "build" / "applications"
-BACKENDS = ("sqlite", "postgresql", "mysql")
+# The time limit of one run: an application that starts slowly may start anew for each check.
+SECONDS = 3600
 
 
 def say(line: str) -> None:
@@ -53,7 +54,7 @@ def measure(application: Application, testbed: Path, backend: str, uris: Mapping
                 application = application.with_redis(stack.enter_context(redis_server()))
             python, found = application.install(testbed, Path(wheels))
             result["versions"] = found
-            measured = battery.run(application, python, [backend])
+            measured = battery.run(application, python, [backend], SECONDS)
             failed = unexplained(measured["outcomes"], binding)
             reproduced = (
                 reproduce.run(application, python, failed, {backend: uris[backend]}) if failed else {}

@@ -29,6 +29,8 @@ class Application(Subject):
     """Why it needs its options, its variables and its `peer.py`."""
     redis: bool = False
     """Whether it needs a Redis server; its port replaces `{redis}` in the variables."""
+    unmeasured: str = ""
+    """Why a described run is not on the page, if there is another reason than time."""
     obstacle: str = ""
     """Why it cannot be tried; empty if it can."""
 

@@ -15,7 +15,7 @@ PAGE = ROOT / "docs" / "applications.md"
 MEASURED = Path(__file__).with_name("measured.json")
 # The keys of a result that the page needs. The output of installers stays in build/.
 KEPT = ("name", "backend", "commit", "versions", "server", "checks", "failures")
-NAMES = {"sqlite": "SQLite", "postgresql": "PostgreSQL", "mysql": "MySQL"}
+NAMES = {"sqlite": "SQLite", "postgresql": "PostgreSQL", "mysql": "MySQL", "mariadb": "MariaDB"}
 
 INTRODUCTION = """\
 # Public applications
@@ -31,6 +31,10 @@ Each failure is one of these:
 - **of its binding**: the way in which the application is bound to SQLAlchemy has the failure by default.
   [Conformance](conformance.md) shows it and names the remedy.
 - **a false alarm**: neither is true.
+"""
+UNMEASURED = """\
+There was no time for these runs, unless another reason is given. This command makes one of them, and adds it
+to this page: `make applications APPLICATIONS="ihatemoney --backend mysql"`.
 """
 
 
@@ -221,7 +225,14 @@ def _unmeasured(
         for name, application in applications.items()
         if not application.obstacle
     }
-    lines = [f"- {title} on {', '.join(names)}" for title, names in missing.items() if names]
+    reasons = {application.title: application.unmeasured for application in applications.values()}
+    lines = [
+        f"- {title} on {', '.join(names)}{f': {reasons[title]}' if reasons[title] else ''}"
+        for title, names in missing.items()
+        if names
+    ]
+    if any(missing.values()):
+        yield UNMEASURED
     yield "\n".join(lines or ["None."]) + "\n"
 
 

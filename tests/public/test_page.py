@@ -97,7 +97,7 @@ def test_an_application_without_a_result_stands_on_the_page() -> None:
     text = page.render([], described())
 
     assert "| runs measured (an application on a database), of 1 described | 0 |" in text
-    assert "## Described, and not measured\n\n- Shop on SQLite\n" in text
+    assert f"## Described, and not measured\n\n{page.UNMEASURED}\n- Shop on SQLite\n" in text
 
 
 def test_earlier_results_of_other_applications_are_kept(

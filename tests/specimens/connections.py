@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Engine, NullPool, create_engine, event, make_url, text
 
+from app.database.limits import limit_waits
 from tests.specimens.bindings import SERVERS, Specimen, binding, ledger, options_of
 from tests.specimens.plain import make_engine
 
@@ -64,6 +65,13 @@ def set_on_first_connection(uri: str, *, once: bool) -> Engine:
         connection.commit()
 
     event.listen(engine, "connect", prepare, once=once)
+    return engine
+
+
+def in_a_gevent_worker(uri: str, **options: Any) -> Engine:
+    """Make an engine whose driver lets other greenlets run while it waits, psycopg2 too."""
+    engine = make_engine(uri, **options)
+    limit_waits(engine, seconds=60)
     return engine
 
 
@@ -175,6 +183,14 @@ SPECIMENS = {
         caught_by=("lifecycle.clean-connection",),
         wrong=binding(engine=create_engine),
         corrected=binding(engine=partial(create_engine, poolclass=NullPool)),
+    ),
+    "pool_of_one": Specimen(
+        "The pool has one connection, as for a worker without threads: a gevent worker's requests queue.",
+        met="no public thread",
+        caught_by=("lifecycle.gevent-waits",),
+        wrong=binding(engine=partial(in_a_gevent_worker, pool_size=1, max_overflow=0)),
+        corrected=binding(engine=in_a_gevent_worker),
+        not_on={"sqlite": "Its driver waits for no server."},
     ),
     "set_at_connect": Specimen(
         "The settings are made in a transaction that nothing commits: the first rollback undoes them.",

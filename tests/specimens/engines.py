@@ -3,6 +3,7 @@
 The twin of most is the plain binding, whose engine is `make_engine(uri, directory=app.instance_path)`.
 """
 
+import asyncio
 import os
 from collections.abc import Callable, MutableMapping
 from contextlib import AbstractContextManager, nullcontext
@@ -13,14 +14,28 @@ from urllib.parse import quote
 from weakref import WeakKeyDictionary
 
 from flask import Flask, current_app
-from sqlalchemy import Column, Engine, Integer, MetaData, StaticPool, Table, create_engine, make_url, text
+from sqlalchemy import (
+    Column,
+    Engine,
+    Integer,
+    MetaData,
+    NullPool,
+    StaticPool,
+    Table,
+    create_engine,
+    make_url,
+    text,
+)
+from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.orm import Session
+from sqlalchemy.util import greenlet_spawn
 
 from tests.specimens.bindings import SERVERS, Build, Specimen, binding
 from tests.specimens.plain import context, engine, make_engine, scoped
 
 metadata = MetaData()
 Table("specimen_eager", metadata, Column("id", Integer, primary_key=True))
+ASYNCHRONOUS = {"postgresql": "postgresql+asyncpg", "mysql": "mysql+aiomysql"}
 made: dict[str, Engine] = {}
 of_thread = local()
 
@@ -109,6 +124,19 @@ def without_cryptography(*_: object) -> None:
     import pymysql._auth  # noqa: PLC0415 - only this specimen needs the driver
 
     pymysql._auth._have_cryptography = False  # type: ignore[attr-defined] # noqa: SLF001
+
+
+def asynchronous(uri: str, **options: Any) -> Engine:
+    """Make the engine of an asynchronous driver."""
+    url = make_url(uri)
+    url = url.set(drivername=ASYNCHRONOUS[url.get_backend_name()])
+    return create_async_engine(url, **options).sync_engine
+
+
+def run_in_loops(app: Flask, _session: Any) -> None:
+    """Run each request in an event loop of its own, as Flask runs each asynchronous view."""
+    wsgi_app = app.wsgi_app
+    app.wsgi_app = lambda *request: asyncio.run(greenlet_spawn(wsgi_app, *request))
 
 
 def dispose_in_children(app: Flask, _session: Any) -> None:
@@ -231,6 +259,14 @@ SPECIMENS = {
         caught_by=("isolation.nothing-for-the-collector",),
         wrong=binding(prepare=ask_at_start),
         corrected=binding(prepare=lambda app, session: ask_at_start(app, session).dispose()),
+    ),
+    "pool_across_loops": Specimen(
+        "Asynchronous views share a pool: a second view gets a connection whose event loop has ended.",
+        met="pallets-eco/flask-sqlalchemy-lite#25, skypilot-org/skypilot#8725",
+        caught_by=("lifecycle.no-stale-object",),
+        wrong=binding(engine=asynchronous, prepare=run_in_loops),
+        corrected=binding(engine=partial(asynchronous, poolclass=NullPool), prepare=run_in_loops),
+        not_on={"sqlite": "Its asynchronous driver waits in any event loop."},
     ),
     "eager_create_all": Specimen(
         "The factory calls create_all(): it fails without a database, and workers create tables at once.",

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from contextvars import copy_context
 from functools import partial
-from threading import get_ident
+from threading import get_ident, get_native_id
 from typing import Any, Self
 from weakref import WeakKeyDictionary, WeakSet
 
@@ -100,6 +100,13 @@ SPECIMENS = {
         caught_by=("lifecycle.async-view", "lifecycle.unwrapped-stream"),
         wrong=one_engine(None),
         corrected=one_engine(context),
+    ),
+    "keyed_by_native_thread": Specimen(
+        "The scope is the system's thread, which all greenlets of a gevent worker share: so is the session.",
+        met="vantage6/vantage6#2656",
+        caught_by=("lifecycle.gevent",),
+        wrong=binding(scope=get_native_id),
+        corrected=binding(scope=get_ident),
     ),
     "keyed_by_thread_and_app": Specimen(
         "Nested contexts share a session: the end of the inner one removes the outer one's objects.",

@@ -5,7 +5,7 @@ from collections.abc import Callable, Generator, Iterator
 import pytest
 
 from tests.stack.killer import start_killer
-from tests.stack.stack import Stack, composed
+from tests.stack.stack import Stack, composed, free_ports
 
 LINES = 300
 FIGURES = pytest.StashKey[list[str]]()
@@ -14,6 +14,15 @@ FIGURES = pytest.StashKey[list[str]]()
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Stack]:
     with composed() as stack:
+        yield stack
+
+
+@pytest.fixture(scope="session")
+def bare_stack() -> Iterator[Stack]:
+    """Start the app alone; the modules that test a profile start its services."""
+    ports = free_ports("mariadb")
+    with composed("app", MARIADB_PORT=str(ports["mariadb"])) as stack:
+        stack.ports.update(ports)
         yield stack
 
 

@@ -1,22 +1,17 @@
 """The profile `mariadb`: one more server, which the page shows once it has answered."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from tests.stack.stack import BUILD_SECONDS, Stack, composed, eventually, free_ports
+from tests.stack.stack import BUILD_SECONDS, Stack, eventually
 
 
-@pytest.fixture(scope="module")
-def stack() -> Iterator[Stack]:
-    """Start the app alone."""
-    ports = free_ports("mariadb")
-    with composed("app", MARIADB_PORT=str(ports["mariadb"])) as stack:
-        stack.ports.update(ports)
-        yield stack
+@pytest.fixture
+def stack(bare_stack: Stack) -> Stack:
+    return bare_stack
 
 
 def state(stack: Stack) -> dict[str, Any]:

@@ -203,6 +203,25 @@ CHECKS = (
         remedy="Do not keep a session() from start-up: use the scoped_session, or g, each time.",
     ),
     Check(
+        "lifecycle.gevent",
+        "In a gevent worker, requests at once have a session each, and leave nothing open if one hangs up.",
+        severity=DATA,
+        cases=(32,),
+        needs=("gunicorn", "gevent"),
+        remedy=(
+            "Scope the session by the context; and have gevent patch the standard library before the app"
+            " is imported, which gunicorn's option --preload prevents."
+        ),
+    ),
+    Check(
+        "lifecycle.gevent-waits",
+        "In a gevent worker, requests wait for the database at the same time, if the driver allows that.",
+        severity=AVAILABILITY,
+        cases=(32,),
+        needs=("gunicorn", "gevent", "server"),
+        remedy="Give the pool a connection for each request at once, and hold no lock during a statement.",
+    ),
+    Check(
         "lifecycle.clean-connection",
         "Settings, variables, locks and temporary tables of a request do not reach the next request.",
         severity=DATA,

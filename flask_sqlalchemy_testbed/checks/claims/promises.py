@@ -60,7 +60,7 @@ CHECKS = (
         "A connection that was in use when its engine was disposed of is closed when it is returned.",
         severity=AVAILABILITY,
         cases=(5,),
-        needs=("server",),
+        needs=("server", "own-sessions"),
         remedy="On checkin, invalidate connections that were opened before the last engine_disposed.",
     ),
     Check(

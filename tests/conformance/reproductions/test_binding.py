@@ -16,8 +16,15 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import object_session
 from sqlalchemy.pool import Pool
 
-from plain import Base, Item, add, make, names, seen, session
+from plain import Base, Item, add, make, names, of, outside, seen, session
 from proxies import ClosedProxy
+
+PASSWORD = "p@s/s:%#?"
+SET_PASSWORD = {
+    "postgresql": "ALTER ROLE CURRENT_USER PASSWORD '{}'",
+    "mysql": "SET PASSWORD = '{}'",
+    "mariadb": "SET PASSWORD = PASSWORD('{}')",
+}
 
 
 def test_two_apps(uri: str, other_uri: str) -> None:
@@ -108,6 +115,23 @@ def engines_at_first_use(app: Flask) -> int:
 
     with ThreadPoolExecutor(8) as threads:
         return len({one.result() for one in [threads.submit(look_up) for _ in range(8)]})
+
+
+def test_log_in(uri: str) -> None:
+    if make_url(uri).get_backend_name() == "sqlite":
+        return
+    url, set_password = make_url(uri), of(uri, SET_PASSWORD)
+    changed = url.set(password=PASSWORD).render_as_string(hide_password=False)
+    outside(uri, set_password.format(PASSWORD))
+    try:
+        add(make(changed), "logged in")
+    except Exception as error:
+        message = f"with the password {PASSWORD!r}, quoted in the URI, the app raises {type(error).__name__}"
+        raise AssertionError(message) from error
+    finally:
+        outside(changed, set_password.format(url.password))
+
+    assert names(uri) == ["logged in"], "an app that logged in wrote no row"
 
 
 def test_fork(uri: str) -> None:

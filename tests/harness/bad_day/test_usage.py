@@ -445,7 +445,10 @@ def test_a_promise_that_is_named_is_checked(project: Project) -> None:
     assert matrix["subject"]["promises"] == "checked"
 
 
-ENDS = ("os._exit(3)", "os.abort()", "os.execv('/bin/true', ['true'])", "os.execlp('true', 'true')")
+ENDS = (
+    *("os._exit(3)", "os.abort()", "os.execv('/bin/true', ['true'])", "os.execlp('true', 'true')"),
+    *("os.kill(os.getpid(), 9)", "__import__('signal').raise_signal(15)"),
+)
 
 
 @pytest.mark.parametrize("end", ENDS)
@@ -463,8 +466,18 @@ def test_an_app_that_ends_its_process_is_one_sentence(project: Project, end: str
     if place == "in a forked process":
         assert outcome.code == pytest.ExitCode.OK, outcome.text
     else:
-        assert_usage_error(outcome, "would have ended this process when it started: it called os.")
+        assert_usage_error(outcome, "would have ended this process when it started: it called ")
         assert re.search(r"\) at shop\.py:\d+\. Remove the call, or move it", outcome.text)
+
+
+def test_an_app_may_send_signals_that_end_nothing_when_it_starts(project: Project) -> None:
+    handles = "import os, signal\nsignal.signal(signal.SIGUSR1, lambda *_: None)"
+    sends = (
+        "os.kill(os.getpid(), 0); os.kill(os.getpid(), signal.SIGUSR1); signal.raise_signal(signal.SIGCHLD)"
+    )
+    project.write(f"{handles}\n{sends}\n{FACTORY}", "shop.py")
+
+    assert project.run(*ONE).code == pytest.ExitCode.OK
 
 
 @pytest.mark.parametrize("place", ["on import", "in the factory"])

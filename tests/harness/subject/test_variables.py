@@ -166,3 +166,42 @@ def test_the_message_says_what_was_tried_and_what_helps(
     (line,) = [number for number, text in enumerate(lines, 1) if "made(" in text and "://" in text] or [0]
     assert [one for one in sentences if one.format(line=line) not in message] == [], message
     assert "secret-password" not in message
+
+
+USES_IT = {
+    "by a factory": """
+    def create_app(config):
+        return started(config["DATABASE_URI"])
+    """,
+    "on import": """
+    app = started(os.environ.get("DATABASE_URL", "sqlite:///shop.db"))
+    """,
+}
+
+
+@pytest.mark.parametrize("where", USES_IT)
+@pytest.mark.parametrize(
+    ("starts", "reason", "advice"),
+    [
+        ("engine.connect().exec_driver_sql('SELECT x FROM nowhere')", "nowhere", ""),
+        (
+            "engine.connect().close(); {}['SECRET']",
+            "'SECRET'",
+            "If the app needs other values, name a file that",
+        ),
+    ],
+)
+def test_an_app_that_fails_on_the_database_that_it_was_given_needs_no_advice_on_the_uri(  # noqa: PLR0913, PLR0917
+    write: Write, uri: str, where: str, starts: str, reason: str, advice: str
+) -> None:
+    started = f"def started(uri):\n    engine = create_engine(uri)\n    {starts}\n    return made(uri)"
+    write(BINDING, "import os", started, USES_IT[where])
+
+    with pytest.raises(SubjectError) as raised:
+        resolved(uri, "shop")
+
+    message = str(raised.value)
+    assert reason in message
+    assert advice in message
+    assert "A URI is written" not in message
+    assert "tried in these ways" not in message

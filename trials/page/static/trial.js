@@ -122,3 +122,5 @@ document.addEventListener("change", (event) => {
 
 const section = one("[data-state]");
 if (section) poll(section);
+
+export { all, one, say, write };

@@ -1,0 +1,3 @@
+from metrics import Counter
+
+requests = Counter("lazyshop_requests")

@@ -1,0 +1,21 @@
+"""The factory creates a table that MySQL cannot have."""
+
+from flask import Flask
+from flask_sqlalchemy import SQLAlchemy
+
+db = SQLAlchemy()
+
+
+class User(db.Model):
+    id = db.Column(db.Integer, primary_key=True)
+    name = db.Column(db.String, unique=True)
+
+
+def create_app(config=None):
+    app = Flask(__name__)
+    app.config["SQLALCHEMY_DATABASE_URI"] = "sqlite:///shop.db"
+    app.config.update(config or {})
+    db.init_app(app)
+    with app.app_context():
+        db.create_all()
+    return app

@@ -1,0 +1,50 @@
+"""A request that a busy machine holds up for a moment fails no check of a right binding."""
+
+import pytest
+
+from flask_sqlalchemy_testbed.backends.base import Backend
+from tests.harness.projects import Project
+from tests.harness.shops import FACTORY
+
+CHECKS = ("faults.idle-timeout", "faults.half-open", "faults.paused")
+LIMITS = {"connect_timeout": 5, "read_timeout": 5, "write_timeout": 5}
+OPTIONS = {
+    "postgresql": {"connect_timeout": 5, "tcp_user_timeout": 5000},
+    "mysql": LIMITS,
+    "mariadb": LIMITS,
+}
+# A request pauses between the pool's ping and its first statement, and its first connection is slow.
+HELD_UP = """
+import time
+from sqlalchemy import event
+
+made_at_once = made
+
+
+def made(uri, **options):
+    app = made_at_once(uri, pool_pre_ping=True, connect_args={limits}, **options)
+    engine, slow = app.extensions["engine"], ["SELECT SLEEP(0.7)"] * (not uri.startswith("postgresql"))
+    event.listen(engine, "checkout", lambda *_: time.sleep(0.3))
+
+    @event.listens_for(engine, "connect")
+    def connected(connection, _):
+        while slow:
+            connection.cursor().execute(slow.pop())
+
+    return app
+"""
+
+
+@pytest.mark.testbed_needs("container")
+def test_a_request_that_is_held_up_fails_no_check_with_time_limits(
+    project: Project, testbed_backend: Backend
+) -> None:
+    project.backends = [testbed_backend.name]
+    project.write(FACTORY + HELD_UP.replace("{limits}", str(OPTIONS[testbed_backend.name])), "shop.py")
+    chosen = [word for check in CHECKS for word in ("--testbed-check", check)]
+
+    outcome = project.run(
+        "--pyargs", "flask_sqlalchemy_testbed.battery", "--testbed-app", "shop:create_app", *chosen
+    )
+
+    assert outcome.code == 0, outcome.text

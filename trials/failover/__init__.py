@@ -1,0 +1,1 @@
+"""Show a pair of PostgreSQL servers, let a visitor change their roles, and make transfers meanwhile."""
