@@ -333,7 +333,7 @@ def test_the_advice_is_above_the_findings_and_below_all_other_lines(project: Pro
         *BATTERY, "--testbed-check", "lifecycle.request-ends", "--testbed-report", "report", "-n", "2"
     )
 
-    line = r"Begin with lifecycle\.request-ends, in shop\.py:17\."
+    line = r"Begin with lifecycle\.request-ends, in shop\.py:10\."
     lines = outcome.text.splitlines()
     found = [number for number, text in enumerate(lines) if re.match(line, text)]
     assert len(found) == 2
@@ -452,3 +452,11 @@ def test_code_that_removes_the_session_after_its_first_use_is_moved() -> None:
         "Delete the code for it in shop.py:35: the app uses the session before that line."
     )
     assert "the code that removes the session, in shop.py:35, to directly after shop.py:29." in shared.remedy
+
+
+def test_the_change_of_relative_paths_says_that_the_file_moves() -> None:
+    (path,) = groups(with_rows(failed("binding.relative-path")))
+
+    assert (
+        "instance folder of the app: move an existing file there, or create its tables again." in path.remedy
+    )
