@@ -63,8 +63,9 @@ _ALL = (
     ),
     Option(
         "metadata",
-        "the metadata of the app's tables, such as app.models:Base.metadata (default: that of an extension,"
-        " or of the app's modules); pytest creates the tables before each of your own tests",
+        "the metadata of the app's tables, such as app.models:Base.metadata (the battery's default: that of"
+        " an extension, or of the app's modules); if it is named, pytest creates the tables for your own"
+        " tests",
         "MODULE:ATTRIBUTE",
         default="",
     ),

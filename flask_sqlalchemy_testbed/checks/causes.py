@@ -24,6 +24,7 @@ class Part(StrEnum):
     ENGINE = "engine"
     SESSION = "session"
     FACTORY = "factory"
+    APP = "app"
 
 
 # Where a failure is mended that has no cause of its own, by the group of its check.
@@ -55,6 +56,8 @@ TERMS: Mapping[str, str] = MappingProxyType(
         "KEPT_PLACE": "In the factory, in place of the line that makes the engine",
         "KEPT": "create_engine(...)  # the arguments that it has now",
         "OUTSIDE": "",
+        "AFTER_MAKING": "Directly after the line that makes the app",
+        "LATE": "",
         "AFTER_ENGINE": "After the line that makes the engine",
         "EARLY": "such as create_all()",
         "TARGET": "NAME",
@@ -144,6 +147,7 @@ def _quoted(value: object) -> str:
 
 
 SESSIONS_STAY_OPEN, LEFT_AFTER_CHECK = "sessions-stay-open", "left-after-check"
+LEFT_BY_FACTORY = "left-by-factory"
 SCOPED_BY_THREAD, SHARED_ENGINE = "scoped-by-thread", "shared-engine"
 ENGINES_STAY, NO_PRE_PING, ENDLESS_WAIT = "engines-stay", "no-pre-ping", "endless-wait"
 FOREIGN_KEYS_OFF, TEARDOWN_ORDER, TIME_ZONE = "foreign-keys-off", "teardown-order", "time-zone"
@@ -153,9 +157,15 @@ EARLY_CONNECTION, UNREAD_ROWS = "early-connection", "unread-rows"
 
 # Where lines that need the app, or its engine, are added.
 IN_FACTORY = "Where the app is made (in a factory, before it returns APP)"
-OUTSIDE = (
-    "Outside contexts it then raises RuntimeError: put lines that use it there, or the calls of their"
-    " functions, into a block `with APP.app_context():`. OUTSIDE"
+INTO_CONTEXT = (
+    "put lines that use it there, or the calls of their functions, into a block `with APP.app_context():`."
+    " OUTSIDE"
+)
+OUTSIDE = f"Outside contexts it then raises RuntimeError: {INTO_CONTEXT}"
+# A context that ends before these lines are run leaves its session open.
+REMOVE = (
+    "AFTER_MAKING, have the session removed after all callbacks, also if one raises. This replaces a teardown"
+    " callback that removes the session: do not keep both. LATE"
 )
 DRIVERS = (
     "AFTER_ENGINE, give the drivers these arguments. They win over those of the same name: join the values"
@@ -167,8 +177,8 @@ _ALL = (
     Cause(
         SESSIONS_STAY_OPEN,
         "Sessions stay open after their app context.",
-        f"{IN_FACTORY}, remove the session at the end of each context.",
-        part=Part.FACTORY,
+        REMOVE,
+        part=Part.APP,
         shown_by="lifecycle.request-ends",
         code=changes.REMOVE,
     ),
@@ -186,7 +196,7 @@ _ALL = (
         part=Part.SESSION,
         shown_by="binding.two-apps",
         code=changes.BY_APP,
-        includes=(SCOPED_BY_THREAD, ENGINES_STAY),
+        includes=(SCOPED_BY_THREAD, ENGINES_STAY, LEFT_BY_FACTORY),
     ),
     Cause(
         SCOPED_BY_THREAD,
@@ -195,6 +205,13 @@ _ALL = (
         part=Part.SESSION,
         shown_by="lifecycle.async-view",
         code=changes.BY_CONTEXT,
+        includes=(LEFT_BY_FACTORY,),
+    ),
+    Cause(
+        LEFT_BY_FACTORY,
+        "The app uses its session outside app contexts while it is made, and leaves it there.",
+        f"The end of a context removes the session: {INTO_CONTEXT}",
+        part=Part.FACTORY,
     ),
     Cause(
         ENGINES_STAY,
@@ -235,10 +252,9 @@ _ALL = (
     Cause(
         TEARDOWN_ORDER,
         "A teardown callback that raises or that uses the session late leaves the session open.",
-        f"{IN_FACTORY}, remove the session after all callbacks, also if one raises. This replaces a teardown"
-        " callback that removes the session.",
-        part=Part.FACTORY,
-        code=changes.REMOVE_LAST,
+        REMOVE,
+        part=Part.APP,
+        code=changes.REMOVE,
         includes=(SESSIONS_STAY_OPEN,),
     ),
     Cause(
@@ -254,7 +270,9 @@ _ALL = (
     Cause(
         SQLITE_URL,
         "A relative path depends on the working directory, and each thread has its own database in memory.",
-        "Where the engine is made, complete the URI of SQLite first. If APP is not known there, pass it on.",
+        "Where the engine is made, complete the URI of SQLite first. If APP is not known there, pass it on."
+        " A relative path then begins in the instance folder of the app: move an existing file there, or"
+        " create its tables again.",
         part=Part.ENGINE,
         code=changes.SQLITE_URL,
         backends=("sqlite",),

@@ -7,15 +7,17 @@ the call that ends it, its engine and the variable of the app.
 CLONE = "the clone of the testbed's repository"
 """The place of the files in `app/`; the installed package does not have them."""
 
+REMOVE_LAST = (
+    "Set app.do_teardown_appcontext to a function that calls the original one in `try`, and session.remove()"
+    " in `finally`, directly after the line that makes the app. It replaces a teardown_appcontext callback:"
+    " do not keep both."
+)
+"""The change of `REMOVE` in words, for the checks."""
+
 # For an engine that has no name in the app's code.
 NAMED = "engine = create_engine(...)  # the line that makes the engine: give it a name"
 
 REMOVE = """\
-@APP.teardown_appcontext
-def remove_session(error):
-    END"""
-
-REMOVE_LAST = """\
 def remove_at_the_end(*args, teardown=APP.do_teardown_appcontext, **options):
     try:
         teardown(*args, **options)

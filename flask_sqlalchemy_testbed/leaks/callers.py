@@ -58,6 +58,12 @@ def of_error(error: BaseException) -> Callers:
     return found[:DEPTH]
 
 
+def of_user(callers: Callers) -> Callers:
+    """Return the callers outside the harness."""
+    package = str(_HERE.parent)
+    return [(code, line) for code, line in callers if not code.co_filename.startswith(package)]
+
+
 def lines(callers: Callers) -> list[str]:
     """Return a line for each caller; paths in the working directory are relative to it."""
     return [f"{_short(code.co_filename)}:{line} in {code.co_name}" for code, line in callers]

@@ -22,6 +22,7 @@ CHANGE = "change"
 # Of a session that is registered and not open.
 CLOSED = "closed after its use: if its close() failed, remove() did not forget it"
 UNUSED = "not used in this test"
+FIRST = "first used at"
 
 
 class Probe:
@@ -100,10 +101,12 @@ class Probe:
             for session, description in self._sessions.in_use(database):
                 place = f", kept in {registered.pop(id(session))}" if id(session) in registered else ""
                 found.append(f"session {description.replace(', begun', f'{place}, begun', 1)}")
-        found += [
-            f"registered session in {place}, {CLOSED if key in used else UNUSED}"
-            for key, place in registered.items()
-        ]
+        first = self._sessions.first_uses() if registered else {}
+        for key, place in registered.items():
+            lines = [f"registered session in {place}, {CLOSED if key in used else UNUSED}"]
+            if first.get(key):
+                lines = [f"{lines[0]}; {FIRST}", *first[key]]
+            found.append("\n    ".join(lines))
         for database in databases:
             # A server may notice the end of a transaction late; with a leak known, there is no need to wait.
             within = 0 if found else DISCONNECT_DELAY
@@ -142,6 +145,10 @@ def describe(leaks: list[str]) -> str:
     closed = f"left in its scoped_session: {registered} session that is closed or was never used"
     if registered > 1:
         closed = f"left in their scoped_session: {registered} sessions that are closed or were never used"
+    # The first line is the one that a report shows.
+    places = [at.strip() for leak in leaks if f"; {FIRST}\n" in leak for at in leak.splitlines()[1:2]]
+    if places:
+        closed += f", {FIRST} {', '.join(dict.fromkeys(places))}"
     items = ["\n  ".join(f"- {leak}".splitlines()) for leak in leaks]
     if kinds.keys() == {CHANGE}:
         remedy = "Undo it before the test ends: all databases of the server share this, in parallel runs too."

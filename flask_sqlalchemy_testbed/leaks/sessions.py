@@ -27,6 +27,7 @@ class Sessions(Subscription):
 
     def __init__(self) -> None:
         self._begun: weakref.WeakKeyDictionary[Session, callers.Callers] = weakref.WeakKeyDictionary()
+        self._first: weakref.WeakKeyDictionary[Session, callers.Callers] = weakref.WeakKeyDictionary()
         self._databases: weakref.WeakKeyDictionary[Session, str | None] = weakref.WeakKeyDictionary()
         self._lock = threading.Lock()
         super().__init__(
@@ -42,6 +43,12 @@ class Sessions(Subscription):
         """Return the ids of the sessions that began a transaction."""
         with self._lock:
             return {id(session) for session in self._begun}
+
+    def first_uses(self) -> dict[int, list[str]]:
+        """Return the lines of the user's code that used each session first, by the session's id."""
+        with self._lock:
+            first = {id(session): begun for session, begun in self._first.items()}
+        return {key: callers.lines(callers.of_user(begun)) for key, begun in first.items()}
 
     def in_use(self, database: Database) -> list[tuple[Session, str]]:
         """Return the sessions that are in a transaction or hold objects, each with a description."""
@@ -73,7 +80,8 @@ class Sessions(Subscription):
     def _create(self, session: Session, transaction: SessionTransaction) -> None:
         if transaction.parent is None:
             with self._lock:
-                self._begun[session] = callers.of_this_call()
+                self._begun[session] = begun = callers.of_this_call()
+                self._first.setdefault(session, begun)
 
     def _begin(self, session: Session, transaction: SessionTransaction, connection: Connection) -> None:
         del transaction

@@ -183,7 +183,12 @@ def unknown_checks(names: list[str], known: list[str]) -> str:
     """
     from difflib import get_close_matches  # noqa: PLC0415 - on use
 
-    near = [match for name in names for match in get_close_matches(name, known)]
+    near = [
+        match
+        for name in names
+        # A part of an id is nearer than one that is as long.
+        for match in [one for one in known if name in one][:3] or get_close_matches(name, known)
+    ]
     groups = {name.partition(".")[0] for name in names}
     of_group = [name for name in known if name.partition(".")[0] in groups]
     if near:

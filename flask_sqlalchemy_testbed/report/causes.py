@@ -10,8 +10,10 @@ from flask_sqlalchemy_testbed.checks.catalogue import reported
 from flask_sqlalchemy_testbed.checks.causes import (
     CAUSES,
     LEFT_AFTER_CHECK,
+    LEFT_BY_FACTORY,
     PART_OF_GROUP,
     SESSIONS_STAY_OPEN,
+    TEARDOWN_ORDER,
     Part,
 )
 from flask_sqlalchemy_testbed.checks.definition import Severity
@@ -22,7 +24,7 @@ from flask_sqlalchemy_testbed.report.summary import failed_on, failures, reasons
 from flask_sqlalchemy_testbed.report.terms import terms_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from flask_sqlalchemy_testbed.checks.catalogue import Case
     from flask_sqlalchemy_testbed.checks.causes import Cause
@@ -48,6 +50,7 @@ BACKENDS_OF = {
 # The app could not be made: the claim itself was not tried.
 _NOT_MADE = re.compile(r"\bFactoryError: ")
 _LEFT = re.compile("left open: |left in its|left in their")
+_FIRST_USED = re.compile(r"left in .*first used at (?P<at>\S+:\d+) in ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +106,7 @@ def groups(report: Matrix) -> list[Group]:
     ids = {row["id"] for row in failed}
     by_cause: dict[str, list[CheckRow]] = {}
     for row in failed:
-        by_cause.setdefault(_cause_of(row, ids, _backends(report, row)), []).append(row)
+        by_cause.setdefault(_cause_of(row, ids, report), []).append(row)
     found = [_group(CAUSES.get(name), rows, report) for name, rows in by_cause.items()]
     found.sort(key=_order)
     return _with_changes(found, report)
@@ -126,7 +129,9 @@ def _with_changes(found: list[Group], report: Matrix) -> list[Group]:
         if group.cause is None:
             result.append(group)
             continue
-        cause = including.get(group.cause.name, group.cause)
+        cause = group.cause
+        while cause.name in including:
+            cause = including[cause.name]
         # One example has the arguments of the drivers for all causes.
         change = "arguments of drivers" if cause.connect_args else cause.name
         if first := shown.get(change):
@@ -169,21 +174,33 @@ def _backends(report: Matrix, row: CheckRow) -> set[str]:
     return {servers[column]["backend"] if column in servers else column for column in failed_on(row)}
 
 
-def _cause_of(row: CheckRow, failed: set[str], backends: set[str]) -> str:
+def _cause_of(row: CheckRow, failed: set[str], report: Matrix) -> str:
     """Return the name of the cause of a failure, or the id of its check."""
-    reasons = reasons_of(row)
+    reasons, backends = reasons_of(row), _backends(report, row)
     if raised := _raised(row):
         return raised[0]
     if CAUSES[SESSIONS_STAY_OPEN].shown_by in failed and (
         any(map(_LEFT.search, reasons)) or (not row.get("cause") and all(map(_NOT_MADE.search, reasons)))
     ):
         return SESSIONS_STAY_OPEN
-    if reasons and all(map(_LEFT_AFTER.match, reasons)):
+    if left := _left_by_factory(reasons, report["subject"]):
+        return left
+    # A failing teardown leaves its session by itself.
+    if row.get("cause") != TEARDOWN_ORDER and reasons and all(map(_LEFT_AFTER.match, reasons)):
         return LEFT_AFTER_CHECK
     cause = CAUSES.get(row.get("cause", ""))
     if cause and (not cause.backends or backends & set(cause.backends)):
         return cause.name if not cause.shown_by or cause.shown_by in failed else row["id"]
     return row["id"]
+
+
+def _left_by_factory(reasons: Iterable[str], subject: Mapping[str, str]) -> str:
+    """Return the cause if all that is left is a session that the app used while it was made; else empty."""
+    places = {found["at"] if (found := _FIRST_USED.search(reason)) else "" for reason in reasons}
+    for use, cause in (("used_outside", LEFT_BY_FACTORY), ("used_early", SESSIONS_STAY_OPEN)):
+        if places and places <= set(subject.get(use, "").split(", ")) - {""}:
+            return cause
+    return ""
 
 
 def _raised(row: CheckRow) -> re.Match[str] | None:
@@ -233,6 +250,10 @@ def _group(cause: Cause | None, rows: list[CheckRow], report: Matrix) -> Group:
 def _remedy_of_check(row: CheckRow, report: Matrix) -> str:
     """Return the remedy of a check by itself; name the check that was left out and could show a cause."""
     cause = CAUSES.get(row.get("cause", ""))
+    if cause and cause.backends and not _backends(report, row) & set(cause.backends):
+        # The check's remedy is for other drivers.
+        left = any(map(_LEFT.search, reasons_of(row)))
+        return CAUSES[LEFT_AFTER_CHECK].remedy_in(terms_of(report["subject"], ())) if left else ""
     if not cause or not cause.shown_by or any(one["id"] == cause.shown_by for one in report["checks"]):
         return remedy_of(row)
     return f"{row['remedy']} Run {cause.shown_by}, too: if it fails, the report shows the code of the change."

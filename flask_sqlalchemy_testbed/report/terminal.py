@@ -90,8 +90,8 @@ def _explain(terminal: pytest.TerminalReporter, group: Group, number: str) -> No
     """Print a cause: the change that mends it, then its first checks with their evidence, and the others."""
     terminal.write_line("")
     label = f", {group.label}" if group.label else ""
-    summary = f": {group.summary}" if group.summary else ""
-    terminal.write_line(f"Cause {number}{label}{summary}", yellow=True, bold=True)
+    title = group.summary or f"{group.rows[0]['id']} fails."
+    terminal.write_line(f"Cause {number}{label}: {title}", yellow=True, bold=True)
     _write_change(terminal, group)
     for row in group.shown:
         columns = failed_on(row)

@@ -27,6 +27,7 @@ def terms_of(subject: Mapping[str, str], causes: Iterable[Cause]) -> dict[str, s
     library = LIBRARIES.get(subject.get("library", ""), NO_LIBRARY)
     is_shared = CAUSES[SHARED_ENGINE] in causes
     place, kept = _kept(subject, engine)
+    made, late = subject.get("app_at", ""), subject.get("removed_late", "")
     return {
         "APP": app,
         "SESSION": subject.get("session_name", ""),
@@ -42,6 +43,8 @@ def terms_of(subject: Mapping[str, str], causes: Iterable[Cause]) -> dict[str, s
         "EARLY": subject.get("used_early", ""),
         "TARGET": shlex.quote(subject.get("app", "")),
         "OUTSIDE": _outside(subject, is_shared=is_shared),
+        "AFTER_MAKING": f"Directly after {made}, the line that makes the app" if made else "",
+        "LATE": late and f"Delete the code for it in {late}: the app uses the session before that line.",
     }
 
 
@@ -81,4 +84,8 @@ def _outside(subject: Mapping[str, str], *, is_shared: bool) -> str:
     used = subject.get("used_outside", "")
     bound = "" if is_shared else subject.get("bound_at", "")
     places = ", ".join(filter(None, [bound, used]))
-    return f"The app uses it outside contexts in {places}." if places else ""
+    found = f"The app uses it outside contexts in {places}." if places else ""
+    if late := subject.get("removed_late", ""):
+        after = f"directly after {subject.get('app_at') or 'the line that makes the app'}"
+        found += f" First move the code that removes the session, in {late}, to {after}."
+    return found.strip()

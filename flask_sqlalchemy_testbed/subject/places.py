@@ -34,6 +34,8 @@ class Places:
     """The call that makes the engine, as `file:line`; the file is relative to the current folder."""
     session_at: str = ""
     factory_at: str = ""
+    app_at: str = ""
+    """The call that makes the app."""
     engine_name: str = ""
     """The expression for the engine in the app's own code."""
     session_name: str = ""
@@ -53,6 +55,8 @@ class Places:
     """The lines that use the database while the app is made."""
     used_outside: str = ""
     """The lines that use the session outside app contexts while the app is made."""
+    removed_late: str = ""
+    """The line that has the session removed, if the app uses the session before that line."""
 
     def as_dict(self) -> dict[str, str]:
         """Return the known texts by their names."""
@@ -102,6 +106,7 @@ def places(subject: Subject) -> Places:
         engine_at=engine.at if engine else "",
         session_at=made.at if made else "",
         factory_at=factory.at if factory else "",
+        app_at=flask.at if flask else "",
         engine_name=_named(library.engine, held) if held else engine.target if engine else "",
         session_name=name,
         app_name=flask.target if flask else "",
@@ -112,6 +117,7 @@ def places(subject: Subject) -> Places:
         bound_at=bound,
         used_early=", ".join(used),
         used_outside=", ".join(place for place in outside if place != bound),
+        removed_late=usage.removed_late(trees, factory.target if factory else "", name),
     )
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+Function = ast.FunctionDef | ast.AsyncFunctionDef
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 # Code in these runs later, perhaps in a context.
 LATER = (*FUNCTIONS, ast.ClassDef, ast.Lambda)
@@ -67,18 +68,55 @@ def used_by_factory(
         session: The expression for the session; may be empty.
         in_contexts: Include code in app contexts, and the creation of tables; else only the session outside.
     """
+    bodies, defined = _run_at_start(trees, factory)
+    search = _Search(
+        session,
+        defined,
+        {Path(file).stem for file in trees},
+        in_contexts=in_contexts,
+        of_tables=in_contexts,
+    )
+    return list(dict.fromkeys(at for file, body in bodies for one in body for at in search.uses(one, file)))
+
+
+def removed_late(trees: dict[str, ast.Module], factory: str, session: str) -> str:
+    """Return where the app has its session removed if it uses the session before, as `file:line`; else empty.
+
+    Args:
+        trees: The modules of the app, by file.
+        factory: As for `used_by_factory`.
+        session: The expression for the session; may be empty.
+    """
+    bodies, defined = _run_at_start(trees, factory)
+    texts = {name: ast.unparse(node) for name, (_, node) in defined.items()}
+    search = _Search(session, defined, {Path(file).stem for file in trees}, in_contexts=True)
+    for file, body in bodies:
+        is_used = False
+        for one in body:
+            names = [node.id for node in ast.walk(one) if isinstance(node, ast.Name)]
+            text = "".join([ast.unparse(one), *(texts.get(name, "") for name in names)])
+            if "teardown_appcontext" in text and session and session in text:
+                if is_used:
+                    return f"{file}:{one.lineno}"
+                break
+            is_used |= any([*search.uses(one, file)])
+    return ""
+
+
+def _run_at_start(
+    trees: dict[str, ast.Module], factory: str
+) -> tuple[list[tuple[str, list[ast.stmt]]], dict[str, tuple[str, Function]]]:
+    """Return the code that makes the app, with its files, and all other functions by their names."""
     defined = {
         node.name: (file, node)
         for file, tree in reversed(list(trees.items()))
         for node in ast.walk(tree)
         if isinstance(node, FUNCTIONS)
     }
-    bodies = [(file, tree.body) for file, tree in trees.items()]
     if factory in defined:
         file, function = defined.pop(factory)
-        bodies = [(file, function.body)]
-    search = _Search(session, in_contexts, defined, {Path(file).stem for file in trees})
-    return list(dict.fromkeys(at for file, body in bodies for one in body for at in search.uses(one, file)))
+        return [(file, function.body)], defined
+    return [(file, tree.body) for file, tree in trees.items()], defined
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +124,12 @@ class _Search:
     """A search for uses of the database in code that runs while an app is made."""
 
     session: str
-    in_contexts: bool
-    defined: dict[str, tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]
+    defined: dict[str, tuple[str, Function]]
     """The functions that the search has not entered."""
     modules: set[str]
+    in_contexts: bool = field(kw_only=True)
+    of_tables: bool = field(default=False, kw_only=True)
+    """Whether the creation of tables, and a connection of the engine, are uses, too."""
 
     def uses(self, node: ast.AST, file: str) -> Iterator[str]:
         """Yield the place of each use; enter each function that is called."""
@@ -112,7 +152,7 @@ class _Search:
     def _is_use(self, function: ast.expr) -> bool:
         """Return whether this is the session, or one of its methods that use its scope."""
         method = getattr(function, "attr", "")
-        if self.in_contexts and method in {"create_all", "connect"}:
+        if self.of_tables and method in {"create_all", "connect"}:
             return True
         of = ast.unparse(function.value) if isinstance(function, ast.Attribute) else ""
         is_method = of == self.session or of.endswith(f".{self.session}")

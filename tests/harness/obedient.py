@@ -1,5 +1,6 @@
 """Do to an app exactly what a report says, as a person does who has only the report and the app."""
 
+import ast
 import re
 import shutil
 import textwrap
@@ -52,10 +53,35 @@ def _edits(group: Group, lines: list[str]) -> Iterator[Edit]:
             break
     else:
         raise AssertionError(group.remedy)
-    if "outside contexts in" in group.remedy:
-        used = _numbers(group.remedy)
+    _, _, outside = group.remedy.partition("outside contexts in ")
+    places, _, late = outside.partition(" First move the code that removes the session, in ")
+    if places:
+        used = _in_factory(places, lines)
         block = "\n    ".join(lines[number].strip() for number in used)
         yield used[0], used[-1] + 1 - used[0], f"with app.app_context():\n    {block}"
+    if late:
+        before, after = _numbers(late)
+        yield before, 1, ""
+        yield after + 1, 0, lines[before].strip()
+
+
+def _in_factory(text: str, lines: list[str]) -> list[int]:
+    """Return the lines of the factory that are named, or that call the function of one that is."""
+    found: dict[int, None] = {}
+    tree = ast.parse("\n".join(lines))
+    functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+    factory = functions["create_app"]
+    for number in _numbers(text):
+        of = next(
+            (one for one in functions.values() if one.lineno <= number < (one.end_lineno or 0)), factory
+        )
+        calls = [
+            node.lineno - 1
+            for node in ast.walk(factory)
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == of.name
+        ]
+        found |= dict.fromkeys([number] if of is factory else calls)
+    return list(found)
 
 
 def _numbers(text: str) -> list[int]:
@@ -68,15 +94,30 @@ def _call(line: str) -> re.Match[str]:
     return found
 
 
+def _after_making(group: Group, lines: list[str]) -> Iterator[Edit]:
+    making, _, late = group.remedy.partition("Delete the code for it in ")
+    (at,) = _numbers(making)
+    assert "Flask(" in lines[at]
+    yield at + 1, 0, group.code
+    yield from ((number, 1, "") for number in _numbers(late))
+
+
+def _no_code(_group: Group, _lines: list[str]) -> Iterator[Edit]:
+    yield from ()
+
+
 def _before_return(group: Group, lines: list[str]) -> Iterator[Edit]:
     yield lines.index("    return app"), 0, group.code
 
 
 def _in_a_command(group: Group, lines: list[str]) -> Iterator[Edit]:
-    moved = _numbers(group.remedy)
-    body = "\n    ".join(lines[number].strip() for number in moved)
+    moved = _in_factory(group.remedy, lines)
+    # The context that an earlier change has put around a line moves with it.
+    before = [number - 1 for number in moved if lines[number - 1].strip() == "with app.app_context():"]
+    moved = sorted({*moved, *before})
+    body = "\n".join(lines[number] for number in moved)
     yield from ((number, 1, "") for number in moved)
-    yield lines.index("    return app"), 0, group.code.replace("...", f"{body}\n    ...")
+    yield lines.index("    return app"), 0, group.code.replace("    ...", f"{body}\n    ...")
 
 
 def _before_engine(group: Group, lines: list[str]) -> Iterator[Edit]:
@@ -121,6 +162,8 @@ def _in_place(group: Group, _lines: list[str]) -> Iterator[Edit]:
 
 
 READINGS: dict[str, Callable[[Group, list[str]], Iterator[Edit]]] = {
+    "the line that makes the app, have the session removed": _after_making,
+    "The end of a context removes the session": _no_code,
     "(in a factory, before it returns app)": _before_return,
     "to a command of the app": _in_a_command,
     "complete the URI of SQLite first": _before_engine,

@@ -154,7 +154,8 @@ def test_a_remedy_is_written_in_the_terms_of_the_app() -> None:
     plain = groups(with_rows(leak, ping, keys, **own))
     flask_sqlalchemy = groups(with_rows(leak, ping, keys, library="Flask-SQLAlchemy", **of_library))
 
-    assert plain[0].code == "@app.teardown_appcontext\ndef remove_session(error):\n    db_session.remove()"
+    assert plain[0].code.startswith("def remove_at_the_end(*args, teardown=app.do_teardown_appcontext,")
+    assert "db_session.remove()" in plain[0].code
     assert 'if engine.name == "sqlite":' in plain[1].code
     assert plain[2].remedy == "Add pool_pre_ping=True to create_engine()."
     assert "db.session.remove()" in flask_sqlalchemy[0].code
@@ -252,7 +253,7 @@ def test_the_change_is_above_the_checks_and_only_the_first_checks_are_shown_whol
 
     count = len(mended) - SHOWN
     for text in (page[page.index('id="failures"') :], summary, annotation, terminal):
-        places = [text.index(words) for words in ("Where the app is made", "remove_session", "request-ends")]
+        places = [text.index(words) for words in ("Directly after", "remove_at_the_end", "request-ends")]
         assert places[1] < text.index(group.rows[1]["id"], places[0]), text
     assert f"<summary>{count} more checks failed</summary>" in page
     assert f"<summary>{count} more checks failed</summary>" in summary
@@ -308,8 +309,9 @@ def test_the_advice_names_the_first_check_its_place_and_its_remedy() -> None:
 
     assert begin_with(with_rows(failed("portability.foreign-keys"), *leaks, **places)) == (
         "Begin with lifecycle.request-ends, in shop.py:7. Sessions stay open after their app context."
-        " 2 of 3 failed checks have this cause. Where the app is made (in a factory, before it returns app),"
-        " remove the session at the end of each context. The code is shown with cause 1."
+        " 2 of 3 failed checks have this cause. Directly after the line that makes the app, have"
+        " the session removed after all callbacks, also if one raises. This replaces a teardown callback that"
+        " removes the session: do not keep both. The code is shown with cause 1."
     )
     assert begin_with(with_rows(failed("portability.foreign-keys"), **places)).startswith(
         "Begin with portability.foreign-keys, in shop.py:9. Foreign keys are not checked. This is a default"
@@ -331,7 +333,7 @@ def test_the_advice_is_above_the_findings_and_below_all_other_lines(project: Pro
         *BATTERY, "--testbed-check", "lifecycle.request-ends", "--testbed-report", "report", "-n", "2"
     )
 
-    line = r"Begin with lifecycle\.request-ends, in shop\.py:16\."
+    line = r"Begin with lifecycle\.request-ends, in shop\.py:10\."
     lines = outcome.text.splitlines()
     found = [number for number, text in enumerate(lines) if re.match(line, text)]
     assert len(found) == 2
@@ -392,3 +394,69 @@ def test_a_table_that_cannot_be_created_is_mended_in_its_model(project: Project)
 
     line = (project.path / "shop.py").read_text().splitlines().index("class Book(Base):") + 1
     assert f"where:      shop.py:{line}" in outcome.text, outcome.text
+
+
+FIRST_USED = (
+    "left in its scoped_session: 1 session that is closed or was never used, first used at shop.py:22 in seed"
+)
+
+
+def test_a_session_that_the_factory_left_is_a_cause_of_its_own() -> None:
+    early, late = f"Failed: {FIRST_USED}", "Failed: left in its scoped_session: 1 session"
+    left = [
+        failed("lifecycle.thread", early),
+        failed("lifecycle.unread-rows", f"Failed: a stream: {FIRST_USED}"),
+    ]
+    at = {"used_early": "shop.py:22, shop.py:23", "used_outside": "shop.py:22, shop.py:23"}
+
+    (alone,) = groups(with_rows(*left, **at))
+    engine, with_engine = groups(with_rows(*left, failed("binding.two-apps"), **at))
+    (in_a_context,) = groups(with_rows(*left, used_early="shop.py:22"))
+    unknown = groups(with_rows(failed("lifecycle.unread-rows", late), session_end="db_session.remove()"))
+
+    assert alone.summary.startswith("The app uses its session outside app contexts while it is made")
+    assert alone.remedy.endswith("The app uses it outside contexts in shop.py:22, shop.py:23.")
+    assert with_engine.remedy == "The change for cause 1 (binding.two-apps) mends this one, too."
+    assert "shop.py:22" in engine.remedy
+    assert "do_teardown_appcontext" in in_a_context.code
+    assert "PyMySQL" not in unknown[0].remedy
+    assert "db_session.remove()" in unknown[0].remedy
+    assert ": lifecycle.unread-rows fails." in printed(
+        {**with_rows(failed("lifecycle.unread-rows", late)), "evidence": {}}
+    )
+
+
+def test_one_way_to_remove_the_session_is_in_all_remedies() -> None:
+    texts = [check.remedy for check in CHECKS.values()]
+    texts += [cause.remedy + cause.code for cause in CAUSES.values()]
+
+    assert [
+        text for text in texts if re.search(r"@\w+\.teardown_appcontext|in a teardown_appcontext", text)
+    ] == []
+    assert all(
+        "do not keep both" in text
+        for text in texts
+        if "do_teardown_appcontext" in text and "def " not in text
+    )
+
+
+def test_code_that_removes_the_session_after_its_first_use_is_moved() -> None:
+    at = {"app_at": "shop.py:29", "removed_late": "shop.py:35", "used_outside": "shop.py:22"}
+
+    (leak,) = groups(with_rows(failed("lifecycle.request-ends"), **at))
+    (shared,) = groups(with_rows(failed("binding.two-apps"), **at))
+
+    assert leak.at == "shop.py:29"
+    assert leak.remedy.startswith("Directly after shop.py:29, the line that makes the app,")
+    assert leak.remedy.endswith(
+        "Delete the code for it in shop.py:35: the app uses the session before that line."
+    )
+    assert "the code that removes the session, in shop.py:35, to directly after shop.py:29." in shared.remedy
+
+
+def test_the_change_of_relative_paths_says_that_the_file_moves() -> None:
+    (path,) = groups(with_rows(failed("binding.relative-path")))
+
+    assert (
+        "instance folder of the app: move an existing file there, or create its tables again." in path.remedy
+    )

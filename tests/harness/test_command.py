@@ -241,6 +241,7 @@ def test_an_excluded_check_is_named_and_does_not_run(folder: Path) -> None:
     ("words", "complaint"),
     [
         (["--explain", "lifecycle.exits"], "Unknown check lifecycle.exits. Did you mean lifecycle.exit"),
+        (["--explain", "lifecycle.nested"], "Did you mean lifecycle.nested-contexts?"),
         (["--bakend", "sqlite"], "--bakend"),
         (["--tb=short"], "Options of pytest follow `--`."),
         (
@@ -284,6 +285,9 @@ def test_messages_name_the_options_of_the_command(
 
 def test_help_names_short_options_and_sets_none_of_the_tests_of_a_project() -> None:
     text = CliRunner().invoke(command, ["--help"]).output
+    one_line = " ".join(text.split())
+    assert "(default: sqlite, and postgresql and mysql if a Docker engine answers)" in one_line
+    assert re.findall(r"\b(\d) (?=if|for)", one_line.partition("Exit status: ")[2]) == list("012345")
 
     assert "--linger TIME" in text
     assert not re.search("testbed_|--testbed-|--schema-command", text)

@@ -8,6 +8,7 @@ from typing import Any
 import jsonschema
 import pytest
 
+from flask_sqlalchemy_testbed.checks.causes import CAUSES, SESSIONS_STAY_OPEN
 from flask_sqlalchemy_testbed.report import github, sarif
 from flask_sqlalchemy_testbed.report.matrix import Report
 from tests.harness.projects import Project
@@ -151,9 +152,10 @@ def test_an_annotation_is_one_line_without_a_place_in_this_package(tmp_path: Pat
 
     assert line == (
         "::error title=data at risk%3A lifecycle.request-ends::Sessions stay open after their app context.%0A"
-        "Where the app is made (in a factory, before it returns app), remove the session at the end of each"
-        " context.%0A@app.teardown_appcontext%0Adef remove_session(error):%0A    session.remove()%0A"
-        "Failed: lifecycle.request-ends, transactions.fresh-reads.%0A"
+        "Directly after the line that makes the app, have the session removed after all callbacks, also if"
+        " one raises. This replaces a teardown callback that removes the session: do not keep both.%0A"
+        f"{CAUSES[SESSIONS_STAY_OPEN].code_in({})}%0A".replace("\n", "%0A")
+        + "Failed: lifecycle.request-ends, transactions.fresh-reads.%0A"
         "flask-sqlalchemy-testbed --explain lifecycle.request-ends"
     )
 
@@ -169,11 +171,11 @@ def test_a_run_in_a_job_writes_annotations_a_summary_and_sarif(project: Project)
     )
 
     (line,) = outcome.lines("::")
-    assert re.match(r"::error title=data at risk%3A lifecycle\.request-ends,file=shop\.py,line=16::", line)
+    assert re.match(r"::error title=data at risk%3A lifecycle\.request-ends,file=shop\.py,line=10::", line)
     assert "flask_sqlalchemy_testbed/" not in line
     assert summary.read_text().startswith("before\n## shop:create_app: 1 of 1 checks failed\n")
     found = results(json.loads((project.path / "out" / "log.sarif").read_text()))
-    assert found["lifecycle.request-ends"]["locations"][0]["physicalLocation"]["region"] == {"startLine": 16}
+    assert found["lifecycle.request-ends"]["locations"][0]["physicalLocation"]["region"] == {"startLine": 10}
 
 
 def test_a_run_elsewhere_writes_no_annotations(project: Project) -> None:

@@ -221,6 +221,20 @@ def test_an_unused_session_in_the_registry_is_found(
     assert not globals()[name].registry.has()
 
 
+def test_the_first_use_of_a_session_left_in_its_registry_is_in_the_first_line(
+    testbed_database: Database, engine: Engine, probe: Probe
+) -> None:
+    registry.configure(bind=engine)
+    registry.execute(text("SELECT 1"))
+    registry.close()
+    # The next test has not used it.
+    probe.start(testbed_database)
+
+    first = describe(probe.leaks(testbed_database)).splitlines()[0]
+
+    assert re.search(r"never used, first used at \S*test_leaks\.py:\d+ in test_the_first_use_of", first)
+
+
 def test_a_scoped_session_in_use_is_one_leak_and_names_its_registry(
     testbed_database: Database, engine: Engine, probe: Probe
 ) -> None:

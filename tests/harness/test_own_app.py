@@ -263,12 +263,21 @@ def test_a_failure_names_a_reported_case_and_the_remedy(project: Project) -> Non
     assert outcome.code == 1
     assert (
         """
-  where:      shop.py:16
-  remedy:     Where the app is made (in a factory, before it returns app), remove the session at the
-              end of each context.
-  code:       @app.teardown_appcontext
-              def remove_session(error):
-                  db_session.remove()
+  where:      shop.py:10
+  remedy:     Directly after shop.py:10, the line that makes the app, have the session removed after
+              all callbacks, also if one raises. This replaces a teardown callback that removes the
+              session: do not keep both.
+  code:       def remove_at_the_end(*args, teardown=app.do_teardown_appcontext, **options):
+                  try:
+                      teardown(*args, **options)
+                  finally:
+                      try:
+                          db_session.remove()
+                      finally:
+                          db_session.registry.clear()
+
+
+              app.do_teardown_appcontext = remove_at_the_end
 lifecycle.request-ends failed on sqlite
   claim:      A request that succeeds leaves no connection, session, transaction or uncommitted row
               behind.

@@ -6,7 +6,7 @@ from flask_sqlalchemy_testbed.checks.causes import (
     SESSIONS_STAY_OPEN,
     UNNOTICED_LOSS,
 )
-from flask_sqlalchemy_testbed.checks.changes import CLONE
+from flask_sqlalchemy_testbed.checks.changes import CLONE, REMOVE_LAST
 from flask_sqlalchemy_testbed.checks.definition import AVAILABILITY, DATA, Check
 
 CHECKS = (
@@ -38,7 +38,7 @@ CHECKS = (
         cause=SESSIONS_STAY_OPEN,
         cases=(51,),
         needs=("server",),
-        remedy="Call session.remove() in a teardown_appcontext callback: it runs whatever the view does.",
+        remedy=f"{REMOVE_LAST} It runs whatever the view does.",
     ),
     Check(
         "faults.lost-in-transaction",
@@ -66,7 +66,7 @@ CHECKS = (
         cause=SESSIONS_STAY_OPEN,
         cases=(53, 59),
         needs=("server",),
-        remedy="Call session.remove() in a teardown_appcontext callback.",
+        remedy=REMOVE_LAST,
     ),
     Check(
         "faults.demoted-primary",
@@ -176,7 +176,7 @@ CHECKS = (
         cause=SESSIONS_STAY_OPEN,
         cases=(60,),
         needs=("container", "survives-full-disk"),
-        remedy="Call session.remove() in a teardown_appcontext callback.",
+        remedy=REMOVE_LAST,
         stops_server=True,
     ),
     Check(
@@ -186,6 +186,6 @@ CHECKS = (
         cause=SESSIONS_STAY_OPEN,
         cases=(60,),
         needs=("embedded",),
-        remedy="Call session.remove() in a teardown_appcontext callback.",
+        remedy=REMOVE_LAST,
     ),
 )

@@ -1,6 +1,7 @@
 """Claims about tests that do not affect each other."""
 
 from flask_sqlalchemy_testbed.checks.causes import ENGINES_STAY, SESSIONS_STAY_OPEN, SHARED_ENGINE
+from flask_sqlalchemy_testbed.checks.changes import REMOVE_LAST
 from flask_sqlalchemy_testbed.checks.definition import AVAILABILITY, DATA, PORTABILITY, Check
 
 KEYS_ARE_RESET = "the server generates the keys, and the harness resets them"
@@ -13,14 +14,14 @@ CHECKS = (
         severity=DATA,
         cause=SESSIONS_STAY_OPEN,
         cases=(65,),
-        remedy="Call session.remove() in a teardown_appcontext callback: no object outlives its test then.",
+        remedy=f"{REMOVE_LAST} No object outlives its test then.",
     ),
     Check(
         "isolation.objects-of-fixtures",
         "Objects that a fixture made in an open context can be read after a request of the test client.",
         severity=AVAILABILITY,
         cases=(66,),
-        remedy="Remove the session at the end of the app context (teardown_appcontext), not of the request.",
+        remedy="Remove the session at the end of the app context, not of the request.",
     ),
     Check(
         "isolation.worker-holds-on",

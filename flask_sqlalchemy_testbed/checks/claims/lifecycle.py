@@ -8,14 +8,9 @@ from flask_sqlalchemy_testbed.checks.causes import (
     TEARDOWN_ORDER,
     UNREAD_ROWS,
 )
-from flask_sqlalchemy_testbed.checks.changes import CLONE
+from flask_sqlalchemy_testbed.checks.changes import CLONE, REMOVE_LAST
 from flask_sqlalchemy_testbed.checks.definition import AVAILABILITY, DATA, Check
 
-REMOVE = "Call session.remove() in a teardown_appcontext callback."
-AFTER_ALL = (
-    "Set app.do_teardown_appcontext to a function that calls the original one in `try`, and session.remove()"
-    " in `finally`."
-)
 TWICE = "Flask calls the callbacks in reverse order, then the receivers of appcontext_tearing_down."
 
 CHECKS = (
@@ -25,7 +20,7 @@ CHECKS = (
         severity=DATA,
         cause=SESSIONS_STAY_OPEN,
         cases=(15,),
-        remedy=REMOVE,
+        remedy=REMOVE_LAST,
     ),
     Check(
         "lifecycle.failed-request-ends",
@@ -33,7 +28,7 @@ CHECKS = (
         severity=AVAILABILITY,
         cause=SESSIONS_STAY_OPEN,
         cases=(15,),
-        remedy=f"{REMOVE} An after_request callback is not called for every failure.",
+        remedy=f"{REMOVE_LAST} An after_request callback is not called for every failure.",
     ),
     Check(
         "lifecycle.context-ends",
@@ -41,7 +36,7 @@ CHECKS = (
         severity=AVAILABILITY,
         cause=SESSIONS_STAY_OPEN,
         cases=(15,),
-        remedy=f"{REMOVE} teardown_request is not called there.",
+        remedy=f"{REMOVE_LAST} teardown_request is not called there.",
     ),
     Check(
         "lifecycle.async-view",
@@ -97,7 +92,7 @@ CHECKS = (
         severity=AVAILABILITY,
         cause=TEARDOWN_ORDER,
         cases=(19,),
-        remedy=f"{AFTER_ALL} Up to Flask 3.1 a callback that raises stops the others.",
+        remedy=f"{REMOVE_LAST} Up to Flask 3.1 a callback that raises stops the others.",
         default_of="Flask",
     ),
     Check(
@@ -106,7 +101,7 @@ CHECKS = (
         severity=AVAILABILITY,
         cause=TEARDOWN_ORDER,
         cases=(72,),
-        remedy=f"{AFTER_ALL} {TWICE}",
+        remedy=f"{REMOVE_LAST} {TWICE}",
         default_of="Flask",
     ),
     Check(
@@ -123,7 +118,7 @@ CHECKS = (
         severity=DATA,
         cause=TEARDOWN_ORDER,
         cases=(19, 31),
-        remedy=AFTER_ALL,
+        remedy=REMOVE_LAST,
     ),
     Check(
         "lifecycle.nested-contexts",
@@ -139,7 +134,9 @@ CHECKS = (
         severity=AVAILABILITY,
         cause=SESSIONS_STAY_OPEN,
         cases=(21,),
-        remedy=f"{REMOVE} Up to Flask 3.1 such a request has no app context of its own, nor an end of it.",
+        remedy=(
+            f"{REMOVE_LAST} Up to Flask 3.1 such a request has no app context of its own, nor an end of it."
+        ),
     ),
     Check(
         "lifecycle.with-client",
@@ -155,7 +152,7 @@ CHECKS = (
         severity=AVAILABILITY,
         cause=SESSIONS_STAY_OPEN,
         cases=(23,),
-        remedy=f"{REMOVE} Push a context in threads: with app.app_context(): ...",
+        remedy=f"{REMOVE_LAST} Push a context in threads: with app.app_context(): ...",
     ),
     Check(
         "lifecycle.cli-command",
@@ -163,7 +160,7 @@ CHECKS = (
         severity=AVAILABILITY,
         cause=SESSIONS_STAY_OPEN,
         cases=(24,),
-        remedy=f"{REMOVE} Declare the command with @app.cli.command, which pushes a context.",
+        remedy=f"{REMOVE_LAST} Declare the command with @app.cli.command, which pushes a context.",
     ),
     Check(
         "lifecycle.failed-flush",
@@ -244,6 +241,6 @@ CHECKS = (
         severity=DATA,
         cause=SESSIONS_STAY_OPEN,
         cases=(31,),
-        remedy=REMOVE,
+        remedy=REMOVE_LAST,
     ),
 )

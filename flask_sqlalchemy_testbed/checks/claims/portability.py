@@ -1,6 +1,7 @@
 """Claims about values and types on each database."""
 
 from flask_sqlalchemy_testbed.checks.causes import FOREIGN_KEYS_OFF, SESSIONS_STAY_OPEN, TIME_ZONE
+from flask_sqlalchemy_testbed.checks.changes import REMOVE_LAST
 from flask_sqlalchemy_testbed.checks.definition import AVAILABILITY, DATA, PORTABILITY, Check
 
 UTC = "Set the connection's time zone: options=-c timezone=UTC, init_command=SET time_zone = '+00:00'."
@@ -43,7 +44,7 @@ CHECKS = (
         severity=AVAILABILITY,
         cause=SESSIONS_STAY_OPEN,
         cases=(41,),
-        remedy="Call session.remove() in a teardown_appcontext callback.",
+        remedy=REMOVE_LAST,
     ),
     Check(
         "portability.too-long",

@@ -1,6 +1,7 @@
 """Claims about transactions and locks."""
 
 from flask_sqlalchemy_testbed.checks.causes import LATE_BEGIN, SESSIONS_STAY_OPEN, UNNOTICED_LOSS
+from flask_sqlalchemy_testbed.checks.changes import REMOVE_LAST
 from flask_sqlalchemy_testbed.checks.definition import AVAILABILITY, DATA, PORTABILITY, Check
 
 CHECKS = (
@@ -65,7 +66,7 @@ CHECKS = (
         severity=DATA,
         cause=SESSIONS_STAY_OPEN,
         cases=(37,),
-        remedy="Call session.remove() in a teardown_appcontext callback.",
+        remedy=REMOVE_LAST,
     ),
     Check(
         "transactions.reader-lets-go",
@@ -74,7 +75,7 @@ CHECKS = (
         cause=SESSIONS_STAY_OPEN,
         cases=(35,),
         needs=("server",),
-        remedy="Call session.remove() in a teardown_appcontext callback.",
+        remedy=REMOVE_LAST,
     ),
     Check(
         "transactions.reader-blocks-drop",
