@@ -10,7 +10,8 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from threading import Event
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from docker import APIClient
@@ -336,13 +337,13 @@ def test_a_server_beside_the_container_of_the_run_listens_on_the_loopback_addres
 
 @pytest.mark.testbed_needs("server")
 def test_the_header_names_the_driver_that_is_chosen_for_the_app(
-    testbed_backend: Backend, pytestconfig: pytest.Config, monkeypatch: pytest.MonkeyPatch
+    testbed_backend: Backend, pytestconfig: pytest.Config
 ) -> None:
-    monkeypatch.setitem(pytestconfig.stash, state.DESCRIBED, set())
-    monkeypatch.setitem(pytestconfig.stash, state.DRIVERS, {testbed_backend.name: "another"})
+    stash = pytest.Stash()
+    stash[state.RUN] = state.run_of(pytestconfig)
+    stash[state.DRIVERS] = {testbed_backend.name: "another"}
+    config = cast("pytest.Config", SimpleNamespace(stash=stash))
 
-    (line,) = (
-        line for line in state.new_servers(pytestconfig) if line.startswith(f"{testbed_backend.name}: ")
-    )
+    (line,) = (line for line in state.new_servers(config) if line.startswith(f"{testbed_backend.name}: "))
 
     assert " with another (" in line
