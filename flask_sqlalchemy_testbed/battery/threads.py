@@ -9,6 +9,9 @@ from typing import Any, Generic, TypeVar
 T = TypeVar("T")
 WITHIN = 10.0
 
+# Of the tasks that began in this check. They hold no result: checks look for objects that nothing refers to.
+_ends: list[threading.Event] = []
+
 
 class Task(Generic[T]):
     """A function that runs in a thread of its own, in an empty context.
@@ -18,6 +21,7 @@ class Task(Generic[T]):
 
     def __init__(self, work: Callable[[], T]) -> None:
         self.ended = threading.Event()
+        _ends.append(self.ended)
         self._work = work
         self._results: list[T] = []
         self._error: BaseException | None = None
@@ -52,13 +56,17 @@ class Task(Generic[T]):
 def at_once(*works: Callable[[], T], within: float = WITHIN) -> list[T]:
     """Run each function in a thread of its own; return their results, or raise the first error."""
     tasks = [Task(work) for work in works]
-    ends = time.monotonic() + within
-    try:
-        return [task.result(within) for task in tasks]
-    finally:
-        # After an error, the check closes connections that the other threads use: sqlite3 crashes then.
-        for task in tasks:
-            task.ended.wait(max(0.0, ends - time.monotonic()))
+    return [task.result(within) for task in tasks]
+
+
+def wait_for_tasks() -> None:
+    """Wait for the tasks of which a failed check got no result.
+
+    The connections are closed next, and sqlite3 crashes if another thread uses one then.
+    """
+    deadline = time.monotonic() + WITHIN
+    while _ends:
+        _ends.pop().wait(max(0.0, deadline - time.monotonic()))
 
 
 def poll(condition: Callable[[], Any], within: float = WITHIN) -> bool:

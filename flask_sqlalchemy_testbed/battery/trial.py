@@ -15,7 +15,7 @@ from flask_sqlalchemy_testbed.battery.further import Binds
 from flask_sqlalchemy_testbed.battery.preflight import reach
 from flask_sqlalchemy_testbed.battery.requests import ADDRESS, Address, add_view, get, reach_at
 from flask_sqlalchemy_testbed.battery.tables import OLD_ITEM, OWN, Item
-from flask_sqlalchemy_testbed.battery.threads import WITHIN, at_once, poll
+from flask_sqlalchemy_testbed.battery.threads import WITHIN, at_once, poll, wait_for_tasks
 from flask_sqlalchemy_testbed.battery.users import log_in
 from flask_sqlalchemy_testbed.databases import DISCONNECT_DELAY, Database
 from flask_sqlalchemy_testbed.leaks.probe import describe
@@ -252,7 +252,8 @@ class Trial:
             reach_at(app, self._addresses[self.database])
 
     def end(self) -> None:
-        """Dispose of the engines of the apps, and let the apps go."""
+        """Wait for the check's tasks, dispose of the engines of the apps, and let the apps go."""
+        wait_for_tasks()
         for app in self._apps:
             self.engine(app).dispose()
             self._binds.dispose(app)

@@ -382,3 +382,14 @@ def test_an_app_that_connects_when_it_is_made_leaves_no_file(project: Project) -
 
     assert outcome.code == 0, outcome.text
     assert list(project.path.rglob("*.db")) == []
+
+
+def test_an_app_whose_teardown_fails_does_not_crash_the_run(project_here: Project) -> None:
+    # The thread of `writer-waits` still waits for the lock that the failed end of a context keeps.
+    project_here.write(FACTORY.replace("db_session.remove()", "Session.remove()"), "shop.py")
+    checks = ("cascade", "foreign-keys", "same-settings", "writer-lets-go", "writer-waits")
+
+    outcome = check(project_here, *(f"portability.{name}" for name in checks))
+
+    assert outcome.code == 1, outcome.text
+    assert "type object 'Session' has no attribute 'remove'" in outcome.text
