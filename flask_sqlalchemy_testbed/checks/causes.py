@@ -47,6 +47,7 @@ TERMS: Mapping[str, str] = MappingProxyType(
     {
         "SESSION": "session",
         "END": "session.remove()",
+        "IMPORT": "",
         "LASTLY": "session.remove()",
         "ENGINE": "engine",
         "APP": "app",

@@ -1,7 +1,8 @@
 """The lines of code that mend causes, with placeholders for the names of the app.
 
 `TERMS` in `causes.py` has the placeholders: `SESSION`, `END`, `ENGINE` and `APP` stand for the app's session,
-the call that ends it, its engine and the variable of the app.
+the call that ends it, its engine and the variable of the app; `IMPORT` for the import of a session that
+another module defines.
 """
 
 CLONE = "the clone of the testbed's repository"
@@ -18,7 +19,7 @@ REMOVE_LAST = (
 NAMED = "engine = create_engine(...)  # the line that makes the engine: give it a name"
 
 REMOVE = """\
-def remove_at_the_end(*args, teardown=APP.do_teardown_appcontext, **options):
+IMPORTdef remove_at_the_end(*args, teardown=APP.do_teardown_appcontext, **options):
     try:
         teardown(*args, **options)
     finally:

@@ -27,11 +27,13 @@ def terms_of(subject: Mapping[str, str], causes: Iterable[Cause]) -> dict[str, s
     library = LIBRARIES.get(subject.get("library", ""), NO_LIBRARY)
     is_shared = CAUSES[SHARED_ENGINE] in causes
     place, kept = _kept(subject, engine)
+    imported = subject.get("session_import", "")
     made, late = subject.get("app_at", ""), subject.get("removed_late", "")
     return {
         "APP": app,
         "SESSION": subject.get("session_name", ""),
         "END": subject.get("session_end", ""),
+        "IMPORT": imported and f"{imported}\n\n\n",
         "LASTLY": _lastly(subject.get("session_end", "")),
         "ENGINE": f'{app}.extensions["engine"]' if is_shared and not _is_kept(subject, engine) else engine,
         "OPTIONS": subject.get("session_options", ""),

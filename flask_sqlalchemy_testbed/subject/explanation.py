@@ -22,6 +22,7 @@ from flask_sqlalchemy_testbed.subject.errors import (
 )
 from flask_sqlalchemy_testbed.subject.guard import ForbiddenDatabaseError
 from flask_sqlalchemy_testbed.subject.lookups import HOST, USER, configuration_variables, uri_variables
+from flask_sqlalchemy_testbed.subject.subject import URI_KEYS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -32,6 +33,17 @@ if TYPE_CHECKING:
 DATABASE_LIBRARIES = {"sqlalchemy", "sqlite3", "alembic"}
 WRITTEN_URI = re.compile(r"(sqlite|postgres|postgresql|mysql|mariadb)(\+\w+)?://")
 MOST_PLACES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenUri:
+    """A URI that is written in the code of an app."""
+
+    place: str
+    kind: str
+    """The name of its database."""
+    key: str = ""
+    """The configuration key that gets it; empty if none does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,17 +67,17 @@ class Facts:
         return uri_variables(self.lookups) | configuration_variables(self.lookups, "")
 
     @property
-    def written(self) -> list[tuple[str, str]]:
-        """Return the places at which a URI is written in the code, each with the kind of its database."""
-        found = {place: kind for file in sorted(self.files) for place, kind in _written_uris(Path(file))}
-        return list(found.items())[:MOST_PLACES]
+    def written(self) -> list[WrittenUri]:
+        """Return the places at which a URI is written in the code."""
+        found = {uri.place: uri for file in sorted(self.files) for uri in _written_uris(Path(file))}
+        return list(found.values())[:MOST_PLACES]
 
     @property
     def other_kinds(self) -> list[str]:
         """Return the other kinds of databases for which the app builds a URI from parts."""
         if not {USER, HOST} & set(self.variables.values()):
             return []
-        return sorted({kind for _, kind in self.written} - {make_url(self.uri).get_backend_name()})
+        return sorted({uri.kind for uri in self.written} - {make_url(self.uri).get_backend_name()})
 
 
 def without_calls(subject: Subject) -> SubjectError:
@@ -153,9 +165,11 @@ def _other_values(subject: Subject) -> str:
 def _advice(facts: Facts) -> Iterator[str]:
     variables, written = facts.variables, facts.written
     if written:
-        yield f"A URI is written in {_words(place for place, _ in written)}."
+        yield f"A URI is written in {_words(uri.place for uri in written)}."
     if kinds := facts.other_kinds:
         yield f"It is a URI of another kind of database: try {flag('backend')} {' or '.join(kinds)}."
+    elif keys := sorted({uri.key for uri in written} - {"", *URI_KEYS} if facts.factory else ()):
+        yield f"It is the configuration of {_words(keys)}: try {flag('uri-key')} {keys[0]}."
     elif written:
         yield 'Read the variable DATABASE_URL there first: os.environ.get("DATABASE_URL", ...).'
     else:
@@ -178,19 +192,35 @@ def _words(names: Iterable[str]) -> str:
     return f"{', '.join(first)} and {last}" if first else last
 
 
-def _written_uris(file: Path) -> Iterator[tuple[str, str]]:
+def _written_uris(file: Path) -> Iterator[WrittenUri]:
     try:
         tree = ast.parse(file.read_bytes())
     except (OSError, SyntaxError, ValueError):
         return
     docstrings = {node.value for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    keys = {id(part): key for key, value in _settings(tree) for part in ast.walk(value) if key.isupper()}
     name = file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file
     for node in ast.walk(tree):
         if not isinstance(node, ast.Constant) or node in docstrings or not isinstance(node.value, str):
             continue
         if match := WRITTEN_URI.match(node.value):
             kind = {"postgres": "postgresql"}.get(match[1], match[1])
-            yield f"{name}, line {node.lineno}", kind
+            yield WrittenUri(f"{name}, line {node.lineno}", kind, keys.get(id(node), ""))
+
+
+def _settings(tree: ast.Module) -> Iterator[tuple[str, ast.expr]]:
+    """Yield each text that may be a configuration key, with the expression for its value."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.keyword):
+            yield node.arg or "", node.value
+        elif isinstance(node, ast.Dict):
+            yield from ((_text(key), value) for key, value in zip(node.keys, node.values, strict=True))
+        elif isinstance(node, ast.Assign) and isinstance(target := node.targets[0], ast.Subscript):
+            yield _text(target.slice), node.value
+
+
+def _text(node: ast.expr | None) -> str:
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
 
 
 def _is_of_a_database(error: BaseException | None) -> bool:

@@ -39,6 +39,8 @@ class Places:
     engine_name: str = ""
     """The expression for the engine in the app's own code."""
     session_name: str = ""
+    session_import: str = ""
+    """The statement that imports the session where the app is made; empty if it is defined there."""
     app_name: str = ""
     """The variable of the app where it is made."""
     session_end: str = ""
@@ -81,7 +83,8 @@ def places(subject: Subject) -> Places:
     """
     app_module, _, app = subject.app_path.partition(":")
     session_module, _, session = subject.session_path.partition(":")
-    trees = dict(_trees([session_module, app_module, *subject.roots, *sorted(subject.modules)]))
+    modules = [session_module, app_module, *subject.roots, *sorted(subject.modules)]
+    trees = dict(_trees(modules))
     library = _library(trees.values())
     calls = dict(_calls(trees, {*ENGINE_MAKERS, *SESSION_MAKERS, *library.makers, "Flask"}))
     # An app may use SQLAlchemy's own session beside a library.
@@ -109,6 +112,7 @@ def places(subject: Subject) -> Places:
         app_at=flask.at if flask else "",
         engine_name=_named(library.engine, held) if held else engine.target if engine else "",
         session_name=name,
+        session_import=_import(name, made, flask, modules),
         app_name=flask.target if flask else "",
         session_end=end.replace("SESSION", name + "()" * subject.session_is_callable) if name else "",
         session_factory=usage.first_argument(scoped.node) if scoped else "",
@@ -186,6 +190,15 @@ def _definition(trees: dict[str, ast.Module], name: str) -> _Call | None:
 
 def _first(calls: dict[str, _Call], makers: Iterable[str]) -> _Call | None:
     return next((calls[maker] for maker in makers if maker in calls), None)
+
+
+def _import(name: str, made: _Call | None, flask: _Call | None, modules: Iterable[str]) -> str:
+    """Return the import of a name, for the module that makes the app, from the one that makes the session."""
+    file = made.at.rpartition(":")[0] if made else ""
+    module = next((one for one in modules if one and _relative(file_of(one)) == file), "")
+    if not (name and module and flask) or flask.at.rpartition(":")[0] == file:
+        return ""
+    return f"from {module} import {name.partition('.')[0]}"
 
 
 def _named(expression: str, call: _Call) -> str:

@@ -145,6 +145,36 @@ def test_the_message_on_an_app_with_a_fixed_uri_begins_with_the_line_to_change(
     assert "app_for" not in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    "configuration",
+    [
+        "app.config.from_mapping(DATABASE='sqlite:///notes.db')",
+        "app.config['DATABASE'] = 'sqlite:///notes.db'",
+        "app.config.update({'DATABASE': 'sqlite:///' + 'notes.db'})",
+    ],
+)
+def test_the_message_on_an_app_with_a_key_of_its_own_names_the_key(
+    write: Write, uri: str, configuration: str
+) -> None:
+    write(
+        BINDING,
+        f"""
+        def create_app(config=None):
+            app = Flask("shop")
+            {configuration}
+            app.config.from_mapping(config)
+            return made(app.config["DATABASE"])
+        """,
+    )
+
+    with pytest.raises(SubjectError) as raised:
+        resolved(uri, "shop")
+
+    assert "It is the configuration of DATABASE: try --testbed-uri-key DATABASE. Or write" in str(
+        raised.value
+    )
+
+
 def test_a_teardown_that_raises_is_left_to_the_checks(write: Write, uri: str) -> None:
     write(FACTORY.replace("db_session.remove()", "1 / 0"))
 

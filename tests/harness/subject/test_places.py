@@ -185,3 +185,31 @@ def test_an_engine_that_an_import_makes_is_no_name_for_later_apps(write: Write) 
 
     assert found.engine_is_global
     assert found.used_outside == "shop.py:4"
+
+
+def test_a_session_of_another_module_than_the_app_s_is_imported(write: Write) -> None:
+    write(
+        shop____init__="""
+            from flask import Flask
+
+            from shop import db
+
+
+            def create_app(config):
+                app = Flask("shop")
+                db.start(config)
+                return app
+        """,
+        shop__db="""
+            from sqlalchemy.orm import scoped_session, sessionmaker
+
+            Session = scoped_session(sessionmaker())
+        """,
+        shop__cli="from shop.db import Session",
+    )
+
+    found = places(
+        Subject("shop:create_app", session_path="shop.cli:Session", modules=("shop", "shop.cli", "shop.db"))
+    )
+
+    assert found.session_import == "from shop.db import Session"
