@@ -37,16 +37,16 @@ BY_APP = """\
 # In place of the line that makes the session:
 from flask import current_app
 from flask.globals import app_ctx
-from sqlalchemy.orm import Session, scoped_session, sessionmaker
+from sqlalchemy import orm
 
 
-class AppSession(Session):
+class AppSession(orm.Session):
     def __init__(self, bind=None, **options):
         super().__init__(bind=bind or current_app.extensions["engine"], **options)
 
 
-SESSION = scoped_session(
-    sessionmaker(class_=AppSessionOPTIONS), scopefunc=app_ctx._get_current_object
+SESSION = orm.scoped_session(
+    orm.sessionmaker(class_=AppSessionOPTIONS), scopefunc=app_ctx._get_current_object
 )
 
 # KEPT_PLACE:

@@ -93,10 +93,9 @@ class Sessions(Subscription):
 def _describe(session: Session, begun: callers.Callers) -> str:
     state = "in a transaction" if session.in_transaction() else "not in a transaction"
     held = len(session.identity_map) + len(session.new)
-    objects = f"{held} object{'' if held == 1 else 's'}"
-    return "\n    ".join(
-        [f"of {type(session).__name__} {state}, holding {objects}, begun at", *callers.lines(begun)]
-    )
+    # An object that nothing else refers to may have been collected.
+    objects = f", holding {held} object{'' if held == 1 else 's'}" if held else ""
+    return "\n    ".join([f"of {type(session).__name__} {state}{objects}, begun at", *callers.lines(begun)])
 
 
 class NamedRegistry:

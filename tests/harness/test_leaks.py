@@ -180,6 +180,17 @@ def test_an_unreferenced_session_that_is_not_closed_is_found(
         gc.enable()
 
 
+def test_no_number_of_objects_is_named_if_they_were_collected(
+    testbed_database: Database, engine: Engine, probe: Probe
+) -> None:
+    with Session(engine) as session:
+        session.add(Thing(id=1))
+        session.flush()
+
+        (leak,) = [each for each in probe.leaks(testbed_database) if each.startswith("session")]
+        assert "in a transaction, begun at" in leak
+
+
 @pytest.mark.parametrize(("commit", "found"), [(False, "session"), (True, "holding 1 object,")])
 def test_a_session_that_holds_objects_is_found(
     testbed_database: Database, engine: Engine, probe: Probe, *, commit: bool, found: str
