@@ -98,7 +98,7 @@ def test_a_failure_is_annotated_unless_the_baseline_lists_it(backend: Path) -> N
     excused = run_action(backend.parent, **inputs, baseline="known.json")
 
     assert (failed.returncode, excused.returncode) == (1, 0), failed.stdout + excused.stdout
-    assert ",file=backend/leaky.py,line=16::Sessions stay open after their app context." in failed.stdout
+    assert ",file=backend/leaky.py,line=10::Sessions stay open after their app context." in failed.stdout
     assert "::error" not in excused.stdout
     (log,) = json.loads((backend / "a b.sarif").read_text())["runs"]
     assert {result["ruleId"] for result in log["results"]} == known.keys()

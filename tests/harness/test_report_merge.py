@@ -96,7 +96,8 @@ def test_the_markdown_has_failures_first_and_folded_tables() -> None:
 
     assert text.startswith("## shop:create_app: 1 of 3 checks failed\n")
     assert "  - **Evidence** (postgresql): `assert 1 == 2`\n- **Reported:** One app silently" in text
-    assert "<https://github.com/level12/keg/issues/96>\n- **Remedy:** Mend it.\n" in text
+    assert "- **Remedy:** Mend it.\n- ❌ `lifecycle.breaks` failed on postgresql" in text
+    assert "<https://github.com/level12/keg/issues/96>\n" in text
     assert text.index("### 1. lifecycle.breaks\n") < text.index("<details>")
     assert "| binding.holds<br><sub>It holds.</sub> | ✅ passed |" in text
 

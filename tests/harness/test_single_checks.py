@@ -56,7 +56,7 @@ def test_a_failure_has_its_evidence(project_here: Project, options: tuple[str, .
     outcome = check(project_here, REQUEST_ENDS, options=(*SHOP, "--testbed-report", "report", *options))
 
     assert outcome.code == 1, outcome.text
-    assert "remove the session at the end of each" in outcome.text
+    assert "have the session removed after all callbacks" in " ".join(outcome.text.split())
     evidence = json.loads((project_here.path / "report" / "evidence.json").read_text())["evidence"]
     for backend in project_here.backends:
         (attempt,) = evidence[REQUEST_ENDS][backend]
