@@ -18,6 +18,7 @@ from docker import APIClient
 from sqlalchemy import create_engine
 from sqlalchemy.engine import URL
 from testcontainers.core.config import ConnectionMode, testcontainers_config
+from testcontainers.core.container import DockerContainer
 
 from flask_sqlalchemy_testbed.backends import BACKENDS
 from flask_sqlalchemy_testbed.backends.base import Backend
@@ -232,12 +233,22 @@ def test_the_log_of_a_container_can_be_read_from_any_time_on(testbed_server: Net
     assert testbed_server.log(time.time() + 3600) == ""
 
 
+def container_of(server: NetworkServer) -> Container:
+    """Return the container of a server, also if another process has started it."""
+    assert server.container
+    assert server.backend.recipe
+    started = DockerContainer("")
+    found = started.get_docker_client().client.containers.get(server.container.id)
+    started._container = found  # noqa: SLF001 - it cannot adopt one
+    return Container(server.backend, server.backend.recipe, started, "")
+
+
 @pytest.mark.bad_day
 @pytest.mark.testbed_needs("container")
 def test_a_container_is_reached_on_an_engine_that_lists_no_settings_as_podman(
     testbed_server: NetworkServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    container, lists = testbed_server.container, APIClient.containers
+    container, lists = container_of(testbed_server), APIClient.containers
 
     def without_settings(*arguments: Any, **options: Any) -> list[dict[str, Any]]:
         return [{**each, "HostConfig": {}} for each in lists(*arguments, **options)]
@@ -246,7 +257,6 @@ def test_a_container_is_reached_on_an_engine_that_lists_no_settings_as_podman(
     # As in a container, where testcontainers would read them.
     monkeypatch.setattr(testcontainers_config, "connection_mode_override", ConnectionMode.gateway_ip)
 
-    assert isinstance(container, Container)
     assert container.url().port == testbed_server.url.port
 
 
@@ -255,7 +265,7 @@ def test_a_container_is_reached_on_an_engine_that_lists_no_settings_as_podman(
 def test_an_engine_that_gives_containers_no_address_is_one_sentence(
     testbed_server: NetworkServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    container, answer = testbed_server.container, APIClient.inspect_container
+    container, answer = container_of(testbed_server), APIClient.inspect_container
 
     def without_networks(*arguments: Any, **options: Any) -> dict[str, Any]:
         return {**answer(*arguments, **options), "NetworkSettings": {"Networks": {}, "Ports": {}}}
@@ -263,7 +273,6 @@ def test_an_engine_that_gives_containers_no_address_is_one_sentence(
     monkeypatch.setattr(APIClient, "inspect_container", without_networks)
     monkeypatch.setattr(testcontainers_config, "connection_mode_override", ConnectionMode.bridge_ip)
 
-    assert isinstance(container, Container)
     assert "routed" not in container.capabilities
     with pytest.raises(
         ServerError, match=r"^\w+: the engine names no IPAddress of its container\. Use another"
