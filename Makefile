@@ -71,9 +71,10 @@ test-versions: $(READY) ## Test the binding, the ledger and the battery on all V
 	$(BIN)/python -m tests.versions --workers $(WORKERS) $(VERSIONS)
 
 .PHONY: test-lowest
-# Tests of messages for mistakes depend on no version.
+# Tests of messages for mistakes, and of the changes that reports propose, depend on no version.
 test-lowest: $(VENV)-lowest/.ready have-engine ## Run the harness's tests, and the battery on one app, with the lowest versions
-	$(VENV)-lowest/bin/python -m pytest -n $(WORKERS) --testbed-backend $(BACKENDS) -m "not bad_day" tests/harness
+	$(VENV)-lowest/bin/python -m pytest -n $(WORKERS) --testbed-backend $(BACKENDS) -m "not bad_day" tests/harness \
+	  --ignore tests/harness/test_remedies.py
 	cd tests/applications/polls && $(CURDIR)/$(VENV)-lowest/bin/flask-sqlalchemy-testbed $(TRY_POLLS) $(BACKENDS)
 
 .PHONY: test-psycopg3
@@ -102,7 +103,7 @@ test-stack: $(VENV)/.stack have-mariadb have-haproxy ## Test the composed stack:
 
 .PHONY: test-failover
 test-failover: $(READY) have-mariadb have-haproxy ## Kill and demote primaries under load, ten times each; write docs/failover.md
-	$(PYTEST) tests/failover --rounds $(ROUNDS) $(if $(filter 10,$(ROUNDS)),--figures docs/failover.md)
+	$(PYTEST) tests/failover --rounds $(ROUNDS) $(if $(filter 10,$(ROUNDS)),--figures docs/failover.md) $(TESTS)
 
 .PHONY: test-browser
 test-browser: $(VENV)/.stack have-mariadb have-haproxy ## Test the page of the trial in Chromium
