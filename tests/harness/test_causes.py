@@ -27,7 +27,7 @@ from flask_sqlalchemy_testbed.report.matrix import CheckRow, Report
 from flask_sqlalchemy_testbed.report.terminal import write
 from tests.harness.projects import Project
 from tests.harness.reports import report, row
-from tests.harness.shops import BINDING, FACTORY, MODELS, WITHOUT_REMOVE
+from tests.harness.shops import BINDING, FACTORY, FLASK_SQLALCHEMY, MODELS, WITHOUT_REMOVE
 
 ROOT = Path(__file__).parents[2]
 EXPECTED = json.loads((ROOT / "tests" / "conformance" / "expected.json").read_text(encoding="utf-8"))
@@ -163,21 +163,6 @@ def test_a_remedy_is_written_in_the_terms_of_the_app() -> None:
     assert "db.session.remove()" in flask_sqlalchemy[0].code
     assert 'if db.engine.name == "sqlite":' in flask_sqlalchemy[1].code
     assert flask_sqlalchemy[2].remedy == 'Add engine_options={"pool_pre_ping": True} to SQLAlchemy().'
-
-
-FLASK_SQLALCHEMY = """
-from flask import Flask
-from flask_sqlalchemy import SQLAlchemy
-
-db = SQLAlchemy()
-
-
-def create_app(config=None):
-    app = Flask("shop")
-    app.config["SQLALCHEMY_DATABASE_URI"] = config["SQLALCHEMY_DATABASE_URI"]
-    db.init_app(app)
-    return app
-"""
 
 
 def with_remedy(before: str, name: str) -> str:

@@ -1,4 +1,4 @@
-"""Whoever does exactly what the report says about a cause passes its checks afterwards."""
+"""An app passes the checks of a cause after exactly the change that the report describes."""
 
 import json
 from collections.abc import Iterable
@@ -29,6 +29,7 @@ from flask_sqlalchemy_testbed.checks.claims import CHECKS
 from flask_sqlalchemy_testbed.report.causes import Group, groups
 from tests.harness.obedient import obey
 from tests.harness.projects import Project
+from tests.harness.shops import FLASK_SQLALCHEMY
 
 BATTERY = ("--pyargs", "flask_sqlalchemy_testbed.battery", "--testbed-app", "shop:create_app")
 # An ordinary app: its session and its engine are globals.
@@ -98,19 +99,6 @@ IN_TOKYO = ITS_OWN.replace(
         options = {"options": "-c timezone=Asia/Tokyo"}
     engine =""",
 ).replace('_URI"])\n    app.ext', '_URI"], connect_args=options)\n    app.ext')
-FLASK_SQLALCHEMY = """
-from flask import Flask
-from flask_sqlalchemy import SQLAlchemy
-
-db = SQLAlchemy()
-
-
-def create_app(config=None):
-    app = Flask("shop")
-    app.config["SQLALCHEMY_DATABASE_URI"] = config["SQLALCHEMY_DATABASE_URI"]
-    db.init_app(app)
-    return app
-"""
 LITE = FLASK_SQLALCHEMY.replace("flask_sqlalchemy", "flask_sqlalchemy_lite").replace(
     'app.config["SQLALCHEMY_DATABASE_URI"] = config["SQLALCHEMY_DATABASE_URI"]',
     'app.config["SQLALCHEMY_ENGINES"] = config["SQLALCHEMY_ENGINES"]',

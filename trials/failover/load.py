@@ -42,7 +42,7 @@ class Load:
     def __init__(self, app: Flask) -> None:
         """Take the app, on the address that leads to the primary; nothing connects yet."""
         self.attempts: deque[Attempt] = deque()
-        """Those that ended less than `KEPT` ago, the newest last."""
+        """The transfers that ended less than `KEPT` ago, the newest last."""
         self.acknowledged = 0
         self.failed = 0
         self.lost = 0

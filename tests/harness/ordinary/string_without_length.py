@@ -1,4 +1,4 @@
-"""It has a table that MySQL cannot have."""
+"""An app with a table that MySQL cannot create."""
 
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy

@@ -1,4 +1,4 @@
-"""It has one scoped session for writing and one for reading."""
+"""An app with one scoped session for writing and one for reading."""
 
 from flask import Flask
 from sqlalchemy import create_engine

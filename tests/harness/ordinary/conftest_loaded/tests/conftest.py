@@ -1,4 +1,4 @@
-"""It prepares the developer's own test database when it is imported."""
+"""A conftest whose import prepares the developer's own test database."""
 
 import os
 
