@@ -13,6 +13,7 @@ BARS = Row(
     "Bars",
     [Figure("here", "ours", [1.0, 2.0], "s"), Figure("here", "theirs", [90.0], "s")],
     [Goal("here", 1.5, 2, "s")],
+    parts=[Figure("here", "imports", [0.5], "s")],
 )
 LINES = Row(
     "lines",
@@ -45,6 +46,7 @@ def test_all_samples_are_written(tmp_path: Path) -> None:
     written = json.loads((tmp_path / "build" / "bench.json").read_text())
     assert written["rows"][0]["figures"][0]["samples"] == [1.0, 2.0]
     assert written["rows"][0]["goals"][0]["reached"] is True
+    assert written["rows"][0]["parts"][0]["samples"] == [0.5]
 
 
 @pytest.mark.parametrize("row", [BARS, LINES], ids=lambda row: row.name)
