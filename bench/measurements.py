@@ -52,8 +52,8 @@ class Goal:
 class Row:
     """A promise: the figures of all contenders, its goals, and notes on both.
 
-    In each case this repository comes first; `along` is the label of the x axis. `parts` are measured in the same
-    run and show what a missed goal is limited by; the contender of each is the name of the part.
+    In each case this repository comes first; `along` is the label of the x axis. `parts` are measured in the
+    same run and show what a missed goal is limited by; the contender of each is the name of the part.
     """
 
     name: str
