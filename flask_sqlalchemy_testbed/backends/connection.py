@@ -35,6 +35,10 @@ BATCH_DRIVERS = {
 
 _connecting = threading.local()
 
+# PyMySQL loads the certificates of the system for each connection, which takes 25 ms, and verifies none. By the
+# URL of the server: the context of a connection that is encrypted.
+_tls_contexts: dict[URL, object] = {}
+
 
 def is_connecting() -> bool:
     """Return whether this thread is opening a connection of the harness, not one of the app."""
@@ -130,11 +134,15 @@ class Connection:
 
     def _connect(self) -> DBAPIConnection:
         args, options = self._dialect.create_connect_args(self.url)
+        server = self.url.set(database="")
+        tls = {"ssl": _tls_contexts[server]} if server in _tls_contexts else {}
         _connecting.now = True
         try:
-            connection = self._dialect.connect(*args, **{**options, **self._options})
+            connection = self._dialect.connect(*args, **{**tls, **options, **self._options})
         finally:
             _connecting.now = False
+        if getattr(connection, "_secure", False):
+            _tls_contexts[server] = connection.ctx
         self.times_connected += 1
         try:
             self._dialect.set_isolation_level(connection, "AUTOCOMMIT")
