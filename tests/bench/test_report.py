@@ -49,6 +49,15 @@ def test_all_samples_are_written(tmp_path: Path) -> None:
     assert written["rows"][0]["parts"][0]["samples"] == [0.5]
 
 
+def test_each_row_has_its_table_and_date_beside_its_chart(tmp_path: Path) -> None:
+    report([BARS, LINES], tmp_path / "bench.json", tmp_path)
+
+    lines = (tmp_path / "lines.txt").read_text().splitlines()
+    assert lines[0].startswith("Measured on 20")
+    assert lines[2] == "lines: Lines"
+    assert lines[-1] == "0 of 1 goals reached."
+
+
 @pytest.mark.parametrize("row", [BARS, LINES], ids=lambda row: row.name)
 def test_a_chart_of_the_same_figures_is_the_same_file(tmp_path: Path, row: Row) -> None:
     draw(row, tmp_path / "one.svg")
