@@ -34,6 +34,24 @@ BATCH_DRIVERS = {
 }
 
 _connecting = threading.local()
+# MySQL and MariaDB share the modules of their dialects, and concurrent first imports of them fail.
+_importing = threading.Lock()
+
+
+def import_dialect(url: URL) -> type[Dialect]:
+    """Import the dialect and driver of this URL; any thread may, also the first time.
+
+    Returns:
+        The class of the dialect.
+
+    Raises:
+        ImportError: The driver is not installed.
+        sqlalchemy.exc.NoSuchModuleError: SQLAlchemy does not know the dialect or driver.
+    """
+    with _importing:
+        dialect = url.get_dialect()
+        dialect.import_dbapi()
+    return dialect
 
 # PyMySQL loads the certificates of the system for each connection, which takes 25 ms, and verifies none. By the
 # URL of the server: the context of a connection that is encrypted.
@@ -65,8 +83,9 @@ class Connection:
     ) -> None:
         self.url = url
         self.setup = list(setup)
-        self._dialect: Dialect = url.get_dialect()()
-        self._dialect.dbapi = url.get_dialect().import_dbapi()
+        dialect = import_dialect(url)
+        self._dialect: Dialect = dialect()
+        self._dialect.dbapi = dialect.import_dbapi()
         self._batch_driver = BATCH_DRIVERS.get(self._dialect.driver)
         self._options = {**(self._batch_driver.options if self._batch_driver else {}), **(options or {})}
         self._dbapi: DBAPIConnection | None = None

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import os
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flask_sqlalchemy_testbed.backends.connection import import_dialect
 from flask_sqlalchemy_testbed.servers.readiness import ServerError
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
 
     from flask_sqlalchemy_testbed.backends.base import Backend
-
-# MySQL and MariaDB share the modules of their dialect: concurrent first imports find no driver in them.
-_loading = threading.Lock()
 
 
 def variable(backend: Backend) -> str:
@@ -71,12 +68,11 @@ def given_url(backend: Backend) -> tuple[str, URL] | None:
     if not driver:
         url = url.set(drivername=backend.drivername)
     try:
-        with _loading:
-            url.get_dialect().import_dbapi()
+        dialect = import_dialect(url)
     except (ImportError, NoSuchModuleError) as error:
         message = f"{name} names a driver that cannot be imported: {error}. Install it or name another."
         raise ServerError(message) from None
-    if url.get_dialect().is_async:
+    if dialect.is_async:
         message = f"{name} names an asynchronous driver, {driver}. Name another: {backend.drivername}://..."
         raise ServerError(message)
     url = _with_password_file(url, name)
