@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from flask_sqlalchemy_testbed.backends.base import new_name
+from flask_sqlalchemy_testbed.backends.connection import importing
 from flask_sqlalchemy_testbed.backends.drivers import MissingDriverError
 from flask_sqlalchemy_testbed.isolation import Isolation
 from flask_sqlalchemy_testbed.options import flag
@@ -418,18 +419,14 @@ class Run:
     def _import_sqlalchemy(self) -> None:
         """Import slow modules while the Docker engine starts the containers.
 
-        Only in this thread: concurrent first imports may find a half-initialised module. Meanwhile garbage is
-        not collected: imports create many objects and no garbage, and a third of their time is lost on it.
+        Only in this thread: concurrent first imports may find a half-initialised module.
         """
         # At its end the interpreter looks for garbage among all objects once more, for 0.1 s.
         atexit.register(gc.freeze)
-        collects = gc.isenabled()
-        gc.disable()
         try:
-            import flask_sqlalchemy_testbed.leaks.probe  # noqa: F401, PLC0415
+            with importing():
+                import flask_sqlalchemy_testbed.leaks.probe  # noqa: F401, PLC0415
         finally:
-            if collects:
-                gc.enable()
             self._imported.set()
 
     def _start_sweeper(self) -> None:
