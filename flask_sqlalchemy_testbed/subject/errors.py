@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import traceback
 
 from flask_sqlalchemy_testbed.options import flag
@@ -105,6 +106,9 @@ def remedy_of(error: BaseException) -> str:
     if lacks_driver(error):
         return f". It is the driver of a URI that the app uses: {installation_of(error)}."
     if isinstance(error, ModuleNotFoundError) and error.name:
+        module, _, name = error.name.rpartition(".")
+        if hasattr(sys.modules.get(module), name):
+            return f". Write {module}:{name}, with a colon."
         return NOT_INSTALLED
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
     # `os` raises a KeyError for a missing environment variable alone.
