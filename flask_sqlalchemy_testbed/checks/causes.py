@@ -164,7 +164,7 @@ INTO_CONTEXT = (
     "put lines that use it there, or the calls of their functions, into a block `with APP.app_context():`."
     " OUTSIDE"
 )
-OUTSIDE = f"Outside contexts it then raises RuntimeError: {INTO_CONTEXT}"
+OUTSIDE = f"Outside contexts the session then raises RuntimeError: {INTO_CONTEXT}"
 # A context that ends before these lines are run leaves its session open.
 REMOVE = (
     "AFTER_MAKING, have the session removed after all callbacks, also if one raises. This replaces a teardown"
