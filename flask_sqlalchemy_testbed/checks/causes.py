@@ -57,6 +57,8 @@ TERMS: Mapping[str, str] = MappingProxyType(
         "KEPT_PLACE": "In the factory, in place of the line that makes the engine",
         "KEPT": "create_engine(...)  # the arguments that it has now",
         "OUTSIDE": "",
+        "ENGINE_USES": "",
+        "OTHER_URIS": "migrations/env.py, alembic.ini and scripts",
         "AFTER_MAKING": "Directly after the line that makes the app",
         "LATE": "",
         "AFTER_ENGINE": "After the line that makes the engine",
@@ -162,7 +164,7 @@ INTO_CONTEXT = (
     "put lines that use it there, or the calls of their functions, into a block `with APP.app_context():`."
     " OUTSIDE"
 )
-OUTSIDE = f"Outside contexts it then raises RuntimeError: {INTO_CONTEXT}"
+OUTSIDE = f"Outside contexts the session then raises RuntimeError: {INTO_CONTEXT}"
 # A context that ends before these lines are run leaves its session open.
 REMOVE = (
     "AFTER_MAKING, have the session removed after all callbacks, also if one raises. This replaces a teardown"
@@ -193,7 +195,7 @@ _ALL = (
         SHARED_ENGINE,
         "All apps of a process share one engine: the last app that is made moves the others.",
         "Keep each app's engine in its extensions, and bind each session to the engine of the current app."
-        f" {OUTSIDE}",
+        f"ENGINE_USES {OUTSIDE}",
         part=Part.SESSION,
         shown_by="binding.two-apps",
         code=changes.BY_APP,
@@ -273,7 +275,8 @@ _ALL = (
         "A relative path depends on the working directory, and each thread has its own database in memory.",
         "Where the engine is made, complete the URI of SQLite first. If APP is not known there, pass it on."
         " A relative path then begins in the instance folder of the app: move an existing file there, or"
-        " create its tables again.",
+        " create its tables again. Other code still names the old file: write the new path in OTHER_URIS,"
+        " too.",
         part=Part.ENGINE,
         code=changes.SQLITE_URL,
         backends=("sqlite",),

@@ -208,10 +208,23 @@ def _find(config: pytest.Config, *, servers: bool) -> AppMaker | None:
             raise pytest.UsageError(*str(error).splitlines()) from None
         if subject is None:
             return None
+        _check_as_user(config)
         containment.found(config)
         config.stash[APP_MAKER] = AppMaker(subject)
         config.add_cleanup(config.stash[APP_MAKER].close)
     return config.stash[APP_MAKER]
+
+
+def _check_as_user(config: pytest.Config) -> None:
+    """Refuse a function that cannot exist; the checks import it with the app that they use."""
+    from flask_sqlalchemy_testbed.subject.discovery import check_name  # noqa: PLC0415 - on use
+    from flask_sqlalchemy_testbed.subject.errors import SubjectError  # noqa: PLC0415 - on use
+
+    if path := settings.setting(config, "as-user"):
+        try:
+            check_name(path, flag("as-user"))
+        except SubjectError as error:
+            raise pytest.UsageError(str(error)) from None
 
 
 def _from_controller(config: pytest.Config) -> Subject | None:

@@ -36,6 +36,8 @@ def terms_of(subject: Mapping[str, str], causes: Iterable[Cause]) -> dict[str, s
         "IMPORT": imported and f"{imported}\n\n\n",
         "LASTLY": _lastly(subject.get("session_end", "")),
         "ENGINE": f'{app}.extensions["engine"]' if is_shared and not _is_kept(subject, engine) else engine,
+        "ENGINE_USES": _engine_uses(subject, app, engine) if is_shared else "",
+        "OTHER_URIS": subject.get("other_uris", ""),
         "OPTIONS": subject.get("session_options", ""),
         "OPTION": library.option,
         "FACTORY": subject.get("session_factory", ""),
@@ -79,6 +81,17 @@ def _kept(subject: Mapping[str, str], engine: str) -> tuple[str, str]:
     if bound and (bound != subject.get("engine_at") or _is_kept(subject, engine)):
         kept += f"\n\n# Delete the line that binds the sessions to an engine ({bound})."
     return place, kept
+
+
+def _engine_uses(subject: Mapping[str, str], app: str, engine: str) -> str:
+    """Return the replacement of an engine that a module has no longer; empty if its name stays."""
+    if not engine.isidentifier() or _is_kept(subject, engine):
+        return ""
+    places = subject.get("engine_uses", "")
+    return (
+        f' Write current_app.extensions["engine"] in place of other uses of'
+        f' {engine}{f" ({places})" if places else ""}, and {app}.extensions["engine"] outside contexts.'
+    )
 
 
 def _outside(subject: Mapping[str, str], *, is_shared: bool) -> str:

@@ -11,14 +11,24 @@ import sys
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from importlib.machinery import PathFinder
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flask import Flask
 from flask.cli import prepare_import
 
 from flask_sqlalchemy_testbed.options import flag
-from flask_sqlalchemy_testbed.subject.errors import ReadingError, SubjectError, remedy_of
+from flask_sqlalchemy_testbed.subject.errors import (
+    NOT_INSTALLED,
+    NoSuchNameError,
+    ReadingError,
+    SubjectError,
+    remedy_of,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 FACTORY_NAMES = ("create_app", "make_app")
 APP_NAMES = ("app", "application")
@@ -140,28 +150,62 @@ def find(path: str, option: str) -> Any:
 
     Raises:
         ReadingError: reading the attribute raised.
-        SubjectError: the module cannot be imported, or it has no such attribute.
+        NoSuchNameError: the module has no such attribute.
+        SubjectError: the module cannot be imported.
     """
+    module, attributes = _parts(path, option)
+    found, where = import_module(module, f"{option} {path!r}"), module
+    for name in attributes.split("."):
+        try:
+            found = getattr(found, name)
+        except AttributeError as error:
+            raise _no_such_name(path, option, where, name, dir(found)) from error
+        except Exception as error:  # A property may need a context, or more.
+            message = f"{option} {path!r}: reading {name!r} raised {type(error).__name__}: {error}"
+            raise ReadingError(message) from error
+        where = f"{where}{'.' if ':' in where else ':'}{name}"
+    return found
+
+
+def check_name(path: str, option: str) -> None:
+    """Refuse a `module:attribute` that cannot exist; nothing is imported.
+
+    Args:
+        path: As for `find`.
+        option: As for `find`.
+
+    Raises:
+        SubjectError: there is no such module, or its code does not have the name.
+    """
+    module, attributes = _parts(path, option)
+    file, name = file_of(module), attributes.partition(".")[0]
+    if not file and find_spec(module.partition(".")[0]) is None:
+        message = f"{option} {path!r}: there is no module {module!r}{NOT_INSTALLED}"
+        raise SubjectError(message)
+    source = Path(file).read_text(encoding="utf-8", errors="replace") if file.endswith(".py") else ""
+    # A module may get its names in other ways than by its own code.
+    if not source or re.search(r"import \*|__getattr__|globals\(|setattr\(", source):
+        return
+    names = set(re.findall(r"\w+", source))
+    if name not in names:
+        raise _no_such_name(path, option, module, name, names)
+
+
+def _parts(path: str, option: str) -> tuple[str, str]:
+    """Return the module and the attributes of `module:attribute.path`."""
     module, colon, attributes = path.partition(":")
     if module.endswith(".py") and attributes:
         module = Place.parse(path, option).module
     if not (module and colon and attributes):
         message = f"{option} {path!r} is not of the form module:attribute."
         raise SubjectError(message)
-    found, where = import_module(module, f"{option} {path!r}"), module
-    for name in attributes.split("."):
-        try:
-            found = getattr(found, name)
-        except AttributeError as error:
-            near = get_close_matches(name, dir(found), 1)
-            hint = f" Did you mean {near[0]}?" if near else ""
-            message = f"{option} {path!r}: {where!r} has no {name!r}.{hint}"
-            raise SubjectError(message) from error
-        except Exception as error:  # A property may need a context, or more.
-            message = f"{option} {path!r}: reading {name!r} raised {type(error).__name__}: {error}"
-            raise ReadingError(message) from error
-        where = f"{where}{'.' if ':' in where else ':'}{name}"
-    return found
+    return module, attributes
+
+
+def _no_such_name(path: str, option: str, where: str, name: str, names: Iterable[str]) -> NoSuchNameError:
+    near = get_close_matches(name, names, 1)
+    hint = f" Did you mean {near[0]}?" if near else ""
+    return NoSuchNameError(f"{option} {path!r}: {where!r} has no {name!r}.{hint}")
 
 
 def file_of(module: str) -> str:

@@ -7,6 +7,9 @@ import traceback
 
 from flask_sqlalchemy_testbed.options import flag
 from flask_sqlalchemy_testbed.redaction import redact
+from flask_sqlalchemy_testbed.subject.drivers import PACKAGES
+
+NOT_INSTALLED = ". Change to the folder that holds it, or install its package into this environment."
 
 
 class SubjectError(Exception):
@@ -21,6 +24,10 @@ class SubjectError(Exception):
 
 class ReadingError(SubjectError):
     """Reading an attribute of the app raised; the cause is the app's own exception."""
+
+
+class NoSuchNameError(SubjectError):
+    """A module has no attribute of the name that the user wrote."""
 
 
 class FactoryError(SubjectError):
@@ -67,6 +74,27 @@ class NoWorkingFactoryCallError(SubjectError):
     """
 
 
+def lacks_driver(error: BaseException | None) -> bool:
+    """Return whether SQLAlchemy could not import the driver of a URI.
+
+    Args:
+        error: An error of the app.
+    """
+    if not isinstance(error, ModuleNotFoundError):
+        return False
+    return any(frame.f_code.co_name == "import_dbapi" for frame, _ in traceback.walk_tb(error.__traceback__))
+
+
+def installation_of(error: BaseException | None) -> str:
+    """Return the command that installs a missing driver.
+
+    Args:
+        error: The error of its import.
+    """
+    module = str(getattr(error, "name", ""))
+    return f"run: pip install '{PACKAGES.get(module.lower(), module)}'"
+
+
 def remedy_of(error: BaseException) -> str:
     """Return a sentence on the module, the variable or the length that the app misses; else an empty string.
 
@@ -75,11 +103,13 @@ def remedy_of(error: BaseException) -> str:
     """
     if "requires a length on dialect" in str(error):  # SQLAlchemy's words
         return ". Give the column a length, such as String(255)."
+    if lacks_driver(error):
+        return f". It is the driver of a URI that the app uses: {installation_of(error)}."
     if isinstance(error, ModuleNotFoundError) and error.name:
         module, _, name = error.name.rpartition(".")
         if hasattr(sys.modules.get(module), name):
             return f". Write {module}:{name}, with a colon."
-        return ". Change to the folder that holds it, or install its package into this environment."
+        return NOT_INSTALLED
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
     # `os` raises a KeyError for a missing environment variable alone.
     if not isinstance(error, KeyError) or not frames or frames[-1].f_globals.get("__name__") != "os":

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import ast
-import re
+import os
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,13 +15,17 @@ from flask_sqlalchemy_testbed.subject.errors import (
     BindElsewhereError,
     BoundElsewhereError,
     FactoryError,
+    NoSuchNameError,
     NoWorkingFactoryCallError,
     StartedElsewhereError,
     SubjectError,
+    installation_of,
+    lacks_driver,
 )
 from flask_sqlalchemy_testbed.subject.guard import ForbiddenDatabaseError
-from flask_sqlalchemy_testbed.subject.lookups import HOST, USER, configuration_variables, uri_variables
+from flask_sqlalchemy_testbed.subject.lookups import HOST, URI, USER, configuration_variables, uri_variables
 from flask_sqlalchemy_testbed.subject.subject import URI_KEYS
+from flask_sqlalchemy_testbed.subject.written import WRITTEN_URI, WrittenUri, written_uris
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -31,19 +34,7 @@ if TYPE_CHECKING:
     from flask_sqlalchemy_testbed.subject.subject import Subject
 
 DATABASE_LIBRARIES = {"sqlalchemy", "sqlite3", "alembic"}
-WRITTEN_URI = re.compile(r"(sqlite|postgres|postgresql|mysql|mariadb)(\+\w+)?://")
 MOST_PLACES = 3
-
-
-@dataclass(frozen=True, slots=True)
-class WrittenUri:
-    """A URI that is written in the code of an app."""
-
-    place: str
-    kind: str
-    """The name of its database."""
-    key: str = ""
-    """The configuration key that gets it; empty if none does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +60,13 @@ class Facts:
     @property
     def written(self) -> list[WrittenUri]:
         """Return the places at which a URI is written in the code."""
-        found = {uri.place: uri for file in sorted(self.files) for uri in _written_uris(Path(file))}
+        found = {uri.place: uri for file in sorted(self.files) for uri in written_uris(Path(file))}
         return list(found.values())[:MOST_PLACES]
+
+    @property
+    def holding(self) -> list[str]:
+        """Return the variables that were looked up, and that hold a database URI now."""
+        return [name for name in self.lookups if WRITTEN_URI.match(os.environ.get(name, ""))]
 
     @property
     def other_kinds(self) -> list[str]:
@@ -130,10 +126,13 @@ def failure(subject: Subject, errors: Mapping[str, SubjectError], facts: Facts |
     else:
         elsewhere = bool(facts.other_kinds) or any(map(_is_of_a_database, errors.values()))
     kind = NoWorkingFactoryCallError if elsewhere else SubjectError
+    used = next((error for error in errors.values() if error.has_connected), None)
     # The app was made with this call, and its session is on the right database.
-    if bind := next((error for error in errors.values() if isinstance(error, BindElsewhereError)), None):
-        return bind
-    if used := next((error for error in errors.values() if error.has_connected), None):
+    bind = next((error for error in errors.values() if isinstance(error, BindElsewhereError)), None)
+    known = bind or (_of_a_name(subject, errors.values(), facts) if facts and not used else None)
+    if known:
+        return known
+    if used:
         # The app took the URI: no other call has to be found, and no place for the URI.
         return kind(f"{str(used).rstrip('.')}.{'' if _is_of_a_database(used) else _other_values(subject)}")
     if facts is None:
@@ -143,7 +142,8 @@ def failure(subject: Subject, errors: Mapping[str, SubjectError], facts: Facts |
         advice += _other_values(subject)
     if len(errors) == 1:
         (error,) = errors.values()
-        if isinstance(error, (BoundElsewhereError, StartedElsewhereError)) or facts.variables:
+        is_elsewhere = isinstance(error, (BoundElsewhereError, StartedElsewhereError))
+        if is_elsewhere or facts.variables or (facts.written and lacks_driver(error.__cause__)):
             return kind(f"{str(error).rstrip('.')}. {advice}")
         return kind(str(error))
     reasons: dict[str, list[str]] = {}
@@ -157,19 +157,49 @@ def failure(subject: Subject, errors: Mapping[str, SubjectError], facts: Facts |
     )
 
 
+def _of_a_name(subject: Subject, errors: Iterable[SubjectError], facts: Facts) -> SubjectError | None:
+    """Return an error about one name that the user has to change; None if no such name is known."""
+    first, *others = errors
+    if isinstance(first, NoSuchNameError) and not others:
+        return first
+    without_driver = lacks_driver(first.__cause__)
+    elsewhere = without_driver or any(
+        isinstance(error, (BoundElsewhereError, StartedElsewhereError)) for error in (first, *others)
+    )
+    variables, option = list(facts.variables), flag("uri-env")
+    if elsewhere and subject.uri_env and variables and subject.uri_env not in facts.lookups:
+        is_one = list(facts.variables.values()) == [URI]
+        remedy = f"add {option} {variables[0]} instead" if is_one else f"leave {option} out"
+        return SubjectError(
+            f"{subject} did not look up {subject.uri_env}, the variable of {option}."
+            f" It looked up {_words(variables)}: {remedy}."
+        )
+    if without_driver and not others and (names := facts.holding):
+        reason = str(first).partition(" It is the driver ")[0]
+        return SubjectError(
+            f"{reason} It is the driver of the URI that the variable {names[0]} holds: add"
+            f" {option} {names[0]}, or unset the variable, or {installation_of(first.__cause__)}."
+        )
+    return None
+
+
 def _other_values(subject: Subject) -> str:
     sentence = f" If the app needs other values, name a file that has them: {flag('config')} FILE."
     return "" if subject.config else sentence
 
 
 def _advice(facts: Facts) -> Iterator[str]:
-    variables, written = facts.variables, facts.written
+    variables = facts.variables
+    # The others are defaults of variables that have been tried.
+    written = [uri for uri in facts.written if not (facts.tried and uri.variable in variables)]
     if written:
         yield f"A URI is written in {_words(uri.place for uri in written)}."
     if kinds := facts.other_kinds:
         yield f"It is a URI of another kind of database: try {flag('backend')} {' or '.join(kinds)}."
     elif keys := sorted({uri.key for uri in written} - {"", *URI_KEYS} if facts.factory else ()):
         yield f"It is the configuration of {_words(keys)}: try {flag('uri-key')} {keys[0]}."
+    elif names := sorted({uri.variable for uri in written} - {""}):
+        yield f"The variable {names[0]} replaces it: add {flag('uri-env')} {names[0]}."
     elif written:
         yield 'Read the variable DATABASE_URL there first: os.environ.get("DATABASE_URL", ...).'
     else:
@@ -190,37 +220,6 @@ def _advice(facts: Facts) -> Iterator[str]:
 def _words(names: Iterable[str]) -> str:
     *first, last = names
     return f"{', '.join(first)} and {last}" if first else last
-
-
-def _written_uris(file: Path) -> Iterator[WrittenUri]:
-    try:
-        tree = ast.parse(file.read_bytes())
-    except (OSError, SyntaxError, ValueError):
-        return
-    docstrings = {node.value for node in ast.walk(tree) if isinstance(node, ast.Expr)}
-    keys = {id(part): key for key, value in _settings(tree) for part in ast.walk(value) if key.isupper()}
-    name = file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file
-    for node in ast.walk(tree):
-        if not isinstance(node, ast.Constant) or node in docstrings or not isinstance(node.value, str):
-            continue
-        if match := WRITTEN_URI.match(node.value):
-            kind = {"postgres": "postgresql"}.get(match[1], match[1])
-            yield WrittenUri(f"{name}, line {node.lineno}", kind, keys.get(id(node), ""))
-
-
-def _settings(tree: ast.Module) -> Iterator[tuple[str, ast.expr]]:
-    """Yield each text that may be a configuration key, with the expression for its value."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.keyword):
-            yield node.arg or "", node.value
-        elif isinstance(node, ast.Dict):
-            yield from ((_text(key), value) for key, value in zip(node.keys, node.values, strict=True))
-        elif isinstance(node, ast.Assign) and isinstance(target := node.targets[0], ast.Subscript):
-            yield _text(target.slice), node.value
-
-
-def _text(node: ast.expr | None) -> str:
-    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
 
 
 def _is_of_a_database(error: BaseException | None) -> bool:

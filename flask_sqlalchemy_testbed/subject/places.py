@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flask_sqlalchemy_testbed.checks.libraries import LIBRARIES, NO_LIBRARY
-from flask_sqlalchemy_testbed.subject import usage
+from flask_sqlalchemy_testbed.subject import mentions, usage
 from flask_sqlalchemy_testbed.subject.discovery import file_of
 
 if TYPE_CHECKING:
@@ -57,6 +57,10 @@ class Places:
     """The lines that use the database while the app is made."""
     used_outside: str = ""
     """The lines that use the session outside app contexts while the app is made."""
+    other_uris: str = ""
+    """The lines of files outside the app that write a relative URI of the app."""
+    engine_uses: str = ""
+    """The lines that use an engine which an import makes, except those that make it and the session."""
     removed_late: str = ""
     """The line that has the session removed, if the app uses the session before that line."""
 
@@ -103,6 +107,8 @@ def places(subject: Subject) -> Places:
         usage.used_by_factory(trees, factory.target if factory else "", name, in_contexts=one)
         for one in (True, False)
     )
+    is_global = bool(engine and engine.is_global and not held)
+    replaced = [one.node for one in (scoped, maker) if one]
     end = library.end if held else "SESSION.remove()" if scoped else "SESSION.close()"
     return Places(
         library=library.name if held else "",
@@ -117,10 +123,14 @@ def places(subject: Subject) -> Places:
         session_end=end.replace("SESSION", name + "()" * subject.session_is_callable) if name else "",
         session_factory=usage.first_argument(scoped.node) if scoped else "",
         session_options=usage.other_options(maker.node) if maker else "",
-        engine_is_global="yes" if engine and engine.is_global and not held else "",
+        engine_is_global="yes" if is_global else "",
         bound_at=bound,
         used_early=", ".join(used),
         used_outside=", ".join(place for place in outside if place != bound),
+        other_uris=mentions.other_uris(trees),
+        engine_uses=(
+            mentions.engine_uses(trees, engine.target, engine.at, replaced) if engine and is_global else ""
+        ),
         removed_late=usage.removed_late(trees, factory.target if factory else "", name),
     )
 

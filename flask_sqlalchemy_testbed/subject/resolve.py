@@ -21,6 +21,7 @@ from flask_sqlalchemy_testbed.subject.errors import (
     NotInThisProcessError,
     StartedElsewhereError,
     SubjectError,
+    lacks_driver,
 )
 from flask_sqlalchemy_testbed.subject.explanation import Facts, failure, refuse_unused_options, without_calls
 from flask_sqlalchemy_testbed.subject.factories import FOR_THE_TESTBED, ON_IMPORT
@@ -196,8 +197,8 @@ class _Search:
     def _note_import(self, subject: Subject, error: SubjectError) -> None:
         own = error.__cause__
         if subject is self._start:
-            # A variable changes nothing in code that is not there.
-            told = own is not None and not isinstance(own, (ImportError, SyntaxError))
+            # A variable changes nothing in code that is not there; it can change which driver is used.
+            told = own is not None and (lacks_driver(own) or not isinstance(own, (ImportError, SyntaxError)))
             if not (told or isinstance(error, StartedElsewhereError)):
                 raise error
             self._errors[IMPORT] = error

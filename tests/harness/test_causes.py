@@ -441,9 +441,30 @@ def test_code_that_removes_the_session_after_its_first_use_is_moved() -> None:
     assert "the code that removes the session, in shop.py:35, to directly after shop.py:29." in shared.remedy
 
 
-def test_the_change_of_relative_paths_says_that_the_file_moves() -> None:
-    (path,) = groups(with_rows(failed("binding.relative-path")))
+@pytest.mark.bad_day
+@pytest.mark.parametrize("engine_uses", ["", "shop/db.py:9, tests/conftest.py:8"])
+def test_the_change_of_a_global_engine_says_what_replaces_its_other_uses(engine_uses: str) -> None:
+    at = {"engine_name": "engine", "engine_is_global": "yes", "app_name": "application"}
+    (engine,) = groups(with_rows(failed("binding.two-apps"), engine_uses=engine_uses, **at))
+    (kept,) = groups(with_rows(failed("binding.two-apps"), engine_name="engine"))
 
+    places = f" ({engine_uses})" if engine_uses else ""
+    assert (
+        f' Write current_app.extensions["engine"] in place of other uses of engine{places}, and'
+        ' application.extensions["engine"] outside contexts. '
+    ) in engine.remedy
+    assert "other uses" not in kept.remedy
+
+
+@pytest.mark.bad_day
+@pytest.mark.parametrize(
+    ("subject", "files"),
+    [({}, "migrations/env.py, alembic.ini and scripts"), ({"other_uris": "env.py:5"}, "env.py:5")],
+)
+def test_the_change_of_relative_paths_says_that_the_file_moves(subject: dict[str, str], files: str) -> None:
+    (path,) = groups(with_rows(failed("binding.relative-path"), **subject))
+
+    assert path.remedy.endswith(f"Other code still names the old file: write the new path in {files}, too.")
     assert (
         "instance folder of the app: move an existing file there, or create its tables again." in path.remedy
     )

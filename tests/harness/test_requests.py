@@ -398,7 +398,6 @@ def test_the_rows_of_the_user_are_in_each_database(project_here: Project) -> Non
 @pytest.mark.parametrize(
     ("source", "complaint"),
     [
-        ("", "--testbed-as-user 'users:log_in': 'users' has no 'log_in'"),
         ("def log_in(app, client): 1 / 0", "'users:log_in' raised ZeroDivisionError: division by zero."),
         ("def log_in(app, client): pass", "Have users:log_in log in a user who may open each page."),
     ],
@@ -476,3 +475,36 @@ def test_the_other_backends_go_on_without_a_driver(project: Project) -> None:
     assert outcome.code == 4, outcome.text
     assert re.search(r"request-ends +passed +not run", outcome.text)
     assert len(re.findall(r"^.*pip install.*$", outcome.text, re.MULTILINE)) == 1
+
+
+@pytest.mark.bad_day
+@pytest.mark.parametrize(
+    ("as_user", "complaint"),
+    [
+        ("usrs:log_in", "'usrs:log_in': there is no module 'usrs'. Change to the folder that holds it, or"),
+        ("users:log_inn", "'users:log_inn': 'users' has no 'log_inn'. Did you mean log_in?"),
+        ("users.py:logout", "'users.py:logout': 'users' has no 'logout'."),
+        ("users", "'users' is not of the form module:attribute."),
+    ],
+)
+def test_a_wrong_name_of_the_function_stops_before_the_first_check(
+    project: Project, as_user: str, complaint: str
+) -> None:
+    project.write(FACTORY, "shop.py")
+    project.write("def log_in(app, client):\n    raise AssertionError", "users.py")
+
+    outcome = check(project, "--testbed-as-user", as_user, checks=("lifecycle.request-ends",))
+
+    assert outcome.code == 4, outcome.text
+    assert f"ERROR: --testbed-as-user {complaint}" in outcome.text
+    assert "not run" not in outcome.text
+
+
+def test_a_name_that_the_module_of_the_function_imports_is_accepted(project_here: Project) -> None:
+    project_here.write(BINDING + LOGIN, "shop.py")
+    project_here.write("def log_in(app, client):\n    client.get('/login')\n", "logins.py")
+    project_here.write("from logins import *\n", "users.py")
+
+    outcome = check(project_here, "--testbed-as-user", "users:log_in", checks=("lifecycle.request-ends",))
+
+    assert outcome.code == 0, outcome.text

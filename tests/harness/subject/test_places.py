@@ -213,3 +213,71 @@ def test_a_session_of_another_module_than_the_app_s_is_imported(write: Write) ->
     )
 
     assert found.session_import == "from shop.db import Session"
+
+
+GLOBAL_ENGINE = {
+    "shop____init__": """
+        from flask import Flask
+
+        from shop import db
+
+
+        def create_app(config=None):
+            app = Flask("shop")
+            db.init_app(app)
+            return app
+    """,
+    "shop__db": """
+        from sqlalchemy import create_engine
+        from sqlalchemy.orm import scoped_session, sessionmaker
+
+        engine = create_engine(os.environ.get("DATABASE_URL", "sqlite:///shop.db"))
+        db_session = scoped_session(sessionmaker(autoflush=False, bind=engine))
+
+
+        def init_db():
+            Base.metadata.create_all(bind=engine)
+
+
+        def other(engine):
+            engine.dispose()
+    """,
+    "migrations__env": """
+        from shop import db
+
+        connectable = db.engine
+        config.set_main_option("sqlalchemy.url", os.environ.get("DATABASE_URL", "sqlite:///shop.db"))
+        other = "sqlite:///shop.db.old", "sqlite:////shop.db"
+    """,
+    "tests__conftest": """
+        from shop.db import Base, engine as of_shop
+
+
+        def app():
+            Base.metadata.drop_all(of_shop)
+    """,
+    "scripts__unrelated": """
+        from elsewhere.data import engine
+
+        engine.dispose()
+    """,
+}
+
+
+@pytest.mark.bad_day
+def test_other_code_that_uses_the_engine_or_the_file_is_found(write: Write, tmp_path: Path) -> None:
+    write(**GLOBAL_ENGINE)
+    (tmp_path / "alembic.ini").write_text("[alembic]\nsqlalchemy.url = sqlite:///shop.db\n")
+
+    found = places(Subject("shop:create_app", session_path="shop.db:db_session", modules=("shop", "shop.db")))
+
+    assert found.engine_uses == "shop/db.py:9, migrations/env.py:3, tests/conftest.py:1, tests/conftest.py:5"
+    assert found.other_uris == "alembic.ini:2, migrations/env.py:4"
+
+
+def test_an_engine_of_the_factory_has_no_other_uses(write: Write) -> None:
+    write(shop="def create_app():\n    engine = create_engine('sqlite://')\n    engine.connect()\n")
+
+    found = places(Subject("shop:create_app", modules=("shop",)))
+
+    assert (found.engine_uses, found.other_uris) == ("", "")

@@ -173,8 +173,9 @@ def test_the_header_names_the_session_of_the_option(write: Write, uri: str) -> N
 
 
 @pytest.mark.bad_day
-def test_a_mistyped_attribute_is_said_once_with_the_close_name(write: Write, uri: str) -> None:
-    write(FACTORY)
+@pytest.mark.parametrize("more", ["", "import os\nos.environ.get('DATABASE_URL', 'sqlite:///shop.db')"])
+def test_a_mistyped_attribute_is_said_once_with_the_close_name(write: Write, uri: str, more: str) -> None:
+    write(FACTORY, more)
 
     with pytest.raises(SubjectError) as raised:
         resolved(uri, "shop:create_ap")

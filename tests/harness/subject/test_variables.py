@@ -205,3 +205,88 @@ def test_an_app_that_fails_on_the_database_that_it_was_given_needs_no_advice_on_
     assert advice in message
     assert "A URI is written" not in message
     assert "tried in these ways" not in message
+
+
+WITH_DEFAULT = "made(os.environ.get('DATABASE_URL', 'sqlite:///shop.db'))"
+
+
+@pytest.mark.bad_day
+@pytest.mark.parametrize(
+    "source", [f"app = {WITH_DEFAULT}", f"def create_app(config=None):\n    return {WITH_DEFAULT}"]
+)
+def test_a_wrong_name_of_the_variable_is_said_with_the_right_one(write: Write, uri: str, source: str) -> None:
+    write(BINDING, "import os", source)
+
+    with pytest.raises(SubjectError) as raised:
+        resolved(uri, "shop", uri_env="SHOP_DB")
+
+    name = "app" if source.startswith("app") else "create_app"
+    assert str(raised.value) == (
+        f"--testbed-app 'shop:{name}' did not look up SHOP_DB, the variable of --testbed-uri-env."
+        " It looked up DATABASE_URL: add --testbed-uri-env DATABASE_URL instead."
+    )
+
+
+@pytest.mark.bad_day
+def test_a_wrong_name_of_the_variable_of_an_app_that_reads_parts_is_left_out(write: Write, uri: str) -> None:
+    write(BINDING, "import os\nos.environ.get('DB_HOST')", f"app = {WITH_DEFAULT}")
+
+    with pytest.raises(
+        SubjectError, match=r"It looked up DB_HOST and DATABASE_URL: leave --testbed-uri-env out"
+    ):
+        resolved(uri, "shop", uri_env="SHOP_DB")
+
+
+@pytest.mark.bad_day
+def test_a_variable_of_another_name_that_replaces_the_written_uri_is_named(write: Write, uri: str) -> None:
+    write(BINDING, "import os", "app = made(os.environ.get('SHOP_STORE') or 'sqlite:///shop.db')")
+
+    with pytest.raises(
+        SubjectError, match="SHOP_STORE replaces it: add --testbed-uri-env SHOP_STORE"
+    ) as raised:
+        resolved(uri, "shop")
+
+    assert "Read the variable DATABASE_URL" not in str(raised.value)
+
+
+MISSING_DRIVER = "postgresql+pg8000://prod:secret-password@server/shop"
+
+
+@pytest.mark.bad_day
+def test_a_variable_left_in_the_shell_whose_driver_is_missing_is_replaced(
+    write: Write, uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", MISSING_DRIVER)
+    write(BINDING, "import os", "engine = create_engine(os.environ['DATABASE_URL'])", f"app = {WITH_DEFAULT}")
+
+    assert works_on(resolved(uri, "shop"), uri)
+
+
+@pytest.mark.bad_day
+def test_the_message_on_a_missing_driver_names_the_variable_that_holds_the_uri(
+    write: Write, uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHOP_STORE", MISSING_DRIVER)
+    write(BINDING, "import os", "app = made(os.environ['SHOP_STORE'])")
+
+    with pytest.raises(SubjectError) as raised:
+        resolved(uri, "shop")
+
+    assert str(raised.value) == (
+        "--testbed-app 'shop': importing 'shop' raised ModuleNotFoundError: No module named 'pg8000'. It is"
+        " the driver of the URI that the variable SHOP_STORE holds: add --testbed-uri-env SHOP_STORE, or"
+        " unset the variable, or run: pip install 'pg8000'."
+    )
+
+
+@pytest.mark.bad_day
+def test_the_message_on_a_missing_driver_names_the_line_of_the_uri(write: Write, uri: str) -> None:
+    write(BINDING, f"app = made('{MISSING_DRIVER}')")
+
+    with pytest.raises(SubjectError) as raised:
+        resolved(uri, "shop")
+
+    line = len(Path("shop.py").read_text().splitlines())
+    assert "It is the driver of a URI that the app uses: run: pip install 'pg8000'." in str(raised.value)
+    assert f"A URI is written in shop.py, line {line}. Read the variable DATABASE_URL" in str(raised.value)
+    assert "secret-password" not in str(raised.value)

@@ -1,0 +1,134 @@
+"""Find the other code of a project that names the file or the engine that a change replaces."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Mapping
+
+# Migrations, tests and scripts are modules that no app imports.
+OTHER_FILES = ("*.py", "*/*.py", "*.ini", "*/*.ini")
+RELATIVE_URI = re.compile(r"sqlite(\+\w+)?:///(?!/|:memory:|file:)\S+")
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+MOST_PLACES = 8
+
+
+def other_uris(trees: Mapping[str, ast.Module]) -> str:
+    """Return where other files than the app's write a relative URI of the app; empty if nowhere.
+
+    Args:
+        trees: The modules of the app, by file.
+    """
+    uris = {
+        node.value
+        for tree in trees.values()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant)
+        and isinstance(node.value, str)
+        and RELATIVE_URI.fullmatch(node.value)
+    }
+    if not uris:
+        return ""
+    written = re.compile(rf"({'|'.join(map(re.escape, sorted(uris)))})(?![\w./-])")
+    return _listed(
+        f"{file}:{number}"
+        for file, text in _other_files(trees)
+        for number, line in enumerate(text.splitlines(), 1)
+        if written.search(line)
+    )
+
+
+def engine_uses(
+    trees: Mapping[str, ast.Module], engine: str, at: str, replaced: Iterable[ast.Call | None]
+) -> str:
+    """Return where code uses the engine of a module, except where a change replaces it; empty if nowhere.
+
+    Args:
+        trees: The modules of the app, by file.
+        engine: The name of the engine in its module.
+        at: The line that makes the engine, as `file:line`.
+        replaced: The calls that a change replaces.
+    """
+    home = at.rpartition(":")[0]
+    module = _module(home)
+    left_out = {id(node) for call in replaced if call for node in ast.walk(call)}
+    found = []
+    for file, tree in {**trees, **dict(_other_trees(trees))}.items():
+        if file == home:
+            lines = set(_loads(tree, engine, left_out))
+        else:
+            lines = set(_uses_elsewhere(tree, engine, module, Path(file).parent.name))
+        found += [f"{file}:{line}" for line in sorted(lines)]
+    return _listed(found)
+
+
+def _listed(places: Iterable[str]) -> str:
+    found = list(places)
+    more = f" and {len(found) - MOST_PLACES} more" if len(found) > MOST_PLACES else ""
+    return ", ".join(found[:MOST_PLACES]) + more
+
+
+def _other_files(known: Collection[str]) -> Iterator[tuple[str, str]]:
+    """Yield the files beside the app's modules, each relative to the current folder with its text."""
+    here = Path.cwd()
+    for file in sorted({file for pattern in OTHER_FILES for file in here.glob(pattern)}):
+        name = str(file.relative_to(here))
+        if name not in known and not name.startswith("."):
+            try:
+                yield name, file.read_text(encoding="utf-8")
+            except (OSError, ValueError):
+                continue
+
+
+def _other_trees(known: Collection[str]) -> Iterator[tuple[str, ast.Module]]:
+    for name, text in _other_files(known):
+        if name.endswith(".py"):
+            try:
+                yield name, ast.parse(text)
+            except (SyntaxError, ValueError):
+                continue
+
+
+def _module(file: str) -> str:
+    """Return the last word of the name of a module."""
+    path = Path(file)
+    return path.parent.name if path.stem == "__init__" else path.stem
+
+
+def _loads(node: ast.AST, name: str, left_out: Collection[int] = ()) -> Iterator[int]:
+    """Yield the lines that read a name of the module; a function may have another variable of the name."""
+    if id(node) in left_out or (isinstance(node, FUNCTIONS) and name in _locals(node)):
+        return
+    if isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Load):
+        yield node.lineno
+    for child in ast.iter_child_nodes(node):
+        yield from _loads(child, name, left_out)
+
+
+def _locals(function: ast.AST) -> set[str]:
+    nodes = list(ast.walk(function))
+    names = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    names -= {name for node in nodes if isinstance(node, ast.Global) for name in node.names}
+    return names | {node.arg for node in nodes if isinstance(node, ast.arg)}
+
+
+def _uses_elsewhere(tree: ast.Module, engine: str, module: str, folder: str) -> Iterator[int]:
+    """Yield the lines that import the engine, or use it, in another module than its own."""
+    imported: set[str] = set()
+    for node in ast.walk(tree):
+        if not isinstance(node, (ast.Import, ast.ImportFrom)):
+            continue
+        package = (node.module or folder) if isinstance(node, ast.ImportFrom) else ""
+        for alias in node.names:
+            if alias.name == engine and package.rpartition(".")[2] == module:
+                yield node.lineno
+                yield from _loads(tree, alias.asname or engine)
+            elif alias.name.rpartition(".")[2] == module:
+                imported.add(alias.asname or alias.name)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and node.attr == engine and ast.unparse(node.value) in imported:
+            yield node.lineno
