@@ -208,7 +208,7 @@ def test_a_container_that_does_not_get_ready_is_removed_and_the_error_says_why(
         server_in(container, broken, "testbed_never", within=1, cancelled=cancelled)
 
     assert "\n" not in str(error.value)
-    assert "No such container" in container.log(0)
+    assert "no such container" in container.log(0).lower()
 
 
 def test_the_header_names_the_version_and_the_source_of_each_server(
