@@ -142,7 +142,8 @@ def test_waiting_for_a_server_ends_in_time(kind: Backend) -> None:
         with pytest.raises(ServerError, match=r"was not ready within 0.2 s"):
             wait_until_ready(kind, uri(kind, port), where="here", within=0.2)
     with pytest.raises(
-        ServerError, match=r"^\w+ \(here\) was not ready within 0.2 s: .*(refused|111)[^\n]*$"
+        ServerError,
+        match=r"^\w+ \(here\) was not ready within 0.2 s: .*(refused|111)[^\n]*\. Start it, or correct its",
     ):
         wait_until_ready(kind, uri(kind, port), where="here", within=0.2)
     assert time.monotonic() - started < 10
@@ -172,7 +173,9 @@ def test_a_refused_log_in_is_an_error_at_once_without_the_password(
     if testbed_server.url.host != "127.0.0.1":
         wrong = {part: value for part, value in wrong.items() if part != "host"}
     url, started = testbed_server.url.set(**wrong), time.monotonic()
-    with pytest.raises(ServerError, match=rf"^\w+ \(here\) refuses the log-in of \w+: .*{reason}") as error:
+    with pytest.raises(
+        ServerError, match=rf"^\w+ \(here\) refuses the log-in of \w+: .*{reason}.*[^.]\. Correct"
+    ) as error:
         wait_until_ready(testbed_server.backend, url, where="here", within=60)
 
     assert "wr0ng" not in str(error.value)
