@@ -145,6 +145,16 @@ class Pooler(Recipe):
 
 
 @dataclass(frozen=True, slots=True)
+class Condition:
+    """The condition on which a server has a capability of its backend, such as a newer version."""
+
+    query: str
+    """Returns a row if the server meets it."""
+    reason: str
+    """Why a server that does not meet it lacks the capability."""
+
+
+@dataclass(frozen=True, slots=True)
 class Greeting:
     """The beginning of the server's protocol, by which a server of the wrong kind is recognized."""
 
@@ -254,6 +264,8 @@ class Backend:
     """The poolers that a run can put between an app and a server of this kind, by name."""
     log_of_termination: str = ""
     """A regular expression for the lines that `terminate` adds to the server's log; empty if it adds none."""
+    conditions: Mapping[str, Condition] = field(default_factory=dict)
+    """The capabilities of the backend that only some of its servers have."""
     greeting: Greeting | None = None
     """How a server of this kind shows itself; None if this is unknown."""
     by_default: bool = True
@@ -304,7 +316,8 @@ class Backend:
             has: The capabilities of the server, if they are known; by default those of the backend.
         """
         missing = set(needs) - set(self.capabilities if has is None else has)
-        reasons = "; ".join(REASONS[name] for name in sorted(missing) if name in REASONS)
+        known = {**REASONS, **{name: condition.reason for name, condition in self.conditions.items()}}
+        reasons = "; ".join(known[name] for name in sorted(missing) if name in known)
         return (
             f"{self.name} lacks {', '.join(sorted(missing))}{f': {reasons}' * bool(reasons)}"
             if missing

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from flask_sqlalchemy_testbed.backends import mysql
 from flask_sqlalchemy_testbed.backends.base import (
     NAME_PATTERN,
+    Condition,
     Greeting,
     Recipe,
     query_shared,
@@ -199,6 +201,16 @@ MARIADB = replace(
         WHERE processlist_db = DATABASE() AND t.processlist_id <> CONNECTION_ID()
         ORDER BY t.processlist_id
     """,
+    # From this table a promotion learns what the standby has stored.
+    conditions=MappingProxyType(
+        {
+            "replicates": Condition(
+                "SELECT 1 FROM information_schema.tables"
+                " WHERE table_schema = 'information_schema' AND table_name = 'slave_status'",
+                "a pair of servers needs MariaDB 11.6 or newer",
+            )
+        }
+    ),
     # The handshake of a server that names itself in its version, or an error.
     greeting=Greeting(b"", rb"(?s).{4}(\x0a[^\0]*MariaDB|\xff)"),
     by_default=False,

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from testcontainers.core.container import DockerContainer
 
 NAME_TAKEN = 409
+# Podman 4.3 answers 500 while another run is creating the container.
+IN_USE = "is already in use"
 # Seconds for another run to start the container that it has created, or for the engine to remove one.
 NAME_TIMEOUT = 10.0
 
@@ -44,7 +46,8 @@ def start_or_find(client: docker.DockerClient, container: DockerContainer, name:
         try:
             container.start()
         except APIError as error:
-            if error.status_code != NAME_TAKEN or time.monotonic() >= deadline:
+            taken = error.status_code == NAME_TAKEN or IN_USE in str(error)
+            if not taken or time.monotonic() >= deadline:
                 raise
         else:
             return True

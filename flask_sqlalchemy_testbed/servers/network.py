@@ -191,6 +191,8 @@ class NetworkServer:
         self._kept: set[str] = set()
         self._connection = Connection(url, options=backend.connect_options, setup=backend.session_setup)
         self.version = str(self._connection.rows(backend.version)[0][0])
+        unmet = {name for name, each in backend.conditions.items() if not self._connection.rows(each.query)}
+        self.capabilities -= unmet
 
     def lead_app_through(self, pooler: str, container: Container) -> None:
         """Have the app connect to a pooler, which `close` removes.

@@ -21,7 +21,7 @@ from testcontainers.core.config import ConnectionMode, testcontainers_config
 from testcontainers.core.container import DockerContainer
 
 from flask_sqlalchemy_testbed.backends import BACKENDS
-from flask_sqlalchemy_testbed.backends.base import Backend
+from flask_sqlalchemy_testbed.backends.base import Backend, Condition
 from flask_sqlalchemy_testbed.backends.drivers import Driver, MissingDriverError
 from flask_sqlalchemy_testbed.backends.postgresql import POSTGRESQL
 from flask_sqlalchemy_testbed.databases import Database
@@ -211,7 +211,7 @@ def test_a_container_that_does_not_get_ready_is_removed_and_the_error_says_why(
         server_in(container, broken, "testbed_never", within=1, cancelled=cancelled)
 
     assert "\n" not in str(error.value)
-    assert "No such container" in container.log(0)
+    assert "no such container" in container.log(0).lower()
 
 
 def test_the_header_names_the_version_and_the_source_of_each_server(
@@ -322,6 +322,26 @@ def test_a_server_for_another_process_has_its_capabilities_and_hides_its_passwor
     with closing(borrow(loan)) as borrowed:
         assert borrowed.capabilities == testbed_server.capabilities
     assert "uri=" not in repr(loan)
+
+
+@pytest.mark.bad_day
+@pytest.mark.testbed_needs("server")
+def test_a_server_that_does_not_meet_a_condition_lacks_the_capability(testbed_server: Server) -> None:
+    conditions = {
+        "server": Condition("SELECT 1", ""),
+        "glass": Condition("SELECT 1 WHERE 1 = 0", "it is too old"),
+    }
+    known = testbed_server.backend
+    backend = replace(known, capabilities=known.capabilities | {"glass"}, conditions=conditions)
+    assert testbed_server.url is not None
+
+    server = NetworkServer(backend, testbed_server.url, source="")
+    server.disconnect()
+
+    assert server.capabilities >= known.capabilities - {"glass"}
+    assert (
+        backend.lacks(["server", "glass"], server.capabilities) == f"{known.name} lacks glass: it is too old"
+    )
 
 
 @pytest.mark.bad_day
