@@ -13,7 +13,7 @@ from flask_sqlalchemy_testbed.backends import connection as connections
 from flask_sqlalchemy_testbed.isolation import Isolation
 from flask_sqlalchemy_testbed.servers.network import Server
 
-HARNESS, RECREATE = "testbed", "drop_all + create_all"
+HARNESS, RECREATE, DELETE = "testbed", "drop_all + create_all", "DELETE from all"
 ROWS = [{"name": "tea"}, {"name": "milk"}, {"name": "sugar"}]
 DIRTY = 2
 # The first after another contender finds cold processor caches.
@@ -108,7 +108,16 @@ def template(server: Server, uri: str, metadata: MetaData) -> Cleaner:
     return Cleaner(engine, metadata, clean)
 
 
-def delete_all(
+def delete_in_batch(server: Server, uri: str, metadata: MetaData) -> Cleaner:
+    """Delete the rows of all tables in one round trip."""
+    engine = make_engine(uri)
+    metadata.create_all(engine)
+    connection = connections.Connection(server.locate(str(make_url(uri).database)))
+    statements = [f"DELETE FROM {table.name}" for table in reversed(metadata.sorted_tables)]  # noqa: S608
+    return Cleaner(engine, metadata, lambda: connection.batch(statements))
+
+
+def empty_all(
     statements: Callable[[Sequence[str]], Sequence[str]],
 ) -> Callable[[Server, str, MetaData], Cleaner]:
     """Empty all tables, also those that were not written to, with these statements."""
@@ -131,18 +140,20 @@ def delete_all(
 ALTERNATIVES: Mapping[str, Mapping[str, Callable[[Server, str, MetaData], Cleaner]]] = {
     "sqlite": {
         RECREATE: recreate,
-        "DELETE from all": delete_all(lambda names: [f"DELETE FROM {name}" for name in names]),  # noqa: S608
+        DELETE: empty_all(lambda names: [f"DELETE FROM {name}" for name in names]),  # noqa: S608
         "savepoint": savepoint,
     },
     "postgresql": {
         RECREATE: recreate,
-        "TRUNCATE": delete_all(lambda names: [f"TRUNCATE {', '.join(names)} RESTART IDENTITY"]),
+        "TRUNCATE": empty_all(lambda names: [f"TRUNCATE {', '.join(names)} RESTART IDENTITY"]),
+        DELETE: delete_in_batch,
         "template database": template,
         "savepoint": savepoint,
     },
     "mysql": {
         RECREATE: recreate,
-        "TRUNCATE": delete_all(
+        DELETE: delete_in_batch,
+        "TRUNCATE": empty_all(
             lambda names: [
                 "SET foreign_key_checks = 0",
                 *(f"TRUNCATE {name}" for name in names),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from os import getpid
 from typing import TYPE_CHECKING
 
 from sqlalchemy import event
@@ -19,7 +20,7 @@ inherited: list[object] = []
 in_child: list[Callable[[], None]] = []
 """Functions that a child calls when it notices that it was forked."""
 
-_process = os.getpid()
+_process = getpid()
 
 
 def notice_fork() -> None:
@@ -28,8 +29,8 @@ def notice_fork() -> None:
     Python itself does not notice a fork by a server that is written in C.
     """
     global _process  # noqa: PLW0603 - the process is one
-    if os.getpid() != _process:
-        _process = os.getpid()
+    if (process := getpid()) != _process:
+        _process = process
         for act in in_child:
             act()
 
@@ -51,10 +52,10 @@ def replace_pool(engine: Engine) -> None:
 
 
 def _protect_pool(engine: Engine) -> None:
-    pool, process = engine.pool, os.getpid()
+    pool, process = engine.pool, getpid()
 
     def connect() -> PoolProxiedConnection:
-        if os.getpid() == process:
+        if getpid() == process:
             return type(pool).connect(pool)
         notice_fork()
         if engine.pool is pool:

@@ -24,6 +24,8 @@ REQUESTS = 50
 # processes of the machine.
 WALL, PROCESSOR = "perf_counter", "process_time"
 IN_MEMORY_CASE = "sqlite in memory"
+# The most time of a request, in multiples of one with `with Session(engine)`, by the clock.
+LIMITS = {PROCESSOR: 1.10, WALL: 1.05}
 
 
 def measure(bench: Bench) -> Row:
@@ -38,7 +40,7 @@ def measure(bench: Bench) -> Row:
         for contender, samples in added.items():
             row.figures.append(Figure(case, contender, samples, "µs"))
         ours, session = row.median(case, BINDING), row.median(case, SESSION_IN_VIEW)
-        row.goals.append(Goal(f"{case}: of {SESSION_IN_VIEW}", ours / session, 1.05, "times"))
+        row.goals.append(Goal(f"{case}: of {SESSION_IN_VIEW}", ours / session, LIMITS[clock], "times"))
     ours = row.median(IN_MEMORY_CASE, BINDING)
     for rival, limit in {FLASK_SQLALCHEMY: 1.0, FLASK_SQLALCHEMY_LITE: 0.25}.items():
         ratio = ours / row.median(IN_MEMORY_CASE, rival)

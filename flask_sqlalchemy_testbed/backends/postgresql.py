@@ -116,9 +116,10 @@ def fingerprint(catalogue: str, condition: str) -> str:
         catalogue: The name of a table of the catalogue.
         condition: Selects the rows that belong to this database and are not the server's own.
     """
-    return (
-        f"SELECT count(*) || ' ' || coalesce(sum(xmin::text::bigint), 0) FROM {catalogue} WHERE {condition}"  # noqa: S608
-    )
+    # age() needs no text, but gives no xmin of rows that initdb has written.
+    is_quick = condition.endswith(">= 16384")
+    newest = "count(*) * age(xid '3') - sum(age(xmin))" if is_quick else "sum(xmin::text::bigint)"
+    return f"SELECT count(*) || ' ' || coalesce({newest}, 0) FROM {catalogue} WHERE {condition}"  # noqa: S608
 
 
 OBJECTS = ", ".join(f"({fingerprint(*each)})" for each in CATALOGUES.items())
