@@ -404,6 +404,16 @@ def test_the_rows_of_the_user_are_in_each_database(project_here: Project) -> Non
     assert outcome.code == 0, outcome.text
 
 
+def test_the_function_that_uses_the_session_before_the_view_is_named(project: Project) -> None:
+    project.write(USERS.replace("HOOK", "return None"), "shop.py")
+
+    outcome = check(project, checks=("transactions.view-begins", "lifecycle.request-ends"))
+
+    assert outcome.code == 1, outcome.text
+    assert "(shop.load (shop.py, line 22) used the session before the view)" in outcome.text
+    assert outcome.lines("Begin with transactions.view-begins, in shop.py:22.")
+
+
 @pytest.mark.testbed_needs("container")
 @pytest.mark.parametrize("options", [{"pool_pre_ping": True}, {}], ids=["pre-ping", "without"])
 def test_a_logged_in_user_survives_a_restart_of_the_server(
