@@ -5,6 +5,7 @@ those that no backend changes, and those of SQLite. The battery stays whole, for
 """
 
 import os
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -31,14 +32,36 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return None if any(path.is_relative_to(collection_path) for path in asked) else True
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect the tests that `make test` has run, if only the others are asked for."""
-    if os.environ.get("TESTS_OF_BACKENDS") != "1":
-        return
-    other = [item for item in items if _is_run_by_make_test(item)]
-    items[:] = [item for item in items if item not in set(other)]
-    config.hook.pytest_deselected(items=other)
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> Generator[None, None, None]:
+    """Deselect the tests that `make test` has run, if only the others are asked for.
+
+    Then deselect each test that shows the same on any backend, except on the first that it applies to.
+    """
+    if os.environ.get("TESTS_OF_BACKENDS") == "1":
+        _deselect(config, items, {item for item in items if _is_run_by_make_test(item)})
+    yield
+    _deselect(config, items, _again_on_another_backend(items))
+
+
+def _deselect(config: pytest.Config, items: list[pytest.Item], others: set[pytest.Item]) -> None:
+    items[:] = [item for item in items if item not in others]
+    config.hook.pytest_deselected(items=list(others))
+
+
+def _again_on_another_backend(items: list[pytest.Item]) -> set[pytest.Item]:
+    """Return the tests marked with `any_backend` that an earlier item runs on another backend."""
+    first: dict[str, str] = {}
+    others = set()
+    for item in items:
+        backend = backend_of(item)
+        if backend is not None and item.get_closest_marker("any_backend"):
+            claim = item.nodeid.replace(backend.name, "")
+            if first.setdefault(claim, backend.name) != backend.name:
+                others.add(item)
+    return others
 
 
 def _is_run_by_make_test(item: pytest.Item) -> bool:

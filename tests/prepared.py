@@ -21,7 +21,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NoReturn, Self
@@ -39,8 +39,14 @@ NO_CACHE = "PYTHONDONTWRITEBYTECODE"
 _local = threading.local()
 
 
-def run(
-    words: list[str], *, cwd: Path, env: Mapping[str, str], timeout: float, merged: bool = False
+def run(  # noqa: PLR0913 - as subprocess.run
+    words: list[str],
+    *,
+    cwd: Path,
+    env: Mapping[str, str],
+    timeout: float,
+    merged: bool = False,
+    meanwhile: Callable[[int], object] = lambda _: None,
 ) -> subprocess.CompletedProcess[str]:
     """Run `python -m` with these words, as `subprocess.run` would.
 
@@ -50,6 +56,7 @@ def run(
         env: All variables of the environment.
         timeout: Seconds, after which the process and its children are killed.
         merged: Whether the output holds the errors too.
+        meanwhile: Called with the process id while the process runs; its output waits in a pipe until then.
 
     Raises:
         subprocess.TimeoutExpired: The process did not end in time, or a child of it holds its output open.
@@ -64,6 +71,7 @@ def run(
     output = {read: b"" for read, _ in pipes}
     status = b""
     try:
+        meanwhile(pid)
         deadline = time.monotonic() + timeout
         waiting = {server.fileno(), *output}
         while waiting:
@@ -184,7 +192,20 @@ def _take_a_place() -> NoReturn:
         _offer_spares(1)
         sys.argv = ["-c"]
         exec(last_word, {"__name__": "__main__"})  # noqa: S102 - that of execnet
-    raise SystemExit
+    _end(0)
+
+
+def _end(status: int) -> NoReturn:
+    """End this process as an interpreter does, except that it frees no objects.
+
+    To free what a fork shares with its parent, the kernel would copy most of it first.
+    """
+    threading._shutdown()  # type: ignore[attr-defined] # noqa: SLF001 - as Py_FinalizeEx does
+    atexit._run_exitfuncs()  # noqa: SLF001 - the same
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(ValueError):  # The program has closed it.
+            stream.flush()
+    os._exit(status)
 
 
 def _offer_spares(number: int) -> None:
@@ -224,8 +245,10 @@ def _serve(requests: socket.socket) -> str:
         requests.send(b"%d" % os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
     requests.close()
     os.setsid()
-    # A shell starts background processes with SIGINT ignored, and their children inherit that.
+    # A shell starts background processes with SIGINT ignored, and `nohup` its command with SIGHUP: children
+    # inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     for number, output in enumerate([outputs[0], outputs[-1]], start=1):
         os.dup2(output, number)
     for output in outputs:
@@ -253,4 +276,10 @@ if __name__ == "__main__":
     gc.freeze()
     with socket.socket(fileno=int(sys.argv[1])) as channel:
         module = _serve(channel)
-    runpy.run_module(module, run_name="__main__", alter_sys=True)
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    except SystemExit as ended:
+        if not isinstance(ended.code, int | None):
+            raise
+        _end(ended.code or 0)
+    _end(0)

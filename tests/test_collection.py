@@ -7,6 +7,8 @@ import sys
 import tomllib
 from pathlib import Path
 
+from tests import prepared
+
 ROOT = Path(__file__).parents[1]
 WITHOUT = """
 import sys, pytest
@@ -34,3 +36,13 @@ def test_the_tests_are_collected_without_the_packages_of_bench_and_stack() -> No
     )
 
     assert collected.returncode == 0, collected.stdout[-3000:]
+
+
+def test_a_test_that_shows_the_same_on_any_backend_is_collected_once() -> None:
+    words = ["pytest", "--collect-only", "-q", "--testbed-backend", "sqlite,mysql,mariadb"]
+    collected = prepared.run(
+        [*words, "tests/harness/test_lingering.py"], cwd=ROOT, env=os.environ, timeout=60
+    ).stdout
+
+    assert re.findall(r"::test_two_runs_at_once_share_it\[(\w+)\]", collected) == ["mysql"]
+    assert re.findall(r"::test_it_ends_in_its_time_\w+\[(\w+)\]", collected) == ["mysql", "mariadb"]

@@ -170,9 +170,11 @@ def _modules_of(roots: Iterable[str]) -> set[str]:
     for root in {root.partition(".")[0] for root in roots}:
         found |= {name for name in sys.modules if name == root or name.startswith(f"{root}.")}
         folder = _folder_of(root)
-        for name, module in list(sys.modules.items()) if folder else ():
-            path = Path(getattr(module, "__file__", None) or "/")
-            if folder and path.is_relative_to(folder) and not INSTALLED & set(path.relative_to(folder).parts):
+        beside = os.path.join(os.path.normpath(folder), "") if folder else None  # noqa: PTH118 - as below
+        for name, module in list(sys.modules.items()) if beside else ():
+            # Thousands of modules are compared each time that an app is made: strings are ten times as fast.
+            path = os.path.normpath(getattr(module, "__file__", None) or "/")
+            if beside and path.startswith(beside) and not INSTALLED & set(Path(path[len(beside) :]).parts):
                 found.add(name)
     return {name for name in found if name.partition(".")[0] not in {"flask_sqlalchemy_testbed", "__main__"}}
 

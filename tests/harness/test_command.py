@@ -82,14 +82,15 @@ def test_each_command_prints_the_matrix_writes_the_report_and_exits_with_the_out
         (("flask", "--app", "leaky.py", "testbed"), {}),
         (("flask", "testbed"), {"FLASK_APP": "leaky"}),
         (("flask", "--app", "app", "testbed", "leaky"), {}),
-        (("flask-sqlalchemy-testbed", "--app", "leaky"), {}),
-        (("flask-sqlalchemy-testbed",), {"FLASK_APP": "leaky"}),
+        (("flask_sqlalchemy_testbed", "--app", "leaky"), {}),
+        (("flask_sqlalchemy_testbed",), {"FLASK_APP": "leaky"}),
     ],
 )
 def test_the_app_is_the_one_that_is_named(
     folder: Path, words: tuple[str, ...], environment: dict[str, str]
 ) -> None:
-    ran = run(folder, str(BIN / words[0]), *words[1:], *ONE, "--report", "", **environment)
+    # As modules: a prepared process runs them.
+    ran = run(folder, *MODULE[:2], *words, *ONE, "--report", "", **environment)
 
     assert ran.returncode == 1, ran.stdout + ran.stderr
     assert "battery: leaky" in ran.stdout

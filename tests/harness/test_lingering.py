@@ -171,6 +171,7 @@ def docker_capabilities(run: Run) -> frozenset[str]:
     return container.capabilities
 
 
+@pytest.mark.any_backend
 def test_two_runs_at_once_share_it(start: Callable[..., Run]) -> None:
     first, second = start(), start()
 
@@ -180,6 +181,7 @@ def test_two_runs_at_once_share_it(start: Callable[..., Run]) -> None:
     assert answers(second)
 
 
+@pytest.mark.any_backend
 @pytest.mark.bad_day
 def test_three_cold_runs_at_once_start_one_server(
     start: Callable[..., Run], testbed_backend: Backend
@@ -207,6 +209,7 @@ def test_it_ends_in_its_time_after_the_last_client(
     assert SHORT - 1 <= time.monotonic() - began <= SHORT + LATE
 
 
+@pytest.mark.any_backend
 def test_a_run_that_comes_and_goes_between_two_looks_counts(
     start: Callable[..., Run], testbed_backend: Backend
 ) -> None:
@@ -223,6 +226,7 @@ def test_a_run_that_comes_and_goes_between_two_looks_counts(
     eventually(lambda: has_gone(testbed_backend, left))
 
 
+@pytest.mark.any_backend
 @pytest.mark.parametrize(
     ("number", "with_reaper", "seconds"),
     [
@@ -264,6 +268,7 @@ def test_a_run_that_is_ended_disturbs_no_other_and_leaves_nothing_past_the_time(
     assert time.monotonic() - began <= seconds + LATE
 
 
+@pytest.mark.any_backend
 def test_a_container_that_a_killed_run_has_not_started_is_replaced(
     start: Callable[..., Run], testbed_backend: Backend
 ) -> None:
@@ -320,6 +325,7 @@ def test_a_frozen_server_is_replaced_with_a_message(
     assert has_gone(testbed_backend, str(frozen.id))
 
 
+@pytest.mark.any_backend
 def test_a_server_that_ends_during_the_run_is_said_to_have_ended(start: Callable[..., Run]) -> None:
     first, second = start(), start()
     docker(first).kill()
@@ -344,6 +350,7 @@ def test_a_server_with_a_prepared_transaction_of_a_killed_run_is_replaced(
     assert "replacing a lingering" in messages.pop()
 
 
+@pytest.mark.any_backend
 def test_other_servers_of_the_run_do_not_linger(start: Callable[..., Run], testbed_backend: Backend) -> None:
     run = start()
     own = run.start_container(testbed_backend)
@@ -354,6 +361,7 @@ def test_other_servers_of_the_run_do_not_linger(start: Callable[..., Run], testb
     assert answers(run)
 
 
+@pytest.mark.any_backend
 def test_a_kept_database_outlives_the_time(start: Callable[..., Run], testbed_backend: Backend) -> None:
     run = start(SHORT)
     kept, name = id_of(run), database_of(run).name
@@ -369,6 +377,7 @@ def test_a_kept_database_outlives_the_time(start: Callable[..., Run], testbed_ba
     eventually(lambda: has_gone(testbed_backend, kept))
 
 
+@pytest.mark.any_backend
 def test_a_command_lists_and_removes_them(
     start: Callable[..., Run], testbed_backend: Backend, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -384,6 +393,7 @@ def test_a_command_lists_and_removes_them(
     assert capsys.readouterr().out == "No server lingers.\n"
 
 
+@pytest.mark.any_backend
 @pytest.mark.parametrize(
     ("option", "environment", "kind"),
     [
@@ -402,6 +412,7 @@ def test_the_option_the_key_and_the_variable_ci_decide(
     assert f", {kind} container " in lingering_project.run(*option, CI=environment).text
 
 
+@pytest.mark.any_backend
 @pytest.mark.bad_day
 @pytest.mark.parametrize("value", ["-1", "soon", "nan"])
 def test_a_wrong_time_is_refused(lingering_project: Project, value: str) -> None:

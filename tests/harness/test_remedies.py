@@ -152,23 +152,25 @@ IN_CONTEXT = ORDINARY.replace("    seed()", "    with app.app_context():\n      
 on_servers = pytest.mark.testbed_needs("server")
 on_files = pytest.mark.testbed_needs("embedded")
 on_mysql = pytest.mark.testbed_needs("bounded-reads")
+on_any = pytest.mark.any_backend
 # Variants of one change are tried on files alone: they differ in the app and not in the database.
+# A change of the app's code is tried on one backend, and a change of the connection on each.
 TRIED = [
-    pytest.param(SESSIONS_STAY_OPEN, NEWCOMER, id="sessions"),
-    pytest.param(SHARED_ENGINE, REMOVED, id="engine"),
+    pytest.param(SESSIONS_STAY_OPEN, NEWCOMER, id="sessions", marks=on_any),
+    pytest.param(SHARED_ENGINE, REMOVED, id="engine", marks=on_any),
     pytest.param(SHARED_ENGINE, UNNAMED, id="engine-without-a-name", marks=on_files),
     pytest.param(SHARED_ENGINE, removed(SEEDED), id="engine-used-outside-contexts", marks=on_files),
     pytest.param(SHARED_ENGINE, removed(ORDINARY), id="engine-used-before-the-removal", marks=on_files),
-    pytest.param(SCOPED_BY_THREAD, ITS_OWN, id="scope"),
-    pytest.param(TEARDOWN_ORDER, REMOVED, id="teardown"),
+    pytest.param(SCOPED_BY_THREAD, ITS_OWN, id="scope", marks=on_any),
+    pytest.param(TEARDOWN_ORDER, REMOVED, id="teardown", marks=on_any),
     pytest.param(TEARDOWN_ORDER, FLASK_SQLALCHEMY, id="teardown-of-Flask-SQLAlchemy", marks=on_files),
     pytest.param(TEARDOWN_ORDER, LITE, id="teardown-of-Lite", marks=on_files),
     pytest.param(FOREIGN_KEYS_OFF, REMOVED, id="keys", marks=on_files),
     pytest.param(FOREIGN_KEYS_OFF, UNNAMED, id="keys-without-a-name", marks=on_files),
     pytest.param(SQLITE_URL, REMOVED, id="url", marks=on_files),
     pytest.param(LATE_BEGIN, ITS_OWN, id="begin", marks=on_files),
-    pytest.param(FORKED, ITS_OWN, id="fork"),
-    pytest.param(HELD_STREAM, ITS_OWN, id="stream"),
+    pytest.param(FORKED, ITS_OWN, id="fork", marks=on_any),
+    pytest.param(HELD_STREAM, ITS_OWN, id="stream", marks=on_any),
     pytest.param(KEPT_SETTINGS, ITS_OWN, id="settings"),
     pytest.param(EARLY_CONNECTION, CREATES, id="early"),
     pytest.param(ENGINES_STAY, KEPT, id="dispose", marks=on_servers),

@@ -4,14 +4,12 @@ import json
 import os
 import re
 import signal
-import subprocess
-import sys
 
 import pytest
 
 from flask_sqlalchemy_testbed.report import html, markdown
 from tests import prepared
-from tests.harness.projects import Outcome, Project, eventually, hear_interrupts
+from tests.harness.projects import Outcome, Project, eventually
 from tests.harness.reports import report, row
 from tests.harness.shops import WITHOUT_REMOVE
 
@@ -146,23 +144,16 @@ def test_a_command_that_is_told_to_end_shows_its_verdicts_and_writes_the_report(
     return app"""
     shop.write(WITHOUT_REMOVE.replace("    return app", waits), "shop.py")
     checks = ("--check", "binding.first-use", "--check", "lifecycle.request-ends")
-    words = ("-m", "flask_sqlalchemy_testbed", "shop", "--backend", "sqlite", *checks, "--report", "there")
-    with subprocess.Popen(
-        [sys.executable, *words],
-        cwd=shop.path,
-        stdout=subprocess.PIPE,
-        text=True,
-        preexec_fn=hear_interrupts,  # noqa: PLW1509 - it takes no lock
-    ) as process:
-        try:
-            eventually((shop.path / "ready").exists)
-            process.send_signal(number)
-            text, _ = process.communicate(timeout=30)
-        finally:
-            process.kill()
+    words = ["flask_sqlalchemy_testbed", "shop", "--backend", "sqlite", *checks, "--report", "there"]
 
-    assert process.returncode == pytest.ExitCode.INTERRUPTED
-    assert f"2 checks on 1 backend: {verdicts} in" in text.splitlines()[-1]
+    def end(process: int) -> None:
+        eventually((shop.path / "ready").exists)
+        os.kill(process, number)
+
+    ran = prepared.run(words, cwd=shop.path, env=os.environ, timeout=30, meanwhile=end)
+
+    assert ran.returncode == pytest.ExitCode.INTERRUPTED
+    assert f"2 checks on 1 backend: {verdicts} in" in ran.stdout.splitlines()[-1]
     assert (shop.path / "there" / "index.html").exists()
 
 

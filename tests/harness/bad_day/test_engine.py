@@ -16,9 +16,10 @@ from flask_sqlalchemy_testbed.backends import BACKENDS
 from flask_sqlalchemy_testbed.servers import images, recipes
 from flask_sqlalchemy_testbed.servers.given import variable
 from flask_sqlalchemy_testbed.servers.readiness import ServerError
+from tests import prepared
 from tests.harness.bad_day.engines import engine
 from tests.harness.projects import Project
-from tests.harness.shops import FACTORY
+from tests.harness.shops import FACTORY, WITHOUT_REMOVE
 
 pytestmark = pytest.mark.bad_day
 
@@ -105,18 +106,16 @@ def test_make_engine_is_not_mentioned_to_a_user_who_cannot_run_it(monkeypatch: p
 
 
 def test_a_backend_that_was_asked_for_is_never_dropped(project: Project) -> None:
-    project.write(FACTORY, "shop.py")
-    words = [sys.executable, "-m", "flask_sqlalchemy_testbed", "shop", "--backend", f"sqlite,{KIND.name}"]
-    ran = subprocess.run(
-        words,
+    project.write(WITHOUT_REMOVE, "shop.py")
+    words = ["flask_sqlalchemy_testbed", "shop", "--backend", f"sqlite,{KIND.name}"]
+    ran = prepared.run(
+        [*words, "--check", "lifecycle.request-ends"],
         cwd=project.path,
         env={**os.environ, "DOCKER_HOST": "unix:///nowhere.sock"},
-        capture_output=True,
-        text=True,
-        check=False,
+        timeout=60,
     )
 
-    assert ran.returncode == pytest.ExitCode.TESTS_FAILED  # of the checks on SQLite
+    assert ran.returncode == pytest.ExitCode.TESTS_FAILED  # of the check on SQLite
     assert f"\nNo server for {KIND.name}: no Docker engine answers" in ran.stdout
 
 
