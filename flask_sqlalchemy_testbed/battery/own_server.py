@@ -143,8 +143,10 @@ class OwnServer:
         self.start()
         check_none, check_again = self.backend.of(FOREIGN_KEYS)
         self.administer(check_none.format(self.name))
-        observer().observe("restore_rows", uri)
-        self.administer(check_again.format(self.name))
+        try:
+            observer().observe("restore_rows", uri)
+        finally:
+            self.administer(check_again.format(self.name))
         self.database.connection.run(list(positions.values()))
 
     def pause(self) -> None:
