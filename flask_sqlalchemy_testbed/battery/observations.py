@@ -10,12 +10,13 @@ import os
 import sys
 import traceback
 import uuid
+import warnings
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import NullPool, String, create_engine, func, insert, null, select
-from sqlalchemy.exc import CompileError, DBAPIError
+from sqlalchemy import MetaData, NullPool, String, create_engine, event, func, insert, null, select
+from sqlalchemy.exc import CompileError, DBAPIError, SAWarning
 
 from flask_sqlalchemy_testbed.battery.tables import Item, Value, create_here
 from flask_sqlalchemy_testbed.servers.processes import end_with
@@ -24,16 +25,54 @@ from flask_sqlalchemy_testbed.timeline.recorder import record_in_this_process
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sqlalchemy import Engine
+    from sqlalchemy import Engine, Table
 
 KEY = uuid.UUID("12345678-1234-5678-1234-567812345678")
 SAME_TO_SOME = ["abc", "ABC", "\xe1bc"]
 BLOB = b"x" * 70_000
+# The rows of the last `keep_rows`.
+_kept: list[tuple[Table, list[dict[str, Any]]]] = []
 
 
 def create_tables(engine: Engine) -> None:
     """Create the battery's tables in a database that has none."""
     create_here(engine)
+
+
+def keep_rows(engine: Engine) -> None:
+    """Keep the rows of all tables in this process, for `restore_rows`."""
+    metadata = MetaData()
+    with warnings.catch_warnings():
+        # Some types are unknown to SQLAlchemy, and tables may refer to each other.
+        warnings.simplefilter("ignore", SAWarning)
+        metadata.reflect(engine)
+        tables = metadata.sorted_tables
+    with engine.connect() as connection:
+        _kept[:] = [
+            (table, [dict(row) for row in connection.execute(select(*_written(table))).mappings()])
+            for table in tables
+        ]
+
+
+def restore_rows(engine: Engine) -> None:
+    """Insert the rows of `keep_rows` into empty tables."""
+
+    @event.listens_for(engine, "before_cursor_execute", retval=True)
+    def keep_identities(_: object, __: object, statement: str, parameters: Any, *___: object) -> Any:
+        if engine.dialect.name == "postgresql":  # SQLAlchemy cannot write this clause.
+            statement = statement.replace(") VALUES (", ") OVERRIDING SYSTEM VALUE VALUES (", 1)
+        return statement, parameters
+
+    with engine.begin() as connection:
+        for table, rows in _kept:
+            for row in rows:
+                # None would be the null of JSON in a column of that type.
+                values = {name: null() if value is None else value for name, value in row.items()}
+                connection.execute(insert(table).values(values))
+
+
+def _written(table: Table) -> list[Any]:
+    return [column for column in table.columns if column.computed is None]
 
 
 def any_length(engine: Engine) -> bool:

@@ -18,12 +18,21 @@ if TYPE_CHECKING:
 
     from flask import Flask, Response
 
+# The end of the clause on a function that is no obstacle for the request, but for a view that begins.
+USED = "used the session before the view"
+
 
 class Witness:
-    """Watches the functions that Flask calls before and after the view."""
+    """Watches the functions that Flask calls before and after the view.
 
-    def __init__(self, app: Flask) -> None:
+    Args:
+        app: The app.
+        is_in_use: Whether the session is in use; the first function after which it is counts as the cause.
+    """
+
+    def __init__(self, app: Flask, is_in_use: Callable[[], bool] = lambda: False) -> None:
         self._app = app
+        self._is_in_use = is_in_use
         self._has_started = False
         self._seen: list[str] = []
         self._error: BaseException | None = None
@@ -94,6 +103,8 @@ class Witness:
                 raise
             if response is not None:
                 self._seen.append(f"{name_of(function)} answered it before the view")
+            elif self._is_in_use():
+                self._seen.append(f"{name_of(function)} {USED}")
             return response
 
         return watched

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from flask_sqlalchemy_testbed.backends.polling import identity_positions
+from flask_sqlalchemy_testbed.battery.observer import observer
 from flask_sqlalchemy_testbed.isolation import Isolation
 from flask_sqlalchemy_testbed.plugin import state
 from flask_sqlalchemy_testbed.plugin.failures import fail_for_leaks
@@ -45,12 +47,21 @@ SUPERUSER = {
     "mysql": ("mysql", "-u", "root", "-e"),
     "mariadb": ("mariadb", "--socket=/run/mysqld/mysqld.sock", "--skip-ssl", "-u", "root", "-e"),
 }
+# Statements of the superuser after which new connections check no foreign keys, and check them again. Rows
+# may refer to each other in a circle.
+FOREIGN_KEYS = {
+    "postgresql": (
+        "ALTER DATABASE {} SET session_replication_role = replica",
+        "ALTER DATABASE {} RESET session_replication_role",
+    ),
+    "mysql": ("SET GLOBAL foreign_key_checks = 0", "SET GLOBAL foreign_key_checks = 1"),
+}
 
 
 class OwnServer:
     """A throwaway server with one database that has the battery's tables.
 
-    A restart removes all its data.
+    Its data is in memory, which ends with it: `start` creates empty tables, and `restart` restores the rows.
     """
 
     def __init__(
@@ -121,6 +132,22 @@ class OwnServer:
         self._isolation.database.connection.close()
         self._isolation = self._create_database()
         self.clean()
+
+    def restart(self, end: Callable[[], None]) -> None:
+        """End the server with `end`, which is `kill` or `stop`, and start it again with the same rows."""
+        # Not through a pooler, which would keep the connections that check no foreign keys.
+        uri = self._url.set(database=self.name).render_as_string(hide_password=False)
+        positions = identity_positions(self.backend, self.database.connection)
+        observer().observe("keep_rows", uri)
+        end()
+        self.start()
+        check_none, check_again = self.backend.of(FOREIGN_KEYS)
+        self.administer(check_none.format(self.name))
+        try:
+            observer().observe("restore_rows", uri)
+        finally:
+            self.administer(check_again.format(self.name))
+        self.database.connection.run(list(positions.values()))
 
     def pause(self) -> None:
         """Freeze the server: its sockets accept data, but no query is executed."""

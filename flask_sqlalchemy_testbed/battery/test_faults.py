@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from sqlalchemy import event, insert, select, text, update
+from sqlalchemy.engine import Engine
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -19,6 +20,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from flask_sqlalchemy_testbed.backends.base import Backend
 from flask_sqlalchemy_testbed.backends.connection import Connection
 from flask_sqlalchemy_testbed.battery.gates import Port, gate_to
+from flask_sqlalchemy_testbed.battery.obstacles import Witness
 from flask_sqlalchemy_testbed.battery.own_pair import OwnPair
 from flask_sqlalchemy_testbed.battery.own_server import WITHIN as START_WITHIN
 from flask_sqlalchemy_testbed.battery.own_server import OwnServer, OwnServers, lent
@@ -26,6 +28,7 @@ from flask_sqlalchemy_testbed.battery.requests import ERROR, OK, add_view, ask, 
 from flask_sqlalchemy_testbed.battery.tables import OLD_ITEM, Item
 from flask_sqlalchemy_testbed.battery.threads import WITHIN, Task, at_once, poll
 from flask_sqlalchemy_testbed.battery.trial import CONNECTIONS, Trial
+from flask_sqlalchemy_testbed.checks.causes import HAS_OPTION
 from flask_sqlalchemy_testbed.checks.check import check
 from flask_sqlalchemy_testbed.databases import Database
 from flask_sqlalchemy_testbed.servers.network import NetworkServer
@@ -148,9 +151,25 @@ def status(app: Flask, path: str = "/testbed/names") -> int:
     return OK if answer.is_success else max(ERROR, answer.code)
 
 
-def assert_answers(app: Flask, times: int = 1) -> None:
-    statuses = [status(app) for _ in range(times)]
-    assert statuses == [200] * times, f"later requests were answered with {statuses}"
+def failure(app: Flask) -> str:
+    """Return the status of a failed request to `/testbed/names` and its cause; empty if the view returned."""
+    answer, cause = Witness(app).answer("/testbed/names")
+    return "" if answer.is_success else f"{answer.code} ({answer.error or cause})"
+
+
+def assert_answers(app: Flask, times: int = 1, *, having: str = "") -> None:
+    failures = [found for found in (failure(app) for _ in range(times)) if found]
+    assert not failures, (
+        f"{len(failures)} of {times} later requests failed, the first with {failures[0]}{having}"
+    )
+
+
+def pre_ping(engine: Engine) -> str:
+    """Return a clause for failures that `pool_pre_ping` prevents, if the engine has it; else an empty string.
+
+    The report then names another cause.
+    """
+    return f"; {HAS_OPTION} pool_pre_ping=True" if getattr(engine.pool, "_pre_ping", False) else ""
 
 
 def wait_until(condition: Callable[[], Any]) -> None:
@@ -187,7 +206,7 @@ def test_lost_between_requests(trial: Trial, app: Flask) -> None:
     trial.use_connections(app)
     end_sessions(trial.database)
 
-    assert_answers(app, CONNECTIONS + 1)
+    assert_answers(app, CONNECTIONS + 1, having=pre_ping(trial.engine(app)))
     trial.use_connections(app)
 
 
@@ -195,11 +214,9 @@ def test_lost_between_requests(trial: Trial, app: Flask) -> None:
 def test_restart(own_trial: Trial, own_server: OwnServer) -> None:
     app = own_trial.app_with_views()
     own_trial.use_connections(app)
-    own_server.kill()
-    own_server.start()
-    own_trial.log_in(own_server.database)
+    own_server.restart(own_server.kill)
 
-    assert_answers(app, CONNECTIONS + 1)
+    assert_answers(app, CONNECTIONS + 1, having=pre_ping(own_trial.engine(app)))
 
 
 @check("faults.swallowed-loss")
@@ -248,7 +265,7 @@ def test_idle_timeout(trial: Trial, app: Flask) -> None:
         "a request has ended, and its connection was not returned to the pool"
     )
 
-    assert_answers(app)
+    assert_answers(app, having=pre_ping(trial.engine(app)))
 
 
 @check("faults.held-too-long")
@@ -444,10 +461,10 @@ def test_stopped_mid_query(own_trial: Trial, own_server: OwnServer, testbed_back
             known_as_loss.append(error.connection_invalidated)
             raise
 
-    def work() -> tuple[int, int]:
+    def work() -> tuple[int, str]:
         first = status(app, "/testbed/slow")
         assert again.wait(START_WITHIN)
-        return first, status(app)
+        return first, failure(app)
 
     def is_slow() -> bool:
         rows = own_server.database.connection.rows(testbed_backend.activity)
@@ -456,17 +473,18 @@ def test_stopped_mid_query(own_trial: Trial, own_server: OwnServer, testbed_back
     again = threading.Event()
     task = Task(work)
     wait_until(is_slow)
-    own_server.stop()
-    own_server.start()
-    own_trial.log_in(own_server.database)
+    own_server.restart(own_server.stop)
     again.set()
-    first, second = task.result()
+    first, later = task.result()
 
     assert known_as_loss == [own_trial.of(STOP_IS_KNOWN_AS_LOSS)], (
         "SQLAlchemy classifies the error after a shutdown in another way than before"
     )
     assert first >= ERROR, f"the request whose query was interrupted was answered with {first}"
-    assert second == 200, f"the server is running again, and the next request was answered with {second}"
+    assert not later, (
+        f"the server is running again, and the next request failed with {later}"
+        f"{pre_ping(own_trial.engine(app))}"
+    )
 
 
 def fail_in_time(

@@ -10,6 +10,7 @@ from sqlalchemy.exc import DBAPIError, InvalidRequestError, SQLAlchemyError
 
 from flask_sqlalchemy_testbed.backends.base import Backend
 from flask_sqlalchemy_testbed.backends.connection import Connection
+from flask_sqlalchemy_testbed.battery.obstacles import USED, Witness
 from flask_sqlalchemy_testbed.battery.requests import add_view, get, route
 from flask_sqlalchemy_testbed.battery.tables import OLD_ITEM, OWN, Item
 from flask_sqlalchemy_testbed.battery.threads import WITHIN, Task, at_once, poll
@@ -122,8 +123,18 @@ def test_view_begins(trial: Trial) -> None:
             return str(error)
         return "begun"
 
+    def is_begun() -> bool:
+        try:
+            with trial.session.begin():
+                return False
+        except InvalidRequestError:
+            return True
+
     add_view(app, "/testbed/begin", view)
     found = get(app, "/testbed/begin")
+    if found != "begun":
+        _, cause = Witness(app, is_begun).answer("/testbed/begin")
+        found += f" ({cause})" * cause.endswith(USED)
     assert found == "begun", f"a view could not begin a transaction: {found}"
     assert trial.committed() == ["committed"], f"of two transactions, {trial.committed()} was committed"
 

@@ -67,6 +67,8 @@ TERMS: Mapping[str, str] = MappingProxyType(
     }
 )
 _TERM = re.compile("|".join(sorted(TERMS, key=len, reverse=True)))
+# In the evidence, before an option that does not mend the failure: the engine has it.
+HAS_OPTION = "the engine has"
 # Arguments of drivers that hold several settings, and the text between two.
 _BETWEEN = {"options": " ", "init_command": ", "}
 
@@ -93,6 +95,10 @@ class Cause:
     """The backends on which a failure can have this cause; empty for all."""
     includes: tuple[str, ...] = field(default=(), kw_only=True)
     """The names of causes that its change mends, too, in the same place: one change replaces the other."""
+
+    def is_mended_in(self, reasons: Iterable[str]) -> bool:
+        """Return whether the evidence says that the engine has `option`: the failure has another cause."""
+        return bool(self.option) and any(f"{HAS_OPTION} {self.option}" in reason for reason in reasons)
 
     def remedy_in(self, terms: Mapping[str, str]) -> str:
         """Return the remedy in the terms of one app.

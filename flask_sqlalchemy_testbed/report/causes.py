@@ -47,6 +47,8 @@ BACKENDS_OF = {
     "PyMySQL": {"mysql", "mariadb"},
     "PostgreSQL and MySQL": {"postgresql", "mysql", "mariadb"},
 }
+# A function of the app that Flask calls before or after the view, with its place.
+_HOOK = re.compile(r"\((?P<file>[^\s()]+), line (?P<line>\d+)\) (answered|raised|changed|used the session)\b")
 # The app could not be made: the claim itself was not tried.
 _NOT_MADE = re.compile(r"\bFactoryError: ")
 _LEFT = re.compile("left open: |left in its|left in their")
@@ -189,7 +191,7 @@ def _cause_of(row: CheckRow, failed: set[str], report: Matrix) -> str:
     if row.get("cause") != TEARDOWN_ORDER and reasons and all(map(_LEFT_AFTER.match, reasons)):
         return LEFT_AFTER_CHECK
     cause = CAUSES.get(row.get("cause", ""))
-    if cause and (not cause.backends or backends & set(cause.backends)):
+    if cause and not _has_option(row) and (not cause.backends or backends & set(cause.backends)):
         return cause.name if not cause.shown_by or cause.shown_by in failed else row["id"]
     return row["id"]
 
@@ -208,6 +210,12 @@ def _raised(row: CheckRow) -> re.Match[str] | None:
     return next(filter(None, map(_RAISED.search, reasons_of(row))), None)
 
 
+def _has_option(row: CheckRow) -> bool:
+    """Return whether the engine has the option that would mend the cause of the check."""
+    cause = CAUSES.get(row.get("cause", ""))
+    return cause is not None and cause.is_mended_in(reasons_of(row))
+
+
 def _library(report: Matrix) -> Library:
     return LIBRARIES.get(report["subject"].get("library", ""), NO_LIBRARY)
 
@@ -216,6 +224,9 @@ def _at(part: Part | None, rows: Sequence[CheckRow], report: Matrix) -> str:
     """Return where a change is made, as `file:line`; empty if unknown."""
     if found := place_in(rows[0]):
         return found
+    hook = next(filter(None, map(_HOOK.search, reasons_of(rows[0]))), None)
+    if _has_option(rows[0]) or (hook and hook[3].startswith("used")):
+        return f"{hook['file']}:{hook['line']}" if hook else ""
     subject = report["subject"]
     return subject.get(f"{part}_at", "") or subject.get("factory_at", "")
 
@@ -250,6 +261,8 @@ def _group(cause: Cause | None, rows: list[CheckRow], report: Matrix) -> Group:
 def _remedy_of_check(row: CheckRow, report: Matrix) -> str:
     """Return the remedy of a check by itself; name the check that was left out and could show a cause."""
     cause = CAUSES.get(row.get("cause", ""))
+    if cause and _has_option(row):
+        return f"The engine has {cause.option} already. Mend the error or the function in the evidence."
     if cause and cause.backends and not _backends(report, row) & set(cause.backends):
         # The check's remedy is for other drivers.
         left = any(map(_LEFT.search, reasons_of(row)))
@@ -261,7 +274,7 @@ def _remedy_of_check(row: CheckRow, report: Matrix) -> str:
 
 def _product(row: CheckRow, cause: Cause | None, library: Library, backends: set[str]) -> str:
     """Return the product whose default a failure is; empty if the evidence shows a mistake of the app."""
-    if cause and row.get("cause") != cause.name:
+    if _has_option(row) or (cause and row.get("cause") != cause.name):
         return ""
     product = library.name if row["id"] in library.fails else row.get("default_of", "")
     return product if backends <= BACKENDS_OF.get(product, backends) else ""

@@ -468,3 +468,20 @@ def test_the_change_of_relative_paths_says_that_the_file_moves(subject: dict[str
     assert (
         "instance folder of the app: move an existing file there, or create its tables again." in path.remedy
     )
+
+
+@pytest.mark.parametrize(
+    ("why", "at"),
+    [
+        ("302 (shop.load (shop.py, line 25) answered it before the view)", "shop.py:25"),
+        ("500 (OperationalError: the server does not answer)", ""),
+    ],
+)
+def test_an_option_that_the_engine_has_is_no_remedy(why: str, at: str) -> None:
+    reason = f"1 of 4 later requests failed, the first with {why}; the engine has pool_pre_ping=True"
+    places = {"library": "Flask-SQLAlchemy", "engine_at": "shop.py:7", "factory_at": "shop.py:9"}
+
+    (group,) = groups(with_rows(failed("faults.restart", reason, "postgresql"), **places))
+
+    assert (group.default, group.at, group.summary) == ("", at, "")
+    assert group.remedy.startswith("The engine has pool_pre_ping=True already.")

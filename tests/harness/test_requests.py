@@ -282,6 +282,15 @@ def create_app(config=None):
 
     return app
 """
+# Their values cannot be inserted as they are read.
+SPECIAL_COLUMNS = """
+    id = db.Column(db.Integer, db.Identity(always=True), primary_key=True)
+    friend_id = db.Column(db.ForeignKey("user.id"))
+    of_json = db.Column(db.JSON)
+    no_json = db.Column(db.JSON(none_as_null=True))
+    one = db.Column(db.Integer, default=1)
+    two = db.Column(db.Integer, db.Computed("one + one"))
+""".strip()
 SENTENCE = (
     "The app cannot be tried on sqlite: its first request was answered with 302 FOUND to /login:"
     " shop.only_who_is_logged_in (shop.py, line 54) answered it before the view. If it wants a login, name a"
@@ -393,6 +402,56 @@ def test_the_rows_of_the_user_are_in_each_database(project_here: Project) -> Non
     outcome = check(project_here, "--testbed-as-user", "users.py:log_in", checks=checks)
 
     assert outcome.code == 0, outcome.text
+
+
+def test_the_function_that_uses_the_session_before_the_view_is_named(project: Project) -> None:
+    project.write(USERS.replace("HOOK", "return None"), "shop.py")
+
+    outcome = check(project, checks=("transactions.view-begins", "lifecycle.request-ends"))
+
+    assert outcome.code == 1, outcome.text
+    assert "(shop.load (shop.py, line 22) used the session before the view)" in outcome.text
+    assert outcome.lines("Begin with transactions.view-begins, in shop.py:22.")
+
+
+@pytest.mark.testbed_needs("container")
+@pytest.mark.parametrize("options", [{"pool_pre_ping": True}, {}], ids=["pre-ping", "without"])
+def test_a_logged_in_user_survives_a_restart_of_the_server(
+    project: Project, testbed_backend: Backend, options: dict[str, bool]
+) -> None:
+    source = USERS.replace(
+        "HOOK", "return None if g.user or 'login' in str(request.url_rule) else abort(401)"
+    )
+    source = source.replace("SQLAlchemy()", f"SQLAlchemy(engine_options={options})")
+    source = source.replace("id = db.Column(db.Integer, primary_key=True)", SPECIAL_COLUMNS)
+    # A process can make one such app at a time.
+    source = source.replace("config=None", "").replace("(config,", "(SQLALCHEMY_DATABASE_URI=URI,")
+    project.write(f"import os\n\nURI = os.environ['DATABASE_URI']\n{source}", "shop.py")
+    project.write(
+        """
+        def log_in(app, client):
+            from shop import User, db
+
+            with app.app_context():
+                user = User(of_json={"name": "Ada"})
+                db.session.add(user)
+                db.session.flush()
+                user.friend_id = user.id
+                db.session.commit()
+                path = f"/login/{user.id}"
+            assert client.get(path).text == "welcome"
+        """,
+        "users.py",
+    )
+    project.backends = [testbed_backend.name]
+
+    outcome = check(
+        project, "--testbed-as-user", "users:log_in", checks=("faults.restart", "faults.stopped-mid-query")
+    )
+
+    assert outcome.code == (0 if options else 1), outcome.text
+    # SQLAlchemy drops all connections when it sees the first that is lost.
+    assert ("1 of 4 later requests failed" in outcome.text) is not bool(options), outcome.text
 
 
 @pytest.mark.parametrize(
