@@ -45,7 +45,6 @@ class BoundSession(Session):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         self._lock = threading.RLock()
-        self._taken: list[Connection] = []
         super().__init__(*args, **options)
 
     def get_bind(self, *args: Any, **options: Any) -> Engine | Connection:
@@ -63,10 +62,10 @@ class BoundSession(Session):
     def refuse_if_stale(self) -> None:
         """Raise ``StaleSessionError`` if the session has ended or its engine was replaced."""
         forks.notice_fork()
-        if self._refusal:
-            raise StaleSessionError(self._refusal)
-        if self.binding is not None and self.engine is not self.binding.engine:
+        message = self._refusal
+        if not message and self.binding is not None and self.engine is not self.binding.engine:
             message = "The engine of this session was replaced. Call db_session.remove() and start again."
+        if message:
             raise StaleSessionError(message)
 
     def end(self) -> None:
@@ -113,8 +112,11 @@ class BoundSession(Session):
 
     def _connections(self) -> list[Connection]:
         """Return the open connections that this session has taken from a pool."""
-        taken = self._taken
-        return [connection for connection in taken if not connection.closed and not connection.invalidated]
+        return [
+            connection
+            for connection, session in connections_of_sessions()
+            if session is self and not connection.closed and not connection.invalidated
+        ]
 
     def _is_executing_in_another_thread(self) -> bool:
         if self._executing_thread in {None, threading.get_ident()}:
@@ -123,12 +125,9 @@ class BoundSession(Session):
         threads = threading.enumerate() if self._is_streaming else []
         return not self._is_streaming or self._executing_thread in {thread.ident for thread in threads}
 
-    def _has_connected(self, _transaction: SessionTransaction, connection: Connection) -> None:
-        if self._opens_connections and not hasattr(connection, _SESSION):  # A savepoint has connected before.
-            _connected.add(weakref.ref(self, _connected.discard))
-            # A new list, since another thread may read the old one.
-            self._taken = [*(taken for taken in self._taken if not taken.closed), connection]
-            setattr(connection, _SESSION, weakref.ref(self))
+    def _has_connected(self, transaction: SessionTransaction, connection: Connection) -> None:
+        if transaction.parent is None and self._opens_connections:
+            _sessions[connection] = weakref.ref(self)
             # After the entry: end() sees the connection, or this thread sees the end.
             if self._refusal:
                 connection.close()
@@ -142,9 +141,8 @@ class BoundSession(Session):
     def _after_statement(self, context: ExecutionContext) -> None:
         with self._lock:
             # The rows of a stream are read from the connection later.
-            if context.execution_options.get("stream_results"):
-                self._is_streaming = True
-            else:
+            self._is_streaming = bool(context.execution_options.get("stream_results"))
+            if not self._is_streaming:
                 self._executing_thread = None
             if self._is_left_to_thread:
                 self.refuse_if_stale()
@@ -179,32 +177,28 @@ event.listen(BoundSession, "after_begin", BoundSession._has_connected)  # noqa: 
 # MySQL's rollback of a two-phase transaction, which SQLAlchemy sends as statements.
 _ROLLBACKS = ("XA END", "XA ROLLBACK")
 
-# Every statement asks for the session of its connection: an attribute is faster than a weak table.
-_SESSION = "app.database session"
-_connected: set[weakref.ref[BoundSession]] = set()
+_sessions: weakref.WeakKeyDictionary[Connection, weakref.ref[BoundSession]] = weakref.WeakKeyDictionary()
 
 
-def connected_sessions() -> list[BoundSession]:
-    """Return the sessions that have taken connections from pools."""
-    # copy(), since other threads connect meanwhile.
-    return [session for reference in _connected.copy() if (session := reference()) is not None]
+def connections_of_sessions() -> list[tuple[Connection, BoundSession]]:
+    """Return the connections that sessions have taken from pools, each with its session."""
+    # keyrefs() copies: other threads connect meanwhile.
+    connections = [connection for key in _sessions.keyrefs() if (connection := key()) is not None]
+    found = [(connection, _session_of(connection)) for connection in connections]
+    return [(connection, session) for connection, session in found if session is not None]
 
 
 def _session_of(connection: Connection | None) -> BoundSession | None:
-    reference = getattr(connection, _SESSION, None)
+    reference = None if connection is None else _sessions.get(connection)
     return None if reference is None else reference()
 
 
 def watch_sessions(engine: Engine) -> None:
     """Tell each session of ``engine`` of its statements and its commits."""
 
-    def before(
-        connection: Connection, _cursor: object, statement: str, parameters: object, *_: object
-    ) -> tuple[str, object]:
-        session = _session_of(connection)
-        if session is not None and not statement.startswith(_ROLLBACKS):
+    def before(connection: Connection, _cursor: object, statement: str, *_: object) -> None:
+        if not statement.startswith(_ROLLBACKS) and (session := _session_of(connection)) is not None:
             session._before_statement()  # noqa: SLF001 - of this module
-        return statement, parameters
 
     def after(connection: Connection, *arguments: Any) -> None:
         if (session := _session_of(connection)) is not None:
@@ -218,8 +212,7 @@ def watch_sessions(engine: Engine) -> None:
         if (session := _session_of(connection)) is not None:
             session._before_commit_of(connection, xid, is_prepared=is_prepared)  # noqa: SLF001 - of this module
 
-    # With retval=True SQLAlchemy calls the function itself, and not a wrapper.
-    event.listen(engine, "before_cursor_execute", before, retval=True)
+    event.listen(engine, "before_cursor_execute", before)
     event.listen(engine, "after_cursor_execute", after)
     event.listen(engine, "handle_error", failed)
     for name in ("commit", "prepare_twophase", "commit_twophase"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from os import getpid
 from typing import TYPE_CHECKING
 
 from sqlalchemy import event
@@ -20,7 +19,7 @@ inherited: list[object] = []
 in_child: list[Callable[[], None]] = []
 """Functions that a child calls when it notices that it was forked."""
 
-_process = getpid()
+_process = os.getpid()
 
 
 def notice_fork() -> None:
@@ -29,8 +28,8 @@ def notice_fork() -> None:
     Python itself does not notice a fork by a server that is written in C.
     """
     global _process  # noqa: PLW0603 - the process is one
-    if (process := getpid()) != _process:
-        _process = process
+    if os.getpid() != _process:
+        _process = os.getpid()
         for act in in_child:
             act()
 
@@ -52,10 +51,10 @@ def replace_pool(engine: Engine) -> None:
 
 
 def _protect_pool(engine: Engine) -> None:
-    pool, process = engine.pool, getpid()
+    pool, process = engine.pool, os.getpid()
 
     def connect() -> PoolProxiedConnection:
-        if getpid() == process:
+        if os.getpid() == process:
             return type(pool).connect(pool)
         notice_fork()
         if engine.pool is pool:

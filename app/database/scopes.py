@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import weakref
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
 
 class ResponseScope:
     """The scope of a response body that runs after its context has ended."""
-
-    has_session = False
-    """Whether a session was entered. Most responses need none, and this is faster than a weak table."""
 
     def __init__(self, binding: Binding) -> None:
         self.binding = binding
@@ -51,19 +49,18 @@ class _Thread(threading.local):
 _thread = _Thread()
 response_scope: ContextVar[ResponseScope | None] = ContextVar("response_scope", default=None)
 
-# An attribute of each scope that has ended. Flask's contexts have it too: weak tables are slower.
-_ENDED = "app.database has ended"
+_ended: weakref.WeakSet[object] = weakref.WeakSet()
 
 
 def mark_ended(scope: object) -> None:
     """Refuse new sessions to ``scope``: to threads in copies of its context, too."""
     if not isinstance(scope, ThreadScope):
-        setattr(scope, _ENDED, True)
+        _ended.add(scope)
 
 
 def refuse_if_ended(scope: object) -> None:
     """Raise ``UnboundError`` if ``scope`` has ended."""
-    if getattr(scope, _ENDED, False):
+    if scope in _ended:
         kind = "response" if isinstance(scope, ResponseScope) else "context"
         message = f"The {kind} has ended. Push a context in this thread: with app.app_context(): ..."
         raise UnboundError(message)
@@ -72,8 +69,7 @@ def refuse_if_ended(scope: object) -> None:
 @appcontext_pushed.connect
 def _begin_scope(_app: Flask, **_: object) -> None:
     # A context that is pushed again has sessions again.
-    if getattr(scope := current_scope(), _ENDED, False):
-        setattr(scope, _ENDED, False)
+    _ended.discard(current_scope())
 
 
 def current_scope() -> object:

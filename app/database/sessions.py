@@ -12,9 +12,8 @@ from sqlalchemy.util import ScopedRegistry
 
 from . import forks
 from .bindings import Binding, UnboundError, live_bindings
-from .bound_session import BoundSession, StaleSessionError, connected_sessions
+from .bound_session import BoundSession, StaleSessionError, connections_of_sessions
 from .scopes import (
-    ResponseScope,
     ThreadScope,
     binding_of,
     current_binding,
@@ -39,19 +38,16 @@ class BoundSessionmaker(sessionmaker[BoundSession]):
     It is a real ``sessionmaker``, so that event listeners can be registered on ``db_session``.
     """
 
-    def __call__(
-        self, *, binding: Binding | None = None, scope: object = None, **options: Any
-    ) -> BoundSession:
-        """Make a session on ``binding``, by default that of ``scope``, by default the current one.
+    def __call__(self, *, binding: Binding | None = None, **options: Any) -> BoundSession:
+        """Make a session on ``binding``, by default the current one; an option ``bind`` replaces it.
 
-        An option ``bind`` replaces it. A bind that uses the connections of a live engine, such as
-        an option engine, counts as that engine.
+        A bind that uses the connections of a live engine, such as an option engine, counts as that engine.
         """
         bind = options.get("bind") or self.kw["bind"]
         follows_scope = bind is None
         engine: Engine | None
         if follows_scope:
-            binding = binding or binding_of(scope or current_scope())
+            binding = binding or current_binding()
             # Read once: another thread may replace it.
             bind = engine = binding.engine
         else:
@@ -93,7 +89,7 @@ class ScopeRegistry(ScopedRegistry[BoundSession]):
         scope = self.scopefunc()
         session = self.registry.get(scope)
         if session is None:
-            return self._enter(scope, self.createfunc(scope=scope))
+            return self._enter(scope, self.createfunc())
         if (
             isinstance(scope, ThreadScope)
             and session.follows_scope
@@ -108,8 +104,6 @@ class ScopeRegistry(ScopedRegistry[BoundSession]):
         self._enter(self.scopefunc(), obj)
 
     def _enter(self, scope: object, session: BoundSession) -> BoundSession:
-        if isinstance(scope, ResponseScope):
-            scope.has_session = True
         session = self.registry.setdefault(scope, session)
         if isinstance(scope, ThreadScope):
             scope.registries.add(self)
@@ -133,8 +127,6 @@ class ScopeRegistry(ScopedRegistry[BoundSession]):
 
     def end(self, scope: object) -> None:
         """End the session of ``scope``, if there is one."""
-        if isinstance(scope, ResponseScope) and not scope.has_session:
-            return
         session = self.registry.pop(scope, None)
         if session is None:
             return
@@ -170,7 +162,7 @@ db_session = BoundScopedSession(BoundSessionmaker(class_=BoundSession, autoflush
 def _leave_the_parents_alone() -> None:
     """Give each live engine an empty pool, and each scope no session, in a forked child."""
     live = live_bindings()
-    for session in {*db_session.registry.sessions(), *connected_sessions()}:
+    for session in {*db_session.registry.sessions(), *(session for _, session in connections_of_sessions())}:
         session.disown()
     db_session.registry.registry.clear()
     for binding in live:
