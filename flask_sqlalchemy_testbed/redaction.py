@@ -131,7 +131,8 @@ def _pattern() -> re.Pattern[str]:
           (?P<of_sql>(?:\b[enx]|\b_\w{{1,20}}\s*)?(?:{_LITERAL})
               | \$(?P<tag>\w{{0,60}})\$.{{0,999}}?\$(?P=tag)\$ | 0x[0-9a-f]+)
         # the shell's own variables name a directory; MySQL says whether there was one
-        | (?<![\w.-])(?!(?-i:PWD|OLDPWD)=/)(?!password:\s(?:yes|no)\)) (?P<option>{_NAME}['"]?\s{{0,9}}[=:]\s*)
+        | (?<![\w.-])(?!(?-i:PWD|OLDPWD)=/)(?!password:\s(?:yes|no)\))
+          (?P<option>{_NAME}['"]?\s{{0,9}}[=:]\s*)
           (?P<of_option>(?:{_LITERAL})+|[^\s'"]\S*)
         """,
         re.IGNORECASE | re.VERBOSE | re.DOTALL,

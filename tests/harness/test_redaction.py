@@ -120,7 +120,7 @@ def test_no_password_and_that_of_throwaway_servers_are_not_known(nothing: str | 
         ('{"MYSQL_ROOT_PASSWD": "a \\"b", "x": 1}', '{"MYSQL_ROOT_PASSWD": ***, "x": 1}'),
         ("DB_PASSWORD=it's\nHOME=/x", "DB_PASSWORD=***\nHOME=/x"),
         ("PWD=/work\nOLDPWD=/home\nPASSWORD_FILE=/run/x", "PWD=/work\nOLDPWD=/home\nPASSWORD_FILE=/run/x"),
-        ("denied (using password: YES)\"). Correct", "denied (using password: YES)\"). Correct"),
+        ('denied (using password: YES)"). Correct', 'denied (using password: YES)"). Correct'),
         ("SELECT password FROM t WHERE name = 'Ada'", "SELECT password FROM t WHERE name = 'Ada'"),
         ("PASSWORD 'testbed'", "PASSWORD 'testbed'"),
         ("Write it as mysql://user:password@host/x.", "Write it as mysql://user:password@host/x."),
