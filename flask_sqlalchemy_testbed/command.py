@@ -231,6 +231,9 @@ def _print_list(ctx: click.Context, _option: click.Parameter, value: object) -> 
 def _print_explanation(ctx: click.Context, _option: click.Parameter, value: str | None) -> None:
     if value is None:
         return
+    if not value:
+        message = "--explain is empty. Name a check: --list prints all."
+        raise click.UsageError(message)
     from flask_sqlalchemy_testbed.checks.claims import CHECKS  # noqa: PLC0415 - on use
     from flask_sqlalchemy_testbed.checks.explanation import explanation  # noqa: PLC0415 - on use
     from flask_sqlalchemy_testbed.checks.links import link, page_url  # noqa: PLC0415 - on use
@@ -254,6 +257,8 @@ def _at_once(name: str, callback: Any, help_: str, metavar: str | None = None) -
         help=help_,
         is_flag=metavar is None,
         metavar=metavar,
+        # As in `_option`: otherwise click 8.3 takes the option without its value for no option.
+        default=None,
         is_eager=True,
         expose_value=False,
         callback=callback,

@@ -155,7 +155,9 @@ def trial(port: str) -> subprocess.CompletedProcess[str]:
 def test_a_taken_port_is_one_sentence(taken_port: int) -> None:
     run = trial(str(taken_port))
 
-    assert run.stderr == f"Port {taken_port} is in use. Choose another one: APP_PORT=8765 make run\n"
+    assert (
+        run.stderr == f"Port {taken_port} is in use. Choose another one: APP_PORT={taken_port + 1} make run\n"
+    )
     assert run.returncode == 1
 
 

@@ -40,7 +40,8 @@ def port_from(value: str) -> int:
                 f"This user may not listen on port {value}. Choose a port above 1023: APP_PORT=8765 make run"
             )
         except OSError:
-            sys.exit(f"Port {value} is in use. Choose another one: APP_PORT=8765 make run")
+            free = int(value) + 1 if int(value) < LARGEST_PORT else 8000
+            sys.exit(f"Port {value} is in use. Choose another one: APP_PORT={free} make run")
     return int(value)
 
 

@@ -42,8 +42,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         reports = {name: read(path) for name, path in jobs(inputs(options.files, options.output)).items()}
-    except (OSError, ValueError, KeyError) as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)  # noqa: T201 - a command writes to the terminal
+    except OSError as error:
+        problem = f"{error.filename!r} cannot be read: {error.strerror}. Name the evidence.json of each run."
+        print(f"{parser.prog}: {problem}", file=sys.stderr)  # noqa: T201 - a command writes to the terminal
+        return 2
+    except (ValueError, KeyError) as error:
+        print(f"{parser.prog}: {error}", file=sys.stderr)  # noqa: T201 - as above
         return 2
     if conflict := pages.conflict(options.output):
         print(f"{parser.prog}: --output {str(options.output)!r} {conflict}", file=sys.stderr)  # noqa: T201 - as above

@@ -90,7 +90,8 @@ def wait_until_ready(  # noqa: PLR0913 - each is a reason to stop waiting
         elif container is not None and time.monotonic() >= next_check and container.has_ended():
             problem = "ended before it was ready."
         elif time.monotonic() >= deadline:
-            problem = f"was not ready within {within:g} s: {errors[0]}."
+            remedy = " Start it, or correct its address." if container is None else ""
+            problem = f"was not ready within {within:g} s: {errors[0]}.{remedy}"
         if problem:
             message = f"{backend.name} ({where}) {problem}{log_tail(container)}"
             raise ServerError(message)

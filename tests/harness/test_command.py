@@ -242,6 +242,8 @@ def test_an_excluded_check_is_named_and_does_not_run(folder: Path) -> None:
     [
         (["--explain", "lifecycle.exits"], "Unknown check lifecycle.exits. Did you mean lifecycle.exit"),
         (["--explain", "lifecycle.nested"], "Did you mean lifecycle.nested-contexts?"),
+        (["shop:create_app", "--explain"], "Option '--explain' requires an argument."),
+        (["--explain", ""], "--explain is empty. Name a check: --list prints all."),
         (["--bakend", "sqlite"], "--bakend"),
         (["--tb=short"], "Options of pytest follow `--`."),
         (

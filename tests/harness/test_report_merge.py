@@ -119,6 +119,17 @@ def test_the_command_does_not_read_its_own_output(tmp_path: Path, capsys: pytest
     assert capsys.readouterr().out == first
 
 
+@pytest.mark.bad_day
+def test_a_file_that_is_missing_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    missing = tmp_path / "evidence.json"
+
+    assert main([str(missing), "--output", str(tmp_path / "report")]) == 2
+    assert capsys.readouterr().err == (
+        f"python -m flask_sqlalchemy_testbed.report: {str(missing)!r} cannot be read:"
+        " No such file or directory. Name the evidence.json of each run.\n"
+    )
+
+
 @pytest.mark.parametrize(("number", "words"), [(1, "1 known failure"), (2, "2 known failures")])
 def test_known_failures_are_counted_in_the_plural(number: int, words: str) -> None:
     results = {f"backend{i}": "known failure" for i in range(number)}

@@ -142,7 +142,8 @@ def test_waiting_for_a_server_ends_in_time(kind: Backend) -> None:
         with pytest.raises(ServerError, match=r"was not ready within 0.2 s"):
             wait_until_ready(kind, uri(kind, port), where="here", within=0.2)
     with pytest.raises(
-        ServerError, match=r"^\w+ \(here\) was not ready within 0.2 s: .*(refused|111)[^\n]*$"
+        ServerError,
+        match=r"^\w+ \(here\) was not ready within 0.2 s: .*(refused|111)[^\n]*\. Start it, or correct its",
     ):
         wait_until_ready(kind, uri(kind, port), where="here", within=0.2)
     assert time.monotonic() - started < 10
