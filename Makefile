@@ -36,12 +36,12 @@ help: ## List the commands
 test: test-sqlite ## Run the tests on SQLite; needs no Docker
 
 .PHONY: test-all
-test-all: $(READY) have-engine ## Run the tests on all three backends; on Debian, installs Docker if it is missing
-	$(PYTEST) -n $(WORKERS) --dist worksteal --testbed-backend $(ALL) --junit-xml build/junit.xml --testbed-matrix build/matrix.json --testbed-report build/report
+test-all: $(READY) have-engine ## Run all tests, or the TESTS named, on all three backends; on Debian, installs Docker if it is missing
+	$(PYTEST) -n $(WORKERS) --dist worksteal --testbed-backend $(ALL) --junit-xml build/junit.xml --testbed-matrix build/matrix.json --testbed-report build/report $(TESTS)
 
 .PHONY: test-sqlite
 test-sqlite: $(READY) ## Run the tests on SQLite
-	$(PYTEST) -n $(WORKERS) --testbed-backend sqlite $(EVIDENCE)
+	$(PYTEST) -n $(WORKERS) --testbed-backend sqlite $(EVIDENCE) $(TESTS)
 
 .PHONY: test-postgresql
 test-postgresql: $(READY) have-engine ## Run the tests on PostgreSQL

@@ -10,6 +10,7 @@ import platform
 import sys
 import traceback
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from bench.bench import ROOT, Bench
@@ -42,8 +43,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def report(rows: Sequence[Row], figures: Path, charts: Path) -> int:
-    """Print the table, write the figures and charts, and return 1 if a goal was missed, else 0."""
+    """Print the table, write the figures and charts, and return 1 if a goal was missed, else 0.
+
+    Beside the chart of each row is its part of the table, with its date: a run may measure some rows only.
+    """
     machine = {
+        "date": datetime.now(UTC).date().isoformat(),
         "processors": os.cpu_count(),
         "python": platform.python_version(),
         "system": platform.platform(),
@@ -51,8 +56,10 @@ def report(rows: Sequence[Row], figures: Path, charts: Path) -> int:
     figures.parent.mkdir(parents=True, exist_ok=True)
     content = {"machine": machine, "rows": [row.as_json() for row in rows]}
     figures.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    measured = "Measured on {date}, {processors} processors, Python {python}, {system}.".format(**machine)
     for row in rows:
         draw(row, charts / f"{row.name}.svg")
+        (charts / f"{row.name}.txt").write_text(f"{measured}\n\n{table([row])}\n", encoding="utf-8")
     print(table(rows))
     missed = [(row, goal) for row in rows for goal in row.goals if not goal.reached]
     for row, goal in missed:

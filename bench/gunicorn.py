@@ -12,7 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from bench.load import exchange, post
+from bench.load import exchange, get, post
+from bench.served import PROCESSOR_TIME
 
 THREADS = 64
 CREATED = "201"
@@ -26,11 +27,18 @@ class Loaded:
 
     seconds: float
     statuses: dict[str, int]
+    processor: float
+    """The processor time of gunicorn's worker, in seconds."""
+
+    @property
+    def transfers(self) -> int:
+        """Return the number of transfers."""
+        return self.statuses.get(CREATED, 0)
 
     @property
     def rate(self) -> float:
         """Return the transfers per second."""
-        return self.statuses.get(CREATED, 0) / self.seconds
+        return self.transfers / self.seconds
 
     @property
     def failed(self) -> dict[str, int]:
@@ -86,6 +94,7 @@ class Served:
     def load(self, accounts: list[int], clients: int, seconds: float) -> Loaded:
         """Send transfers from so many clients at once, in a process of their own."""
         order = {"socket": self.socket, "accounts": accounts, "clients": clients, "seconds": seconds}
+        before = self._processor_time()
         ended = subprocess.run(
             [sys.executable, "-m", "bench.load"],
             input=json.dumps(order),
@@ -94,7 +103,11 @@ class Served:
             timeout=seconds + READY_WITHIN,
             check=True,
         )
-        return Loaded(**json.loads(ended.stdout))
+        return Loaded(**json.loads(ended.stdout), processor=self._processor_time() - before)
+
+    def _processor_time(self) -> float:
+        with self._connected() as connection:
+            return float(exchange(connection, get(PROCESSOR_TIME)).body)
 
     def _connected(self) -> socket.socket:
         until = time.monotonic() + READY_WITHIN

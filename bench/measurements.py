@@ -52,7 +52,8 @@ class Goal:
 class Row:
     """A promise: the figures of all contenders, its goals, and notes on both.
 
-    In each case this repository comes first; `along` is the label of the x axis.
+    In each case this repository comes first; `along` is the label of the x axis. `parts` are measured in the
+    same run and show what a missed goal is limited by; the contender of each is the name of the part.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Row:
     goals: list[Goal] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     along: str = ""
+    parts: list[Figure] = field(default_factory=list)
 
     def median(self, case: str, contender: str, at: float | None = None) -> float:
         """Return the median of a figure; raise `KeyError` if it was not measured."""
@@ -76,6 +78,7 @@ class Row:
             "title": self.title,
             "figures": [{**asdict(figure), "median": figure.median} for figure in self.figures],
             "goals": [{**asdict(goal), "reached": goal.reached} for goal in self.goals],
+            "parts": [{**asdict(part), "median": part.median} for part in self.parts],
             "notes": self.notes,
         }
 

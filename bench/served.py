@@ -8,10 +8,12 @@ Without it, the views use `with Session(engine)`.
 import json
 import os
 import sys
+import time
 from pathlib import Path
 
 from flask import Flask
 
+PROCESSOR_TIME = "/bench/processor-time"
 # Two of these need fewer connections than a server allows by default.
 POOL = {"pool_size": 20, "max_overflow": 0}
 
@@ -29,4 +31,6 @@ def create() -> Flask:
     app = create_app({"DATABASE_URI": settings["uri"], "DATABASE_ENGINE_OPTIONS": POOL})
     with app.app_context():
         create_all()
+    # gunicorn has one worker process here.
+    app.add_url_rule(PROCESSOR_TIME, view_func=lambda: str(time.process_time()))
     return app

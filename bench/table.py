@@ -12,27 +12,33 @@ def table(rows: Sequence[Row]) -> str:
 
 def _row(row: Row) -> Iterator[str]:
     yield f"{row.name}: {row.title}"
-    for cells in _aligned([_figure(figure, row) for figure in row.figures]):
+    for cells in _aligned([[*_figure(figure), _ratio(figure, row)] for figure in row.figures]):
         yield f"    {cells}"
     for cells in _aligned([_goal(goal) for goal in row.goals]):
         yield f"  {cells}"
+    if row.parts and not all(goal.reached for goal in row.goals):
+        yield "    The limit is made of:"
+        for cells in _aligned([_figure(part) for part in row.parts]):
+            yield f"      {cells}"
     for note in row.notes:
         yield f"    {note}"
     yield ""
 
 
-def _figure(figure: Figure, row: Row) -> list[str]:
-    first = next(each for each in row.figures if (each.case, each.at) == (figure.case, figure.at))
+def _figure(figure: Figure) -> list[str]:
     where = figure.case if figure.at is None else f"{figure.case}, {figure.at:g}"
     spread = f"{quantity(min(figure.samples), '')} to {quantity(max(figure.samples), '')}"
-    ratio = f"{quantity(figure.median / first.median, '')} times the first" if figure is not first else ""
     return [
         where,
         figure.contender,
         quantity(figure.median, figure.unit),
         f"({spread}, {len(figure.samples)} samples)",
-        ratio,
     ]
+
+
+def _ratio(figure: Figure, row: Row) -> str:
+    first = next(each for each in row.figures if (each.case, each.at) == (figure.case, figure.at))
+    return "" if figure is first else f"{quantity(figure.median / first.median, '')} times the first"
 
 
 def _goal(goal: Goal) -> list[str]:

@@ -31,9 +31,9 @@ reads no conftest.py and no configuration file of pytest. Options of pytest foll
 it loads those that `-- -p NAME` names, and pytest-xdist for `-- -n`.
 """
 EPILOG = """\
-Exit status: 0 if each check that applies passed; 1 if a check failed; 2 for Ctrl-C, or for an option, value,
+Exit status: 0 if each check that applies passed; 1 if a check failed; 2 for Ctrl-C, or for an option,
 backend or check that is unknown; 3 for an internal error; 4 if no check failed, but the app could not be
-tested, or a file could not be written; 5 if no check applies.
+tested, a value cannot be used, or a file could not be written; 5 if no check applies.
 """
 REPORT = "testbed-report"
 DEFAULTS = {

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import gc
 import os
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -10,6 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from flask_sqlalchemy_testbed.backends.base import new_name
+from flask_sqlalchemy_testbed.backends.connection import importing
 from flask_sqlalchemy_testbed.backends.drivers import MissingDriverError
 from flask_sqlalchemy_testbed.isolation import Isolation
 from flask_sqlalchemy_testbed.options import flag
@@ -418,8 +421,11 @@ class Run:
 
         Only in this thread: concurrent first imports may find a half-initialised module.
         """
+        # At its end the interpreter looks for garbage among all objects once more, for 0.1 s.
+        atexit.register(gc.freeze)
         try:
-            import flask_sqlalchemy_testbed.leaks.probe  # noqa: F401, PLC0415
+            with importing():
+                import flask_sqlalchemy_testbed.leaks.probe  # noqa: F401, PLC0415
         finally:
             self._imported.set()
 

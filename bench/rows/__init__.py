@@ -5,7 +5,7 @@ from types import MappingProxyType
 
 from bench.bench import Bench
 from bench.measurements import Row
-from bench.rows import clean, growth, requests, sessions, startup, test_all, transfers
+from bench.rows import battery, clean, growth, requests, sessions, startup, test_all, transfers
 
 ROWS: Mapping[str, Callable[[Bench], Row]] = MappingProxyType(
     {
@@ -16,6 +16,7 @@ ROWS: Mapping[str, Callable[[Bench], Row]] = MappingProxyType(
         "sessions": sessions.measure,
         "transfers": transfers.measure,
         "growth": growth.measure,
+        "battery": battery.measure,
         "test-all": test_all.measure,
     }
 )

@@ -59,5 +59,8 @@ class _Listener:
             more = f" and {len(named) - MOST_NAMES} more" if len(named) > MOST_NAMES else ""
             names = f"{', '.join(sorted(named)[:MOST_NAMES])}{more}"
             got = f"{len(named)} test{'s' * (len(named) != 1)} got the URI of a clean database"
-            line = f"{got}, but connected only to {uri}: {names}. Have the app use the URI that it is given."
+            line = (
+                f"{got}, but connected only to {uri}: {names}. Have the app use the URI that it is given."
+                " If a class of its configuration reads a variable on import, set the attribute of the class."
+            )
             terminalreporter.write_line(line, yellow=True)

@@ -80,7 +80,10 @@ def wait_until_ready(  # noqa: PLR0913 - each is a reason to stop waiting
         if is_first and container is None and _has_no_address(url):
             problem = f"cannot be used: the host {url.host} has no address. Correct its name."
         elif fatal := [line for line in errors if re.search(backend.fatal_login_error, line)]:
-            problem = f"refuses the log-in of {url.username or 'nobody'}: {fatal[0]}"
+            remedy = (
+                ". Correct the user, the password or the database of its URI." if container is None else ""
+            )
+            problem = f"refuses the log-in of {url.username or 'nobody'}: {fatal[0]}{remedy}"
         elif is_first and container is None and (other := other_kind(backend, url)):
             problem = (
                 f"cannot be used: a {other} server answers at {url.host}:{url.port}. Name another address."

@@ -1,7 +1,8 @@
 """Remove the containers, files and unfinished images of a run from a process that outlives the run.
 
 testcontainers has a reaper in a container, but its image cannot be pulled everywhere. This file runs as a
-script and does not import the package: the run may have had another import path.
+script and does not import the package: the run may have had another import path. Its process starts with each
+run, so it imports little.
 """
 
 from __future__ import annotations
@@ -9,18 +10,16 @@ from __future__ import annotations
 import contextlib
 import os
 import select
-import shutil
 import signal
-import subprocess
 import sys
 import threading
 import time
-from dataclasses import dataclass, field
-from typing import IO, TYPE_CHECKING, cast
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+    from typing import IO
 
     import docker
     from docker.models.containers import Container as DockerModel
@@ -48,6 +47,8 @@ class Reaper:
     """
 
     def __init__(self, run: str) -> None:
+        import subprocess  # noqa: PLC0415 - the process itself does not need it
+
         self._lock = threading.Lock()
         self._process = subprocess.Popen(
             [sys.executable, __file__, run, str(os.getpid())],
@@ -58,7 +59,7 @@ class Reaper:
             start_new_session=True,
             cwd="/",
         )
-        self._pipe = cast("IO[bytes]", self._process.stdin)
+        self._pipe: IO[bytes] = self._process.stdin  # type: ignore[assignment] # it is a pipe
 
     def watch_directory(self, backend: str, path: Path) -> None:
         """Remove the directory after the run, unless the backend is kept.
@@ -103,7 +104,9 @@ class Reaper:
         with contextlib.suppress(OSError):
             self._pipe.close()
         if all_gone:
-            with contextlib.suppress(subprocess.TimeoutExpired):
+            from subprocess import TimeoutExpired  # noqa: PLC0415 - as above
+
+            with contextlib.suppress(TimeoutExpired):
                 self._process.wait(timeout=5)
         else:
             # Popen warns about a child that still runs, unless it has a return code.
@@ -116,15 +119,15 @@ class Reaper:
             self._pipe.flush()
 
 
-@dataclass
 class _Inventory:
     """The containers and files that the run has reported."""
 
-    directories: dict[str, str] = field(default_factory=dict)
-    kept: set[str] = field(default_factory=set)
-    containers: bool = False
-    done: bool = False
-    finished: bool = False
+    def __init__(self) -> None:
+        self.directories: dict[str, str] = {}
+        self.kept: set[str] = set()
+        self.containers = False
+        self.done = False
+        self.finished = False
 
     def add(self, line: str) -> None:
         word, _, rest = line.partition(" ")
@@ -155,7 +158,9 @@ def main(run: str, pid: int) -> None:
     for line in _lines(pid):
         inventory.add(line)
         if inventory.done:
-            return
+            os._exit(0)  # The run waits for its end.
+    import shutil  # noqa: PLC0415 - most reapers do not need it
+
     for backend, path in inventory.directories.items():
         if backend not in inventory.kept:
             shutil.rmtree(path, ignore_errors=True)

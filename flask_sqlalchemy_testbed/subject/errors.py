@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import traceback
 
 from flask_sqlalchemy_testbed.options import flag
@@ -75,6 +76,9 @@ def remedy_of(error: BaseException) -> str:
     if "requires a length on dialect" in str(error):  # SQLAlchemy's words
         return ". Give the column a length, such as String(255)."
     if isinstance(error, ModuleNotFoundError) and error.name:
+        module, _, name = error.name.rpartition(".")
+        if hasattr(sys.modules.get(module), name):
+            return f". Write {module}:{name}, with a colon."
         return ". Change to the folder that holds it, or install its package into this environment."
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
     # `os` raises a KeyError for a missing environment variable alone.

@@ -55,3 +55,22 @@ def test_the_table_has_every_figure_every_goal_and_the_sum() -> None:
         "",
         "1 of 2 goals reached.",
     ]
+
+
+PARTS = [Figure("ready", "imports", [0.3], "s"), Figure("ready", "containers", [0.5, 0.6, 0.7], "s")]
+
+
+def test_a_missed_goal_is_followed_by_the_parts_of_its_limit() -> None:
+    row = Row("ready", "Ready", goals=[Goal("ready", 1.5, 1.2, "s")], parts=PARTS)
+
+    assert table([row]).splitlines()[2:5] == [
+        "    The limit is made of:",
+        "      ready  imports     0.3 s  (0.3 to 0.3, 1 samples)",
+        "      ready  containers  0.6 s  (0.5 to 0.7, 3 samples)",
+    ]
+
+
+def test_the_parts_are_left_out_if_all_goals_are_reached() -> None:
+    row = Row("ready", "Ready", goals=[Goal("ready", 1.0, 1.2, "s")], parts=PARTS)
+
+    assert "imports" not in table([row])

@@ -2,7 +2,11 @@ import socket
 import threading
 from pathlib import Path
 
+from bench.contenders import BINDING, SESSION_IN_VIEW
+from bench.gunicorn import Loaded
 from bench.load import NO_RESPONSE, exchange, load, post
+from bench.measurements import Row
+from bench.rows import transfers
 
 
 def answering(server: socket.socket, *answers: bytes) -> threading.Thread:
@@ -42,3 +46,22 @@ def test_every_response_is_counted_and_so_is_a_closed_connection(tmp_path: Path)
         thread.join()
 
     assert loaded["statuses"] == {"201": 1, "503": 1, NO_RESPONSE: 1}
+
+
+def test_the_goal_of_transfers_is_the_median_of_pairs_so_one_disturbed_load_changes_nothing() -> None:
+    row = Row("transfers", "Transfers")
+    pairs = [
+        {contender: Loaded(1.0, {"201": count}, processor=0.1) for contender, count in counts.items()}
+        for counts in (
+            {BINDING: 99, SESSION_IN_VIEW: 100},
+            {BINDING: 198, SESSION_IN_VIEW: 200},
+            {BINDING: 990, SESSION_IN_VIEW: 100},
+        )
+    ]
+
+    transfers.add(row, "postgresql", 4, pairs)
+
+    assert row.goals[0].measured == 0.99
+    assert row.notes == [
+        "postgresql, 4 clients: 0.990 of with Session(engine), half of the 3 pairs 0.990 to 9.900."
+    ]

@@ -13,6 +13,7 @@ BARS = Row(
     "Bars",
     [Figure("here", "ours", [1.0, 2.0], "s"), Figure("here", "theirs", [90.0], "s")],
     [Goal("here", 1.5, 2, "s")],
+    parts=[Figure("here", "imports", [0.5], "s")],
 )
 LINES = Row(
     "lines",
@@ -45,6 +46,16 @@ def test_all_samples_are_written(tmp_path: Path) -> None:
     written = json.loads((tmp_path / "build" / "bench.json").read_text())
     assert written["rows"][0]["figures"][0]["samples"] == [1.0, 2.0]
     assert written["rows"][0]["goals"][0]["reached"] is True
+    assert written["rows"][0]["parts"][0]["samples"] == [0.5]
+
+
+def test_each_row_has_its_table_and_date_beside_its_chart(tmp_path: Path) -> None:
+    report([BARS, LINES], tmp_path / "bench.json", tmp_path)
+
+    lines = (tmp_path / "lines.txt").read_text().splitlines()
+    assert lines[0].startswith("Measured on 20")
+    assert lines[2] == "lines: Lines"
+    assert lines[-1] == "0 of 1 goals reached."
 
 
 @pytest.mark.parametrize("row", [BARS, LINES], ids=lambda row: row.name)

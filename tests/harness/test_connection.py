@@ -1,5 +1,6 @@
 """The harness's own connection works alike with every driver."""
 
+import ssl
 import subprocess
 import sys
 from contextlib import closing
@@ -18,6 +19,15 @@ def test_a_query_can_be_repeated_after_an_app_has_altered_its_table(testbed_data
         app.rows("ALTER TABLE things ADD COLUMN name VARCHAR(20)")
 
     assert connection.rows("SELECT * FROM things") == [(1, None)]
+
+
+def test_certificates_are_loaded_once_for_all_connections_to_a_server(
+    testbed_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    testbed_database.connection.rows("SELECT 1")
+    monkeypatch.delattr(ssl, "create_default_context")
+    with closing(Database(testbed_database.backend, testbed_database.url).connection) as another:
+        assert another.rows("SELECT 1") == [(1,)]
 
 
 @pytest.mark.bad_day

@@ -42,6 +42,23 @@ for name in plugin.MODULES:
     importlib.import_module(f"flask_sqlalchemy_testbed.plugin.{name}")
 print(*set(sys.modules) - before)
 """
+START = """
+import gc
+from flask_sqlalchemy_testbed.run import Run
+
+class Cycle:
+    def __init__(self):
+        self.itself = self
+
+    def __del__(self):
+        print("collected")
+
+run = Run()
+run.start([])
+run.close()
+cycle = Cycle()
+print("collects:", gc.isenabled())
+"""
 
 
 def run(source: str) -> str:
@@ -70,3 +87,7 @@ def test_the_plugin_imports_nothing_slow() -> None:
 
 def test_every_module_can_be_imported_on_systems_that_lack_signals_and_forks() -> None:
     run(IMPORT_ALL)
+
+
+def test_after_a_run_garbage_is_collected_but_not_at_the_end_of_the_interpreter() -> None:
+    assert run(START) == "collects: True\n"

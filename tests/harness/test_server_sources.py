@@ -173,7 +173,9 @@ def test_a_refused_log_in_is_an_error_at_once_without_the_password(
     if testbed_server.url.host != "127.0.0.1":
         wrong = {part: value for part, value in wrong.items() if part != "host"}
     url, started = testbed_server.url.set(**wrong), time.monotonic()
-    with pytest.raises(ServerError, match=rf"^\w+ \(here\) refuses the log-in of \w+: .*{reason}") as error:
+    with pytest.raises(
+        ServerError, match=rf"^\w+ \(here\) refuses the log-in of \w+: .*{reason}.*[^.]\. Correct"
+    ) as error:
         wait_until_ready(testbed_server.backend, url, where="here", within=60)
 
     assert "wr0ng" not in str(error.value)

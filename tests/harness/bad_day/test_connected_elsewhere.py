@@ -131,6 +131,7 @@ def test_tests_of_an_app_that_ignores_the_uri_are_named(shop: Project, parallel:
         "2 tests got the URI of a clean database, but connected only to sqlite:///shop.db:"
         " test_inner.py::test_index[sqlite], test_inner.py::test_made_before[sqlite]."
         " Have the app use the URI that it is given."
+        " If a class of its configuration reads a variable on import, set the attribute of the class."
     )
 
 

@@ -318,6 +318,15 @@ def test_a_module_that_is_missing_is_one_sentence_with_its_remedy(project: Proje
     )
 
 
+def test_a_factory_after_a_full_stop_is_one_sentence_with_its_remedy(project: Project) -> None:
+    project.write("def create_app(): pass", "shop.py")
+
+    assert_usage_error(
+        project.run("--pyargs", "flask_sqlalchemy_testbed.battery", "--testbed-app", "shop.create_app"),
+        "No module named 'shop.create_app'; 'shop' is not a package. Write shop:create_app, with a colon.",
+    )
+
+
 def test_a_baseline_without_entries_of_a_backend_says_how_to_add_them(shop: Project) -> None:
     shop.write(json.dumps({"known": {"lifecycle.request-ends": ["postgresql"]}}), "known.json")
 
