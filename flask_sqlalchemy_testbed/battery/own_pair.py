@@ -12,7 +12,7 @@ from flask_sqlalchemy_testbed.battery.trial import Trial
 from flask_sqlalchemy_testbed.databases import Database
 from flask_sqlalchemy_testbed.plugin import state
 from flask_sqlalchemy_testbed.plugin.failures import fail_for_leaks
-from flask_sqlalchemy_testbed.plugin.watchdog import RESCUES
+from flask_sqlalchemy_testbed.plugin.watchdog import RESCUES, untimed
 from flask_sqlalchemy_testbed.servers.network import NetworkServer
 from flask_sqlalchemy_testbed.subject import guard
 
@@ -65,7 +65,8 @@ def own_pair(
     """Return a pair that this check alone uses; afterwards fail the check for leaks on the new primary."""
     item: pytest.Item = request.node
     run = state.run_of(request.config)
-    own = OwnPair(run, testbed_backend, testbed_schema)
+    with untimed(request.config):
+        own = OwnPair(run, testbed_backend, testbed_schema)
     try:
         item.stash[state.BEGAN] = time.time(), own.server
         item.stash.setdefault(RESCUES, []).append(own.pair.close)

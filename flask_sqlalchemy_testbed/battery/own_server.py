@@ -18,7 +18,7 @@ from flask_sqlalchemy_testbed.battery.observer import observer
 from flask_sqlalchemy_testbed.isolation import Isolation
 from flask_sqlalchemy_testbed.plugin import state
 from flask_sqlalchemy_testbed.plugin.failures import fail_for_leaks
-from flask_sqlalchemy_testbed.plugin.watchdog import RESCUES
+from flask_sqlalchemy_testbed.plugin.watchdog import RESCUES, untimed
 from flask_sqlalchemy_testbed.servers import images
 from flask_sqlalchemy_testbed.servers.network import NetworkServer
 from flask_sqlalchemy_testbed.servers.processes import ProcessId
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
     from flask_sqlalchemy_testbed.backends.base import Backend
     from flask_sqlalchemy_testbed.databases import Database
-    from flask_sqlalchemy_testbed.run import Run
 
 WITHIN = 30.0
 # Like a remote server: in another time zone than its clients, and with few connections.
@@ -62,11 +61,12 @@ class OwnServer:
     """A throwaway server with one database that has the battery's tables.
 
     Its data is in memory, which ends with it: `start` creates empty tables, and `restart` restores the rows.
+    The time in which the server starts and stops does not count in the time limit of the check.
     """
 
     def __init__(
         self,
-        run: Run,
+        config: pytest.Config,
         backend: Backend,
         schema: Callable[[str], None] | None,
         *,
@@ -76,11 +76,13 @@ class OwnServer:
         self.backend = backend
         self._schema = schema
         self.name = f"testbed_{secrets.token_hex(6)}"
-        self._run = run
+        self._config = config
+        self._run = run = state.run_of(config)
         self._client = images.connect(backend)
         self._network: Network | None = None
-        self._container = run.start_container(backend, flags=flags, size=size, port=_free_port())
-        self._wait()
+        with untimed(config):
+            self._container = run.start_container(backend, flags=flags, size=size, port=_free_port())
+            self._wait()
         self.server = NetworkServer(
             backend, self._url, source=self._container.source, container=self._container
         )
@@ -121,12 +123,14 @@ class OwnServer:
 
     def stop(self) -> None:
         """Stop the server, as an administrator would; it is killed if that takes ten seconds."""
-        self._docker().stop(timeout=10)
+        with untimed(self._config):
+            self._docker().stop(timeout=10)
 
     def start(self) -> None:
         """Start the server again at the same address, and create the empty tables."""
-        self._docker().start()
-        self._wait()
+        with untimed(self._config):
+            self._docker().start()
+            self._wait()
         if self._pooler is not None:  # Docker may have given the server another address.
             self._pooler.execute("sh", "/opt/testbed/serve", "lead", *self._container.host_and_port)
         self._isolation.database.connection.close()
@@ -230,9 +234,7 @@ def own_servers(
 
         @cache
         def start(flags: tuple[str, ...], size: int | None = None) -> OwnServer:
-            server = OwnServer(
-                state.run_of(pytestconfig), testbed_backend, testbed_schema, flags=flags, size=size
-            )
+            server = OwnServer(pytestconfig, testbed_backend, testbed_schema, flags=flags, size=size)
             servers.callback(server.close)
             return server
 

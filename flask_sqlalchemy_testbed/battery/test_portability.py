@@ -64,8 +64,13 @@ SETTINGS = {
     "mysql": f"SELECT variable_name, variable_value FROM performance_schema.session_variables {NOT_SET}",  # noqa: S608
     "mariadb": f"SELECT variable_name, variable_value FROM information_schema.session_variables {NOT_SET}",  # noqa: S608
 }
-# How a UUID is stored.
-UUID_STORED = {"sqlite": KEY.hex, "postgresql": str(KEY), "mysql": KEY.hex, "mariadb": str(KEY)}
+# How a UUID is stored: on MariaDB SQLAlchemy 2.1 uses the type for UUIDs, and 2.0 a text.
+UUID_STORED = {
+    "sqlite": {KEY.hex},
+    "postgresql": {str(KEY)},
+    "mysql": {KEY.hex},
+    "mariadb": {KEY.hex, str(KEY)},
+}
 # What each backend can do; `null-last` is its default order, and `large-binary` is one of 70 KB.
 CAPABILITIES = {
     "sqlite": {"varchar-without-length", "nulls-last-syntax", "lastrowid", "large-binary"},
@@ -295,7 +300,9 @@ def test_json_null(server: Server) -> None:
 
 @check("portability.uuid")
 def test_uuid(server: Server) -> None:
-    assert server.does("uuid_column") == {"same": True, "stored": server.of(UUID_STORED)}
+    found = server.does("uuid_column")
+    assert found["same"]
+    assert found["stored"] in server.of(UUID_STORED)
 
 
 @check("portability.large-binary")

@@ -6,10 +6,12 @@ The report shows which threads and sessions wait.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import signal
 import sys
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,7 +22,7 @@ from flask_sqlalchemy_testbed.plugin.app_option import APP_MAKER
 from flask_sqlalchemy_testbed.plugin.selection import backend_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Iterator
     from types import FrameType
 
     from flask_sqlalchemy_testbed.databases import Database
@@ -29,13 +31,14 @@ if TYPE_CHECKING:
 _exit = os._exit
 # Interrupts the main thread. Windows has no such signal: there a check that hangs is only reported.
 SIGNAL: signal.Signals | None = getattr(signal, "SIGUSR1", None)
-# Seconds between two attempts to interrupt a check.
+# Seconds between two attempts to interrupt a check, and between two looks at a clock that is stopped.
 RETRY_EVERY = 2.0
 # Seconds for a server to describe its sessions.
 ANSWER_WITHIN = 5.0
 # Functions that end a wait that a signal cannot interrupt; called without arguments, in another thread.
 RESCUES: pytest.StashKey[list[Callable[[], None]]] = pytest.StashKey()
 
+_CURRENT: pytest.StashKey[Watchdog | None] = pytest.StashKey()
 _HUNG: pytest.StashKey[bool] = pytest.StashKey()
 _STATUS: pytest.StashKey[int] = pytest.StashKey()
 
@@ -89,6 +92,20 @@ def seconds_of(item: pytest.Item) -> float:
     if mark := item.get_closest_marker("testbed_within"):
         return float(mark.args[0])
     return settings.seconds(item.config, "timeout" if check_of(item) is None else "check-timeout")
+
+
+@contextlib.contextmanager
+def untimed(config: pytest.Config) -> Iterator[None]:
+    """Exclude the block from the test's time limit; it waits for a server, within limits of its own."""
+    watchdog = config.stash.get(_CURRENT, None)
+    if watchdog is None:
+        yield
+        return
+    left, watchdog.deadline = watchdog.deadline - time.monotonic(), math.inf
+    try:
+        yield
+    finally:
+        watchdog.deadline = time.monotonic() + left
 
 
 def _start_server(item: pytest.Item) -> None:
@@ -186,6 +203,8 @@ class Watchdog:
 
     def __init__(self, item: pytest.Item, phase: str, seconds: float) -> None:
         self.has_expired = False
+        # Infinite while the clock is stopped.
+        self.deadline = math.inf
         self.message = f"It hung: its {phase} did not end within {seconds:g} s."
         self._item = item
         self._phase = phase
@@ -197,9 +216,12 @@ class Watchdog:
     def __enter__(self) -> None:
         if SIGNAL is not None:
             self._handler = signal.signal(SIGNAL, self._interrupt)
+        self.deadline = time.monotonic() + self._seconds
+        self._item.config.stash[_CURRENT] = self
         self._thread.start()
 
     def __exit__(self, *_: object) -> None:
+        self._item.config.stash[_CURRENT] = None
         self._over.set()
         # A late signal must not meet the default handler, which ends the process.
         self._thread.join()
@@ -211,8 +233,9 @@ class Watchdog:
             raise HungError(self.message)
 
     def _watch(self) -> None:
-        if self._over.wait(self._seconds):
-            return
+        while (left := self.deadline - time.monotonic()) > 0:
+            if self._over.wait(min(left, RETRY_EVERY)):
+                return
         self.has_expired = self._item.config.stash[_HUNG] = True
         self._report("stacks of all threads", stacks())
         databases = self._databases()

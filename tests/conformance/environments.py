@@ -40,7 +40,8 @@ def environment(name: str, requirements: Path, wheels: Sequence[Path]) -> Path:
     key = hashlib.sha256(requirements.read_bytes() + sys.version.encode()).hexdigest()[:12]
     folder = ENVIRONMENTS / f"{name}-{key}"
     python = folder / "bin" / "python"
-    install = [*UV, "pip", "install", "--quiet", "--python", str(python)]
+    # `run` writes no compiled files: without these, each process of the battery compiles every module.
+    install = [*UV, "pip", "install", "--quiet", "--compile-bytecode", "--python", str(python)]
     if not (folder / "complete").exists():
         shutil.rmtree(folder, ignore_errors=True)
         _install([*UV, "venv", "--quiet", "--python", sys.executable, str(folder)])

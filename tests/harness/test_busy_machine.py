@@ -5,6 +5,7 @@ import pytest
 from flask_sqlalchemy_testbed.backends.base import Backend
 from tests.harness.projects import Project
 from tests.harness.shops import FACTORY
+from tests.harness.verdicts import verdicts
 
 CHECKS = ("faults.idle-timeout", "faults.half-open", "faults.paused")
 LIMITS = {"connect_timeout": 5, "read_timeout": 5, "write_timeout": 5}
@@ -48,3 +49,22 @@ def test_a_request_that_is_held_up_fails_no_check_with_time_limits(
     )
 
     assert outcome.code == 0, outcome.text
+
+
+@pytest.mark.testbed_needs("container")
+def test_a_server_that_is_killed_because_it_stops_too_slowly_fails_no_check(
+    project: Project, testbed_backend: Backend
+) -> None:
+    name, stopped = testbed_backend.name, "faults.stopped-mid-query"
+    project.backends = [name]
+    project.write(FACTORY, "shop.py")
+    project.write(
+        """
+        from flask_sqlalchemy_testbed.battery.own_server import OwnServer
+
+        OwnServer.stop = OwnServer.kill
+        """,
+        "slow_stop.py",
+    )
+
+    assert verdicts(project, "-p", "slow_stop", checks=(stopped,)) == {stopped: {name: ("passed", "")}}

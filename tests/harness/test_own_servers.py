@@ -31,3 +31,26 @@ def test_a_leak_on_an_own_server_is_reported_and_the_test_counted_once(
 
     assert "left open: 1 connection" in outcome.text
     assert "= 1 failed in" in outcome.lines("=")[-1]
+
+
+@pytest.mark.testbed_needs("container")
+def test_the_starts_of_an_own_server_do_not_count_in_the_time_limit(
+    project: Project, testbed_backend: Backend
+) -> None:
+    project.backends = [testbed_backend.name]
+    project.write(
+        """
+        import pytest, time
+        from flask_sqlalchemy_testbed.battery.own_server import own_server, own_servers
+
+        @pytest.mark.testbed_within(4)
+        @pytest.mark.testbed_needs("container")
+        def test_starts_slowly(own_server, monkeypatch):
+            wait = own_server._wait
+            monkeypatch.setattr(own_server, "_wait", lambda: [time.sleep(4), wait()])
+            own_server.stop()
+            own_server.start()
+        """
+    )
+
+    assert "1 passed" in project.run().text

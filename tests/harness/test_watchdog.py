@@ -197,6 +197,30 @@ def test_an_option_limits_checks_but_not_other_tests(project: Project) -> None:
     assert "1 failed, 1 passed" in project.run("-o", "testbed_check_timeout=0.3").text
 
 
+def test_a_wait_for_a_server_does_not_count(project: Project) -> None:
+    project.write(
+        """
+        import pytest, threading, time
+        from flask_sqlalchemy_testbed.plugin.watchdog import untimed
+
+        @pytest.mark.testbed_within(0.3)
+        def test_waits(request):
+            with untimed(request.config):
+                time.sleep(0.6)
+
+        @pytest.mark.testbed_within(0.3)
+        def test_hangs_later(request):
+            with untimed(request.config):
+                time.sleep(0.6)
+            threading.Event().wait()
+        """
+    )
+    outcome = project.run()
+
+    assert [line.split()[1] for line in outcome.lines("FAILED")] == ["test_inner.py::test_hangs_later"]
+    assert "1 failed, 1 passed" in outcome.text
+
+
 def test_the_handler_of_the_signal_is_restored(project: Project) -> None:
     project.write(
         """

@@ -140,13 +140,11 @@ def main() -> int:
     ]
     if wanted:
         measure_all(wanted)
-    results = page.with_earlier(
-        [json.loads(place(*pair).read_text(encoding="utf-8")) for pair in pairs if place(*pair).exists()],
-        known,
-    )
+    found = [json.loads(place(*pair).read_text(encoding="utf-8")) for pair in pairs if place(*pair).exists()]
+    results = page.with_earlier(found, known)
     page.write(results, known)
     say(f"Written: {page.PAGE.relative_to(ROOT)}")
-    problems = page.problems(results, known)
+    problems = page.problems([*results, *(result for result in found if result not in results)], known)
     for line in problems:
         say(line)
     return int(bool(problems))

@@ -69,9 +69,13 @@ def problems(results: Sequence[Mapping[str, Any]], known: Mapping[str, Applicati
 def with_earlier(
     results: Sequence[Mapping[str, Any]], applications: Mapping[str, Application]
 ) -> list[Mapping[str, Any]]:
-    """Return the results, and those of `measured.json` for applications and backends without one."""
+    """Return the results, and those of `measured.json` for applications and backends without one.
+
+    A run that did not start, against the description of its application, is no result.
+    """
     earlier = json.loads(MEASURED.read_text(encoding="utf-8"))
-    by_pair = {(result["name"], result["backend"]): result for result in [*earlier, *results]}
+    now = [result for result in results if was_tried(result) or applications[result["name"]].obstacle]
+    by_pair = {(result["name"], result["backend"]): result for result in [*earlier, *now]}
     pairs = [(name, on) for name, application in applications.items() for on in application.backends]
     return [by_pair[pair] for pair in pairs if pair in by_pair]
 

@@ -111,6 +111,17 @@ def test_earlier_results_of_other_applications_are_kept(
     assert page.with_earlier([now], {"library": shop, "shop": shop}) == [now, earlier]
 
 
+@pytest.mark.parametrize(("obstacle", "shown"), [("", 70), ("It needs SQLAlchemy 1.4.", None)])
+def test_a_run_that_did_not_start_replaces_a_result_only_if_its_description_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, obstacle: str, shown: int | None
+) -> None:
+    monkeypatch.setattr(page, "MEASURED", tmp_path / "measured.json")
+    page.MEASURED.write_text(json.dumps([result()]))
+    refused = {"name": "shop", "backend": "sqlite", "commit": "0", "obstacle": "too slow"}
+
+    assert [one.get("checks") for one in page.with_earlier([refused], described(obstacle))] == [shown]
+
+
 @pytest.mark.parametrize(
     ("tried", "obstacle", "says"),
     [

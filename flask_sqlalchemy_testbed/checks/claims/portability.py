@@ -151,7 +151,7 @@ CHECKS = (
     ),
     Check(
         "portability.uuid",
-        "A UUID is returned unchanged; only PostgreSQL has a type for it.",
+        "A UUID is returned unchanged; PostgreSQL and newer versions of MariaDB have a type for it.",
         severity=PORTABILITY,
         cases=(49,),
         records=True,
