@@ -55,7 +55,9 @@ def keep_rows(engine: Engine) -> None:
 
 
 def restore_rows(engine: Engine) -> None:
-    """Insert the rows of `keep_rows` into empty tables."""
+    """Insert the rows of `keep_rows` into empty tables; create those that the app's metadata lacks."""
+    if _kept:
+        _kept[0][0].metadata.create_all(engine)
 
     @event.listens_for(engine, "before_cursor_execute", retval=True)
     def keep_identities(_: object, __: object, statement: str, parameters: Any, *___: object) -> Any:
