@@ -72,8 +72,8 @@ def import_dialect(url: URL) -> type[Dialect]:
 
 
 # PyMySQL loads the certificates of the system for each connection, which takes 25 ms, and verifies none. By the
-# URL of the server: the context of a connection that is encrypted.
-_tls_contexts: dict[URL, object] = {}
+# URL of the server: options that make later connections as the first one, encrypted or not.
+_tls_options: dict[URL, dict[str, object]] = {}
 
 
 def is_connecting() -> bool:
@@ -172,14 +172,14 @@ class Connection:
     def _connect(self) -> DBAPIConnection:
         args, options = self._dialect.create_connect_args(self.url)
         server = self.url.set(database="")
-        tls = {"ssl": _tls_contexts[server]} if server in _tls_contexts else {}
+        tls = _tls_options.get(server, {})
         _connecting.now = True
         try:
             connection = self._dialect.connect(*args, **{**tls, **options, **self._options})
         finally:
             _connecting.now = False
-        if getattr(connection, "_secure", False):
-            _tls_contexts[server] = connection.ctx
+        if hasattr(connection, "_secure"):
+            _tls_options[server] = {"ssl": connection.ctx} if connection._secure else {"ssl_disabled": True}  # noqa: SLF001 - PyMySQL has no public name
         self.times_connected += 1
         try:
             self._dialect.set_isolation_level(connection, "AUTOCOMMIT")

@@ -165,7 +165,7 @@ HELD_STREAM, KEPT_SETTINGS, UNNOTICED_LOSS = "held-stream", "kept-settings", "un
 EARLY_CONNECTION, UNREAD_ROWS = "early-connection", "unread-rows"
 
 # Where lines that need the app, or its engine, are added.
-IN_FACTORY = "Where the app is made (in a factory, before it returns APP)"
+IN_FACTORY = "Where the app is made (in a factory, before it returns APP; imports at the top of the module)"
 INTO_CONTEXT = (
     "put lines that use it there, or the calls of their functions, into a block `with APP.app_context():`."
     " OUTSIDE"
@@ -335,7 +335,8 @@ _ALL = (
         EARLY_CONNECTION,
         "The app connects to its database while it is made.",
         "Move the lines that connect there (EARLY), or the calls of their functions, to a command of the app,"
-        " and run it once: flask --app TARGET create-tables.",
+        " and run it once: flask --app TARGET create-tables. Tests that relied on these lines"
+        " call them themselves.",
         part=Part.FACTORY,
         code=changes.TABLES,
     ),

@@ -131,8 +131,11 @@ APP.wsgi_app = respond"""
 
 RESET = """\
 from reset import reset_at_return  # your copy; in a package: from .reset
+from sqlalchemy.pool import SingletonThreadPool, StaticPool
 
-reset_at_return(ENGINE, always=False)"""
+# A database in memory ends with its only connection, which must stay open.
+if not isinstance(ENGINE.pool, (SingletonThreadPool, StaticPool)):
+    reset_at_return(ENGINE, always=False)"""
 
 ERRORS = """\
 from errors import act_on_errors  # your copy; in a package: from .errors

@@ -33,7 +33,10 @@ class Library:
 
 
 _OPTIONS = 'engine_options={"NAME": VALUE} to'
-_IN_CONTEXT = "Where the app is made, after init_app() and in a block `with app.app_context():`"
+_IN_CONTEXT = (
+    "Where the app is made, after init_app() and in a block `with app.app_context():` (imports at the top"
+    " of the module)"
+)
 NO_LIBRARY = Library("")
 _ALL = (
     Library(

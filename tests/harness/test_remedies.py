@@ -1,11 +1,16 @@
 """An app passes the checks of a cause after exactly the change that the report describes."""
 
 import json
+import sys
 from collections.abc import Iterable
 
 import pytest
+from sqlalchemy import create_engine, inspect, text
+from sqlalchemy.pool import Pool, SingletonThreadPool, StaticPool
 
+from app.database import reset
 from flask_sqlalchemy_testbed.backends.base import Backend
+from flask_sqlalchemy_testbed.checks import changes
 from flask_sqlalchemy_testbed.checks.causes import (
     CAUSES,
     EARLY_CONNECTION,
@@ -238,6 +243,21 @@ def test_the_change_of_a_cause_mends_its_checks(
     changed = obey(project_here.path, found[cause])
 
     assert [row["id"] for group in failures(project_here, checks) for row in group.rows] == [], changed
+
+
+@pytest.mark.parametrize("pool", [SingletonThreadPool, StaticPool])
+def test_the_change_for_kept_settings_keeps_a_database_in_memory(
+    monkeypatch: pytest.MonkeyPatch, pool: type[Pool]
+) -> None:
+    monkeypatch.setitem(sys.modules, "reset", reset)
+    engine = create_engine("sqlite://", poolclass=pool)
+    exec(changes.RESET.replace("ENGINE", "engine"), {"engine": engine})  # noqa: S102 - as the report shows it
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE kept (id INTEGER)"))
+    with engine.begin() as connection:
+        connection.execute(text("PRAGMA foreign_keys = OFF"))
+
+    assert inspect(engine).get_table_names() == ["kept"]
 
 
 @pytest.mark.testbed_needs("embedded")
