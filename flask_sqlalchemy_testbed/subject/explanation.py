@@ -130,6 +130,7 @@ def failure(subject: Subject, errors: Mapping[str, SubjectError], facts: Facts |
     # The app was made with this call, and its session is on the right database.
     bind = next((error for error in errors.values() if isinstance(error, BindElsewhereError)), None)
     known = bind or (_of_a_name(subject, errors.values(), facts) if facts and not used else None)
+    known = known or _of_the_code(subject, errors.values())
     if known:
         return known
     if used:
@@ -181,6 +182,20 @@ def _of_a_name(subject: Subject, errors: Iterable[SubjectError], facts: Facts) -
             f" {option} {names[0]}, or unset the variable, or {installation_of(first.__cause__)}."
         )
     return None
+
+
+def _of_the_code(subject: Subject, errors: Iterable[SubjectError]) -> SubjectError | None:
+    """Return an error about a name that the factory lacks; None if a call failed in another way."""
+    cause = None
+    for error in errors:
+        cause = error.__cause__
+        if not isinstance(error, FactoryError) or not isinstance(cause, NameError):
+            return None
+    if cause is None:
+        return None
+    frame = traceback.extract_tb(cause.__traceback__)[-1]
+    place = f"{Path(frame.filename).name}, line {frame.lineno}"
+    return SubjectError(f"{subject} raised {type(cause).__name__} in {place}: {cause}. Correct the code.")
 
 
 def _other_values(subject: Subject) -> str:

@@ -318,6 +318,15 @@ def test_a_module_that_is_missing_is_one_sentence_with_its_remedy(project: Proje
     )
 
 
+def test_a_name_that_the_factory_lacks_is_one_sentence(project: Project) -> None:
+    project.write("def create_app(config=None):\n    return app", "shop.py")
+
+    assert_usage_error(
+        project.run(*ONE),
+        "'shop:create_app' raised NameError in shop.py, line 2: name 'app' is not defined. Correct the code.",
+    )
+
+
 def test_a_factory_after_a_full_stop_is_one_sentence_with_its_remedy(project: Project) -> None:
     project.write("def create_app(): pass", "shop.py")
 
