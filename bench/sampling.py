@@ -1,8 +1,10 @@
 """Measure contenders in turn, so that a disturbance affects all of them."""
 
 import random
+import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from resource import RUSAGE_CHILDREN, getrusage
 
 Sample = Callable[[], float]
@@ -50,3 +52,29 @@ def processor_time() -> float:
     """Return the processor time of all processes that this one has started and waited for, in seconds."""
     used = getrusage(RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
+
+
+def succeed(words: Sequence[str], folder: Path, within: float) -> None:
+    """Run a command.
+
+    Args:
+        words: The command.
+        folder: Its working directory.
+        within: The timeout in seconds.
+
+    Raises:
+        RuntimeError: It failed; the message ends with its output.
+        subprocess.TimeoutExpired: It did not end in time.
+    """
+    ended = subprocess.run(
+        words,
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=within,
+        check=False,
+    )
+    if ended.returncode:
+        message = f"{' '.join(words)} failed:\n{ended.stdout[-5000:]}"
+        raise RuntimeError(message)

@@ -1,6 +1,5 @@
 """Measure `make test-all`, `make test`, and the tests of the binding, the ledger and the battery alone."""
 
-import subprocess
 import xml.etree.ElementTree as ET
 from functools import partial
 from pathlib import Path
@@ -8,7 +7,7 @@ from tempfile import TemporaryDirectory
 
 from bench.bench import ROOT, Bench
 from bench.measurements import Figure, Goal, Row
-from bench.sampling import processor_time, timed
+from bench.sampling import processor_time, succeed, timed
 
 CASE = "make"
 OF_THE_APP = "tests/binding tests/ledger flask_sqlalchemy_testbed/battery"
@@ -54,18 +53,7 @@ def _measure(row: Row, name: str, target: str, tests: str) -> None:
 
 
 def _make(target: str, arguments: str) -> None:
-    ended = subprocess.run(
-        ["make", target, f"TESTS={arguments}"],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=WITHIN,
-        check=False,
-    )
-    if ended.returncode:
-        message = f"make {target} failed:\n{ended.stdout[-5000:]}"
-        raise RuntimeError(message)
+    succeed(["make", target, f"TESTS={arguments}"], ROOT, WITHIN)
 
 
 def seconds_by_folder(junit: Path) -> dict[str, float]:
