@@ -149,13 +149,21 @@ def failure(subject: Subject, errors: Mapping[str, SubjectError], facts: Facts |
         return kind(str(error))
     reasons: dict[str, list[str]] = {}
     for call, error in errors.items():
-        first_sentence = str(error).strip().splitlines()[0].removeprefix(f"{subject} ").partition(". ")[0]
-        called = call.partition(", the URI")[0]
-        reasons.setdefault(first_sentence.replace(f" when called {called}", ""), []).append(call)
-    lines = "".join(f"\n  {', '.join(calls)}: {reason}" for reason, calls in reasons.items())
-    return kind(
-        f"{subject} did not use the run's database. {advice}\nThe app was tried in these ways:{lines}"
+        reasons.setdefault(_reason(subject, error), []).append(call)
+    lines = "".join(
+        f"\n  {reason}" + "".join(f"\n    {call}" for call in calls) for reason, calls in reasons.items()
     )
+    same = len(reasons) == 1 and all(isinstance(error, FactoryError) for error in errors.values())
+    headline = f"{subject} {next(iter(reasons))}" if same else f"{subject} did not use the run's database"
+    return kind(f"{headline}. {advice}\nThe app was tried in these ways:{lines}")
+
+
+def _reason(subject: Subject, error: SubjectError) -> str:
+    """Return the first sentence of an error, without the subject and the call."""
+    text = str(error)
+    if isinstance(error, FactoryError) and error.__cause__ is not None:
+        text = f"raised {type(error.__cause__).__name__}: {error.__cause__}"
+    return text.strip().splitlines()[0].removeprefix(f"{subject} ").partition(". ")[0].rstrip(".")
 
 
 def _of_a_name(subject: Subject, errors: Iterable[SubjectError], facts: Facts) -> SubjectError | None:

@@ -118,13 +118,31 @@ def test_the_message_lists_all_calls(write: Write, uri: str) -> None:
     with pytest.raises(SubjectError) as raised:
         resolved(uri, "shop")
 
-    first, lists, second, third = str(raised.value).splitlines()
+    first, lists, *ways = str(raised.value).splitlines()
     assert "did not use the run's database. A URI is written in shop.py, line " in first
     assert first.count("testbed_app.py:app_for") == 1
     assert lists == "The app was tried in these ways:"
-    configured = "with a mapping, with a config class, with the name of a config class, with the name of a"
-    assert second.startswith(f"  {configured} config file: is bound to {OTHER}, not to")
-    assert third.startswith(f"  with nothing but the environment: is bound to {OTHER}, not to")
+    assert ways[0].startswith(f"  is bound to {OTHER}, not to")
+    assert ways[1:5] == [
+        "    with a mapping",
+        "    with a config class",
+        "    with the name of a config class",
+        "    with the name of a config file",
+    ]
+    assert ways[5].startswith(f"  is bound to {OTHER}, not to")
+    assert ways[6:] == ["    with nothing but the environment"]
+
+
+@pytest.mark.bad_day
+def test_an_error_that_all_calls_raise_is_named_first(write: Write, uri: str) -> None:
+    write(BINDING, "def create_app(config=None):\n    raise RuntimeError('no licence')")
+
+    with pytest.raises(SubjectError) as raised:
+        resolved(uri, "shop")
+
+    first, *_ = str(raised.value).splitlines()
+    assert first.startswith("--testbed-app 'shop:create_app' raised RuntimeError: no licence. ")
+    assert "did not use the run's database" not in str(raised.value)
 
 
 @pytest.mark.bad_day
