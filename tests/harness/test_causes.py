@@ -165,6 +165,23 @@ def test_a_remedy_is_written_in_the_terms_of_the_app() -> None:
     assert flask_sqlalchemy[2].remedy == 'Add engine_options={"pool_pre_ping": True} to SQLAlchemy().'
 
 
+@pytest.mark.parametrize("library", [name for name in LIBRARIES if name])
+def test_no_change_replaces_the_session_of_a_library(library: str) -> None:
+    names = {"session_name": "db.session", "session_at": "shop.py:6", "engine_name": "db.engine"}
+    names["app_name"] = "shop"
+    shared, scoped = failed("binding.two-apps"), failed("lifecycle.async-view")
+
+    (scope,) = groups(with_rows(scoped, library=library, **names))
+    engine, keys = groups(with_rows(shared, failed("portability.foreign-keys"), library=library, **names))
+
+    assert (scope.code, engine.code) == ("", "")
+    assert f"{library} scopes its session by the context: delete `scopefunc`" in scope.remedy
+    assert "in shop.py:6," in scope.remedy
+    assert engine.remedy.startswith(f"Make the object of {library} in the factory")
+    assert 'if db.engine.name == "sqlite":' in keys.code
+    assert "in a block `with shop.app_context():`" in keys.remedy
+
+
 def with_remedy(before: str, name: str) -> str:
     """Return an app with the code that the report prints for a cause of its engine."""
     engine = "db.engine" if "flask_sqlalchemy" in before else 'app.extensions["engine"]'
