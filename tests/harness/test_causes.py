@@ -134,8 +134,8 @@ def test_a_library_s_own_fault_is_not_the_app_s() -> None:
     ]
     assert [group.label for group in of_library] == [
         "data at risk",
-        "data at risk, a library's default",
-        "availability, a library's default",
+        "data at risk in some uses, a library's default",
+        "availability in some uses, a library's default",
     ]
     assert groups(with_rows(checks[0]))[0].default == ""
 
