@@ -224,8 +224,8 @@ _ALL = (
         f"Scope the session by the context, in place of the line that makes it. {OUTSIDE}",
         part=Part.SESSION,
         remedy_of_library=(
-            "LIBRARY scopes its session by the context: delete `scopefunc` from the session_options in"
-            f" SESSION_AT, or the code that replaces SESSION. {OUTSIDE}"
+            "Delete `scopefunc` from the session_options in SESSION_AT, or the code that replaces SESSION:"
+            f" LIBRARY scopes its session by the context. {OUTSIDE}"
         ),
         shown_by="lifecycle.async-view",
         code=changes.BY_CONTEXT,

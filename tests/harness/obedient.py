@@ -175,7 +175,7 @@ READINGS: dict[str, Callable[[Group, list[str]], Iterator[Edit]]] = {
     "complete the URI of SQLite first": _before_engine,
     "After the line that makes the engine": _after_engine,
     "such as by init_app(), in a block `with app.app_context():`": _with_the_library,
-    "delete `scopefunc` from the session_options": _without_scopefunc,
+    "Delete `scopefunc` from the session_options": _without_scopefunc,
     "# In place of the line that makes the session:": _in_two_places,
     "in place of the line that makes it": _in_place,
 }
