@@ -101,6 +101,8 @@ class Cause:
     """The backends on which a failure can have this cause; empty for all."""
     includes: tuple[str, ...] = field(default=(), kw_only=True)
     """The names of causes that its change mends, too, in the same place: one change replaces the other."""
+    note: str = field(default="", kw_only=True)
+    """What the change breaks in some apps, and the way out, with the names of `TERMS`; it ends the remedy."""
 
     def is_mended_in(self, reasons: Iterable[str]) -> bool:
         """Return whether the evidence says that the engine has `option`: the failure has another cause."""
@@ -115,7 +117,15 @@ class Cause:
         name, _, value = self.option.partition("=")
         option = {**TERMS, **terms}["OPTION"].replace("NAME", name).replace("VALUE", value)
         remedy = (terms.get("LIBRARY") and self.remedy_of_library) or self.remedy
-        return _in_terms(remedy, {**terms, "OPTION": option}).rstrip()
+        return f"{_in_terms(remedy, {**terms, 'OPTION': option}).rstrip()} {self.note_in(terms)}".rstrip()
+
+    def note_in(self, terms: Mapping[str, str]) -> str:
+        """Return the note in the terms of one app; may be empty.
+
+        Args:
+            terms: As for `remedy_in`.
+        """
+        return _in_terms(self.note, terms)
 
     def code_in(self, terms: Mapping[str, str], causes: Iterable[Cause] = ()) -> str:
         """Return the lines of the change in the terms of one app; may be empty.
@@ -264,6 +274,10 @@ _ALL = (
                 "init_command": "SET lock_wait_timeout = 5, innodb_lock_wait_timeout = 5",
             },
         },
+        note=(
+            "On MySQL and MariaDB a statement of more than 30 s then fails: give migrations and long reports"
+            " an engine of their own (docs/binding.md, Time limits)."
+        ),
     ),
     Cause(
         FOREIGN_KEYS_OFF,
@@ -290,6 +304,10 @@ _ALL = (
             "postgresql": {"options": "-c timezone=UTC"},
             "mysql": {"init_command": "SET time_zone = '+00:00'"},
         },
+        note=(
+            "Times that NOW() has written into columns without a time zone (DATETIME of MySQL, TIMESTAMP of"
+            " PostgreSQL) stay in the old zone: convert them once."
+        ),
     ),
     Cause(
         SQLITE_URL,
@@ -309,6 +327,10 @@ _ALL = (
         part=Part.ENGINE,
         code=changes.BEGIN,
         backends=("sqlite",),
+        note=(
+            "A request that reads and then writes may then fail at once with 'database is locked': begin it"
+            ' with SESSION.connection(execution_options={"sqlite_begin": "IMMEDIATE"}).'
+        ),
     ),
     Cause(
         FORKED,

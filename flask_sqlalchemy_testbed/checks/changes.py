@@ -75,7 +75,14 @@ if ENGINE.name == "sqlite" and not isinstance(ENGINE.pool, StaticPool):
     event.listen(
         ENGINE, "connect", lambda connection, _: setattr(connection, "isolation_level", None)
     )
-    event.listen(ENGINE, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))"""
+
+    event.listen(
+        ENGINE,
+        "begin",
+        lambda connection: connection.exec_driver_sql(
+            f"BEGIN {connection.get_execution_options().get('sqlite_begin', 'DEFERRED')}"
+        ),
+    )"""
 
 SQLITE_URL = """\
 from pathlib import Path

@@ -129,6 +129,7 @@ def _with_changes(found: list[Group], report: Matrix) -> list[Group]:
     """Return the groups with their changes; a change that mends several causes is shown with the first."""
     known = [group.cause for group in found if group.cause]
     including = {name: cause for cause in known for name in cause.includes}
+    terms = terms_of(report["subject"], known)
     shown: dict[str, int] = {}
     result = []
     for number, group in enumerate(found, 1):
@@ -143,14 +144,26 @@ def _with_changes(found: list[Group], report: Matrix) -> list[Group]:
         if first := shown.get(change):
             check = found[first - 1].rows[0]["id"]
             remedy, code = f"The change for cause {first} ({check}) mends this one, too.", ""
+            remedy = f"{remedy} {group.cause.note_in(terms)}".rstrip()
         else:
-            terms = terms_of(report["subject"], known)
             remedy, code = cause.remedy_in(terms), cause.code_in(terms, known)
+            if cause.connect_args and (others := _others_with_arguments(found, number)):
+                remedy += f" The code has the arguments for {others}, too."
             shown[change] = number
         moved = _library(report).after_engine and "AFTER_ENGINE" in cause.remedy
         part = Part.FACTORY if moved else cause.part
         result.append(replace(group, remedy=remedy, code=code, at=_at(part, group.rows, report)))
     return result
+
+
+def _others_with_arguments(found: list[Group], first: int) -> str:
+    """Return the numbers and checks of the later causes whose arguments of drivers one example has."""
+    later = enumerate(found[first:], first + 1)
+    return " and ".join(
+        f"cause {number} ({group.rows[0]['id']})"
+        for number, group in later
+        if group.cause and group.cause.connect_args
+    )
 
 
 def begin_with(report: Matrix) -> str:

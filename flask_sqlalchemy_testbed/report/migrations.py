@@ -33,7 +33,7 @@ REMEDIES = {
     ),
     "after `upgrade`, `check` finds": (
         "Run `flask db migrate` on a {on} database that has all migrations, and commit the migration that it"
-        " writes."
+        " writes. A new NOT NULL column needs a server_default if its table has rows."
     ),
 }
 

@@ -213,7 +213,29 @@ def test_causes_that_need_arguments_of_the_driver_share_one_example() -> None:
     (settings,) = re.findall('"init_command": "SET ([^"]+)"', first.code)
     assert {"lock_wait_timeout = 5", "time_zone = '+00:00'"} <= set(settings.split(", "))
     compile(first.code, "remedy", "exec")
+    assert "stay in the old zone" in first.remedy
+    assert first.remedy.endswith(" The code has the arguments for cause 2 (faults.half-open), too.")
     assert (second.code, second.remedy[:24]) == ("", "The change for cause 1 (")
+    assert "a statement of more than 30 s then fails" in second.remedy
+
+
+def test_the_example_has_the_arguments_for_the_causes_of_the_report_alone() -> None:
+    (wait,) = groups(with_rows(failed("faults.half-open")))
+    (zone,) = groups(with_rows(failed("portability.time-zone")))
+
+    assert "zone" not in wait.code
+    assert "timeout" not in zone.code
+    assert "The code has the arguments" not in wait.remedy + zone.remedy
+    assert "stay in the old zone" in zone.remedy
+
+
+def test_the_change_of_sqlite_s_begin_says_which_requests_then_fail_at_once() -> None:
+    (begin,) = groups(with_rows(failed("transactions.savepoint-released"), session_name="db.session"))
+
+    assert begin.remedy.endswith(
+        "A request that reads and then writes may then fail at once with 'database is locked': begin it with"
+        ' db.session.connection(execution_options={"sqlite_begin": "IMMEDIATE"}).'
+    )
 
 
 def test_one_change_for_several_causes_is_shown_once() -> None:

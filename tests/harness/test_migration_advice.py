@@ -62,7 +62,10 @@ def test_the_models_are_mended_before_the_migrations() -> None:
         (
             f"Failed: after `upgrade`, `check` finds that they differ. The newest migration is at {FILE}.",
             FILE,
-            "Run `flask db migrate` on a mysql database that has all migrations, and commit the migration",
+            (
+                "Run `flask db migrate` on a mysql database that has all migrations, and commit the migration"
+                " that it writes. A new NOT NULL column needs a server_default if its table has rows."
+            ),
         ),
     ],
 )

@@ -5,10 +5,13 @@ import json
 import os
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import create_engine, inspect, text
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
 from sqlalchemy.pool import SingletonThreadPool, StaticPool
 
 from app.database import reset
@@ -294,6 +297,19 @@ def test_no_change_ends_a_database_in_memory(
         os._exit(inspect(engine).get_table_names() != ["kept"])
     assert os.waitpid(child, 0)[1] == 0
     assert inspect(engine).get_table_names() == ["kept"]
+    engine.dispose()
+
+
+def test_a_transaction_can_take_the_lock_of_sqlite_at_its_beginning(tmp_path: Path) -> None:
+    engine = create_engine(f"sqlite:///{tmp_path / 'app.db'}", connect_args={"timeout": 0})
+    exec(changes.BEGIN.replace("ENGINE", "engine"), {"engine": engine})  # noqa: S102 - as the report shows it
+    immediate = {"sqlite_begin": "IMMEDIATE"}
+
+    with Session(engine) as first, Session(engine) as second:
+        first.connection()
+        second.connection(execution_options=immediate)
+        with pytest.raises(OperationalError, match="database is locked"), Session(engine) as third:
+            third.connection(execution_options=immediate)
     engine.dispose()
 
 
