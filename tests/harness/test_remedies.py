@@ -237,6 +237,7 @@ def failures(project: Project, checks: Iterable[str] = ()) -> list[Group]:
     words += ["-q", "-o", "filterwarnings=", "--testbed-matrix", "matrix.json"]
     outcome = project.run(*BATTERY, *words, GITHUB_ACTIONS="")
     assert outcome.code in {0, 1}, outcome.text
+    assert "MySQLResult.__del__" not in outcome.text
     return groups(json.loads((project.path / "matrix.json").read_text(encoding="utf-8")))
 
 
