@@ -39,8 +39,8 @@ def explanation(check: Check, mistakes: Iterable[str] = ()) -> Iterator[tuple[st
     yield "claim", check.claim
     if check.severity:
         of_cause = severity_of(check.cause) if check.cause else check.severity
-        more = f"; a report shows that of its cause: {of_cause}" if of_cause != check.severity else ""
-        yield "severity", f"{check.severity}{more}"
+        more = f"; a report that names its cause shows the severity of the cause: {of_cause}"
+        yield "severity", f"{check.severity}{more if of_cause != check.severity else ''}"
     for case in reported(check.cases):
         yield "reported", f"{case.failure} {case.url}".strip()
     for mistake in [*_mistakes(check), *mistakes]:

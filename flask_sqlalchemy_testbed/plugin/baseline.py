@@ -34,6 +34,7 @@ NEW_REASON = "It failed in the run that wrote this file."
 # Attributes of a report, which pytest-xdist passes on to the controller.
 CELLS, KNOWN_MARK = "testbed_cells", "testbed_known"
 FINISHED = {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED}
+PLUGIN = "flask-sqlalchemy-testbed-baseline"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,18 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(message)
     known = read(path)
     _refuse_unknown(path, known or {})
-    config.pluginmanager.register(Baseline(path, known, config), "flask-sqlalchemy-testbed-baseline")
+    config.pluginmanager.register(Baseline(path, known, config), PLUGIN)
+
+
+def excuses_nothing(config: pytest.Config, exitstatus: int) -> bool:
+    """Return whether the run has neither read nor can write a file: no failure of it is a known one.
+
+    Args:
+        config: Pytest's configuration.
+        exitstatus: That of the run.
+    """
+    baseline = config.pluginmanager.get_plugin(PLUGIN)
+    return isinstance(baseline, Baseline) and bool(baseline.obstacle(exitstatus))
 
 
 class Baseline:
@@ -101,6 +113,20 @@ class Baseline:
         self._failed: set[tuple[str, str]] = set()
         self._passed: set[tuple[str, str]] = set()
         self._lines: list[str] = []
+
+    def obstacle(self, exitstatus: int) -> str:
+        """Return why the first run writes no file; empty if it can, and for later runs.
+
+        Args:
+            exitstatus: That of the run.
+        """
+        if self._known is not None:
+            return ""
+        if not self._failed | self._passed:
+            return "no check was run"
+        if exitstatus not in FINISHED:
+            return "the run was interrupted"
+        return "a backend could not be used" if outages(self._config) else ""
 
     # Inside the reporter's wrapper, which must see the outcome that this hook sets.
     @pytest.hookimpl(wrapper=True)
@@ -154,12 +180,16 @@ class Baseline:
                 " backends."
                 for backend in sorted({backend for _, backend in self._failed} - listed)
             ]
-        elif not self._failed | self._passed:
-            self._lines = [f"{self._path.name} was not written: no check was run."]
-        elif exitstatus not in FINISHED:
-            self._lines = [f"{self._path.name} was not written: the run was interrupted."]
-        elif outages(self._config):
-            self._lines = [f"{self._path.name} was not written: a backend could not be used."]
+            if new := sum(
+                backend in listed and backend not in self._backends(check) for check, backend in self._failed
+            ):
+                are, them = ("failure is", "it") if new == 1 else ("failures are", "them")
+                self._lines.append(
+                    f"{new} {are} new since {self._path.name} was written. Mend {them}, or delete the file"
+                    f" and write it again if you accept {them}."
+                )
+        elif obstacle := self.obstacle(exitstatus):
+            self._lines = [f"{self._path.name} was not written: {obstacle}."]
         elif outputs.write(session, "baseline", lambda: write(self._path, self._failed)):
             number = len(self._failed)
             of = f"{number} known failure{'s' * (number != 1)}"

@@ -10,7 +10,7 @@ from flask_sqlalchemy_testbed.checks.check import check_of
 from flask_sqlalchemy_testbed.checks.definition import Check
 from flask_sqlalchemy_testbed.options import in_command
 from flask_sqlalchemy_testbed.plugin import outage, outputs, state
-from flask_sqlalchemy_testbed.plugin.baseline import KNOWN_MARK
+from flask_sqlalchemy_testbed.plugin.baseline import KNOWN_MARK, excuses_nothing
 from flask_sqlalchemy_testbed.plugin.selection import backends_of
 from flask_sqlalchemy_testbed.report.findings import Findings
 from flask_sqlalchemy_testbed.report.outcome import Outcome
@@ -136,12 +136,14 @@ class Reporter:
         self._findings.update(_unpacked(getattr(node, "workeroutput", {}).get(FINDINGS, "[]")))
 
     @pytest.hookimpl(trylast=True)
-    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         """Write the selected files, also after an interrupted run; the servers still run."""
         self._read_late_logs()
         if self._is_worker:
             self._config.workeroutput[FINDINGS] = self._packed()  # type: ignore[attr-defined]
             return
+        if excuses_nothing(self._config, exitstatus):
+            self._count_known_as_failed()
         if not self._findings.rows():  # The files of an earlier run say more.
             self._directory = None
             return
@@ -162,6 +164,11 @@ class Reporter:
             session, "report", lambda: pages.write(directory, report)
         ):
             self._directory = None
+
+    def _count_known_as_failed(self) -> None:
+        for _, _, attempt in self._findings.all():
+            if attempt["outcome"] == Outcome.KNOWN_FAILURE:
+                attempt["outcome"] = Outcome.FAILED
 
     def _leave_out_files(self, session: pytest.Session) -> None:
         """Write no file that another program would take for the result of a run, and say so.

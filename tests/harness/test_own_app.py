@@ -321,6 +321,11 @@ def test_a_baseline_excuses_what_it_lists_and_reports_what_no_longer_fails(proje
     assert results == {REQUEST_ENDS: "known failure", CONTEXT_ENDS: "failed"}
     assert re.search(r"^  request-ends +known$", again.text, re.MULTILINE)
     assert f"{REQUEST_ENDS} on sqlite is no longer needed in known.json: it passes." in mended.text
+    new = (
+        "1 failure is new since known.json was written. Mend it, or delete the file and write it again if you"
+        " accept it."
+    )
+    assert [new in run.text for run in (recorded, again, mended)] == [False, True, False]
 
 
 @pytest.mark.parametrize(
@@ -344,6 +349,7 @@ def test_an_entry_of_a_baseline_excuses_a_failure_until_it_expires(project: Proj
         assert "Known failure: A ticket." in (project.path / "report" / "index.html").read_text()
     sentence = f"The entry of {REQUEST_ENDS} in known.json expired on 2001-12-31: mend the failure, or set a"
     assert failed.text.count(sentence) == 1
+    assert "is new since" not in failed.text
     assert sentence not in excused.text
 
 

@@ -125,6 +125,23 @@ def test_the_last_line_of_an_interrupted_command_counts_checks_too(shop: Project
     assert "1 failed, 2 not run in" in outcome.text.splitlines()[-1]
 
 
+def test_an_interrupted_first_run_with_a_baseline_knows_no_failure(shop: Project) -> None:
+    shop.write(
+        """
+        import pytest
+
+        def pytest_runtest_setup(item):
+            if "nested" in item.name:
+                raise KeyboardInterrupt
+        """,
+        "interrupts.py",
+    )
+    outcome = command_runs(shop, "--baseline", "known.json", "--", "-p", "interrupts")
+
+    assert "known.json was not written: the run was interrupted." in outcome.text
+    assert "1 passed, 1 failed, 1 not run in" in outcome.text.splitlines()[-1]
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize(
     ("where", "verdicts"),
