@@ -106,6 +106,8 @@ def test_its_code_runs(
         uri = testbed_server.url.render_as_string(hide_password=False)
         monkeypatch.setenv(f"TESTBED_{testbed_backend.name.upper()}_URI", uri)
     options = ["-q", "-p", "no:cacheprovider", "--testbed-backend", testbed_backend.name]
+    # An example reads it when it is imported; its fixture has to import it again.
+    monkeypatch.setenv("STOCK_DB", "sqlite://")
 
     words = ["pytest", *options, "--rootdir", str(tmp_path), str(tmp_path)]
     run = prepared.run(words, cwd=ROOT, env=os.environ, timeout=60)
