@@ -61,7 +61,11 @@ TERMS: Mapping[str, str] = MappingProxyType(
         "OTHER_URIS": "migrations/env.py, alembic.ini and scripts",
         "AFTER_MAKING": "Directly after the line that makes the app",
         "LATE": "",
-        "AFTER_ENGINE": "After the line that makes the engine",
+        "AFTER_ENGINE": "After the line that makes the engine (imports at the top of the module)",
+        "MAKES_ENGINE": "create_engine()",
+        "AS_TEXT": "",
+        "LIBRARY": "",
+        "SESSION_AT": "the line that makes the session",
         "EARLY": "such as create_all()",
         "TARGET": "NAME",
     }
@@ -85,6 +89,8 @@ class Cause:
     part: Part = field(kw_only=True)
     shown_by: str = field(default="", kw_only=True)
     """The check that must fail too; empty if each failure of its checks has this cause."""
+    remedy_of_library: str = field(default="", kw_only=True)
+    """The remedy, without code, if a library makes the session; empty for the same."""
     option: str = field(default="", kw_only=True)
     """The option of the engine that `OPTION` stands for, such as `pool_pre_ping=True`."""
     code: str = field(default="", kw_only=True)
@@ -108,7 +114,8 @@ class Cause:
         """
         name, _, value = self.option.partition("=")
         option = {**TERMS, **terms}["OPTION"].replace("NAME", name).replace("VALUE", value)
-        return _in_terms(self.remedy, {**terms, "OPTION": option}).rstrip()
+        remedy = (terms.get("LIBRARY") and self.remedy_of_library) or self.remedy
+        return _in_terms(remedy, {**terms, "OPTION": option}).rstrip()
 
     def code_in(self, terms: Mapping[str, str], causes: Iterable[Cause] = ()) -> str:
         """Return the lines of the change in the terms of one app; may be empty.
@@ -117,7 +124,7 @@ class Cause:
             terms: As for `remedy_in`.
             causes: All causes in the app; the arguments of the drivers for them are in one example.
         """
-        lines = self.code
+        lines = "" if terms.get("LIBRARY") and self.remedy_of_library else self.code
         if self.connect_args:
             arguments = _joined({one.name: one for one in (self, *causes)}.values())
             lines = changes.CONNECT_ARGS.replace(
@@ -203,6 +210,10 @@ _ALL = (
         "Keep each app's engine in its extensions, and bind each session to the engine of the current app."
         f"ENGINE_USES {OUTSIDE}",
         part=Part.SESSION,
+        remedy_of_library=(
+            "Make the object of LIBRARY in the factory, one for each app; keep it in the extensions of the"
+            " app, and find it by current_app."
+        ),
         shown_by="binding.two-apps",
         code=changes.BY_APP,
         includes=(SCOPED_BY_THREAD, ENGINES_STAY, LEFT_BY_FACTORY),
@@ -212,6 +223,10 @@ _ALL = (
         "Sessions are scoped by the thread, not by the app context.",
         f"Scope the session by the context, in place of the line that makes it. {OUTSIDE}",
         part=Part.SESSION,
+        remedy_of_library=(
+            "Delete `scopefunc` from the session_options in SESSION_AT, or the code that replaces SESSION:"
+            f" LIBRARY scopes its session by the context. {OUTSIDE}"
+        ),
         shown_by="lifecycle.async-view",
         code=changes.BY_CONTEXT,
         includes=(LEFT_BY_FACTORY,),
@@ -336,7 +351,8 @@ _ALL = (
         "The app connects to its database while it is made.",
         "Move the lines that connect there (EARLY), or the calls of their functions, to a command of the app,"
         " and run it once: flask --app TARGET create-tables. Tests that relied on these lines"
-        " call them themselves.",
+        " call them themselves. An app whose database is in memory keeps them where they are: each process"
+        " has its own database.",
         part=Part.FACTORY,
         code=changes.TABLES,
     ),

@@ -30,6 +30,7 @@ APP.do_teardown_appcontext = remove_at_the_end"""
 
 BY_CONTEXT = """\
 from flask.globals import app_ctx
+from sqlalchemy.orm import scoped_session
 
 SESSION = scoped_session(FACTORY, scopefunc=app_ctx._get_current_object)"""
 
@@ -53,9 +54,9 @@ SESSION = orm.scoped_session(
 APP.extensions["engine"] = KEPT"""
 
 DISPOSE = """\
-import weakref
+from weakref import finalize
 
-weakref.finalize(APP, ENGINE.dispose)"""
+finalize(APP, ENGINE.dispose)"""
 
 FOREIGN_KEYS = """\
 from sqlalchemy import event
@@ -81,27 +82,37 @@ from pathlib import Path
 
 from sqlalchemy import make_url
 
-url = make_url(...)  # the URI that create_engine() gets now; give it this url instead
+url = make_url(...)  # the URI that MAKES_ENGINE gets now; give it this url instead
 if url.get_backend_name() == "sqlite":
     if url.database in {None, "", ":memory:"}:
         # All connections share it, and other apps have another.
         url = url.set(database=f"file:/{id(APP)}", query={"vfs": "memdb", "uri": "true"})
     elif not url.database.startswith("file:"):
         Path(APP.instance_path).mkdir(parents=True, exist_ok=True)
-        url = url.set(database=str(Path(APP.instance_path, url.database)))"""
+        url = url.set(database=str(Path(APP.instance_path, url.database)))AS_TEXT"""
 
+_IN_MEMORY = """\
+from sqlalchemy.pool import SingletonThreadPool, StaticPool
+
+# A database in memory ends with its connections, which must stay open.
+in_memory = isinstance(ENGINE.pool, (SingletonThreadPool, StaticPool)) or "vfs" in ENGINE.url.query
+"""
+
+# Imports of names, not of modules: in a function that uses `os` before, `import os` would hide it there.
 # A strong reference would keep the engine after its app.
-FORK = """\
-import os
-import weakref
+FORK = f"""\
+from os import register_at_fork
+from weakref import ref
 
+{_IN_MEMORY}
 
-def leave_connections_to_the_parent(engine=weakref.ref(ENGINE)):
+def leave_connections_to_the_parent(engine=ref(ENGINE)):
     if engine() is not None:
         engine().dispose(close=False)
 
 
-os.register_at_fork(after_in_child=leave_connections_to_the_parent)"""
+if not in_memory:
+    register_at_fork(after_in_child=leave_connections_to_the_parent)"""
 
 STREAM = """\
 from contextvars import copy_context
@@ -129,12 +140,10 @@ def respond(environ, start_response, wsgi_app=APP.wsgi_app):
 
 APP.wsgi_app = respond"""
 
-RESET = """\
+RESET = f"""\
 from reset import reset_at_return  # your copy; in a package: from .reset
-from sqlalchemy.pool import SingletonThreadPool, StaticPool
-
-# A database in memory ends with its only connection, which must stay open.
-if not isinstance(ENGINE.pool, (SingletonThreadPool, StaticPool)):
+{_IN_MEMORY}
+if not in_memory:
     reset_at_return(ENGINE, always=False)"""
 
 ERRORS = """\

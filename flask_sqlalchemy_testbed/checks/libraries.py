@@ -27,15 +27,17 @@ class Library:
     option: str = "NAME=VALUE to create_engine()"
     """The words for an option of the engine, with `NAME` and `VALUE`."""
     after_engine: str = field(default="", kw_only=True)
-    """The place of lines that use the engine, in the words that begin a sentence; empty after its making."""
+    """The place of lines that use the engine and `APP`, to begin a sentence; empty after its making."""
+    takes_uri: str = field(default="", kw_only=True)
+    """The call that gets the URI as a text; empty if the library completes paths, or takes a URL."""
     fails: tuple[str, ...] = field(default=(), kw_only=True)
     """The checks that the library fails by itself, though no product's default fails them."""
 
 
 _OPTIONS = 'engine_options={"NAME": VALUE} to'
 _IN_CONTEXT = (
-    "Where the app is made, after init_app() and in a block `with app.app_context():` (imports at the top"
-    " of the module)"
+    "Directly after the library gets APP, such as by init_app(), in a block `with APP.app_context():`"
+    " (imports at the top of the module)"
 )
 NO_LIBRARY = Library("")
 _ALL = (
@@ -64,8 +66,10 @@ _ALL = (
         "advanced_alchemy",
         ("SQLAlchemySyncConfig", "AdvancedAlchemy"),
         "MAKER.get_sync_session()",
-        "MAKER.get_sync_engine()",
+        "MAKER.config[0].get_engine()",
         "engine_config=EngineConfig(NAME=VALUE) to SQLAlchemySyncConfig()",
+        after_engine=_IN_CONTEXT,
+        takes_uri="SQLAlchemySyncConfig()",
         end="SESSION.close()",
     ),
     Library(
@@ -75,6 +79,9 @@ _ALL = (
         "MAKER.session",
         "MAKER.get_engine()",
         f"{_OPTIONS} Alchemical()",
+        after_engine=_IN_CONTEXT,
+        takes_uri="init_app() as ALCHEMICAL_DATABASE_URL",
+        end="SESSION.close()",
     ),
 )
 LIBRARIES: Mapping[str, Library] = MappingProxyType({library.name: library for library in _ALL})

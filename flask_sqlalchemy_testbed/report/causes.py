@@ -78,8 +78,12 @@ class Group:
 
     @property
     def label(self) -> str:
-        """Return the severity, and whether a library's default is the cause; empty if neither is known."""
-        return ", ".join(filter(None, [self.severity, "a library's default" if self.default else ""]))
+        """Return the severity, and whether a library's default is the cause; empty if neither is known.
+
+        A default harms only the apps that rely on the claim.
+        """
+        severity = self.severity and f"{self.severity} in some uses" if self.default else self.severity
+        return ", ".join(filter(None, [severity, "a library's default" if self.default else ""]))
 
     @property
     def shown(self) -> Sequence[CheckRow]:

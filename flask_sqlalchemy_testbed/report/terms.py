@@ -25,7 +25,7 @@ def terms_of(subject: Mapping[str, str], causes: Iterable[Cause]) -> dict[str, s
     """
     app, engine = subject.get("app_name") or "app", subject.get("engine_name", "")
     library = LIBRARIES.get(subject.get("library", ""), NO_LIBRARY)
-    is_shared = CAUSES[SHARED_ENGINE] in causes
+    is_shared = CAUSES[SHARED_ENGINE] in causes and not library.name
     place, kept = _kept(subject, engine)
     imported = subject.get("session_import", "")
     made, late = subject.get("app_at", ""), subject.get("removed_late", "")
@@ -43,7 +43,11 @@ def terms_of(subject: Mapping[str, str], causes: Iterable[Cause]) -> dict[str, s
         "FACTORY": subject.get("session_factory", ""),
         "KEPT_PLACE": place,
         "KEPT": kept,
-        "AFTER_ENGINE": library.after_engine,
+        "AFTER_ENGINE": library.after_engine.replace("APP", app),
+        "MAKES_ENGINE": library.takes_uri,
+        "AS_TEXT": library.takes_uri and "\nurl = url.render_as_string(hide_password=False)",
+        "LIBRARY": library.name,
+        "SESSION_AT": subject.get("session_at", ""),
         "EARLY": subject.get("used_early", ""),
         "TARGET": shlex.quote(subject.get("app", "")),
         "OUTSIDE": _outside(subject, is_shared=is_shared),

@@ -36,7 +36,7 @@ def obey(folder: Path, *found: Group) -> str:
         # A line that one change moves needs no context at its old place.
         if code.startswith("with app.app_context():") and number in moved:
             continue
-        target = lines[number]
+        target = next(line for line in lines[number:] if line)
         new = textwrap.indent(code, target[: len(target) - len(target.lstrip())]).splitlines()
         lines[number : number + replaced] = new
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -139,7 +139,13 @@ def _after_engine(group: Group, lines: list[str]) -> Iterator[Edit]:
 
 def _with_the_library(group: Group, lines: list[str]) -> Iterator[Edit]:
     block = textwrap.indent(group.code, "    ")
-    yield lines.index("    return app"), 0, f"with app.app_context():\n{block}"
+    (given,) = (number for number, line in enumerate(lines) if ".init_app(" in line)
+    yield given + 1, 0, f"with app.app_context():\n{block}"
+
+
+def _without_scopefunc(group: Group, lines: list[str]) -> Iterator[Edit]:
+    (at,) = _numbers(group.remedy.partition(", or the code")[0])
+    yield at, 1, re.sub(r'"scopefunc": \w+(, )?', "", lines[at])
 
 
 def _in_two_places(group: Group, lines: list[str]) -> Iterator[Edit]:
@@ -168,7 +174,8 @@ READINGS: dict[str, Callable[[Group, list[str]], Iterator[Edit]]] = {
     "to a command of the app": _in_a_command,
     "complete the URI of SQLite first": _before_engine,
     "After the line that makes the engine": _after_engine,
-    "after init_app() and in a block `with app.app_context():`": _with_the_library,
+    "such as by init_app(), in a block `with app.app_context():`": _with_the_library,
+    "Delete `scopefunc` from the session_options": _without_scopefunc,
     "# In place of the line that makes the session:": _in_two_places,
     "in place of the line that makes it": _in_place,
 }

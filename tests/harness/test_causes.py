@@ -134,8 +134,8 @@ def test_a_library_s_own_fault_is_not_the_app_s() -> None:
     ]
     assert [group.label for group in of_library] == [
         "data at risk",
-        "data at risk, a library's default",
-        "availability, a library's default",
+        "data at risk in some uses, a library's default",
+        "availability in some uses, a library's default",
     ]
     assert groups(with_rows(checks[0]))[0].default == ""
 
@@ -163,6 +163,23 @@ def test_a_remedy_is_written_in_the_terms_of_the_app() -> None:
     assert "db.session.remove()" in flask_sqlalchemy[0].code
     assert 'if db.engine.name == "sqlite":' in flask_sqlalchemy[1].code
     assert flask_sqlalchemy[2].remedy == 'Add engine_options={"pool_pre_ping": True} to SQLAlchemy().'
+
+
+@pytest.mark.parametrize("library", [name for name in LIBRARIES if name])
+def test_no_change_replaces_the_session_of_a_library(library: str) -> None:
+    names = {"session_name": "db.session", "session_at": "shop.py:6", "engine_name": "db.engine"}
+    names["app_name"] = "shop"
+    shared, scoped = failed("binding.two-apps"), failed("lifecycle.async-view")
+
+    (scope,) = groups(with_rows(scoped, library=library, **names))
+    engine, keys = groups(with_rows(shared, failed("portability.foreign-keys"), library=library, **names))
+
+    assert (scope.code, engine.code) == ("", "")
+    assert scope.remedy.startswith("Delete `scopefunc` from the session_options in shop.py:6,")
+    assert f"{library} scopes its session by the context." in scope.remedy
+    assert engine.remedy.startswith(f"Make the object of {library} in the factory")
+    assert 'if db.engine.name == "sqlite":' in keys.code
+    assert "in a block `with shop.app_context():`" in keys.remedy
 
 
 def with_remedy(before: str, name: str) -> str:

@@ -1,12 +1,15 @@
 """An app passes the checks of a cause after exactly the change that the report describes."""
 
+import gc
 import json
+import os
 import sys
 from collections.abc import Iterable
+from typing import Any
 
 import pytest
 from sqlalchemy import create_engine, inspect, text
-from sqlalchemy.pool import Pool, SingletonThreadPool, StaticPool
+from sqlalchemy.pool import SingletonThreadPool, StaticPool
 
 from app.database import reset
 from flask_sqlalchemy_testbed.backends.base import Backend
@@ -93,6 +96,10 @@ def create_app(config=None):
     app.teardown_appcontext(lambda error: db_session.remove())
     return app
 """
+IN_MODULE = ITS_OWN.replace(
+    "from sqlalchemy.orm import Session, scoped_session", "from sqlalchemy import orm"
+)
+IN_MODULE = IN_MODULE.replace("scoped_session(", "orm.scoped_session(").replace(" Session(", " orm.Session(")
 KEPT = ITS_OWN.replace("metadata =", "engines = []\nmetadata =").replace(
     "    app.extensions", "    engines.append(engine)\n    app.extensions"
 )
@@ -108,6 +115,18 @@ LITE = FLASK_SQLALCHEMY.replace("flask_sqlalchemy", "flask_sqlalchemy_lite").rep
     'app.config["SQLALCHEMY_DATABASE_URI"] = config["SQLALCHEMY_DATABASE_URI"]',
     'app.config["SQLALCHEMY_ENGINES"] = config["SQLALCHEMY_ENGINES"]',
 )
+BY_THREAD = FLASK_SQLALCHEMY.replace(
+    "db = SQLAlchemy()",
+    'db = SQLAlchemy(session_options={"scopefunc": get_ident, "expire_on_commit": False})',
+).replace("from flask import", "from threading import get_ident\n\nfrom flask import", 1)
+# Its factory uses a module that a change imports, and connects before it returns the app.
+BUSY_FACTORY = FLASK_SQLALCHEMY.replace(
+    "    return app",
+    """    app.secret_key = os.environ.get("SECRET_KEY")
+    with app.app_context():
+        db.create_all()
+    return app""",
+).replace("from flask import", "import os\n\nfrom flask import", 1)
 # With rows of its own, which the factory writes.
 SEEDED = (
     NEWCOMER.replace(
@@ -167,14 +186,18 @@ TRIED = [
     pytest.param(SHARED_ENGINE, removed(SEEDED), id="engine-used-outside-contexts", marks=on_files),
     pytest.param(SHARED_ENGINE, removed(ORDINARY), id="engine-used-before-the-removal", marks=on_files),
     pytest.param(SCOPED_BY_THREAD, ITS_OWN, id="scope", marks=on_any),
+    pytest.param(SCOPED_BY_THREAD, IN_MODULE, id="scope-by-the-name-of-a-module", marks=on_files),
+    pytest.param(SCOPED_BY_THREAD, BY_THREAD, id="scope-of-Flask-SQLAlchemy", marks=on_files),
     pytest.param(TEARDOWN_ORDER, REMOVED, id="teardown", marks=on_any),
     pytest.param(TEARDOWN_ORDER, FLASK_SQLALCHEMY, id="teardown-of-Flask-SQLAlchemy", marks=on_files),
     pytest.param(TEARDOWN_ORDER, LITE, id="teardown-of-Lite", marks=on_files),
     pytest.param(FOREIGN_KEYS_OFF, REMOVED, id="keys", marks=on_files),
     pytest.param(FOREIGN_KEYS_OFF, UNNAMED, id="keys-without-a-name", marks=on_files),
+    pytest.param(FOREIGN_KEYS_OFF, BUSY_FACTORY, id="keys-of-a-busy-factory", marks=on_files),
     pytest.param(SQLITE_URL, REMOVED, id="url", marks=on_files),
     pytest.param(LATE_BEGIN, ITS_OWN, id="begin", marks=on_files),
     pytest.param(FORKED, ITS_OWN, id="fork", marks=on_any),
+    pytest.param(FORKED, BUSY_FACTORY, id="fork-of-a-busy-factory", marks=on_files),
     pytest.param(HELD_STREAM, ITS_OWN, id="stream", marks=on_any),
     pytest.param(KEPT_SETTINGS, ITS_OWN, id="settings"),
     pytest.param(EARLY_CONNECTION, CREATES, id="early"),
@@ -239,25 +262,39 @@ def test_the_change_of_a_cause_mends_its_checks(
     checks = checks_of(cause)
 
     found = {group.cause.name: group for group in failures(project_here, checks) if group.cause}
-    assert found[cause].code
+    assert found[cause].code or "scopefunc" in found[cause].remedy
     changed = obey(project_here.path, found[cause])
 
     assert [row["id"] for group in failures(project_here, checks) for row in group.rows] == [], changed
 
 
-@pytest.mark.parametrize("pool", [SingletonThreadPool, StaticPool])
-def test_the_change_for_kept_settings_keeps_a_database_in_memory(
-    monkeypatch: pytest.MonkeyPatch, pool: type[Pool]
+@pytest.mark.parametrize("code", [changes.RESET, changes.FORK], ids=["settings", "fork"])
+@pytest.mark.parametrize(
+    ("uri", "options"),
+    [
+        ("sqlite://", {"poolclass": SingletonThreadPool}),
+        ("sqlite://", {"poolclass": StaticPool}),
+        ("sqlite:///file:/kept?vfs=memdb&uri=true", {}),
+    ],
+    ids=["thread", "static", "memdb"],
+)
+def test_no_change_ends_a_database_in_memory(
+    monkeypatch: pytest.MonkeyPatch, uri: str, options: dict[str, Any], code: str
 ) -> None:
     monkeypatch.setitem(sys.modules, "reset", reset)
-    engine = create_engine("sqlite://", poolclass=pool)
-    exec(changes.RESET.replace("ENGINE", "engine"), {"engine": engine})  # noqa: S102 - as the report shows it
+    engine = create_engine(uri, **options)
+    exec(code.replace("ENGINE", "engine"), {"engine": engine})  # noqa: S102 - as the report shows it
     with engine.begin() as connection:
         connection.execute(text("CREATE TABLE kept (id INTEGER)"))
     with engine.begin() as connection:
         connection.execute(text("PRAGMA foreign_keys = OFF"))
 
+    if (child := os.fork()) == 0:
+        gc.collect()
+        os._exit(inspect(engine).get_table_names() != ["kept"])
+    assert os.waitpid(child, 0)[1] == 0
     assert inspect(engine).get_table_names() == ["kept"]
+    engine.dispose()
 
 
 @pytest.mark.testbed_needs("embedded")
