@@ -315,7 +315,7 @@ def test_a_commit_at_the_end_of_requests_is_named_and_its_deletion_mends_the_app
 ) -> None:
     commit = f"    app.{hook}(lambda given: db_session.commit() or given)\n"
     project.write(REMOVED.replace("    return app\n", f"{commit}    return app\n"), "shop.py")
-    checks = ("lifecycle.handled-error", "lifecycle.failed-flush", "faults.file-full")
+    checks = ("lifecycle.handled-error", "lifecycle.failed-flush", "faults.file-full", "binding.listeners")
 
     (group,) = failures(project, checks)
     project.write(REMOVED, "shop.py")
