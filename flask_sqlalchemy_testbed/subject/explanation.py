@@ -138,8 +138,9 @@ def failure(subject: Subject, errors: Mapping[str, SubjectError], facts: Facts |
         return kind(f"{str(used).rstrip('.')}.{'' if _is_of_a_database(used) else _other_values(subject)}")
     if facts is None:
         return kind("\n".join(map(str, errors.values())))
-    advice = " ".join(_advice(facts))
-    if any(isinstance(error, FactoryError) for error in errors.values()):
+    raised = [isinstance(error, FactoryError) for error in errors.values()]
+    advice = " ".join(_advice(facts, of_the_uri=not all(raised)))
+    if any(raised):
         advice += _other_values(subject)
     if len(errors) == 1:
         (error,) = errors.values()
@@ -147,22 +148,32 @@ def failure(subject: Subject, errors: Mapping[str, SubjectError], facts: Facts |
         if is_elsewhere or facts.variables or (facts.written and lacks_driver(error.__cause__)):
             return kind(f"{str(error).rstrip('.')}. {advice}")
         return kind(str(error))
+    headline, ways = _of_all_calls(subject, errors, only_raised=all(raised))
+    return kind(f"{headline}. {advice}\nThe app was tried in these ways:{ways}")
+
+
+def _of_all_calls(
+    subject: Subject, errors: Mapping[str, SubjectError], *, only_raised: bool
+) -> tuple[str, str]:
+    """Return a headline for the errors of several calls, and the calls below the reason of each."""
     reasons: dict[str, list[str]] = {}
     for call, error in errors.items():
         reasons.setdefault(_reason(subject, error), []).append(call)
-    lines = "".join(
+    ways = "".join(
         f"\n  {reason}" + "".join(f"\n    {call}" for call in calls) for reason, calls in reasons.items()
     )
-    same = len(reasons) == 1 and all(isinstance(error, FactoryError) for error in errors.values())
-    headline = f"{subject} {next(iter(reasons))}" if same else f"{subject} did not use the run's database"
-    return kind(f"{headline}. {advice}\nThe app was tried in these ways:{lines}")
+    if not only_raised:
+        return f"{subject} did not use the run's database", ways
+    if len(reasons) == 1:
+        return f"{subject} {next(iter(reasons))}", ways
+    return f"{subject} raised an error in each way in which it was tried", ways
 
 
 def _reason(subject: Subject, error: SubjectError) -> str:
     """Return the first sentence of an error, without the subject and the call."""
     text = str(error)
     if isinstance(error, FactoryError) and error.__cause__ is not None:
-        text = f"raised {type(error.__cause__).__name__}: {error.__cause__}"
+        text = f"raised {_raised(error.__cause__)}"
     return text.strip().splitlines()[0].removeprefix(f"{subject} ").partition(". ")[0].rstrip(".")
 
 
@@ -193,17 +204,20 @@ def _of_a_name(subject: Subject, errors: Iterable[SubjectError], facts: Facts) -
 
 
 def _of_the_code(subject: Subject, errors: Iterable[SubjectError]) -> SubjectError | None:
-    """Return an error about a name that the factory lacks; None if a call failed in another way."""
-    cause = None
-    for error in errors:
-        cause = error.__cause__
-        if not isinstance(error, FactoryError) or not isinstance(cause, NameError):
-            return None
-    if cause is None:
-        return None
-    frame = traceback.extract_tb(cause.__traceback__)[-1]
-    place = f"{Path(frame.filename).name}, line {frame.lineno}"
-    return SubjectError(f"{subject} raised {type(cause).__name__} in {place}: {cause}. Correct the code.")
+    """Return an error about a name that the factory lacks, whatever its arguments are; else None."""
+    causes = (error.__cause__ for error in errors if isinstance(error, FactoryError))
+    cause = next((cause for cause in causes if isinstance(cause, NameError)), None)
+    return SubjectError(f"{subject} raised {_raised(cause)}. Correct the code.") if cause else None
+
+
+def _raised(error: BaseException) -> str:
+    """Return the type of an error, the last line of the app that led to it, and its message."""
+    here = Path.cwd()
+    frames = [(Path(frame.filename), frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
+    own = [frame for frame in frames if frame[0].is_relative_to(here) and "-packages" not in str(frame[0])]
+    path, line = (own or frames)[-1]
+    name = path.relative_to(here) if own else path.name
+    return f"{type(error).__name__} in {name}, line {line}: {error}"
 
 
 def _other_values(subject: Subject) -> str:
@@ -211,10 +225,10 @@ def _other_values(subject: Subject) -> str:
     return "" if subject.config else sentence
 
 
-def _advice(facts: Facts) -> Iterator[str]:
+def _advice(facts: Facts, *, of_the_uri: bool) -> Iterator[str]:
     variables = facts.variables
     # The others are defaults of variables that have been tried.
-    written = [uri for uri in facts.written if not (facts.tried and uri.variable in variables)]
+    written = [uri for uri in facts.written if of_the_uri and not (facts.tried and uri.variable in variables)]
     if written:
         yield f"A URI is written in {_words(uri.place for uri in written)}."
     if kinds := facts.other_kinds:
@@ -225,13 +239,13 @@ def _advice(facts: Facts) -> Iterator[str]:
         yield f"The variable {names[0]} replaces it: add {flag('uri-env')} {names[0]}."
     elif written:
         yield 'Read the variable DATABASE_URL there first: os.environ.get("DATABASE_URL", ...).'
-    else:
+    elif of_the_uri:
         key, variable = f"{flag('uri-key')} KEY", f"{flag('uri-env')} VARIABLE"
         yield f"Name the place where the app reads the URI: {key}, or {variable}."
     if facts.factory:
         yield (
-            "Or write a function that makes the app from its parameter uri, and name it:"
-            f" {flag('app')} testbed_app.py:app_for."
+            f"{'Or write' if of_the_uri else 'Write'} a function that makes the app from its parameter uri,"
+            f" and name it: {flag('app')} testbed_app.py:app_for."
         )
     if variables:
         given = ", which got the URI or its parts" if facts.tried else ""

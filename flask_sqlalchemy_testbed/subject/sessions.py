@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
 # Names in `app.extensions`, and the attribute or method that is the session of the current context.
 SESSION = "session"
+WITHOUT_A_SESSION = (
+    " The battery cannot test an app that opens a session for each block:"
+    " for it, write tests with the fixtures."
+)
 EXTENSIONS = {"sqlalchemy": "session", "advanced_alchemy": "get_sync_session"}
 
 
@@ -60,9 +64,14 @@ def find_session(app: Flask, modules: Iterable[str]) -> tuple[str, str]:
         return paths[0], f"session {paths[0]}, the only {kind} of its modules"
     what = f"several sessions: {', '.join(paths)}" if paths else "no scoped_session"
     example = paths[0] if paths else "myapp.db:session"
+    unregistered = _objects(modules, _is_an_extension_with_a_session)
+    if not paths and unregistered:
+        path = next(iter(unregistered.values()))
+        message = f"{path} is not registered with the app. Call its init_app(app) in the factory."
+        raise NoSessionError(message)
     message = (
         f"No extension of the app keeps a session, and the app's modules hold {what}."
-        f" Name the session: {flag('session')} {example}."
+        f" Name the session: {flag('session')} {example}.{'' if paths else WITHOUT_A_SESSION}"
     )
     raise NoSessionError(message)
 
@@ -75,6 +84,13 @@ def _objects(modules: Iterable[str], is_wanted: Callable[[Any], bool]) -> dict[i
             if is_wanted(value):
                 found.setdefault(id(value), f"{module}:{name}")
     return found
+
+
+def _is_an_extension_with_a_session(value: Any) -> bool:
+    # Not getattr: a proxy reads its context.
+    return not isinstance(value, type) and all(
+        inspect.getattr_static(value, name, None) is not None for name in ("init_app", SESSION)
+    )
 
 
 def _keeps_a_session(value: Any) -> bool:
@@ -140,6 +156,7 @@ def _check_returned_session(path: str, call: Callable[[], Any]) -> None:
     message = (
         f"{flag('session')} {path!r} returned {what} in a context."
         " Name a callable that returns the session of the context, the same at each call."
+        f"{'' if first is second else WITHOUT_A_SESSION}"
     )
     raise NoSessionError(message)
 

@@ -141,8 +141,38 @@ def test_an_error_that_all_calls_raise_is_named_first(write: Write, uri: str) ->
         resolved(uri, "shop")
 
     first, *_ = str(raised.value).splitlines()
-    assert first.startswith("--testbed-app 'shop:create_app' raised RuntimeError: no licence. ")
-    assert "did not use the run's database" not in str(raised.value)
+    line = len(Path("shop.py").read_text().splitlines())
+    assert first.startswith(
+        f"--testbed-app 'shop:create_app' raised RuntimeError in shop.py, line {line}: no licence. Write a"
+    )
+
+
+@pytest.mark.bad_day
+def test_errors_of_all_calls_need_no_advice_on_the_uri(write: Write, uri: str) -> None:
+    names = f"names = {{'development': '{OTHER}'}}"
+    write(BINDING, names, "def create_app(name='development'):\n    return made(names[name] + None)")
+
+    with pytest.raises(SubjectError) as raised:
+        resolved(uri, "shop")
+
+    first, *_ = str(raised.value).splitlines()
+    assert "'shop:create_app' raised an error in each way in which it was tried. Write a function" in first
+    assert "A URI is written" not in str(raised.value)
+
+
+@pytest.mark.bad_day
+def test_a_name_that_the_factory_lacks_is_named_whatever_other_calls_raise(write: Write, uri: str) -> None:
+    names = "names = {'development': 1}"
+    write(BINDING, names, "def create_app(name='development'):\n    return names[name] + typo")
+
+    with pytest.raises(SubjectError) as raised:
+        resolved(uri, "shop")
+
+    line = len(Path("shop.py").read_text().splitlines())
+    assert str(raised.value) == (
+        f"--testbed-app 'shop:create_app' raised NameError in shop.py, line {line}: name 'typo' is not"
+        " defined. Correct the code."
+    )
 
 
 @pytest.mark.bad_day

@@ -183,3 +183,24 @@ def test_a_mistyped_attribute_is_said_once_with_the_close_name(write: Write, uri
     assert str(raised.value) == (
         "--testbed-app 'shop:create_ap': 'shop' has no 'create_ap'. Did you mean create_app?"
     )
+
+
+@pytest.mark.bad_day
+@pytest.mark.parametrize("package", ["flask_sqlalchemy", "flask_sqlalchemy_lite"])
+def test_an_extension_that_is_not_registered_is_named(write: Write, uri: str, package: str) -> None:
+    factory = INIT_APP.format(options="").replace("db.init_app(app)", "pass")
+    imports = "from flask import Flask\nfrom sqlalchemy.orm import DeclarativeBase\n"
+    write(imports, f"from {package} import SQLAlchemy", factory)
+
+    with pytest.raises(
+        SubjectError, match=r"^shop:db is not registered with the app\. Call its init_app\(app\)"
+    ):
+        resolved(uri, "shop")
+
+
+@pytest.mark.bad_day
+def test_an_app_with_a_session_for_each_block_is_referred_to_the_fixtures(write: Write, uri: str) -> None:
+    write(WITHOUT_SESSION, "def create_app(config):\n    return made(config['DATABASE_URI'])")
+
+    with pytest.raises(SubjectError, match="a session for each block: for it, write tests with the fixtures"):
+        resolved(uri, "shop")
