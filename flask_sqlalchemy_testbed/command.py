@@ -18,6 +18,8 @@ import click
 from flask_sqlalchemy_testbed.options import OPTIONS, words
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from flask_sqlalchemy_testbed.backends.base import Backend
     from flask_sqlalchemy_testbed.options import Option
 
@@ -28,7 +30,7 @@ APP is a factory, an app, a module or a file: shop:create_app, "shop:create_app(
 APP the command takes the app that flask finds: --app of flask, FLASK_APP, wsgi.py, app.py. The command gives
 the app the URI of an empty database, which it makes for this run, and refuses connections to any other. It
 reads no conftest.py and no configuration file of pytest. Options of pytest follow `--`. Of pytest's plugins
-it loads those that `-- -p NAME` names, and pytest-xdist for `-- -n`.
+it loads pytest-xdist, which tests several backends side by side, and those that `-- -p NAME` names.
 """
 EPILOG = """\
 Exit status: 0 if each check that applies passed; 1 if a check failed; 2 for Ctrl-C, or for an option,
@@ -64,12 +66,12 @@ def _run(app: str | None, **values: Any) -> None:
     """Run pytest on the battery, with a configuration of its own, and exit with its status."""
     ctx = click.get_current_context()
     _prepare_process()
-    parallel = _parallel_plugin(ctx.meta[__name__])
     if values["testbed_report"] is None and not values["testbed_check"]:
         # A report of some checks must not replace that of all.
         values["testbed_report"] = REPORT
     values["testbed_app"] = app or values["testbed_app"] or _app_of_flask(ctx)
     values["testbed_backend"] = values["testbed_backend"] or _available_backends()
+    parallel = _parallel(ctx.meta[__name__], values["testbed_backend"], values["testbed_check"])
     # The paths are absolute, so that pytest looks for a conftest.py nowhere but in the battery.
     command = [str(BATTERY), "-c", str(BATTERY / "command.ini"), "--rootdir", str(BATTERY)]
     command += ["--confcutdir", str(BATTERY), "-p", PLUGIN, *parallel]
@@ -111,20 +113,21 @@ def _prepare_process() -> None:
         raise click.UsageError(message) from None
 
 
-def _parallel_plugin(of_pytest: list[str]) -> list[str]:
-    """Return the words that load pytest-xdist, if an option of pytest asks for a parallel run.
+def _parallel(of_pytest: Sequence[str], backends: Sequence[str], checks: Sequence[str]) -> list[str]:
+    """Return the options for pytest-xdist: with several backends, each has a process.
 
-    Raises:
-        click.UsageError: the package is missing.
+    Args:
+        of_pytest: The user's options of pytest. `-n` wins, and those that need one process turn this off.
+        backends: The backends of the run.
+        checks: The checks that the user named: a few are faster in one process.
     """
-    from importlib.util import find_spec  # noqa: PLC0415
-
-    if not any(re.match("-n|--numprocesses", word) for word in of_pytest):
+    if any(re.match("-n|--numprocesses", word) for word in of_pytest):
+        return ["-p", "xdist"]
+    in_one_process = {"-s", "--capture=no", "--pdb", "--trace"} & {*of_pytest}
+    if len(backends) < 2 or checks or in_one_process:  # noqa: PLR2004 - several
         return []
-    if find_spec("xdist") is None:
-        message = "-n needs pytest-xdist: pip install pytest-xdist."
-        raise click.UsageError(message)
-    return ["-p", "xdist"]
+    # Not by backend: the checks of one take twice as long as those of another, most of it waiting.
+    return ["-p", "xdist", "-n", str(len(backends)), "--dist", "worksteal"]
 
 
 def _app_of_flask(ctx: click.Context) -> str | None:

@@ -15,7 +15,8 @@ from click.testing import CliRunner
 import flask_sqlalchemy_testbed
 from flask_sqlalchemy_testbed.backends import BACKENDS
 from flask_sqlalchemy_testbed.checks.claims import CHECKS
-from flask_sqlalchemy_testbed.command import command, needs_engine
+from flask_sqlalchemy_testbed.command import PLUGIN, command, needs_engine
+from flask_sqlalchemy_testbed.plugin import watchdog
 from tests import prepared
 from tests.harness.projects import remove_kept
 from tests.harness.shops import FACTORY, ONE_APP, WITHOUT_REMOVE
@@ -349,17 +350,38 @@ def test_a_mistyped_check_leaves_the_last_report(folder: Path) -> None:
     assert page.read_text() == "The last report."
 
 
-@pytest.mark.bad_day
-@pytest.mark.parametrize("words", [["-n", "2"], ["-nauto"], ["--numprocesses=2"]])
-def test_a_parallel_run_without_its_package_names_the_package(
-    monkeypatch: pytest.MonkeyPatch, words: list[str]
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--backend", "sqlite,postgresql"], ["-p", "xdist", "-n", "2", "--dist", "worksteal"]),
+        (["--backend", "sqlite,postgresql,mysql"], ["-p", "xdist", "-n", "3", "--dist", "worksteal"]),
+        (["--backend", "sqlite"], []),
+        (["--backend", "sqlite,postgresql", "--check", "lifecycle.thread"], []),
+        (["--backend", "sqlite,postgresql", "--", "-n0"], ["-p", "xdist"]),
+        (["--backend", "sqlite", "--", "--numprocesses=4"], ["-p", "xdist"]),
+        (["--backend", "sqlite,postgresql", "--", "--pdb"], []),
+    ],
+)
+def test_several_backends_are_tested_side_by_side(
+    monkeypatch: pytest.MonkeyPatch, words: list[str], expected: list[str]
 ) -> None:
-    monkeypatch.setitem(sys.modules, "xdist", None)
+    given: list[str] = []
 
-    result = CliRunner().invoke(command, ["leaky", "--backend", "sqlite", "--", *words])
+    def main(words: list[str]) -> int:
+        given.extend(words)
+        return 0
 
-    assert result.exit_code == 2
-    assert result.output.splitlines()[-1] == "Error: -n needs pytest-xdist: pip install pytest-xdist."
+    monkeypatch.setattr(pytest, "main", main)
+    # They would change this process for the tests that follow.
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    monkeypatch.setattr("flask_sqlalchemy_testbed.command._prepare_process", lambda: None)
+    monkeypatch.setattr(watchdog, "end_without_threads", lambda _status: None)
+
+    CliRunner().invoke(command, ["leaky", *words])
+
+    after = given.index(PLUGIN) + 1
+    assert given[after : after + len(expected)] == expected
+    assert ("xdist" in given) == bool(expected)
 
 
 @pytest.mark.bad_day
