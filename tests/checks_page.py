@@ -1,12 +1,13 @@
-"""Write `docs/checks.md`, which describes each check: python -m tests.checks_page."""
+"""Write `docs/checks.md`, which describes each check, and its mistakes: python -m tests.checks_page."""
 
+import json
 from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
 
 from flask_sqlalchemy_testbed.checks.claims import CHECKS
 from flask_sqlalchemy_testbed.checks.definition import HARM, Check
-from flask_sqlalchemy_testbed.checks.explanation import explanation
+from flask_sqlalchemy_testbed.checks.explanation import MISTAKES, explanation
 from tests.specimens.catalogue import SPECIMENS
 
 PAGE = Path(__file__).parents[1] / "docs" / "checks.md"
@@ -24,6 +25,13 @@ The severity of a check is the harm that a failure does in production:
 """
 
 
+def mistakes() -> str:
+    """Return the file of the mistakes, one a line; `make power` proves that the checks catch them."""
+    found = {specimen.mistake: specimen.caught_by for specimen in SPECIMENS.values()}
+    lines = [f"{json.dumps(mistake)}: {json.dumps(checks)}" for mistake, checks in found.items()]
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
 def render() -> str:
     """Return the whole page."""
     lines = [INTRODUCTION.rstrip("\n")]
@@ -36,10 +44,8 @@ def render() -> str:
 
 
 def _section(check: Check) -> Iterable[str]:
-    # `make power` proves that the check catches each of these mistakes.
-    mistakes = [specimen.mistake for specimen in SPECIMENS.values() if check.id in specimen.caught_by]
     yield f"\n### {check.id}\n"
-    for label, text in explanation(check, mistakes):
+    for label, text in explanation(check):
         yield f"{text}\n" if label == "claim" else f"- **{label.capitalize()}:** {_linked(text)}"
 
 
@@ -49,5 +55,6 @@ def _linked(text: str) -> str:
 
 
 if __name__ == "__main__":
+    MISTAKES.write_text(mistakes(), encoding="utf-8")
     PAGE.write_text(render(), encoding="utf-8")
     print(f"Wrote {PAGE}.")

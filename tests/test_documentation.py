@@ -15,6 +15,7 @@ import pytest
 from flask_sqlalchemy_testbed.backends import BACKENDS
 from flask_sqlalchemy_testbed.backends.base import Backend
 from flask_sqlalchemy_testbed.checks.claims import CHECKS
+from flask_sqlalchemy_testbed.checks.explanation import MISTAKES
 from flask_sqlalchemy_testbed.checks.links import anchor
 from flask_sqlalchemy_testbed.databases import Database
 from flask_sqlalchemy_testbed.options import OPTIONS
@@ -66,6 +67,7 @@ def of_pytest() -> list[str]:
 def test_the_page_of_the_checks_is_up_to_date() -> None:
     written = PAGES["docs/checks.md"]
 
+    assert MISTAKES.read_text(encoding="utf-8") == checks_page.mistakes(), "Run: make checks-page"
     assert written == checks_page.render(), "Run: make checks-page"
     for check in CHECKS:
         assert written.count(f"\n### {check}\n") == 1

@@ -25,6 +25,7 @@ class Part(StrEnum):
     SESSION = "session"
     FACTORY = "factory"
     APP = "app"
+    COMMIT = "commit"
 
 
 # Where a failure is mended that has no cause of its own, by the group of its check.
@@ -91,6 +92,8 @@ class Cause:
     """The check that must fail too; empty if each failure of its checks has this cause."""
     remedy_of_library: str = field(default="", kw_only=True)
     """The remedy, without code, if a library makes the session; empty for the same."""
+    left_in: tuple[str, ...] = field(default=(), kw_only=True)
+    """Further checks that show it, each if its evidence names something that is left open."""
     option: str = field(default="", kw_only=True)
     """The option of the engine that `OPTION` stands for, such as `pool_pre_ping=True`."""
     code: str = field(default="", kw_only=True)
@@ -179,7 +182,7 @@ ENGINES_STAY, NO_PRE_PING, ENDLESS_WAIT = "engines-stay", "no-pre-ping", "endles
 FOREIGN_KEYS_OFF, TEARDOWN_ORDER, TIME_ZONE = "foreign-keys-off", "teardown-order", "time-zone"
 SQLITE_URL, LATE_BEGIN, FORKED = "sqlite-url", "late-begin", "forked"
 HELD_STREAM, KEPT_SETTINGS, UNNOTICED_LOSS = "held-stream", "kept-settings", "unnoticed-loss"
-EARLY_CONNECTION, UNREAD_ROWS = "early-connection", "unread-rows"
+EARLY_CONNECTION, UNREAD_ROWS, COMMITS_LATE = "early-connection", "unread-rows", "commits-late"
 
 # Where lines that need the app, or its engine, are added.
 IN_FACTORY = "Where the app is made (in a factory, before it returns APP; imports at the top of the module)"
@@ -206,7 +209,16 @@ _ALL = (
         REMOVE,
         part=Part.APP,
         shown_by="lifecycle.request-ends",
+        left_in=("lifecycle.context-ends", "lifecycle.failed-request-ends"),
         code=changes.REMOVE,
+    ),
+    Cause(
+        COMMITS_LATE,
+        "Requests or contexts end with a commit, also after an error that was handled.",
+        "Delete the commit in the teardown callback, or in the after_request callback, and commit in the"
+        " views: no such callback sees an error that was handled.",
+        part=Part.COMMIT,
+        shown_by="lifecycle.handled-error",
     ),
     Cause(
         LEFT_AFTER_CHECK,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flask_sqlalchemy_testbed.checks.catalogue import reported
@@ -11,10 +13,12 @@ from flask_sqlalchemy_testbed.checks.definition import Severity
 from flask_sqlalchemy_testbed.checks.libraries import LIBRARIES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from flask_sqlalchemy_testbed.checks.definition import Check
 
+MISTAKES = Path(__file__).with_name("mistakes.json")
+"""The mistakes of the specimens, each with the checks that catch it; `make checks-page` writes it."""
 # For the checks that describe the databases.
 NO_APP = "No app fails it: it describes the databases, and fails if a new version of one behaves differently."
 
@@ -29,12 +33,11 @@ def severity_of(cause: str) -> str:
     return next((str(severity) for severity in Severity if severity in found), "")
 
 
-def explanation(check: Check, mistakes: Iterable[str] = ()) -> Iterator[tuple[str, str]]:
+def explanation(check: Check) -> Iterator[tuple[str, str]]:
     """Yield the paragraphs on a check, each with its label; a label may come several times.
 
     Args:
         check: A check of the battery.
-        mistakes: Sentences on further mistakes that it catches.
     """
     yield "claim", check.claim
     if check.severity:
@@ -43,7 +46,7 @@ def explanation(check: Check, mistakes: Iterable[str] = ()) -> Iterator[tuple[st
         yield "severity", f"{check.severity}{more if of_cause != check.severity else ''}"
     for case in reported(check.cases):
         yield "reported", f"{case.failure} {case.url}".strip()
-    for mistake in [*_mistakes(check), *mistakes]:
+    for mistake in _mistakes(check):
         yield "fails it", mistake
     if check.remedy:
         yield "remedy", check.remedy
@@ -62,5 +65,8 @@ def _mistakes(check: Check) -> Iterator[str]:
         yield f"{' and '.join(libraries)}, as its documentation sets it up."
     if cause := CAUSES.get(check.cause):
         yield cause.summary
+    for mistake, checks in json.loads(MISTAKES.read_text(encoding="utf-8")).items():
+        if check.id in checks:
+            yield mistake
     for backend, reason in check.unfailable.items():
         yield f"Nothing on {backend}: {reason}."

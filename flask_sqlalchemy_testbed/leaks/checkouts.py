@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy.engine import Engine
 from sqlalchemy.pool import Pool
 
-from flask_sqlalchemy_testbed.leaks import callers
+from flask_sqlalchemy_testbed.leaks import callers, threads
 from flask_sqlalchemy_testbed.redaction import know
 from flask_sqlalchemy_testbed.timeline.subscription import Subscription
 
@@ -31,13 +31,13 @@ if TYPE_CHECKING:
 DATABASE_KEY = "testbed.database"
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, weakref_slot=True)
 class Checkout:
     """A connection that is checked out of its pool."""
 
     database: str
     callers: callers.Callers
-    thread: str
+    thread: threading.Thread
     connection: weakref.ref[PoolProxiedConnection]
     detached: bool = False
 
@@ -77,8 +77,19 @@ class Checkouts(Subscription):
             ]
 
     def close(self, checkout: Checkout) -> None:
-        """Close the connection, also a detached one, and free its place in the pool."""
+        """Close the connection, also a detached one, and free its place in the pool.
+
+        One on which another thread executes a statement is interrupted first. If that does not help, it is
+        left open: the process would crash.
+        """
         connection = checkout.connection()
+        if connection is not None and threads.is_in_sqlalchemy(checkout.thread):
+            # Drivers that have no such method close their socket, which harms no other thread.
+            interrupt = getattr(connection.dbapi_connection, "interrupt", None)
+            if interrupt is not None:
+                interrupt()
+                if not threads.wait_until(lambda: not threads.is_in_sqlalchemy(checkout.thread)):
+                    connection = None
         if connection is not None:
             detached = connection.dbapi_connection if checkout.detached else None
             with contextlib.suppress(Exception):
@@ -133,7 +144,7 @@ class Checkouts(Subscription):
     ) -> None:
         del connection
         if name := (record.record_info or {}).get(DATABASE_KEY):
-            thread = threading.current_thread().name
+            thread = threading.current_thread()
             checkout = Checkout(name, callers.of_this_call(), thread, weakref.ref(proxy))
             with self._lock:
                 self._checkouts[id(record)] = checkout

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import weakref
 from collections import Counter
 from typing import TYPE_CHECKING
 
 from flask_sqlalchemy_testbed.databases import DISCONNECT_DELAY
-from flask_sqlalchemy_testbed.leaks import callers
+from flask_sqlalchemy_testbed.leaks import callers, threads
 from flask_sqlalchemy_testbed.leaks.checkouts import Checkouts
 from flask_sqlalchemy_testbed.leaks.destinations import Destinations
 from flask_sqlalchemy_testbed.leaks.sessions import NamedRegistry, Sessions
 from flask_sqlalchemy_testbed.statements import Statements
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy.orm import Session
+
     from flask_sqlalchemy_testbed.databases import Database
     from flask_sqlalchemy_testbed.leaks.checkouts import Checkout
 
@@ -94,11 +99,20 @@ class Probe:
             further lines.
         """
         found: list[str] = []
+        held = self._held_by_threads(databases)
         registered = self._registry.sessions() if self._registry is not None else {}
+        for key in self._sessions.running() - {id(each) for each in held}:
+            registered.pop(key, None)
         used = self._sessions.used()
         for database in databases:
-            found += [f"connection {_describe(each, database)}" for each in self._checkouts.of(database)]
+            found += [
+                f"connection {_describe(each, database)}"
+                for each in self._checkouts.of(database)
+                if each in held or not threads.is_another(each.thread)
+            ]
             for session, description in self._sessions.in_use(database):
+                if session not in held and threads.is_another(self._sessions.thread_of(session)):
+                    continue
                 place = f", kept in {registered.pop(id(session))}" if id(session) in registered else ""
                 found.append(f"session {description.replace(', begun', f'{place}, begun', 1)}")
         first = self._sessions.first_uses() if registered else {}
@@ -113,6 +127,27 @@ class Probe:
             found += [str(each) for each in database.left_open(within)]
         return found + [f"{CHANGE} of the server: {change}" for change, _ in self.statements.changes()]
 
+    def _held_by_threads(self, databases: Sequence[Database]) -> weakref.WeakSet[Checkout | Session]:
+        """Return the connections and sessions that other live threads do not release soon.
+
+        A thread of the app may be at work whenever a test ends; this is no leak.
+        """
+        held = self._of_threads(databases)
+
+        def are_released() -> bool:
+            held.intersection_update(self._of_threads(databases))
+            return not held
+
+        threads.wait_until(are_released)
+        return held
+
+    def _of_threads(self, databases: Sequence[Database]) -> weakref.WeakSet[Checkout | Session]:
+        found: weakref.WeakSet[Checkout | Session] = weakref.WeakSet()
+        for database in databases:
+            found.update(each for each in self._checkouts.of(database) if threads.is_another(each.thread))
+            found.update(self._sessions.of_threads(database))
+        return found
+
     def repair(self, database: Database) -> None:
         """Close the leaks of this database, on the server first.
 
@@ -123,10 +158,11 @@ class Probe:
             database.end(database.left_open(within=0))
         self.statements.undo()
         for session, _ in self._sessions.in_use(database):
-            with contextlib.suppress(Exception):
-                session.invalidate()
+            if not threads.is_in_sqlalchemy(self._sessions.thread_of(session)):
+                with contextlib.suppress(Exception):
+                    session.invalidate()
         if self._registry is not None:
-            self._registry.clear()
+            self._registry.clear(self._sessions.running())
         for checkout in self._checkouts.of(database):
             self._checkouts.close(checkout)
         self._sessions.forget()
@@ -161,5 +197,5 @@ def _describe(checkout: Checkout, database: Database) -> str:
     state = "detached and not closed" if checkout.detached else "checked out"
     url = database.url.render_as_string(hide_password=True)
     return "\n    ".join(
-        [f"to {url} {state}, in {checkout.thread}, taken at", *callers.lines(checkout.callers)]
+        [f"to {url} {state}, in {checkout.thread.name}, taken at", *callers.lines(checkout.callers)]
     )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.orm import Session
 
-from flask_sqlalchemy_testbed.leaks import callers
+from flask_sqlalchemy_testbed.leaks import callers, threads
 from flask_sqlalchemy_testbed.leaks.checkouts import DATABASE_KEY
 from flask_sqlalchemy_testbed.timeline.subscription import Subscription
 
@@ -29,6 +29,7 @@ class Sessions(Subscription):
         self._begun: weakref.WeakKeyDictionary[Session, callers.Callers] = weakref.WeakKeyDictionary()
         self._first: weakref.WeakKeyDictionary[Session, callers.Callers] = weakref.WeakKeyDictionary()
         self._databases: weakref.WeakKeyDictionary[Session, str | None] = weakref.WeakKeyDictionary()
+        self._threads: weakref.WeakKeyDictionary[Session, threading.Thread] = weakref.WeakKeyDictionary()
         self._lock = threading.Lock()
         super().__init__(
             [(Session, "after_transaction_create", self._create), (Session, "after_begin", self._begin)]
@@ -43,6 +44,20 @@ class Sessions(Subscription):
         """Return the ids of the sessions that began a transaction."""
         with self._lock:
             return {id(session) for session in self._begun}
+
+    def thread_of(self, session: Session) -> threading.Thread:
+        """Return the thread that began the session's last transaction."""
+        return self._threads.get(session, threading.current_thread())
+
+    def of_threads(self, database: Database) -> list[Session]:
+        """Return the sessions in use that other live threads have begun."""
+        found = self._in_use(database)
+        return [session for session, _ in found if threads.is_another(self.thread_of(session))]
+
+    def running(self) -> set[int]:
+        """Return the ids of the sessions that other live threads have begun, in use or not."""
+        with self._lock:
+            return {id(session) for session, thread in self._threads.items() if threads.is_another(thread)}
 
     def first_uses(self) -> dict[int, list[str]]:
         """Return the lines of the user's code that used each session first, by the session's id."""
@@ -81,6 +96,7 @@ class Sessions(Subscription):
         if transaction.parent is None:
             with self._lock:
                 self._begun[session] = begun = callers.of_this_call()
+                self._threads[session] = threading.current_thread()
                 self._first.setdefault(session, begun)
 
     def _begin(self, session: Session, transaction: SessionTransaction, connection: Connection) -> None:
@@ -122,8 +138,12 @@ class NamedRegistry:
             return {}
         return {id(session): f"{self._name}, for the scope {scope!r}" for scope, session in scopes.items()}
 
-    def clear(self) -> None:
-        """Close and forget the sessions that it holds."""
+    def clear(self, running: set[int]) -> None:
+        """Close and forget the sessions that it holds, except those that other threads run statements on.
+
+        Args:
+            running: The ids of the exceptions.
+        """
         found = None
         with contextlib.suppress(Exception):
             found = self._find()
@@ -132,10 +152,12 @@ class NamedRegistry:
         with contextlib.suppress(RuntimeError):
             scopes = getattr(getattr(found, "registry", None), "registry", None)
         if isinstance(scopes, dict):
-            for session in list(scopes.values()):
+            for scope, session in list(scopes.items()):
+                if id(session) in running:
+                    continue
                 with contextlib.suppress(Exception):
                     session.close()
-            scopes.clear()
+                scopes.pop(scope, None)
 
     def _find(self) -> Any:
         module, _, path = self._name.partition(":")

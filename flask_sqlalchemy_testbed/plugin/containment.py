@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 BATTERY = Path(__file__).parent.parent / "battery"
 _CONTAINMENT: pytest.StashKey[_Containment] = pytest.StashKey()
+# In the `workeroutput` of a worker: the app was refused a connection there.
+_REFUSED = "testbed_refused"
+_REFUSED_IN_WORKER: pytest.StashKey[bool] = pytest.StashKey()
 
 
 class _Containment:
@@ -128,11 +131,25 @@ def _end_if_refused(item: pytest.Item) -> None:
     refusal = containment.refusals[containment.seen]
     check = check_of(item)
     message = (
-        f"The app tried to connect to {refusal} in {check.id if check else item.nodeid}: that is not a"
-        " database of this run, and the connection was refused. Have the app read where this database is from"
-        f" the configuration that it is given{refusal.remedy}."
+        f"{refusal.app} tried to connect to {refusal} in {check.id if check else item.nodeid}: that is not a"
+        f" database of this run, and the connection was refused. {refusal.advice}"
     )
     found(item.config)
     if state.WORKER in item.config.stash:  # pytest-xdist passes this on to the controller.
         item.session.shouldstop = message
+        item.config.workeroutput[_REFUSED] = True  # type: ignore[attr-defined]
     pytest.exit(message, returncode=int(pytest.ExitCode.USAGE_ERROR))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Note the refusal of a worker."""
+    if getattr(node, "workeroutput", {}).get(_REFUSED):
+        node.config.stash[_REFUSED_IN_WORKER] = True
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """End with the same exit status as a run in one process."""
+    if session.config.stash.get(_REFUSED_IN_WORKER, False):
+        session.exitstatus = pytest.ExitCode.USAGE_ERROR

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from flask_sqlalchemy_testbed.checks.catalogue import reported
 from flask_sqlalchemy_testbed.checks.causes import (
     CAUSES,
+    COMMITS_LATE,
     LEFT_AFTER_CHECK,
     LEFT_BY_FACTORY,
     PART_OF_GROUP,
@@ -51,7 +52,7 @@ BACKENDS_OF = {
 _HOOK = re.compile(r"\((?P<file>[^\s()]+), line (?P<line>\d+)\) (answered|raised|changed|used the session)\b")
 # The app could not be made: the claim itself was not tried.
 _NOT_MADE = re.compile(r"\bFactoryError: ")
-_LEFT = re.compile("left open: |left in its|left in their")
+_LEFT = re.compile("left open: |left in its|left in their|in use after the requests|on the server after the")
 _FIRST_USED = re.compile(r"left in .*first used at (?P<at>\S+:\d+) in ")
 
 
@@ -98,8 +99,7 @@ class Group:
     @property
     def cases(self) -> list[Case]:
         """Return the public reports that the first check covers; none if its claim itself did not fail."""
-        own = [reason for reason in reasons_of(self.rows[0]) if not reason.startswith(_AROUND)]
-        return reported(self.rows[0]["cases"]) if own else []
+        return reported(self.rows[0]["cases"]) if _own(self.rows[0]) else []
 
 
 def groups(report: Matrix) -> list[Group]:
@@ -109,10 +109,16 @@ def groups(report: Matrix) -> list[Group]:
         report: A report; an older one has no severities.
     """
     failed = failures(report)
-    ids = {row["id"] for row in failed}
+    shown = {
+        cause.name
+        for cause in CAUSES.values()
+        for row in failed
+        if (row["id"] == cause.shown_by and _own(row))
+        or (row["id"] in cause.left_in and any(map(_LEFT.search, _own(row))))
+    }
     by_cause: dict[str, list[CheckRow]] = {}
     for row in failed:
-        by_cause.setdefault(_cause_of(row, ids, report), []).append(row)
+        by_cause.setdefault(_cause_of(row, shown, report), []).append(row)
     found = [_group(CAUSES.get(name), rows, report) for name, rows in by_cause.items()]
     found.sort(key=_order)
     return _with_changes(found, report)
@@ -193,12 +199,17 @@ def _backends(report: Matrix, row: CheckRow) -> set[str]:
     return {servers[column]["backend"] if column in servers else column for column in failed_on(row)}
 
 
-def _cause_of(row: CheckRow, failed: set[str], report: Matrix) -> str:
+def _own(row: CheckRow) -> list[str]:
+    """Return the reasons for which the claim itself failed."""
+    return [reason for reason in reasons_of(row) if not reason.startswith(_AROUND)]
+
+
+def _cause_of(row: CheckRow, shown: set[str], report: Matrix) -> str:
     """Return the name of the cause of a failure, or the id of its check."""
     reasons, backends = reasons_of(row), _backends(report, row)
     if raised := _raised(row):
         return raised[0]
-    if CAUSES[SESSIONS_STAY_OPEN].shown_by in failed and (
+    if SESSIONS_STAY_OPEN in shown and (
         any(map(_LEFT.search, reasons)) or (not row.get("cause") and all(map(_NOT_MADE.search, reasons)))
     ):
         return SESSIONS_STAY_OPEN
@@ -209,7 +220,10 @@ def _cause_of(row: CheckRow, failed: set[str], report: Matrix) -> str:
         return LEFT_AFTER_CHECK
     cause = CAUSES.get(row.get("cause", ""))
     if cause and not _has_option(row) and (not cause.backends or backends & set(cause.backends)):
-        return cause.name if not cause.shown_by or cause.shown_by in failed else row["id"]
+        # The commit of a callback fails after a failed flush.
+        late = COMMITS_LATE in shown and any("PendingRollbackError" in reason for reason in reasons)
+        is_shown = not cause.shown_by or cause.name in shown
+        return cause.name if is_shown else COMMITS_LATE if late else row["id"]
     return row["id"]
 
 
@@ -250,7 +264,8 @@ def _at(part: Part | None, rows: Sequence[CheckRow], report: Matrix) -> str:
 
 def _group(cause: Cause | None, rows: list[CheckRow], report: Matrix) -> Group:
     library = _library(report)
-    rows.sort(key=lambda row: (not cause or row["id"] != cause.shown_by, _weight(row.get("severity", ""))))
+    first = (cause.shown_by, *cause.left_in) if cause else ()
+    rows.sort(key=lambda row: (row["id"] not in first, _weight(row.get("severity", ""))))
     severity = rows[0].get("severity", "")
     if raised := _raised(rows[0]):
         return Group(

@@ -29,6 +29,10 @@ def terms_of(subject: Mapping[str, str], causes: Iterable[Cause]) -> dict[str, s
     place, kept = _kept(subject, engine)
     imported = subject.get("session_import", "")
     made, late = subject.get("app_at", ""), subject.get("removed_late", "")
+    removed, why = late, "the app uses the session before that line"
+    if not late:
+        removed = subject.get("removed_early", "")
+        why = "Flask does not call it at the end of every app context"
     return {
         "APP": app,
         "SESSION": subject.get("session_name", ""),
@@ -52,7 +56,7 @@ def terms_of(subject: Mapping[str, str], causes: Iterable[Cause]) -> dict[str, s
         "TARGET": shlex.quote(subject.get("app", "")),
         "OUTSIDE": _outside(subject, is_shared=is_shared),
         "AFTER_MAKING": f"Directly after {made}, the line that makes the app" if made else "",
-        "LATE": late and f"Delete the code for it in {late}: the app uses the session before that line.",
+        "LATE": removed and f"Delete the code for it in {removed}: {why}.",
     }
 
 

@@ -52,9 +52,29 @@ class Refusal:
     """The database in words."""
     file: str = ""
     """The path of a SQLite file."""
+    thread: str = ""
+    """The thread of the app that connected, and its line; empty for code that the run calls."""
 
     def __str__(self) -> str:
         return self.database
+
+    @property
+    def app(self) -> str:
+        """Return the app, or its thread, as the subject of a sentence."""
+        return f"The app's thread {self.thread}" if self.thread else "The app"
+
+    @property
+    def advice(self) -> str:
+        """Return a sentence on a connection that the app opened while it was tested."""
+        if self.thread:
+            return (
+                "The run has called the factory in several ways, once with its own configuration: name a"
+                f" function that makes the app, {flag('app')} testbed_app.py:app_for, or start no thread in"
+                " the factory."
+            )
+        return (
+            f"Have the app read where this database is from the configuration that it is given{self.remedy}."
+        )
 
     @property
     def remedy(self) -> str:
@@ -215,7 +235,7 @@ def _check_file(path: str) -> None:
     if places & _allowed:
         _reached.update(places)
     else:
-        _refuse(Refusal(f"the SQLite file {name}", name))
+        _refuse(Refusal(f"the SQLite file {name}", name, _thread()))
 
 
 def _check_server(options: Mapping[str, object]) -> None:
@@ -227,7 +247,7 @@ def _check_server(options: Mapping[str, object]) -> None:
         return
     host = options.get("host") or options.get("unix_socket") or "the default host"
     port = f":{options['port']}" if options.get("port") else ""
-    _refuse(Refusal(f"the database {database or '(none named)'} on {host}{port}"))
+    _refuse(Refusal(f"the database {database or '(none named)'} on {host}{port}", thread=_thread()))
 
 
 def _refuse(refusal: Refusal) -> None:
@@ -236,7 +256,7 @@ def _refuse(refusal: Refusal) -> None:
     _notify(refusal)
     if _log:
         with Path(_log).open("a", encoding="utf-8") as log:
-            log.write(json.dumps([refusal.database, refusal.file]) + "\n")
+            log.write(json.dumps([refusal.database, refusal.file, refusal.thread]) + "\n")
     message = f"{refusal} is not a database of this run; the connection was refused, and nothing was sent."
     raise ForbiddenDatabaseError(message)
 
@@ -244,6 +264,25 @@ def _refuse(refusal: Refusal) -> None:
 def _notify(refusal: Refusal) -> None:
     for refusals in _watching.copy():
         refusals.append(refusal)
+
+
+def _thread() -> str:
+    """Return the thread and its line in the app; empty for a thread that the run's own code started."""
+    thread = threading.current_thread()
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - as in `_caller`
+    outermost = None
+    while frame is not None:
+        module = frame.f_globals.get("__name__", "")
+        if module.partition(".")[0] not in {"threading", "concurrent", "asyncio"}:
+            outermost = frame
+        frame = frame.f_back
+    if thread is threading.main_thread() or outermost is None:
+        return ""
+    if outermost.f_globals.get("__name__", "").startswith(__name__.partition(".")[0]):
+        return ""
+    path = Path(outermost.f_code.co_filename)
+    name = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+    return f"{thread.name!r} ({name}, line {outermost.f_lineno})"
 
 
 def _caller() -> str:

@@ -63,6 +63,10 @@ class Places:
     """The lines that use an engine which an import makes, except those that make it and the session."""
     removed_late: str = ""
     """The line that has the session removed, if the app uses the session before that line."""
+    removed_early: str = ""
+    """The line that removes the session at the end of requests, and not of app contexts."""
+    commit_at: str = ""
+    """The line that commits at the end of requests or app contexts."""
 
     def as_dict(self) -> dict[str, str]:
         """Return the known texts by their names."""
@@ -110,6 +114,7 @@ def places(subject: Subject) -> Places:
     is_global = bool(engine and engine.is_global and not held)
     replaced = [one.node for one in (scoped, maker) if one]
     end = library.end if held else "SESSION.remove()" if scoped else "SESSION.close()"
+    end = end.replace("SESSION", name + "()" * subject.session_is_callable) if name else ""
     return Places(
         library=library.name if held else "",
         engine_at=engine.at if engine else "",
@@ -120,7 +125,7 @@ def places(subject: Subject) -> Places:
         session_name=name,
         session_import=_import(name, made, flask, modules),
         app_name=flask.target if flask else "",
-        session_end=end.replace("SESSION", name + "()" * subject.session_is_callable) if name else "",
+        session_end=end,
         session_factory=usage.first_argument(scoped.node) if scoped else "",
         session_options=usage.other_options(maker.node) if maker else "",
         engine_is_global="yes" if is_global else "",
@@ -132,6 +137,8 @@ def places(subject: Subject) -> Places:
             mentions.engine_uses(trees, engine.target, engine.at, replaced) if engine and is_global else ""
         ),
         removed_late=usage.removed_late(trees, factory.target if factory else "", name),
+        removed_early=usage.called_in_hooks(trees, usage.REQUEST_ENDS, end) if end else "",
+        commit_at=usage.called_in_hooks(trees, (*usage.REQUEST_ENDS, "teardown_appcontext"), ".commit()"),
     )
 
 

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 # Code in these runs later, perhaps in a context.
 LATER = (*FUNCTIONS, ast.ClassDef, ast.Lambda)
+REQUEST_ENDS = ("after_request", "after_app_request", "teardown_request", "teardown_app_request")
 CONTEXTS = ("app_context(", "request_context(")
 
 
@@ -100,6 +101,35 @@ def removed_late(trees: dict[str, ast.Module], factory: str, session: str) -> st
                     return f"{file}:{one.lineno}"
                 break
             is_used |= any([*search.uses(one, file)])
+    return ""
+
+
+def called_in_hooks(trees: dict[str, ast.Module], hooks: Collection[str], call: str) -> str:
+    """Return the first line of a callback that makes a call, as `file:line`; empty if there is none.
+
+    Args:
+        trees: The modules of the app, by file.
+        hooks: The methods of Flask that register the callback.
+        call: The end of the call, such as `.commit()`.
+    """
+    defined = {
+        node.name: (file, node)
+        for file, tree in trees.items()
+        for node in ast.walk(tree)
+        if isinstance(node, FUNCTIONS)
+    }
+    for file, tree in trees.items():
+        for node in ast.walk(tree):
+            found: list[tuple[str, ast.AST]] = []
+            if isinstance(node, FUNCTIONS):
+                found = [(file, node) for one in node.decorator_list if getattr(one, "attr", "") in hooks]
+            elif isinstance(node, ast.Call) and getattr(node.func, "attr", "") in hooks:
+                names = [(getattr(one, "id", getattr(one, "attr", "")), one) for one in node.args]
+                found = [defined.get(name, (file, one)) for name, one in names]
+            for where, callback in found:
+                for one in ast.walk(callback):
+                    if isinstance(one, ast.Call) and ast.unparse(one).endswith(call):
+                        return f"{where}:{one.lineno}"
     return ""
 
 

@@ -106,6 +106,43 @@ def test_consequences_belong_to_the_cause_only_if_the_check_that_shows_it_failed
     assert alone[1].summary == "The claims hold, but the app left something open after the check."
 
 
+@pytest.mark.parametrize("shown_by", ["lifecycle.context-ends", "lifecycle.failed-request-ends"])
+def test_a_session_that_some_contexts_leave_open_is_the_cause_though_requests_end(shown_by: str) -> None:
+    consequences = [
+        failed("binding.second-app", f"teardown: Failed: {LEAK}"),
+        failed("lifecycle.thread", f"Failed: {LEAK}"),
+        failed("lifecycle.gevent", "AssertionError: connections in use after the requests (success): 1"),
+        failed("isolation.objects-of-fixtures", "sqlalchemy.orm.exc.DetachedInstanceError: Instance"),
+    ]
+    at = {"app_at": "shop.py:8", "removed_early": "shop.py:16", "session_at": "shop.py:5"}
+
+    (group,) = groups(with_rows(*consequences, failed(shown_by, f"Failed: {LEAK}"), **at))
+    others = groups(with_rows(*consequences, failed(shown_by, "RuntimeError: no request"), **at))
+
+    assert (group.rows[0]["id"], group.at) == (shown_by, "shop.py:8")
+    assert group.summary == CAUSES[SESSIONS_STAY_OPEN].summary
+    assert "remove_at_the_end" in group.code
+    assert group.remedy.endswith(
+        "Delete the code for it in shop.py:16: Flask does not call it at the end of every app context."
+    )
+    assert len(others) == len(consequences) + 1
+
+
+def test_a_commit_at_the_end_of_requests_is_one_cause_in_the_place_of_the_commit() -> None:
+    half = failed("lifecycle.handled-error", "AssertionError: rows that the request wrote were committed")
+    flush = failed("lifecycle.failed-flush", "sqlalchemy.exc.PendingRollbackError: This Session's")
+    rest, at = failed("faults.pool-exhausted"), {"factory_at": "shop.py:7", "session_at": "shop.py:5"}
+
+    first, second = groups(with_rows(rest, flush, half, commit_at="shop.py:19", **at))
+    (unknown,) = groups(with_rows(half, **at))
+
+    assert ids([first, second]) == [[half["id"], flush["id"]], [rest["id"]]]
+    assert (first.at, unknown.at) == ("shop.py:19", "shop.py:7")
+    assert "Delete the commit in the teardown callback" in first.remedy
+    assert "commit in the views" in first.remedy
+    assert ids(groups(with_rows(flush))) == [[flush["id"]]]
+
+
 def test_a_session_that_is_not_removed_explains_all_that_its_removal_mends() -> None:
     """The peers differ in one line, the removal; their outcomes are measured by `make conformance`."""
     mended = failures_of("pattern_2010") - failures_of("pattern_2010_removed")

@@ -214,8 +214,10 @@ def test_each_command_lists_and_explains_checks_without_an_app(
 ) -> None:
     listed = run(tmp_path, *program, "--list")
     explained = run(tmp_path, *program, "--explain", "lifecycle.held-stream")
+    handled = run(tmp_path, *program, "--explain", "lifecycle.handled-error")
     version = run(tmp_path, *program, "--version")
 
+    assert "fails it:   The end of a context commits the writes of its request" in handled.stdout
     assert [line.split()[0] for line in listed.stdout.splitlines()] == list(CHECKS)
     assert "lifecycle.own-session                 data at risk  Each request has" in listed.stdout
     for words in (

@@ -127,9 +127,59 @@ def test_a_refusal_is_told_once_in_a_parallel_run(tmp_path: Path) -> None:
 
     outcome = battery(tmp_path, "--", "-n", "2")
 
-    assert outcome.code == 2, outcome.text
+    assert outcome.code == 4, outcome.text
     assert outcome.text.count("tried to connect to the SQLite file stray.db") == 1, outcome.text
     assert "failed" not in outcome.text
+
+
+THREAD = """
+import threading
+
+from flask import Flask
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy import create_engine
+
+db = SQLAlchemy()
+made = threading.Semaphore(0)
+
+
+def beat():
+    while True:
+        made.acquire()
+        with create_engine("sqlite:///stray.db").connect():
+            pass
+
+
+def create_app(config):
+    app = Flask(__name__)
+    app.config.update(config)
+    db.init_app(app)
+
+    @app.before_request
+    def look():
+        made.release()
+        threads[0].join(0.5)
+
+    return app
+
+
+threads = [threading.Thread(target=beat, daemon=True, name="heartbeat")]
+threads[0].start()
+"""
+
+
+@pytest.mark.bad_day
+def test_a_thread_of_the_app_that_is_refused_is_named_with_its_line(tmp_path: Path) -> None:
+    (tmp_path / "shop.py").write_text(THREAD)
+
+    outcome = battery(tmp_path, checks=("lifecycle.request-ends",))
+
+    line = THREAD.splitlines().index('        with create_engine("sqlite:///stray.db").connect():') + 1
+    told = (
+        f"thread 'heartbeat' (shop.py, line {line}) tried to connect to the SQLite file {tmp_path}/stray.db"
+    )
+    assert told in outcome.text, outcome.text
+    assert "or start no thread in the factory." in outcome.text
 
 
 def test_a_file_that_the_user_allows_is_opened(tmp_path: Path) -> None:

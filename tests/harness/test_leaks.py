@@ -151,6 +151,29 @@ def test_an_open_connection_is_found_with_its_code_and_closed(
     del left
 
 
+def test_a_thread_of_the_app_that_is_at_work_leaves_nothing(
+    testbed_database: Database, engine: Engine, probe: Probe
+) -> None:
+    at_work, ends = threading.Event(), threading.Event()
+
+    def work() -> None:
+        with Session(engine) as session:
+            registry.registry.set(session)
+            write(session)
+            at_work.set()
+            ends.wait(10)
+            session.commit()
+        registry.remove()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    at_work.wait(10)
+    threading.Timer(0.1, ends.set).start()
+
+    assert probe.leaks(testbed_database) == []
+    thread.join()
+
+
 def test_a_session_in_a_transaction_is_found_and_closed(
     testbed_database: Database, engine: Engine, probe: Probe
 ) -> None:
@@ -548,3 +571,47 @@ def test_a_change_of_the_server_fails_its_own_test_and_is_undone(
     assert ("1 failed, 1 passed" if kinds else "2 passed") in outcome.text
     assert len(outcome.lines("left behind: 1 change")) == len(kinds)
     assert [shown(engine, kind.query) for kind in kinds] == before
+
+
+SLOW = {
+    "sqlite": "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n",
+    "postgresql": "SELECT pg_sleep(30)",
+    "mysql": "SELECT SLEEP(30)",
+}
+AT_WORK = """
+    import threading
+    from contextlib import suppress
+
+    from sqlalchemy import create_engine, event, text
+
+    def test_leaky(database_uri, testbed_backend):
+        engine, at_work = create_engine(database_uri), threading.Event()
+
+        @event.listens_for(engine, "before_cursor_execute")
+        def note(*_):
+            at_work.set()
+
+        def work():
+            with suppress(Exception), engine.connect() as connection:
+                connection.execute(text(testbed_backend.of(SLOW))).all()
+
+        threading.Thread(target=work, daemon=True, name="worker").start()
+        at_work.wait()
+
+    def test_next(database_uri):
+        pass
+"""
+
+
+@pytest.mark.bad_day
+def test_a_connection_on_which_a_thread_executes_a_statement_ends_no_process(
+    project_here: Project, testbed_database: Database
+) -> None:
+    project_here.backends = [testbed_database.backend.name]
+    project_here.write(f"SLOW = {SLOW!r}\n{textwrap.dedent(AT_WORK)}")
+
+    outcome = project_here.run()
+
+    assert "1 failed, 1 passed" in outcome.text
+    assert ", in worker, taken at" in outcome.text
+    assert outcome.code == pytest.ExitCode.TESTS_FAILED

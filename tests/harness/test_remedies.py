@@ -19,6 +19,7 @@ from flask_sqlalchemy_testbed.backends.base import Backend
 from flask_sqlalchemy_testbed.checks import changes
 from flask_sqlalchemy_testbed.checks.causes import (
     CAUSES,
+    COMMITS_LATE,
     EARLY_CONNECTION,
     ENDLESS_WAIT,
     ENGINES_STAY,
@@ -70,6 +71,10 @@ def removed(source: str) -> str:
 
 
 REMOVED = removed(NEWCOMER)
+AFTER_REQUESTS = REMOVED.replace(
+    "teardown_appcontext(lambda error: db_session.remove())",
+    "after_request(lambda response: db_session.remove() or response)",
+)
 UNNAMED = (
     REMOVED.replace("engine = None\n", "")
     .replace("    global engine\n", "")
@@ -184,6 +189,7 @@ on_any = pytest.mark.any_backend
 # A change of the app's code is tried on one backend, and a change of the connection on each.
 TRIED = [
     pytest.param(SESSIONS_STAY_OPEN, NEWCOMER, id="sessions", marks=on_any),
+    pytest.param(SESSIONS_STAY_OPEN, AFTER_REQUESTS, id="sessions-after-requests", marks=on_files),
     pytest.param(SHARED_ENGINE, REMOVED, id="engine", marks=on_any),
     pytest.param(SHARED_ENGINE, UNNAMED, id="engine-without-a-name", marks=on_files),
     pytest.param(SHARED_ENGINE, removed(SEEDED), id="engine-used-outside-contexts", marks=on_files),
@@ -355,3 +361,19 @@ def test_a_session_that_stays_open_after_the_factory_is_named_as_the_obstacle(pr
     line = (project.path / "shop.py").read_text().splitlines().index("    db_session.commit()") + 1
     assert f"outside app contexts in shop.py:{line - 1}, shop.py:{line}." in outcome.text, outcome.text
     assert "add db_session.remove() after these lines" in outcome.text
+
+
+@pytest.mark.parametrize("hook", ["after_request", "teardown_appcontext"])
+def test_a_commit_at_the_end_of_requests_is_named_and_its_deletion_mends_the_app(
+    project: Project, hook: str
+) -> None:
+    commit = f"    app.{hook}(lambda given: db_session.commit() or given)\n"
+    project.write(REMOVED.replace("    return app\n", f"{commit}    return app\n"), "shop.py")
+    checks = ("lifecycle.handled-error", "lifecycle.failed-flush", "faults.file-full", "binding.listeners")
+
+    (group,) = failures(project, checks)
+    project.write(REMOVED, "shop.py")
+
+    line = REMOVED.splitlines().index("    return app") + 1
+    assert (group.at, group.cause and group.cause.name) == (f"shop.py:{line}", COMMITS_LATE)
+    assert failures(project, checks) == []

@@ -20,6 +20,7 @@ CHECKS = (
         "isolation.objects-of-fixtures",
         "Objects that a fixture made in an open context can be read after a request of the test client.",
         severity=AVAILABILITY,
+        cause=SESSIONS_STAY_OPEN,
         cases=(66,),
         remedy="Remove the session at the end of the app context, not of the request.",
     ),

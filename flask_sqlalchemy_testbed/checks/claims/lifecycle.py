@@ -1,6 +1,8 @@
 """Claims about the life of sessions."""
 
 from flask_sqlalchemy_testbed.checks.causes import (
+    CAUSES,
+    COMMITS_LATE,
     HELD_STREAM,
     KEPT_SETTINGS,
     SCOPED_BY_THREAD,
@@ -190,9 +192,9 @@ CHECKS = (
         "lifecycle.handled-error",
         "Rows that a request wrote before a handled error are not committed.",
         severity=DATA,
-        cause=SESSIONS_STAY_OPEN,
+        cause=COMMITS_LATE,
         cases=(29,),
-        remedy="Commit in the view: a teardown callback sees no handled errors, and its own come too late.",
+        remedy=CAUSES[COMMITS_LATE].remedy,
     ),
     Check(
         "lifecycle.own-session",

@@ -281,3 +281,63 @@ def test_an_engine_of_the_factory_has_no_other_uses(write: Write) -> None:
     found = places(Subject("shop:create_app", modules=("shop",)))
 
     assert (found.engine_uses, found.other_uris) == ("", "")
+
+
+HOOKED = {
+    "decorated": "@app.teardown_request\n    def close(error):\n        END",
+    "blueprint": "@bp.after_app_request\n    def close(response):\n        END\n        return response",
+    "lambda": "app.after_request(\n        lambda response: END or response)",
+    "named": "app.teardown_request(\n        close)",
+}
+
+
+@pytest.mark.parametrize("hooked", HOOKED.values(), ids=HOOKED)
+def test_calls_at_the_end_of_requests_are_found(write: Write, hooked: str) -> None:
+    line = 9 if "(\n        close)" in hooked else 16 if "def" in hooked else 15
+    write(
+        shop=f"""
+from flask import Flask
+from sqlalchemy.orm import scoped_session, sessionmaker
+
+db_session = scoped_session(sessionmaker())
+
+
+def close(error):
+    names.remove(error)
+    END
+
+
+def create_app(config):
+    app = Flask("shop")
+    {hooked}
+    return app
+""".replace("END", "db_session.remove(), g.db.commit()")
+    )
+
+    found = places(Subject("shop:create_app", session_path="shop:db_session", modules=("shop",)))
+
+    assert (found.removed_early, found.commit_at) == (f"shop.py:{line}",) * 2
+
+
+def test_calls_elsewhere_are_none_at_the_end_of_requests(write: Write) -> None:
+    write(
+        shop="""
+            from sqlalchemy.orm import scoped_session, sessionmaker
+
+            db_session = scoped_session(sessionmaker())
+
+
+            @app.get("/")
+            def view():
+                db_session.commit()
+
+
+            @app.teardown_appcontext
+            def close(error):
+                db_session.remove()
+        """
+    )
+
+    found = places(Subject("shop:app", session_path="shop:db_session", modules=("shop",)))
+
+    assert (found.removed_early, found.commit_at) == ("", "")
