@@ -75,7 +75,6 @@ if ENGINE.name == "sqlite" and not isinstance(ENGINE.pool, StaticPool):
     event.listen(
         ENGINE, "connect", lambda connection, _: setattr(connection, "isolation_level", None)
     )
-
     event.listen(
         ENGINE,
         "begin",
