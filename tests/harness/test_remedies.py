@@ -307,6 +307,20 @@ def test_no_change_ends_a_database_in_memory(
     engine.dispose()
 
 
+@pytest.mark.testbed_needs("bounded-reads")
+def test_an_engine_of_its_own_has_no_limits_of_the_change(database_uri: str) -> None:
+    engine = create_engine(database_uri)
+    exec(CAUSES[ENDLESS_WAIT].code_in({"ENGINE": "engine"}), {"engine": engine})  # noqa: S102 - as shown
+    limits = []
+    for one in (engine, create_engine(engine.url)):
+        with one.connect() as connection:
+            limits.append(connection.scalar(text("SELECT @@lock_wait_timeout")))
+        one.dispose()
+
+    assert limits[0] == 5
+    assert limits[1] > 3600
+
+
 def test_a_transaction_can_take_the_lock_of_sqlite_at_its_beginning(tmp_path: Path) -> None:
     engine = create_engine(f"sqlite:///{tmp_path / 'app.db'}", connect_args={"timeout": 0})
     exec(changes.BEGIN.replace("ENGINE", "engine"), {"engine": engine})  # noqa: S102 - as the report shows it
