@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 KEY = uuid.UUID("12345678-1234-5678-1234-567812345678")
 SAME_TO_SOME = ["abc", "ABC", "\xe1bc"]
 BLOB = b"x" * 70_000
+# The clause with which an INSERT sets a generated key, by dialect; SQLAlchemy cannot write it.
+SETS_IDENTITIES = {"postgresql": " OVERRIDING SYSTEM VALUE"}
 # The rows of the last `keep_rows`.
 _kept: list[tuple[Table, list[dict[str, Any]]]] = []
 
@@ -61,9 +63,8 @@ def restore_rows(engine: Engine) -> None:
 
     @event.listens_for(engine, "before_cursor_execute", retval=True)
     def keep_identities(_: object, __: object, statement: str, parameters: Any, *___: object) -> Any:
-        if engine.dialect.name == "postgresql":  # SQLAlchemy cannot write this clause.
-            statement = statement.replace(") VALUES (", ") OVERRIDING SYSTEM VALUE VALUES (", 1)
-        return statement, parameters
+        clause = SETS_IDENTITIES.get(engine.dialect.name, "")
+        return statement.replace(") VALUES (", f"){clause} VALUES (", 1), parameters
 
     with engine.begin() as connection:
         for table, rows in _kept:

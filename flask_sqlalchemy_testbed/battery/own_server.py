@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from flask_sqlalchemy_testbed.backends.polling import identity_positions
+from flask_sqlalchemy_testbed.backends.replication import REPLICATION
 from flask_sqlalchemy_testbed.battery.observer import observer
 from flask_sqlalchemy_testbed.isolation import Isolation
 from flask_sqlalchemy_testbed.plugin import state
@@ -39,12 +40,6 @@ WITHIN = 30.0
 FLAGS = {
     "postgresql": ("-c", "timezone=Asia/Tokyo", "-c", "max_connections=20"),
     "mysql": ("--default-time-zone=+09:00", "--max-connections=20"),
-}
-# The command that executes a statement, which follows, as the superuser.
-SUPERUSER = {
-    "postgresql": ("psql", "-U", "postgres", "-d", "postgres", "-c"),
-    "mysql": ("mysql", "-u", "root", "-e"),
-    "mariadb": ("mariadb", "--socket=/run/mysqld/mysqld.sock", "--skip-ssl", "-u", "root", "-e"),
 }
 # Statements of the superuser after which new connections check no foreign keys, and check them again. Rows
 # may refer to each other in a circle.
@@ -115,7 +110,7 @@ class OwnServer:
     def administer(self, *statements: str) -> None:
         """Execute the statements as the superuser, who can log in inside the container alone."""
         for statement in statements:
-            self._container.execute(*self.backend.of(SUPERUSER), statement)
+            self._container.execute(*REPLICATION[self.backend.name].superuser, statement)
 
     def kill(self) -> None:
         """Kill the server, as a power cut would."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from flask_sqlalchemy_testbed.subject.subject import Subject
 
 READ_ON_IMPORT = "the app reads the URI when its modules are imported, so all apps of a process share it"
+STARTS = "each app starts threads that outlive its check, so make it without them if they use the database:"
 LONGEST_REASON = 160
 
 
@@ -35,9 +37,12 @@ def with_number_of_apps(attempt: Attempt, modules: ProjectModules, uri: str, oth
     Raises:
         SubjectError: A second app cannot be made, not even in another process.
     """
-    subject = attempt.subject
-    reason = subject.why_not_several or _why_not_several(attempt, uri, other_uri)
+    before = set(threading.enumerate())
+    reason = attempt.subject.why_not_several or _why_not_several(attempt, uri, other_uri)
     attempt.close()
+    started = sorted({thread.name for thread in threading.enumerate() if thread not in before})
+    notes = (f"{STARTS} {', '.join(map(repr, started))}",) if started else ()
+    subject = replace(attempt.subject, notes=attempt.subject.notes + notes)
     if not reason:
         return subject
     if not subject.is_for_the_testbed:  # Nothing of such a function is imported again.

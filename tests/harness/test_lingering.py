@@ -15,7 +15,7 @@ from docker.models.containers import Container
 
 from flask_sqlalchemy_testbed.backends.base import Backend, new_name
 from flask_sqlalchemy_testbed.backends.connection import Connection
-from flask_sqlalchemy_testbed.battery.own_server import SUPERUSER
+from flask_sqlalchemy_testbed.backends.replication import REPLICATION
 from flask_sqlalchemy_testbed.databases import Database
 from flask_sqlalchemy_testbed.run import Run
 from flask_sqlalchemy_testbed.servers import containers, found, images, lingering, names
@@ -118,7 +118,7 @@ def docker(run: Run) -> Container:
 
 def administer(run: Run, *statements: str) -> None:
     for statement in statements:
-        result = docker(run).exec_run([*server_of(run).backend.of(SUPERUSER), statement])
+        result = docker(run).exec_run([*REPLICATION[server_of(run).backend.name].superuser, statement])
         assert result.exit_code == 0, result.output
 
 

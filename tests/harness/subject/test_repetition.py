@@ -84,3 +84,16 @@ def test_a_session_that_hangs_when_the_app_is_made_keeps_no_process_alive(write:
         maker.make(uri)
 
     assert sys.modules["shop"].daemons[-1]
+
+
+def test_a_thread_that_each_app_starts_is_noted(write: Write, uri: str) -> None:
+    starts = "threading.Thread(target=ended.wait, args=(20,), name='heartbeat', daemon=True).start()"
+    factory = f"def create_app(config):\n    {starts}\n    return made(config['DATABASE_URI'])"
+    write(BINDING, "import threading\nended = threading.Event()", factory)
+
+    notes = resolved(uri, "shop").notes
+
+    assert notes[-1] == (
+        "each app starts threads that outlive its check, so make it without them if they use the"
+        " database: 'heartbeat'"
+    )
