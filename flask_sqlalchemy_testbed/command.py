@@ -30,7 +30,7 @@ APP is a factory, an app, a module or a file: shop:create_app, "shop:create_app(
 APP the command takes the app that flask finds: --app of flask, FLASK_APP, wsgi.py, app.py. The command gives
 the app the URI of an empty database, which it makes for this run, and refuses connections to any other. It
 reads no conftest.py and no configuration file of pytest. Options of pytest follow `--`. Of pytest's plugins
-it loads pytest-xdist, which tests several backends side by side, and those that `-- -p NAME` names.
+it loads pytest-xdist, which runs several checks at once, and those that `-- -p NAME` names.
 """
 EPILOG = """\
 Exit status: 0 if each check that applies passed; 1 if a check failed; 2 for Ctrl-C, or for an option,
@@ -114,20 +114,25 @@ def _prepare_process() -> None:
 
 
 def _parallel(of_pytest: Sequence[str], backends: Sequence[str], checks: Sequence[str]) -> list[str]:
-    """Return the options for pytest-xdist: with several backends, each has a process.
+    """Return the options for pytest-xdist: two processes for each backend with a server.
+
+    Most of the time of a check on a server is waiting.
 
     Args:
         of_pytest: The user's options of pytest. `-n` wins, and those that need one process turn this off.
         backends: The backends of the run.
         checks: The checks that the user named: a few are faster in one process.
     """
+    from flask_sqlalchemy_testbed.backends import BACKENDS  # noqa: PLC0415 - on use
+
     if any(re.match("-n|--numprocesses", word) for word in of_pytest):
         return ["-p", "xdist"]
     in_one_process = {"-s", "--capture=no", "--pdb", "--trace"} & {*of_pytest}
-    if len(backends) < 2 or checks or in_one_process:  # noqa: PLR2004 - several
+    processes = 2 * sum("embedded" not in BACKENDS[name].capabilities for name in backends)
+    if not processes or checks or in_one_process:
         return []
-    # Not by backend: the checks of one take twice as long as those of another, most of it waiting.
-    return ["-p", "xdist", "-n", str(len(backends)), "--dist", "worksteal"]
+    # Not by backend: the checks of one take twice as long as those of another.
+    return ["-p", "xdist", "-n", str(processes), "--dist", "worksteal"]
 
 
 def _app_of_flask(ctx: click.Context) -> str | None:

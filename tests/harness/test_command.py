@@ -354,7 +354,8 @@ def test_a_mistyped_check_leaves_the_last_report(folder: Path) -> None:
     ("words", "expected"),
     [
         (["--backend", "sqlite,postgresql"], ["-p", "xdist", "-n", "2", "--dist", "worksteal"]),
-        (["--backend", "sqlite,postgresql,mysql"], ["-p", "xdist", "-n", "3", "--dist", "worksteal"]),
+        (["--backend", "sqlite,postgresql,mysql"], ["-p", "xdist", "-n", "4", "--dist", "worksteal"]),
+        (["--backend", "mysql"], ["-p", "xdist", "-n", "2", "--dist", "worksteal"]),
         (["--backend", "sqlite"], []),
         (["--backend", "sqlite,postgresql", "--check", "lifecycle.thread"], []),
         (["--backend", "sqlite,postgresql", "--", "-n0"], ["-p", "xdist"]),
@@ -362,7 +363,7 @@ def test_a_mistyped_check_leaves_the_last_report(folder: Path) -> None:
         (["--backend", "sqlite,postgresql", "--", "--pdb"], []),
     ],
 )
-def test_several_backends_are_tested_side_by_side(
+def test_a_backend_with_a_server_is_tested_in_two_processes(
     monkeypatch: pytest.MonkeyPatch, words: list[str], expected: list[str]
 ) -> None:
     given: list[str] = []
