@@ -74,6 +74,8 @@ TERMS: Mapping[str, str] = MappingProxyType(
 _TERM = re.compile("|".join(sorted(TERMS, key=len, reverse=True)))
 # In the evidence, before an option that does not mend the failure: the engine has it.
 HAS_OPTION = "the engine has"
+# In the evidence of a failure whose request got no connection of the pool.
+POOL_WAIT = "QueuePool limit of size"
 # Arguments of drivers that hold several settings, and the text between two.
 _BETWEEN = {"options": " ", "init_command": ", "}
 
@@ -176,7 +178,7 @@ def _quoted(value: object) -> str:
 
 
 SESSIONS_STAY_OPEN, LEFT_AFTER_CHECK = "sessions-stay-open", "left-after-check"
-LEFT_BY_FACTORY = "left-by-factory"
+LEFT_BY_FACTORY, NO_CONNECTION_LEFT = "left-by-factory", "no-connection-left"
 SCOPED_BY_THREAD, SHARED_ENGINE = "scoped-by-thread", "shared-engine"
 ENGINES_STAY, NO_PRE_PING, ENDLESS_WAIT = "engines-stay", "no-pre-ping", "endless-wait"
 FOREIGN_KEYS_OFF, TEARDOWN_ORDER, TIME_ZONE = "foreign-keys-off", "teardown-order", "time-zone"
@@ -225,6 +227,13 @@ _ALL = (
         "The claims hold, but the app left something open after the check.",
         "Close what the evidence names where the app is done with it: END for a session.",
         part=Part.SESSION,
+    ),
+    Cause(
+        NO_CONNECTION_LEFT,
+        "All connections of the pool stay in use: a request waited for one and got none.",
+        "Close what the evidence of other failures calls left open. If nothing is left open, a request of the"
+        " app needs several connections at once: give the pool more with pool_size.",
+        part=Part.ENGINE,
     ),
     Cause(
         SHARED_ENGINE,

@@ -12,7 +12,9 @@ from flask_sqlalchemy_testbed.checks.causes import (
     COMMITS_LATE,
     LEFT_AFTER_CHECK,
     LEFT_BY_FACTORY,
+    NO_CONNECTION_LEFT,
     PART_OF_GROUP,
+    POOL_WAIT,
     SESSIONS_STAY_OPEN,
     TEARDOWN_ORDER,
     Part,
@@ -112,7 +114,9 @@ def groups(report: Matrix) -> list[Group]:
     shown = {
         cause.name
         for cause in CAUSES.values()
+        # A check that got no connection of the pool shows no cause.
         for row in failed
+        if not _has_waited(row)
         if (row["id"] == cause.shown_by and _own(row))
         or (row["id"] in cause.left_in and any(map(_LEFT.search, _own(row))))
     }
@@ -210,10 +214,12 @@ def _cause_of(row: CheckRow, shown: set[str], report: Matrix) -> str:
     if raised := _raised(row):
         return raised[0]
     if SESSIONS_STAY_OPEN in shown and (
-        any(map(_LEFT.search, reasons)) or (not row.get("cause") and all(map(_NOT_MADE.search, reasons)))
+        _has_waited(row)
+        or any(map(_LEFT.search, reasons))
+        or (not row.get("cause") and all(map(_NOT_MADE.search, reasons)))
     ):
         return SESSIONS_STAY_OPEN
-    if left := _left_by_factory(reasons, report["subject"]):
+    if left := NO_CONNECTION_LEFT if _has_waited(row) else _left_by_factory(reasons, report["subject"]):
         return left
     # A failing teardown leaves its session by itself.
     if row.get("cause") != TEARDOWN_ORDER and reasons and all(map(_LEFT_AFTER.match, reasons)):
@@ -237,8 +243,16 @@ def _left_by_factory(reasons: Iterable[str], subject: Mapping[str, str]) -> str:
 
 
 def _raised(row: CheckRow) -> re.Match[str] | None:
-    """Return the first error that the app's own code raised in a view of the check."""
-    return next(filter(None, map(_RAISED.search, reasons_of(row))), None)
+    """Return the first error that the app's own code raised in a view of the check.
+
+    A line that waited for a connection of the pool is no mistake: others have the connections.
+    """
+    return None if _has_waited(row) else next(filter(None, map(_RAISED.search, reasons_of(row))), None)
+
+
+def _has_waited(row: CheckRow) -> bool:
+    """Return whether a request of the check waited for a connection of the pool and got none."""
+    return any(POOL_WAIT in reason for reason in reasons_of(row))
 
 
 def _has_option(row: CheckRow) -> bool:

@@ -12,7 +12,9 @@ from _pytest.terminal import TerminalReporter
 from flask_sqlalchemy_testbed.checks.causes import (
     CAUSES,
     FOREIGN_KEYS_OFF,
+    NO_CONNECTION_LEFT,
     PART_OF_GROUP,
+    POOL_WAIT,
     SESSIONS_STAY_OPEN,
     TIME_ZONE,
 )
@@ -104,6 +106,23 @@ def test_consequences_belong_to_the_cause_only_if_the_check_that_shows_it_failed
     assert alone[0].cases
     assert alone[1].cases == []
     assert alone[1].summary == "The claims hold, but the app left something open after the check."
+
+
+@pytest.mark.parametrize(
+    "check", ["lifecycle.async-view", "faults.lost-between-requests", "binding.first-use"]
+)
+@pytest.mark.parametrize("raised", ["", ", raised in shop.py:7"])
+def test_a_wait_for_the_pool_has_no_remedy_for_another_cause(check: str, raised: str) -> None:
+    waited = failed(check, f"it returned 500 INTERNAL SERVER ERROR: TimeoutError: {POOL_WAIT} 1 over{raised}")
+
+    (alone,) = groups(with_rows(waited, failed("portability.time-zone")))[:1]
+    with_leak = groups(with_rows(waited, failed("lifecycle.request-ends", f"Failed: {LEAK}")))
+
+    assert alone.cause is CAUSES[NO_CONNECTION_LEFT]
+    assert (alone.code, alone.default) == ("", "")
+    assert ids(with_leak) == [["lifecycle.request-ends", check]]
+    (shown,) = groups(with_rows(waited, failed("lifecycle.request-ends", f"TimeoutError: {POOL_WAIT} 1")))
+    assert shown.cause is CAUSES[NO_CONNECTION_LEFT]
 
 
 @pytest.mark.parametrize("shown_by", ["lifecycle.context-ends", "lifecycle.failed-request-ends"])
