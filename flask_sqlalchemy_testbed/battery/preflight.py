@@ -14,6 +14,7 @@ from flask_sqlalchemy_testbed.battery import tables
 from flask_sqlalchemy_testbed.battery.further import Binds
 from flask_sqlalchemy_testbed.battery.obstacles import Witness
 from flask_sqlalchemy_testbed.battery.own_tables import create_possible
+from flask_sqlalchemy_testbed.battery.pools import limit_wait
 from flask_sqlalchemy_testbed.battery.raised import in_words, line_of_app
 from flask_sqlalchemy_testbed.battery.requests import (
     Address,
@@ -136,6 +137,7 @@ def _first_app(config: pytest.Config, maker: AppMaker, binds: Binds, database: D
     add_view(app, WRITER, lambda: write(REQUEST))
     within = settings.seconds(config, "check-timeout")
     try:
+        _in_a_thread(lambda: limit_wait(engine_of(maker.subject, app)), within)
         _in_a_thread(lambda: _connect(maker, app), within)
         address = reach(app, settings.setting(config, "as-user"), within)
         succeeds = _in_a_thread(lambda: _succeeds(app, WRITER), within)

@@ -1,6 +1,7 @@
 """Check which requests fail with the database, and that later requests succeed."""
 
 import contextlib
+import math
 import os
 import threading
 import time
@@ -23,6 +24,7 @@ from flask_sqlalchemy_testbed.battery.gates import Port, gate_to
 from flask_sqlalchemy_testbed.battery.obstacles import Witness
 from flask_sqlalchemy_testbed.battery.own_pair import OwnPair
 from flask_sqlalchemy_testbed.battery.own_server import OwnServer, OwnServers, lent
+from flask_sqlalchemy_testbed.battery.pools import limit_wait, most_connections
 from flask_sqlalchemy_testbed.battery.requests import ERROR, OK, add_view, ask, route
 from flask_sqlalchemy_testbed.battery.tables import OLD_ITEM, Item
 from flask_sqlalchemy_testbed.battery.threads import WITHIN, Task, at_once, poll
@@ -200,20 +202,20 @@ def shortened_limits(trial: Trial, app: Flask) -> Iterator[None]:
 
 @check("faults.lost-between-requests")
 def test_lost_between_requests(trial: Trial, app: Flask) -> None:
-    trial.use_connections(app)
+    lost = trial.use_connections(app)
     end_sessions(trial.database)
 
-    assert_answers(app, CONNECTIONS + 1, having=pre_ping(trial.engine(app)))
+    assert_answers(app, lost + 1, having=pre_ping(trial.engine(app)))
     trial.use_connections(app)
 
 
 @check("faults.restart")
 def test_restart(own_trial: Trial, own_server: OwnServer) -> None:
     app = own_trial.app_with_views()
-    own_trial.use_connections(app)
+    lost = own_trial.use_connections(app)
     own_server.restart(own_server.kill)
 
-    assert_answers(app, CONNECTIONS + 1, having=pre_ping(own_trial.engine(app)))
+    assert_answers(app, lost + 1, having=pre_ping(own_trial.engine(app)))
 
 
 @check("faults.swallowed-loss")
@@ -296,7 +298,7 @@ def test_demoted_primary(
     own_trial: Trial, own_server: OwnServer, new_primary: Database, tmp_path: Path
 ) -> None:
     demote, promote, query = own_trial.of(READ_ONLY)
-    names, together = count(), threading.Barrier(CONNECTIONS, timeout=WITHIN)
+    names = count()
     own_trial.log_in(new_primary)
     with gate_to(own_server.database, tmp_path) as gate:
         assert isinstance(gate, Port)
@@ -311,20 +313,21 @@ def test_demoted_primary(
                 together.wait()
             return str(found) in {"on", "1"}
 
-        own_trial.use_connections(demoted)
+        number = own_trial.use_connections(demoted)
+        together = threading.Barrier(number, timeout=WITHIN)
         try:
             own_server.administer(*demote)
             # PostgreSQL's sessions learn of it one by one.
-            wait_until(lambda: all(at_once(*[is_read_only] * CONNECTIONS)))
+            wait_until(lambda: all(at_once(*[is_read_only] * number)))
             gate.lead_to(new_primary)
-            statuses = [status(demoted, "/testbed/commit") for _ in range(2 * CONNECTIONS)]
+            statuses = [status(demoted, "/testbed/commit") for _ in range(2 * number)]
         finally:
             own_server.administer(*promote)
         own_trial.engine(demoted).dispose()
 
-    later, written = statuses[CONNECTIONS:], own_trial.committed(new_primary)
-    assert later == [200] * CONNECTIONS, (
-        f"{CONNECTIONS} connections led to the demoted primary, and the requests got {statuses}"
+    later, written = statuses[number:], own_trial.committed(new_primary)
+    assert later == [200] * number, (
+        f"{number} connections led to the demoted primary, and the requests got {statuses}"
     )
     assert len(written) == statuses.count(200), f"of the answers {statuses}, the new primary has {written}"
 
@@ -353,8 +356,8 @@ def test_failover(pair_trial: Trial, own_pair: OwnPair, tmp_path: Path) -> None:
             while not enough.wait(0.01) and time.monotonic() < ends:
                 commit()
 
-        pair_trial.use_connections(app)
-        clients = [Task(commit_often) for _ in range(CONNECTIONS)]
+        number = pair_trial.use_connections(app)
+        clients = [Task(commit_often) for _ in range(number)]
         try:
             wait_until(lambda: len(answered) >= SOME)
             own_pair.fail_over()
@@ -363,15 +366,15 @@ def test_failover(pair_trial: Trial, own_pair: OwnPair, tmp_path: Path) -> None:
             enough.set()
             for client in clients:
                 client.result(2 * WITHIN)
-        first = [commit() for _ in range(2 * CONNECTIONS)]
+        first = [commit() for _ in range(2 * number)]
         own_pair.kill_primary()
-        last = [commit() for _ in range(CONNECTIONS)]
+        last = [commit() for _ in range(number)]
         pair_trial.engine(app).dispose()
 
     stored = pair_trial.committed(own_pair.standby)
     lost = [name for name in answered if name not in stored]
-    assert all([*first[CONNECTIONS:], *last]), (
-        f"{CONNECTIONS} connections led to the old primary; requests succeeded after the failover: {first};"
+    assert all([*first[number:], *last]), (
+        f"{number} connections led to the old primary; requests succeeded after the failover: {first};"
         f" after the end of the old primary: {last}"
     )
     assert not lost, (
@@ -517,14 +520,12 @@ def test_statement_timeout(trial: Trial, app: Flask) -> None:
 
 @check("faults.pool-exhausted")
 def test_pool_exhausted(trial: Trial, app: Flask) -> None:
-    pool = trial.engine(app).pool
+    engine = trial.engine(app)
     # A pool without a limit cannot be exhausted, and passes.
-    most = max(1, min(getattr(pool, "_max_overflow", 0) + getattr(pool, "size", lambda: CONNECTIONS)(), 20))
+    most = trial.connections(app, CONNECTIONS if math.isinf(most_connections(engine)) else 20)
     has_one, done = threading.Semaphore(0), threading.Event()
-    timeout = getattr(pool, "_timeout", None)
-    if timeout is not None and timeout <= 60:
-        # Shortened, so that the check does not take up to a minute.
-        pool._timeout = 0.2  # type: ignore[attr-defined]  # noqa: SLF001 - there is no public way
+    # Shortened, so that the check does not take up to a minute; a longer wait is a failure.
+    limit_wait(engine, 0.2, unless_over=60)
 
     @route(app, "/testbed/hold")
     def hold() -> str:

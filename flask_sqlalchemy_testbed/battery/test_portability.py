@@ -17,7 +17,7 @@ from flask_sqlalchemy_testbed.battery.observer import observer
 from flask_sqlalchemy_testbed.battery.requests import add_view, get
 from flask_sqlalchemy_testbed.battery.tables import OLD_ITEM, OWN, Item, Part, Value
 from flask_sqlalchemy_testbed.battery.threads import Task
-from flask_sqlalchemy_testbed.battery.trial import CONNECTIONS, Trial
+from flask_sqlalchemy_testbed.battery.trial import Trial
 from flask_sqlalchemy_testbed.checks.check import check
 from flask_sqlalchemy_testbed.databases import Database
 
@@ -107,7 +107,7 @@ def test_foreign_keys(trial: Trial) -> None:
     app = trial.app()
     engine = trial.engine(app)
     with contextlib.ExitStack() as held:
-        for _ in range(CONNECTIONS):
+        for _ in range(trial.connections(app)):
             with app.app_context():
                 with pytest.raises(IntegrityError):
                     trial.session.execute(insert(Part).values(item_id=1))
@@ -217,10 +217,11 @@ def test_own_table_characters(trial: Trial) -> None:
 
 @check("portability.same-settings")
 def test_same_settings(trial: Trial) -> None:
-    engine, query = trial.engine(trial.app()), text(trial.of(SETTINGS))
+    app, query = trial.app(), text(trial.of(SETTINGS))
+    engine = trial.engine(app)
     found: list[dict[str, str]] = []
     with contextlib.ExitStack() as held:
-        for _ in range(CONNECTIONS):
+        for _ in range(trial.connections(app)):
             connection = held.enter_context(engine.connect())
             for _ in range(2):
                 found.append({str(name): str(value) for name, value in connection.execute(query)})

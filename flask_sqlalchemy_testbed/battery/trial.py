@@ -12,11 +12,13 @@ from sqlalchemy import select
 from sqlalchemy.engine import Engine
 
 from flask_sqlalchemy_testbed.battery.further import Binds
+from flask_sqlalchemy_testbed.battery.pools import limit_wait, most_connections
 from flask_sqlalchemy_testbed.battery.preflight import reach
 from flask_sqlalchemy_testbed.battery.requests import ADDRESS, Address, add_view, get, reach_at
 from flask_sqlalchemy_testbed.battery.tables import OLD_ITEM, OWN, Item
-from flask_sqlalchemy_testbed.battery.threads import WITHIN, at_once, poll, wait_for_tasks
+from flask_sqlalchemy_testbed.battery.threads import WITHIN, Task, at_once, poll, wait_for_tasks
 from flask_sqlalchemy_testbed.battery.users import log_in
+from flask_sqlalchemy_testbed.checks.check import check_of
 from flask_sqlalchemy_testbed.databases import DISCONNECT_DELAY, Database
 from flask_sqlalchemy_testbed.leaks.probe import describe
 from flask_sqlalchemy_testbed.plugin import settings, state
@@ -27,7 +29,7 @@ from flask_sqlalchemy_testbed.subject.errors import ObstacleError, SubjectError
 if TYPE_CHECKING:
     from flask_sqlalchemy_testbed.battery.preflight import Preflight
 
-# Every pool has room for so many connections by default.
+# The checks use so many connections of an app at once, or all if the pool gives fewer.
 CONNECTIONS = 3
 
 
@@ -84,17 +86,30 @@ class Trial:
         """Make an app on the check's database, or on the database of `uri`.
 
         No statement is sent to any other database. The check references the app until the check ends, unless
-        `keep` is false.
+        `keep` is false. If the pool cannot give the connections that the check needs, it is not applicable.
         """
         address = self._address_on(self._other if self._other and uri == self._other.uri else self.database)
         app = self._maker.make(uri or self.database.uri)
         self._binds.create_tables(app, self._maker)
         self._prepared(app, keep=keep)
+        self._bound_pool(app)
         if address is not None:
             reach_at(app, address)
         elif ADDRESS not in app.extensions:
             self._reach(app)
         return app
+
+    def _bound_pool(self, app: Flask) -> None:
+        engine, check = self._engine_elsewhere(app), check_of(self._request.node)
+        most, needed = most_connections(engine), check.connections if check else 1
+        if most < needed:
+            connections = f"{most} connection{'s' * (most != 1)}"
+            self.not_applicable(f"the pool gives at most {connections}, and this check needs {needed}")
+        limit_wait(engine)
+
+    def _engine_elsewhere(self, app: Flask) -> Engine:
+        """Return the engine of `app`; a context in this thread would end a session that the app left here."""
+        return Task(lambda: self.engine(app)).result()
 
     def _reach(self, app: Flask) -> None:
         """Find the address of the app, which was not made before this check."""
@@ -201,8 +216,16 @@ class Trial:
         rows = (database or self.database).connection.rows("SELECT name FROM testbed_item ORDER BY id")
         return [name for (name,) in rows]
 
-    def use_connections(self, app: Flask, number: int = CONNECTIONS) -> None:
-        """Execute a query in that many contexts of `app`, all of which hold a connection at once."""
+    def connections(self, app: Flask, most: int = CONNECTIONS) -> int:
+        """Return the number of connections that the pool of `app` gives at once, up to `most`."""
+        return int(min(most, most_connections(self._engine_elsewhere(app))))
+
+    def use_connections(self, app: Flask, most: int = CONNECTIONS) -> int:
+        """Execute a query in that many contexts of `app`, all of which hold a connection at once.
+
+        Return how many there were: fewer than `most` if the pool gives fewer.
+        """
+        number = self.connections(app, most)
         together = threading.Barrier(number, timeout=WITHIN)
 
         def work() -> None:
@@ -213,6 +236,7 @@ class Trial:
                 together.wait()
 
         at_once(*[work] * number)
+        return number
 
     def leaks(self) -> list[str]:
         """Return the connections, sessions and transactions that are still open, in words."""

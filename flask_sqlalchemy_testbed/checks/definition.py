@@ -53,6 +53,8 @@ class Check:
     """The smallest change that makes an app pass that fails."""
     needs: tuple[str, ...] = field(default=(), kw_only=True)
     """The capabilities that a backend must have; the check is not applicable to others."""
+    connections: int = field(default=1, kw_only=True)
+    """The connections of the app's pool that it needs at once; it is not applicable to a smaller pool."""
     records: bool = field(default=False, kw_only=True)
     """Whether it describes the backends alone: no binding can make it fail, so no specimen has to."""
     unfailable: Mapping[str, str] = field(default_factory=dict, kw_only=True)

@@ -54,6 +54,8 @@ def explanation(check: Check) -> Iterator[tuple[str, str]]:
         yield "runs", f"only if you give `--{check.option}`, or name it with `--check`."
     if check.needs:
         yield "needs", f"{', '.join(check.needs)}: without these capabilities it is not applicable."
+    if check.connections > 1:
+        yield "needs", f"a pool of {check.connections} connections: with fewer it is not applicable."
 
 
 def _mistakes(check: Check) -> Iterator[str]:

@@ -178,6 +178,10 @@ SOUND = {
             mysql={"isolation_level": "READ COMMITTED"},
         ),
     ),
+    "two_connections": Sound(
+        "The pool has two connections, fewer than the default of every pool.",
+        ledger({"pool_size": 2, "max_overflow": 0}),
+    ),
     "autocommit_by_default": Sound(
         "The engine is in AUTOCOMMIT mode for scripts; an option gives the sessions their transactions.",
         partial(response_scoped, make=in_autocommit, new_session=transactional),

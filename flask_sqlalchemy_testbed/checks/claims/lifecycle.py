@@ -207,6 +207,7 @@ CHECKS = (
     Check(
         "lifecycle.gevent",
         "In a gevent worker, requests at once have a session each, and leave nothing open if one hangs up.",
+        connections=3,
         severity=DATA,
         cases=(32,),
         needs=("gunicorn", "gevent"),

@@ -33,6 +33,7 @@ CHECKS = (
     Check(
         "portability.writer-waits",
         "A writer waits until another one commits; it is not refused at once.",
+        connections=2,
         severity=AVAILABILITY,
         cause=SESSIONS_STAY_OPEN,
         cases=(41,),

@@ -94,6 +94,7 @@ CHECKS = (
     Check(
         "promises.in-memory",
         "In a database in memory, which all threads share, each session has its own transaction.",
+        connections=2,
         severity=AVAILABILITY,
         cases=(10,),
         needs=("embedded",),

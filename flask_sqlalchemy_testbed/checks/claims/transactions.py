@@ -29,6 +29,7 @@ CHECKS = (
     Check(
         "transactions.no-dirty-reads",
         "No request reads rows that another transaction has not committed.",
+        connections=2,
         severity=DATA,
         cause=SESSIONS_STAY_OPEN,
         cases=(78, 21),
@@ -88,6 +89,7 @@ CHECKS = (
     Check(
         "transactions.deadlock",
         "Of two requests that wait for each other, one gets a deadlock error and can repeat its transaction.",
+        connections=2,
         severity=AVAILABILITY,
         cases=(38,),
         needs=("server",),
