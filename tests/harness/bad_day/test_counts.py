@@ -125,7 +125,9 @@ def test_the_last_line_of_an_interrupted_command_counts_checks_too(shop: Project
     assert "1 failed, 2 not run in" in outcome.text.splitlines()[-1]
 
 
-def test_an_interrupted_first_run_with_a_baseline_knows_no_failure(shop: Project) -> None:
+def test_an_interrupted_first_run_with_a_baseline_knows_no_failure(
+    shop: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shop.write(
         """
         import pytest
@@ -136,6 +138,7 @@ def test_an_interrupted_first_run_with_a_baseline_knows_no_failure(shop: Project
         """,
         "interrupts.py",
     )
+    monkeypatch.delenv("CI", raising=False)  # Where it is set, no baseline is written.
     outcome = command_runs(shop, "--baseline", "known.json", "--", "-p", "interrupts")
 
     assert "known.json was not written: the run was interrupted." in outcome.text
