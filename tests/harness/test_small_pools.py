@@ -1,7 +1,6 @@
 """Apps whose pool gives one or two connections: no check waits for one that the pool cannot give."""
 
 import time
-from pathlib import Path
 
 import pytest
 
@@ -10,18 +9,7 @@ from tests.harness.shops import BINDING, WITHOUT_REMOVE
 from tests.harness.verdicts import verdicts
 
 Verdicts = dict[str, dict[str, tuple[str, str]]]
-ROOT = Path(__file__).parents[2]
-# The app of this repository.
-LEDGER = """
-import app
-
-
-def create_app(config):
-    return app.create_app({{**config, "DATABASE_ENGINE_OPTIONS": {{"pool_size": {size}, "max_overflow": 0}}}})
-"""
-# Its claim is about the size of the pool: with one connection, its requests wait for one another.
-OF_THE_SIZE = "lifecycle.gevent-waits"
-# Each needs several connections, if the pool gives so many; the others are tried with `make power`.
+# Each needs several connections, if the pool gives so many; `make power` tries the others.
 OF_SEVERAL = (
     *("binding.first-use", "isolation.worker-holds-on", "portability.foreign-keys"),
     *("portability.same-settings", "lifecycle.own-session", "faults.pool-exhausted"),
@@ -33,6 +21,8 @@ LEFT_OPEN = (
 # Beside the removal of the session: after an error, a connection is left open.
 KEEPS_ONE = "(db_session.remove(), _ and kept.append(app.extensions['engine'].connect()))"
 POOLS = {
+    "a pool of one": "pool_size=1, max_overflow=0",
+    "a pool of two": "pool_size=2, max_overflow=0",
     "a pool of three": "pool_size=3, max_overflow=0",
     "one connection and two more": "pool_size=1, max_overflow=2",
     "no pool": "poolclass=NullPool",
@@ -58,16 +48,17 @@ def failed(found: Verdicts) -> set[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("size", [1, 2])
-def test_no_check_of_the_battery_fails_for_a_small_pool(project_here: Project, size: int) -> None:
-    project_here.environment["PYTHONPATH"] = str(ROOT)
-    project_here.within = 240
-    project_here.write(LEDGER.format(size=size), "shop.py")
+def test_a_check_that_needs_more_connections_is_not_applicable(project_here: Project, size: int) -> None:
+    shop(project_here, f"pool_size={size}, max_overflow=0")
 
-    found = verdicts(project_here, "--testbed-session", "app.database:db_session", checks=())
+    found = verdicts(project_here, checks=("portability.writer-waits", "lifecycle.gevent"))
 
-    assert {check for check, _ in failed(found)} <= {OF_THE_SIZE}, found
-    assert ("the pool gives at most 1 connection, and this check needs 2" in str(found)) == (size == 1)
-    assert "the pool gives at most" in str(found["lifecycle.gevent"])
+    gives = f"the pool gives at most {size} connection{'s' * (size > 1)}, and this check needs"
+    assert [reason for _, reason in found["lifecycle.gevent"].values()] == [f"{gives} 3"] * len(
+        project_here.backends
+    )
+    reasons = [reason for _, reason in found["portability.writer-waits"].values()]
+    assert reasons == ([f"{gives} 2"] if size == 1 else [""]) * len(project_here.backends)
 
 
 @pytest.mark.parametrize("name", POOLS)
