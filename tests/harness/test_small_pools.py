@@ -27,12 +27,11 @@ POOLS = {
     "one connection and two more": "pool_size=1, max_overflow=2",
     "no pool": "poolclass=NullPool",
     "an assertion": "poolclass=AssertionPool",
-    "one connection for each thread": "poolclass=SingletonThreadPool",
 }
 
 
 def shop(project: Project, options: str, source: str = BINDING) -> None:
-    imports = "from sqlalchemy.pool import AssertionPool, NullPool, SingletonThreadPool\nkept = []\n"
+    imports = "from sqlalchemy.pool import AssertionPool, NullPool\nkept = []\n"
     factory = f"def create_app(config=None):\n    return made(config['DATABASE_URI'], {options})\n"
     project.write(f"{imports}{source}\n\n{factory}", "shop.py")
 
