@@ -6,6 +6,8 @@ import sysconfig
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flask_sqlalchemy_testbed.subject.shown import shown
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -37,6 +39,5 @@ def _lines(error: BaseException) -> Iterator[tuple[str, bool]]:
     while traceback is not None:
         path = Path(traceback.tb_frame.f_code.co_filename)
         is_own = path.is_file() and not any(map(path.is_relative_to, [_PACKAGE, *_INSTALLED]))
-        shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-        yield f"{shown}:{traceback.tb_lineno}", is_own
+        yield f"{shown(path)}:{traceback.tb_lineno}", is_own
         traceback = traceback.tb_next

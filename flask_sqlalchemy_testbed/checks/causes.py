@@ -107,7 +107,7 @@ class Cause:
     includes: tuple[str, ...] = field(default=(), kw_only=True)
     """The names of causes that its change mends, too, in the same place: one change replaces the other."""
     note: str = field(default="", kw_only=True)
-    """What the change breaks in some apps, and the way out, with the names of `TERMS`; it ends the remedy."""
+    """The last sentences of the remedy, with the names of `TERMS`: how the change affects other code."""
 
     def is_mended_in(self, reasons: Iterable[str]) -> bool:
         """Return whether the evidence says that the engine has `option`: the failure has another cause."""

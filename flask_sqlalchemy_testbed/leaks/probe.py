@@ -101,7 +101,7 @@ class Probe:
         found: list[str] = []
         held = self._held_by_threads(databases)
         registered = self._registry.sessions() if self._registry is not None else {}
-        for key in self._sessions.running() - {id(each) for each in held}:
+        for key in self._sessions.ids_of_threads() - {id(each) for each in held}:
             registered.pop(key, None)
         used = self._sessions.used()
         for database in databases:
@@ -162,7 +162,7 @@ class Probe:
                 with contextlib.suppress(Exception):
                     session.invalidate()
         if self._registry is not None:
-            self._registry.clear(self._sessions.running())
+            self._registry.clear(self._sessions.ids_of_threads())
         for checkout in self._checkouts.of(database):
             self._checkouts.close(checkout)
         self._sessions.forget()

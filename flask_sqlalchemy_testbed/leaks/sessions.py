@@ -54,7 +54,7 @@ class Sessions(Subscription):
         found = self._in_use(database)
         return [session for session, _ in found if threads.is_another(self.thread_of(session))]
 
-    def running(self) -> set[int]:
+    def ids_of_threads(self) -> set[int]:
         """Return the ids of the sessions that other live threads have begun, in use or not."""
         with self._lock:
             return {id(session) for session, thread in self._threads.items() if threads.is_another(thread)}
@@ -138,11 +138,11 @@ class NamedRegistry:
             return {}
         return {id(session): f"{self._name}, for the scope {scope!r}" for scope, session in scopes.items()}
 
-    def clear(self, running: set[int]) -> None:
-        """Close and forget the sessions that it holds, except those that other threads run statements on.
+    def clear(self, of_threads: set[int]) -> None:
+        """Close and forget the sessions that it holds, except those of other live threads.
 
         Args:
-            running: The ids of the exceptions.
+            of_threads: The ids of the sessions that other live threads have begun.
         """
         found = None
         with contextlib.suppress(Exception):
@@ -153,7 +153,7 @@ class NamedRegistry:
             scopes = getattr(getattr(found, "registry", None), "registry", None)
         if isinstance(scopes, dict):
             for scope, session in list(scopes.items()):
-                if id(session) in running:
+                if id(session) in of_threads:
                     continue
                 with contextlib.suppress(Exception):
                     session.close()

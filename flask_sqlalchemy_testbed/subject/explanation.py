@@ -24,6 +24,7 @@ from flask_sqlalchemy_testbed.subject.errors import (
 )
 from flask_sqlalchemy_testbed.subject.guard import ForbiddenDatabaseError
 from flask_sqlalchemy_testbed.subject.lookups import HOST, URI, USER, configuration_variables, uri_variables
+from flask_sqlalchemy_testbed.subject.shown import shown
 from flask_sqlalchemy_testbed.subject.subject import URI_KEYS
 from flask_sqlalchemy_testbed.subject.written import WRITTEN_URI, WrittenUri, written_uris
 
@@ -216,7 +217,7 @@ def _raised(error: BaseException) -> str:
     frames = [(Path(frame.filename), frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
     own = [frame for frame in frames if frame[0].is_relative_to(here) and "-packages" not in str(frame[0])]
     path, line = (own or frames)[-1]
-    name = path.relative_to(here) if own else path.name
+    name = shown(path) if own else path.name
     return f"{type(error).__name__} in {name}, line {line}: {error}"
 
 

@@ -19,6 +19,7 @@ from urllib.parse import unquote, urlsplit
 from flask_sqlalchemy_testbed.backends.connection import is_connecting
 from flask_sqlalchemy_testbed.options import flag
 from flask_sqlalchemy_testbed.subject.errors import StartedElsewhereError, SubjectError
+from flask_sqlalchemy_testbed.subject.shown import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -280,9 +281,7 @@ def _thread() -> str:
         return ""
     if outermost.f_globals.get("__name__", "").startswith(__name__.partition(".")[0]):
         return ""
-    path = Path(outermost.f_code.co_filename)
-    name = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-    return f"{thread.name!r} ({name}, line {outermost.f_lineno})"
+    return f"{thread.name!r} ({shown(outermost.f_code.co_filename)}, line {outermost.f_lineno})"
 
 
 def _caller() -> str:

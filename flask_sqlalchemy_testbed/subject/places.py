@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from flask_sqlalchemy_testbed.checks.libraries import LIBRARIES, NO_LIBRARY
 from flask_sqlalchemy_testbed.subject import mentions, usage
 from flask_sqlalchemy_testbed.subject.discovery import file_of
+from flask_sqlalchemy_testbed.subject.shown import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -154,8 +155,7 @@ def _trees(modules: Iterable[str]) -> Iterator[tuple[str, ast.Module]]:
 
 def _relative(file: str) -> str:
     """Return the path of a file, relative to the current folder if the file is in it; empty for none."""
-    path = Path(file).resolve()
-    return file and str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+    return file and shown(Path(file).resolve())
 
 
 def _library(trees: Iterable[ast.Module]) -> Library:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import ast
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from flask_sqlalchemy_testbed.subject.shown import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 WRITTEN_URI = re.compile(r"(sqlite|postgres|postgresql|mysql|mariadb)(\+\w+)?://")
 
@@ -40,7 +42,7 @@ def written_uris(file: Path) -> Iterator[WrittenUri]:
     docstrings = {node.value for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     keys = {id(part): key for key, value in _settings(tree) for part in ast.walk(value) if key.isupper()}
     variables = {id(part): name for name, default in _defaults(tree) for part in ast.walk(default) if name}
-    name = file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file
+    name = shown(file)
     for node in ast.walk(tree):
         if not isinstance(node, ast.Constant) or node in docstrings or not isinstance(node.value, str):
             continue
