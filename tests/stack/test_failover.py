@@ -127,11 +127,11 @@ def test_a_planned_change_on_the_page_loses_no_acknowledged_transfer(stack: Stac
         demoted = change(stack, "demote", primary)
         roles = role(stack, primary), role(stack, standby)
         promoted = change(stack, "promote", standby)
+        assert (demoted[0], promoted[0]) == (200, 200), (demoted, promoted)
         wait_for_transfers(clients)
     stack.compose("restart", primary)
     eventually(lambda: role(stack, primary) == "standby")
 
-    assert (demoted[0], promoted[0]) == (200, 200), (demoted, promoted)
     assert roles == ("demoted", "standby")
     clients.check()
     assert state(stack)["figures"]["lost"] == "0"

@@ -4,12 +4,15 @@ import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Timer
+from types import SimpleNamespace
 
 import pytest
 
 from app import create_app
 from app.database import get_engine
 from tests.trials.conftest import ORIGIN, Reader, Visitor
+from trials.failover import nodes
 from trials.failover.load import ACCOUNTS, Attempt, Load
 from trials.failover.nodes import Node, Pair, RefusedError, Role, Sample
 from trials.failover.picture import draw, pauses, size
@@ -78,6 +81,22 @@ def test_a_server_is_not_promoted_while_the_other_one_takes_writes(pair: Pair) -
         pair.promote("second")
     with pytest.raises(RefusedError, match="second is no primary"):
         pair.demote("second")
+
+
+def test_a_demotion_ends_when_the_samples_show_it(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = pair.nodes["first"]
+    observe(first, (0.1, Role.PRIMARY, 10))
+    observe(pair.nodes["second"], (0.1, Role.STANDBY, 10))
+    answers = {nodes.STILL_WRITE: 0, nodes.POSITION: "0/A", nodes.RECEIVED.format("0/A"): True}
+    later = Timer(0.3, observe, [first, (0.0, Role.DEMOTED, 10)])
+    connection = SimpleNamespace(
+        rows=lambda query: [(answers[query],)], run=lambda _: later.start(), close=lambda: None
+    )
+    monkeypatch.setattr(Node, "connect", lambda _: connection)
+
+    message = pair.demote("first")
+
+    assert first.now.role is Role.DEMOTED, message
 
 
 def test_a_server_that_has_not_answered_for_a_while_is_away(pair: Pair) -> None:
