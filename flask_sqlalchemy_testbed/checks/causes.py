@@ -96,6 +96,8 @@ class Cause:
     """The remedy, without code, if a library makes the session; empty for the same."""
     left_in: tuple[str, ...] = field(default=(), kw_only=True)
     """Further checks that show it, each if its evidence names something that is left open."""
+    consequences: tuple[str, ...] = field(default=(), kw_only=True)
+    """Checks of another cause that fail from this one too, if this one is shown and theirs is not."""
     option: str = field(default="", kw_only=True)
     """The option of the engine that `OPTION` stands for, such as `pool_pre_ping=True`."""
     code: str = field(default="", kw_only=True)
@@ -259,6 +261,8 @@ _ALL = (
             f" LIBRARY scopes its session by the context. {OUTSIDE}"
         ),
         shown_by="lifecycle.async-view",
+        # The context inside, also one in a factory, has the session of the thread.
+        consequences=("binding.app-inside-app", "binding.second-app"),
         code=changes.BY_CONTEXT,
         includes=(LEFT_BY_FACTORY,),
     ),

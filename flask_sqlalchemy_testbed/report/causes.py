@@ -228,9 +228,17 @@ def _cause_of(row: CheckRow, shown: set[str], report: Matrix) -> str:
     if cause and not _has_option(row) and (not cause.backends or backends & set(cause.backends)):
         # The commit of a callback fails after a failed flush.
         late = COMMITS_LATE in shown and any("PendingRollbackError" in reason for reason in reasons)
-        is_shown = not cause.shown_by or cause.name in shown
-        return cause.name if is_shown else COMMITS_LATE if late else row["id"]
+        if cause.shown_by and cause.name not in shown:
+            cause_here = COMMITS_LATE if late else _causing(row, shown)
+        else:
+            cause_here = cause.name
+        return cause_here or row["id"]
     return row["id"]
+
+
+def _causing(row: CheckRow, shown: set[str]) -> str:
+    """Return the first shown cause whose consequences include a failure; empty if there is none."""
+    return next((name for name in CAUSES if name in shown and row["id"] in CAUSES[name].consequences), "")
 
 
 def _left_by_factory(reasons: Iterable[str], subject: Mapping[str, str]) -> str:

@@ -15,6 +15,7 @@ from flask_sqlalchemy_testbed.checks.causes import (
     NO_CONNECTION_LEFT,
     PART_OF_GROUP,
     POOL_WAIT,
+    SCOPED_BY_THREAD,
     SESSIONS_STAY_OPEN,
     TIME_ZONE,
 )
@@ -60,6 +61,7 @@ def failures_of(subject: str, outcome: str = "failed") -> set[str]:
 def test_each_cause_and_each_group_of_checks_is_known() -> None:
     assert {check.cause for check in CHECKS.values()} - {""} <= CAUSES.keys()
     assert {cause.shown_by for cause in CAUSES.values()} - {""} <= CHECKS.keys()
+    assert {check for cause in CAUSES.values() for check in cause.consequences} <= CHECKS.keys()
     assert list(PART_OF_GROUP) == list(GROUPS)
 
 
@@ -106,6 +108,17 @@ def test_consequences_belong_to_the_cause_only_if_the_check_that_shows_it_failed
     assert alone[0].cases
     assert alone[1].cases == []
     assert alone[1].summary == "The claims hold, but the app left something open after the check."
+
+
+@pytest.mark.parametrize("check", CAUSES[SCOPED_BY_THREAD].consequences)
+def test_an_engine_of_each_app_leaves_the_scope_as_the_cause(check: str) -> None:
+    consequence = failed(check, "making another app removed a session that was in use")
+    scope, engine = failed("lifecycle.async-view"), failed("binding.two-apps")
+
+    assert ids(groups(with_rows(consequence, scope))) == [["lifecycle.async-view", check]]
+    assert ids(groups(with_rows(consequence, engine))) == [["binding.two-apps", check]]
+    assert ids(groups(with_rows(consequence, scope, engine)))[0] == ["binding.two-apps", check]
+    assert ids(groups(with_rows(consequence))) == [[check]]
 
 
 @pytest.mark.parametrize(

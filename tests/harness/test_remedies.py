@@ -254,6 +254,7 @@ def checks_of(cause: str) -> list[str]:
     found = [check.id for check in CHECKS.values() if check.cause in names and not check.option]
     if cause == SESSIONS_STAY_OPEN:
         return ["lifecycle.request-ends", "lifecycle.context-ends", "lifecycle.cli-command"]
+    found += one.consequences
     return [*shown, *(check for check in found if check not in shown)]
 
 
