@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from flask import Flask, Response
 
-# The end of the clause on a function that is no obstacle for the request, but for a view that begins.
+# The end of the clause on a function that keeps no request from the view, but a view from `session.begin()`.
 USED = "used the session before the view"
 
 

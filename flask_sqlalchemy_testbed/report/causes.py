@@ -51,7 +51,7 @@ BACKENDS_OF = {
     "PostgreSQL and MySQL": {"postgresql", "mysql", "mariadb"},
 }
 # A function of the app that Flask calls before or after the view, with its place.
-_HOOK = re.compile(r"\((?P<file>[^\s()]+), line (?P<line>\d+)\) (answered|raised|changed|used the session)\b")
+_HOOK = re.compile(r"\((?P<file>[^\s()]+), line (?P<line>\d+)\) (answered|raised|changed)\b")
 # The app could not be made: the claim itself was not tried.
 _NOT_MADE = re.compile(r"\bFactoryError: ")
 _LEFT = re.compile("left open: |left in its|left in their|in use after the requests|on the server after the")
@@ -277,8 +277,8 @@ def _at(part: Part | None, rows: Sequence[CheckRow], report: Matrix) -> str:
     """Return where a change is made, as `file:line`; empty if unknown."""
     if found := place_in(rows[0]):
         return found
-    hook = next(filter(None, map(_HOOK.search, reasons_of(rows[0]))), None)
-    if _has_option(rows[0]) or (hook and hook[3].startswith("used")):
+    if _has_option(rows[0]):
+        hook = next(filter(None, map(_HOOK.search, reasons_of(rows[0]))), None)
         return f"{hook['file']}:{hook['line']}" if hook else ""
     subject = report["subject"]
     return subject.get(f"{part}_at", "") or subject.get("factory_at", "")

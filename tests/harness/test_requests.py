@@ -404,14 +404,52 @@ def test_the_rows_of_the_user_are_in_each_database(project_here: Project) -> Non
     assert outcome.code == 0, outcome.text
 
 
-def test_the_function_that_uses_the_session_before_the_view_is_named(project: Project) -> None:
-    project.write(USERS.replace("HOOK", "return None"), "shop.py")
+BEGINS = ("transactions.view-begins", "lifecycle.request-ends")
+RECEIVER = """
+from flask import request_started
 
-    outcome = check(project, checks=("transactions.view-begins", "lifecycle.request-ends"))
+def create_app(config):
+    app = made(config)
+    app.load = lambda *_, **__: db_session.execute(text("SELECT 1"))
+    request_started.connect(app.load, app)
+    return app
+"""
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        (USERS.replace("HOOK", "return None"), "shop.load (shop.py, line 22)"),
+        (BINDING + RECEIVER, "code of the app"),
+    ],
+    ids=["hook", "receiver"],
+)
+def test_an_app_that_uses_the_session_before_the_view_is_not_told_to_begin_in_it(
+    project_here: Project, source: str, name: str
+) -> None:
+    project_here.write(source, "shop.py")
+
+    outcome = check(project_here, checks=BEGINS)
+
+    assert outcome.code == 0, outcome.text
+    assert (
+        f"not applicable: 1 test ({name} used the session before the view: end views of this app with"
+        " session.commit(), without the block `with session.begin():`)"
+    ) in outcome.text
+
+
+def test_a_session_that_a_hook_leaves_open_is_in_the_way_of_a_view_that_begins(project_here: Project) -> None:
+    source = USERS.replace("HOOK", "return None").replace(
+        "SQLAlchemy()", "SQLAlchemy(session_options={'scopefunc': get_ident})"
+    )
+    source = source.replace("    return app", "    app.teardown_appcontext_funcs.clear()\n    return app")
+    project_here.write(f"from threading import get_ident\n{source}", "shop.py")
+
+    outcome = check(project_here, checks=BEGINS)
 
     assert outcome.code == 1, outcome.text
-    assert "(shop.load (shop.py, line 22) used the session before the view)" in outcome.text
-    assert outcome.lines("Begin with transactions.view-begins, in shop.py:22.")
+    assert outcome.lines("transactions.view-begins failed on sqlite")
+    assert outcome.lines("Begin with lifecycle.request-ends")
 
 
 @pytest.mark.testbed_needs("container")

@@ -5,7 +5,6 @@ from functools import partial
 from typing import Any
 
 from flask import Flask, g
-from sqlalchemy import text
 from sqlalchemy.orm import Session
 from werkzeug.local import LocalProxy
 
@@ -70,13 +69,10 @@ def remove_unless_exiting(session: Any, error: BaseException | None) -> None:
         session.remove()
 
 
-def ask_before_each_request(app: Flask, session: Any) -> None:
-    app.before_request(lambda: session.execute(text("SELECT 1")) and None)
-
-
-def ask_and_end_before_each_request(app: Flask, session: Any) -> None:
-    ask_before_each_request(app, session)
-    app.before_request(session.rollback)
+def begun() -> Session:
+    session = new_session()
+    session.begin()
+    return session
 
 
 def noting(*arguments: Any) -> Any:
@@ -188,12 +184,12 @@ SPECIMENS = {
         wrong=binding(end=remove_unless_exiting),
         corrected=binding(),
     ),
-    "touched_before": Specimen(
-        "The session is used before each request: a view's own `with session.begin():` is refused.",
+    "begun_when_made": Specimen(
+        "A session begins its transaction when it is made: a view's own `with session.begin():` is refused.",
         met="pallets-eco/flask-sqlalchemy#973",
         caught_by=("transactions.view-begins",),
-        wrong=binding(prepare=ask_before_each_request),
-        corrected=binding(prepare=ask_and_end_before_each_request),
+        wrong=binding(new_session=begun),
+        corrected=binding(),
     ),
     "ends_what_it_made": Specimen(
         "The end looks at a note that is made with each session without options: others are never ended.",

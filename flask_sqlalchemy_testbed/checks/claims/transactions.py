@@ -24,7 +24,7 @@ CHECKS = (
         severity=AVAILABILITY,
         cause=SESSIONS_STAY_OPEN,
         cases=(75,),
-        remedy="Do not use the session before the view; or call session.rollback() before the view begins.",
+        remedy="Do not begin a transaction when the session is made, and end the session with its context.",
     ),
     Check(
         "transactions.no-dirty-reads",
