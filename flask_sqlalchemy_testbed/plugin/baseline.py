@@ -1,6 +1,7 @@
 """`--testbed-baseline FILE`: fail the run only for failures that the file does not list.
 
-The first run writes the file. The matrix shows a listed failure as known. An entry may expire: from the next
+The first run writes the file, shows its failures and their causes as a run without the option, and passes. In
+later runs the matrix shows a listed failure as known. An entry may expire: from the next
 day on, its failure counts. An entry whose check passes is reported: delete it.
 """
 
@@ -92,15 +93,10 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(Baseline(path, known, config), PLUGIN)
 
 
-def excuses_nothing(config: pytest.Config, exitstatus: int) -> bool:
-    """Return whether the run has neither read nor can write a file: no failure of it is a known one.
-
-    Args:
-        config: Pytest's configuration.
-        exitstatus: That of the run.
-    """
+def is_first_run(config: pytest.Config) -> bool:
+    """Return whether the run has read no file: its failures are known only to later runs."""
     baseline = config.pluginmanager.get_plugin(PLUGIN)
-    return isinstance(baseline, Baseline) and bool(baseline.obstacle(exitstatus))
+    return isinstance(baseline, Baseline) and baseline.is_first_run
 
 
 class Baseline:
@@ -114,14 +110,13 @@ class Baseline:
         self._passed: set[tuple[str, str]] = set()
         self._lines: list[str] = []
 
-    def obstacle(self, exitstatus: int) -> str:
-        """Return why the first run writes no file; empty if it can, and for later runs.
+    @property
+    def is_first_run(self) -> bool:
+        """Return whether this run writes the file."""
+        return self._known is None
 
-        Args:
-            exitstatus: That of the run.
-        """
-        if self._known is not None:
-            return ""
+    def _obstacle(self, exitstatus: int) -> str:
+        """Return why the first run writes no file; empty if it can."""
         if not self._failed | self._passed:
             return "no check was run"
         if exitstatus not in FINISHED:
@@ -188,11 +183,10 @@ class Baseline:
                     f"{new} {are} new since {self._path.name} was written. Mend {them}, or delete the file"
                     f" and write it again if you accept {them}."
                 )
-        elif obstacle := self.obstacle(exitstatus):
+        elif obstacle := self._obstacle(exitstatus):
             self._lines = [f"{self._path.name} was not written: {obstacle}."]
         elif outputs.write(session, "baseline", lambda: write(self._path, self._failed)):
-            number = len(self._failed)
-            of = f"{number} known failure{'s' * (number != 1)}"
+            of = count(self._failed)
             if settings.given(self._config, "check"):
                 of += (
                     f", of the checks of {flag('check')} alone. For a baseline of all checks, delete it and"
@@ -256,3 +250,17 @@ def write(path: Path, failed: Iterable[tuple[str, str]]) -> None:
     entries = {check: {"backends": backends, "reason": NEW_REASON} for check, backends in known.items()}
     document = {"about": ABOUT, "known": entries}
     path.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def count(failed: Iterable[tuple[str, str]]) -> str:
+    """Return how many entries and known failures a file has.
+
+    Args:
+        failed: Pairs of check and backend.
+    """
+    pairs = list(failed)
+    entries, failures = len({check for check, _ in pairs}), len(pairs)
+    text = f"{entries} entr{'y' if entries == 1 else 'ies'}, one for each failed check"
+    if failures == entries:
+        return text
+    return f"{text} ({failures} known failures, one for each check and backend)"

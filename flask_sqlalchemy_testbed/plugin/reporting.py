@@ -10,7 +10,7 @@ from flask_sqlalchemy_testbed.checks.check import check_of
 from flask_sqlalchemy_testbed.checks.definition import Check
 from flask_sqlalchemy_testbed.options import in_command
 from flask_sqlalchemy_testbed.plugin import outage, outputs, state
-from flask_sqlalchemy_testbed.plugin.baseline import KNOWN_MARK, excuses_nothing
+from flask_sqlalchemy_testbed.plugin.baseline import KNOWN_MARK, is_first_run
 from flask_sqlalchemy_testbed.plugin.selection import backends_of
 from flask_sqlalchemy_testbed.report.findings import Findings
 from flask_sqlalchemy_testbed.report.outcome import Outcome
@@ -136,13 +136,13 @@ class Reporter:
         self._findings.update(_unpacked(getattr(node, "workeroutput", {}).get(FINDINGS, "[]")))
 
     @pytest.hookimpl(trylast=True)
-    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Write the selected files, also after an interrupted run; the servers still run."""
         self._read_late_logs()
         if self._is_worker:
             self._config.workeroutput[FINDINGS] = self._packed()  # type: ignore[attr-defined]
             return
-        if excuses_nothing(self._config, exitstatus):
+        if is_first_run(self._config):
             self._count_known_as_failed()
         if not self._findings.rows():  # The files of an earlier run say more.
             self._directory = None

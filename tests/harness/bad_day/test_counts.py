@@ -4,9 +4,11 @@ import json
 import os
 import re
 import signal
+from pathlib import Path
 
 import pytest
 
+from flask_sqlalchemy_testbed.plugin import baseline
 from flask_sqlalchemy_testbed.report import html, markdown
 from tests import prepared
 from tests.harness.projects import Outcome, Project, eventually
@@ -123,6 +125,38 @@ def test_the_last_line_of_an_interrupted_command_counts_checks_too(shop: Project
     outcome = command_runs(shop, "--", "--maxfail=1")
 
     assert "1 failed, 2 not run in" in outcome.text.splitlines()[-1]
+
+
+def test_the_first_run_with_a_baseline_prints_the_causes_of_a_run_without_one(
+    shop: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CI", raising=False)  # Where it is set, no baseline is written.
+
+    def part(text: str) -> str:
+        start, end = text.index("= battery: shop"), text.rindex("report: ")
+        return text[start:end]
+
+    without = command_runs(shop, "--report", "there")
+    first = command_runs(shop, "--report", "there", "--baseline", "known.json")
+    page = (shop.path / "there" / "index.html").read_text()
+
+    assert part(first.text) == part(without.text)
+    assert "Cause 1 of" in part(first.text)
+    assert "Sessions stay open after their app context." in page
+    assert first.text.index("known.json written: 2 entries") > first.text.index("Cause 1 of")
+    assert (without.code, first.code) == (1, 0)
+    assert COUNT in first.text.splitlines()[-1]
+
+
+def test_a_baseline_of_several_backends_counts_its_entries_and_its_failures(tmp_path: Path) -> None:
+    failed = {("binding.fork", "sqlite"), ("binding.fork", "mysql"), ("binding.listeners", "sqlite")}
+
+    baseline.write(tmp_path / "known.json", failed)
+
+    assert baseline.count(failed) == (
+        "2 entries, one for each failed check (3 known failures, one for each check and backend)"
+    )
+    assert len(json.loads((tmp_path / "known.json").read_text())["known"]) == 2
 
 
 def test_an_interrupted_first_run_with_a_baseline_knows_no_failure(
