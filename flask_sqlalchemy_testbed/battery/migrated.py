@@ -29,8 +29,9 @@ from flask_sqlalchemy_testbed.servers.processes import end_with
 from flask_sqlalchemy_testbed.subject import guard
 from flask_sqlalchemy_testbed.subject.app import AppMaker
 from flask_sqlalchemy_testbed.subject.binding import context_of, engine_of
+from flask_sqlalchemy_testbed.subject.discovery import INSTALLED
 from flask_sqlalchemy_testbed.subject.metadata import FIRST_ENGINE
-from flask_sqlalchemy_testbed.subject.process_state import INSTALLED, Environment
+from flask_sqlalchemy_testbed.subject.process_state import Environment
 from flask_sqlalchemy_testbed.subject.subject import URI_VARIABLES, Subject
 
 if TYPE_CHECKING:

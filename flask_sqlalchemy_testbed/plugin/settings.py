@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 from typing import Any
 
 import pytest
@@ -43,6 +44,18 @@ def pytest_configure(config: pytest.Config) -> None:
             seconds(config, name)
     linger(config)
     server_timeout(config)
+    _find_modules_in_root(config)
+
+
+def _find_modules_in_root(config: pytest.Config) -> None:
+    """Put the folder of the configuration file on the import path if the file names a module.
+
+    `python -m pytest` does it in that folder; `pytest` does not, and the tests import the same modules.
+    """
+    named = [one for one in OPTIONS.values() if one.metavar.startswith("MODULE") and one.default is not None]
+    root = str(config.rootpath)
+    if root not in sys.path and any(config.getini(one.key) for one in named):
+        sys.path.insert(0, root)
 
 
 def _refuse_unreadable(config: pytest.Config, option: Option) -> None:

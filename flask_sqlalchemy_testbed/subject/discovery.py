@@ -30,6 +30,8 @@ from flask_sqlalchemy_testbed.subject.errors import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+# The folders of installed packages.
+INSTALLED = {"site-packages", "dist-packages"}
 FACTORY_NAMES = ("create_app", "make_app")
 APP_NAMES = ("app", "application")
 # `flask` imports the modules `wsgi` and `app`, of which the second may be a package.
@@ -48,7 +50,7 @@ class Place:
     found: str = ""
     """A description of the search that found the app; empty if the user named it."""
     folder: str = ""
-    """The folder to import the module from, where it was named by a path."""
+    """The folder to import the module from, if not every process of the run would find the module."""
 
     def __str__(self) -> str:
         call = "" if self.arguments is None else f"({', '.join(map(repr, self.arguments))})"
@@ -78,6 +80,7 @@ class Place:
                 raise SubjectError(message)
             module, folder = prepare_import(module), sys.path[0]
         call = re.fullmatch(r"(\w+)\((.*)\)", attribute, re.DOTALL)
+        folder = folder or _folder_of(module)
         if not call:
             if not re.fullmatch(r"[\w.]+", module) or not re.fullmatch(r"[\w.]*", attribute):
                 message = f"{option} {app!r} is not of the form module:attribute."
@@ -221,6 +224,16 @@ def file_of(module: str) -> str:
         spec = PathFinder.find_spec(name, places)
         places = list(spec.submodule_search_locations or ()) if spec else []
     return (spec.origin if spec else None) or ""
+
+
+def _folder_of(module: str) -> str:
+    """Return the folder that holds a module; empty if each process finds the module, and for no module."""
+    spec = PathFinder.find_spec(module.partition(".")[0], [str(Path.cwd()), *sys.path])
+    if spec is None:
+        return ""
+    (place, *_) = spec.submodule_search_locations or [spec.origin or ""]
+    folder = Path(place).parent
+    return "" if folder == Path.cwd() or folder.name in INSTALLED else str(folder)
 
 
 def import_module(module: str, option: str) -> Any:

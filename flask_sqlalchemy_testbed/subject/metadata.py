@@ -43,7 +43,7 @@ def metadata_of(app: Flask, modules: Iterable[str], named: str = "") -> dict[str
 
 
 def find_metadata(path: str) -> MetaData:
-    """Return the metadata that `module:attribute` names.
+    """Return the metadata that `module:attribute` names, or that of the base class that it names.
 
     Args:
         path: The value of the option.
@@ -51,9 +51,9 @@ def find_metadata(path: str) -> MetaData:
     Raises:
         SubjectError: It names no metadata.
     """
-    found = find(path, flag("metadata"))
-    if not isinstance(found, MetaData):
-        message = f"{flag('metadata')} {path!r} is a {type(found).__name__}, not a MetaData. Name a MetaData."
+    named = find(path, flag("metadata"))
+    if (found := _metadata_in(named)) is None:
+        message = f"{flag('metadata')} {path!r} is a {type(named).__name__}, not a MetaData. Name a MetaData."
         raise SubjectError(message)
     return found
 

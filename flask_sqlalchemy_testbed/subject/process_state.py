@@ -8,14 +8,12 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flask_sqlalchemy_testbed.subject.discovery import file_of, find
+from flask_sqlalchemy_testbed.subject.discovery import INSTALLED, file_of, find
 from flask_sqlalchemy_testbed.subject.errors import SubjectError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from types import ModuleType
-
-INSTALLED = {"site-packages", "dist-packages"}
 
 
 class Environment:

@@ -57,7 +57,7 @@ class Subject:
     app_path: str
     """As the user could have written it: `module:factory`, or the call `module:factory('testing')`."""
     folder: str = ""
-    """The folder to import the app from, where it was named by a path."""
+    """The folder to import the app from, if not every process of the run would find its module."""
     session_path: str = ""
     """Empty where an extension keeps the session."""
     session_is_callable: bool = False

@@ -50,6 +50,22 @@ def test_the_installed_gunicorn_starts_the_workers(check: str, project_here: Pro
     assert f"{len(project_here.backends)} passed" in outcome.text
 
 
+@pytest.mark.parametrize("ini", ["pythonpath = src", "testbed_app = src.shop"])
+def test_the_workers_import_the_app_as_the_run_does(project: Project, ini: str) -> None:
+    (project.path / "src").mkdir()
+    (project.path / "tests").mkdir()
+    project.write(DISPOSES_AFTER_FORK, "src/shop.py")
+    project.write(f"[pytest]\n{ini}\n", "pytest.ini")
+    app = () if "app" in ini else BATTERY[2:-1]
+    words = ("-c", "../pytest.ini", "--rootdir", "..", *BATTERY[:2], *app)
+
+    outcome = Project(project.path / "tests", project.environment, ["sqlite"]).run(
+        *words, "--testbed-check", FORK
+    )
+
+    assert outcome.code == 0, outcome.text
+
+
 @pytest.mark.parametrize(("check", "package"), [(FORK, "gunicorn"), (GEVENT, "gunicorn"), (GEVENT, "gevent")])
 def test_the_checks_are_not_applicable_without_their_packages(
     check: str, package: str, project_here: Project

@@ -1,6 +1,8 @@
 """The fixtures in a project's own tests, with the project's own tables."""
 
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -65,6 +67,25 @@ def test_the_tables_of_a_metadata_exist_and_are_empty(shop: Project, options: tu
 
     assert outcome.code == 0, outcome.text
     assert f"{2 * len(shop.backends)} passed" in outcome.text
+
+
+@pytest.mark.parametrize("folder", [".", "tests"], ids=["in the root", "in a folder"])
+@pytest.mark.parametrize("metadata", ["models:Base.metadata", "models:Base"])
+def test_the_modules_of_the_configuration_file_are_imported_from_its_folder(
+    shop: Project, folder: str, metadata: str
+) -> None:
+    shop.write(f"[pytest]\ntestbed_metadata = {metadata}\naddopts = -p no:cacheprovider\n", "pytest.ini")
+    (shop.path / "tests").mkdir()
+    shop.write(TESTS, "tests/test_books.py")
+    (shop.path / "test_inner.py").unlink()
+    # `python -m pytest` would put the current folder on the import path.
+    words = [str(Path(sys.executable).with_name("pytest")), "--testbed-backend", ",".join(shop.backends)]
+    ran = subprocess.run(
+        words, cwd=shop.path / folder, capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert f"{2 * len(shop.backends)} passed" in ran.stdout
 
 
 def test_a_metadata_without_tables_is_refused(shop: Project) -> None:

@@ -183,8 +183,8 @@ def test_named_metadata_replaces_that_of_the_first_database_alone(write: Write, 
 def test_a_name_of_something_else_is_refused(write: Write, uri: str) -> None:
     write(FLASK_SQLALCHEMY)
 
-    with pytest.raises(SubjectError, match="metadata 'shop:Item' is a DefaultMeta, not a MetaData"):
-        resolved(uri, "shop", metadata="shop:Item")
+    with pytest.raises(SubjectError, match="metadata 'shop:db' is a SQLAlchemy, not a MetaData"):
+        resolved(uri, "shop", metadata="shop:db")
 
 
 def test_the_metadata_of_advanced_alchemy_is_found_by_its_bind_keys() -> None:
