@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from flask import request_started
 from werkzeug.exceptions import HTTPException
 
+from flask_sqlalchemy_testbed.battery.raised import line_of_app
 from flask_sqlalchemy_testbed.battery.requests import BAD_REQUEST, Answer, ask
 
 if TYPE_CHECKING:
@@ -68,11 +69,14 @@ class Witness:
             app.url_value_preprocessors,
             app.after_request_funcs,
         )
+        ends, last = app.teardown_request_funcs, app.teardown_appcontext_funcs
         handle = app.handle_user_exception
         # A view of the battery is in no blueprint: the functions under None alone are called for it.
         app.before_request_funcs = {**before, None: [*map(self._before, before.get(None, ()))]}
         app.url_value_preprocessors = {**values, None: [*map(self._before, values.get(None, ()))]}
         app.after_request_funcs = {**after, None: [*map(self._after, after.get(None, ()))]}
+        app.teardown_request_funcs = {**ends, None: [*map(self._end, ends.get(None, ()))]}
+        app.teardown_appcontext_funcs = [*map(self._end, last)]
         app.handle_user_exception = self._handling(handle)
         try:
             with request_started.connected_to(self._start, app):
@@ -80,6 +84,7 @@ class Witness:
         finally:
             app.before_request_funcs, app.url_value_preprocessors = before, values
             app.after_request_funcs = after
+            app.teardown_request_funcs, app.teardown_appcontext_funcs = ends, last
             del app.handle_user_exception
             if app.handle_user_exception != handle:  # It was the app's own attribute.
                 app.handle_user_exception = handle
@@ -106,6 +111,16 @@ class Witness:
             elif self._is_in_use():
                 self._seen.append(f"{name_of(function)} {USED}")
             return response
+
+        return watched
+
+    def _end(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        def watched(error: BaseException | None) -> None:
+            try:
+                self._app.ensure_sync(function)(error)
+            except BaseException as raised:
+                self._seen.append(f"{name_of(function)} raised {_in_words(raised)} after the view")
+                raise
 
         return watched
 
@@ -151,7 +166,13 @@ def _in_words(error: BaseException) -> str:
 
 
 def _place_of(error: BaseException) -> str:
-    """Return where the app's own code raised an error; empty if Flask did, as for a page not found."""
+    """Return the last line of the app, else of a library, before an error.
+
+    It is empty if Flask raised the error, as for a page not found.
+    """
+    if line := line_of_app(error):
+        file, _, number = line.rpartition(":")
+        return f" in {file}, line {number}"
     traceback, place = error.__traceback__, ""
     while traceback is not None:
         code, module = traceback.tb_frame.f_code, traceback.tb_frame.f_globals.get("__name__", "")

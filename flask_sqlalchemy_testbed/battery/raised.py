@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import sysconfig
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from flask_sqlalchemy_testbed.subject.shown import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from types import FrameType
 
 _PACKAGE = Path(__file__).parents[1]
 _INSTALLED = [Path(sysconfig.get_path(name)) for name in ("purelib", "platlib", "stdlib")]
@@ -34,10 +36,24 @@ def line_of_app(error: BaseException, *, last: bool = False) -> str:
     return next((line for line, is_own in reversed(lines) if is_own), "")
 
 
+def caller_in_app() -> str:
+    """Return the innermost function of the app that is being called, with its file and line; may be empty."""
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - inspect.stack() reads each file
+    while frame is not None:
+        path = Path(frame.f_code.co_filename)
+        if _is_own(path):
+            return f"{frame.f_code.co_qualname} ({shown(path)}, line {frame.f_lineno})"
+        frame = frame.f_back
+    return ""
+
+
+def _is_own(path: Path) -> bool:
+    return path.is_file() and not any(map(path.is_relative_to, [_PACKAGE, *_INSTALLED]))
+
+
 def _lines(error: BaseException) -> Iterator[tuple[str, bool]]:
     traceback = error.__traceback__
     while traceback is not None:
         path = Path(traceback.tb_frame.f_code.co_filename)
-        is_own = path.is_file() and not any(map(path.is_relative_to, [_PACKAGE, *_INSTALLED]))
-        yield f"{shown(path)}:{traceback.tb_lineno}", is_own
+        yield f"{shown(path)}:{traceback.tb_lineno}", _is_own(path)
         traceback = traceback.tb_next

@@ -5,7 +5,7 @@ import math
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import event, insert, select, text, update
 from sqlalchemy.engine import Engine
-from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.engine.interfaces import DBAPIConnection, ExceptionContext
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -25,6 +25,7 @@ from flask_sqlalchemy_testbed.battery.obstacles import Witness
 from flask_sqlalchemy_testbed.battery.own_pair import OwnPair
 from flask_sqlalchemy_testbed.battery.own_server import OwnServer, OwnServers, lent
 from flask_sqlalchemy_testbed.battery.pools import limit_wait, most_connections
+from flask_sqlalchemy_testbed.battery.raised import caller_in_app
 from flask_sqlalchemy_testbed.battery.requests import ERROR, OK, add_view, ask, route
 from flask_sqlalchemy_testbed.battery.tables import OLD_ITEM, Item
 from flask_sqlalchemy_testbed.battery.threads import WITHIN, Task, at_once, poll
@@ -171,6 +172,24 @@ def pre_ping(engine: Engine) -> str:
     return f"; {HAS_OPTION} pool_pre_ping=True" if getattr(engine.pool, "_pre_ping", False) else ""
 
 
+def note_functions(engine: Engine) -> dict[str, None]:
+    """Return the functions of the app that get errors of the driver, to which later errors add theirs."""
+    found: dict[str, None] = {}
+
+    def note(_: ExceptionContext) -> None:
+        if function := caller_in_app():
+            found[function] = None
+
+    event.listen(engine, "handle_error", note)
+    return found
+
+
+def who_got(functions: Iterable[str]) -> str:
+    """Return a clause on the functions that may have swallowed an error; empty for none."""
+    names = ", ".join(functions)
+    return f"; these functions of the app got the errors: {names}" if names else ""
+
+
 def wait_until(condition: Callable[[], Any]) -> None:
     if not poll(condition):
         message = f"Condition not met within {WITHIN:g} s."
@@ -313,7 +332,7 @@ def test_demoted_primary(
                 together.wait()
             return str(found) in {"on", "1"}
 
-        number = own_trial.use_connections(demoted)
+        number, functions = own_trial.use_connections(demoted), note_functions(own_trial.engine(demoted))
         together = threading.Barrier(number, timeout=WITHIN)
         try:
             own_server.administer(*demote)
@@ -329,7 +348,9 @@ def test_demoted_primary(
     assert later == [OK] * number, (
         f"{number} connections led to the demoted primary, and the requests got {answers}"
     )
-    assert len(written) == answers.count(OK), f"of the answers {answers}, the new primary has {written}"
+    assert len(written) == answers.count(OK), (
+        f"of the answers {answers}, the new primary has {written}{who_got(functions)}"
+    )
 
 
 @check("faults.failover")
@@ -356,7 +377,7 @@ def test_failover(pair_trial: Trial, own_pair: OwnPair, tmp_path: Path) -> None:
             while not enough.wait(0.01) and time.monotonic() < ends:
                 commit()
 
-        number = pair_trial.use_connections(app)
+        number, functions = pair_trial.use_connections(app), note_functions(pair_trial.engine(app))
         clients = [Task(commit_often) for _ in range(number)]
         try:
             wait_until(lambda: len(answered) >= SOME)
@@ -379,6 +400,7 @@ def test_failover(pair_trial: Trial, own_pair: OwnPair, tmp_path: Path) -> None:
     )
     assert not lost, (
         f"the new primary lacks {len(lost)} of {len(answered)} writes that the app answered with success"
+        f"{who_got(functions)}"
     )
     assert len(stored) == len(set(stored)), "the new primary has a write twice"
 

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flask import Flask, Response, abort, redirect
+from flask import Flask, Response, abort, redirect, request_started
+from sqlalchemy import create_engine, text
 from werkzeug.exceptions import NotFound
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.wrappers import Response as BaseResponse
@@ -14,11 +15,11 @@ from flask_sqlalchemy_testbed.battery.obstacles import Witness
 from flask_sqlalchemy_testbed.battery.requests import add_view, get
 
 VIEW = "/testbed/view"
+HERE = Path(__file__).relative_to(Path.cwd())
 
 
 def line_of(function: Callable[..., object]) -> str:
-    path = Path(__file__).relative_to(Path.cwd())
-    return f"({path}, line {function.__code__.co_firstlineno})"
+    return f"({HERE}, line {function.__code__.co_firstlineno})"
 
 
 def to_login() -> BaseResponse:
@@ -48,6 +49,16 @@ def commit(_: Response) -> Response:
     raise RuntimeError(message)
 
 
+def save(_: BaseException | None) -> None:
+    message = "The row was not saved."
+    raise RuntimeError(message)
+
+
+def query(_: Flask, **__: object) -> None:
+    with create_engine("sqlite://").connect() as connection:
+        connection.execute(text("SELECT missing"))
+
+
 class Closed(Flask):
     def full_dispatch_request(self) -> Response:
         return self.make_response(("closed", 503))
@@ -68,6 +79,18 @@ def changed_values() -> Flask:
 def after(function: Callable[[Response], Response]) -> Flask:
     app = Flask("shop")
     app.after_request(function)
+    return app
+
+
+def at_the_end(register: Callable[[Flask, Any], object]) -> Flask:
+    app = Flask("shop")
+    register(app, save)
+    return app
+
+
+def receiving() -> Flask:
+    app = Flask("shop")
+    request_started.connect(query, app)
     return app
 
 
@@ -93,6 +116,22 @@ def inside() -> Flask:
             after(commit),
             "500",
             f"{__name__}.commit {line_of(commit)} raised RuntimeError: The commit failed after the view",
+        ),
+        *[
+            (
+                at_the_end(register),
+                "500",
+                f"{__name__}.save {line_of(save)} raised RuntimeError: The row was not saved after the view",
+            )
+            for register in (Flask.teardown_request, Flask.teardown_appcontext)
+        ],
+        (
+            receiving(),
+            "500",
+            (
+                "OperationalError: (sqlite3.OperationalError) no such column: missing was raised in"
+                f" {HERE}, line {query.__code__.co_firstlineno + 2}"
+            ),
         ),
         (inside(), "404", "the WSGI middleware werkzeug.middleware.dispatcher.DispatcherMiddleware ("),
         (Closed("shop"), "503", f"{__name__}.Closed ("),

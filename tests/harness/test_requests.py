@@ -452,6 +452,36 @@ def test_a_session_that_a_hook_leaves_open_is_in_the_way_of_a_view_that_begins(p
     assert outcome.lines("Begin with lifecycle.request-ends")
 
 
+FORGIVING = """
+from sqlalchemy.exc import DBAPIError
+
+class Forgiving(Session):
+    def commit(self):
+        try:
+            super().commit()
+        except DBAPIError:
+            self.rollback()
+
+db_session.registry.createfunc = lambda: Forgiving(current_app.extensions["engine"])
+create_app = made
+"""
+
+
+@pytest.mark.testbed_needs("container")
+def test_the_function_that_swallows_the_errors_of_a_demoted_primary_is_named(
+    project: Project, testbed_backend: Backend
+) -> None:
+    project.backends = [testbed_backend.name]
+    project.write(BINDING + FORGIVING, "shop.py")
+
+    outcome = check(project, checks=("faults.demoted-primary",))
+
+    assert outcome.code == 1, outcome.text
+    line = f"{BINDING}{FORGIVING}".partition("super().commit()")[0].count("\n")
+    text = " ".join(outcome.text.split())
+    assert f"these functions of the app got the errors: Forgiving.commit (shop.py, line {line + 1})" in text
+
+
 @pytest.mark.testbed_needs("container")
 @pytest.mark.parametrize("options", [{"pool_pre_ping": True}, {}], ids=["pre-ping", "without"])
 def test_a_logged_in_user_survives_a_restart_of_the_server(
