@@ -31,6 +31,7 @@ from flask_sqlalchemy_testbed.battery.users import log_in
 from flask_sqlalchemy_testbed.options import flag
 from flask_sqlalchemy_testbed.plugin import settings, state
 from flask_sqlalchemy_testbed.plugin.app_option import app_maker, places_of
+from flask_sqlalchemy_testbed.subject import app_threads
 from flask_sqlalchemy_testbed.subject.binding import context_of, engine_of
 from flask_sqlalchemy_testbed.subject.errors import BoundElsewhereError, ObstacleError, SubjectError
 from flask_sqlalchemy_testbed.subject.metadata import FIRST_ENGINE
@@ -101,6 +102,7 @@ def try_app(fixture: pytest.FixtureRequest) -> Preflight:
         message = f"The app cannot be tried on {server.backend.name}: {reason}.{remedy}"
         raise ObstacleError(message) from error
     finally:
+        app_threads.end()
         for database in databases:
             run.probe.repair(database)
     return found

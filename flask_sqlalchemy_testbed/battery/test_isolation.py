@@ -17,6 +17,7 @@ from flask_sqlalchemy_testbed.battery.trial import CONNECTIONS, Trial
 from flask_sqlalchemy_testbed.checks.check import check
 from flask_sqlalchemy_testbed.databases import Database
 from flask_sqlalchemy_testbed.plugin import state
+from flask_sqlalchemy_testbed.subject import app_threads
 
 # Shorten the harness's wait for locks to what each server can do; MySQL's unit is a second.
 SHORT_LOCK_TIMEOUT = {
@@ -135,7 +136,7 @@ def test_nothing_for_the_collector(trial: Trial) -> None:
 
         poll(lambda: not still_open(trial.database), WITHIN / 2)
         found = still_open(trial.database)
-        assert found == [], f"still open after dispose(): {found}"
+        assert found == [], f"still open after dispose(): {found}{app_threads.clause()}"
     finally:
         gc.enable()
     with warnings.catch_warnings(record=True) as caught:

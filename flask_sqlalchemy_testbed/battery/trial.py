@@ -23,6 +23,7 @@ from flask_sqlalchemy_testbed.databases import DISCONNECT_DELAY, Database
 from flask_sqlalchemy_testbed.leaks.probe import describe
 from flask_sqlalchemy_testbed.plugin import settings, state
 from flask_sqlalchemy_testbed.plugin.app_option import app_maker
+from flask_sqlalchemy_testbed.subject import app_threads
 from flask_sqlalchemy_testbed.subject.binding import engine_of
 from flask_sqlalchemy_testbed.subject.errors import ObstacleError, SubjectError
 
@@ -265,7 +266,8 @@ class Trial:
         """Fail the check if the server still has more than `most` sessions after its usual delay."""
         __tracebackhide__ = True
         if not poll(lambda: len(self.database.sessions()) <= most, DISCONNECT_DELAY):
-            pytest.fail(f"{len(self.database.sessions())} sessions are open {after}; at most {most} may be")
+            number = len(self.database.sessions())
+            pytest.fail(f"{number} sessions are open {after}; at most {most} may be{app_threads.clause()}")
 
     def next_test(self) -> None:
         """Clean the database as the harness does between two tests."""
@@ -282,6 +284,7 @@ class Trial:
             self.engine(app).dispose()
             self._binds.dispose(app)
         self._apps.clear()
+        app_threads.end()
 
 
 def read_twice(trial: Trial, lookup: Callable[[], Item]) -> list[str]:

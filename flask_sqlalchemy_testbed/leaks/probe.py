@@ -13,6 +13,7 @@ from flask_sqlalchemy_testbed.leaks.checkouts import Checkouts
 from flask_sqlalchemy_testbed.leaks.destinations import Destinations
 from flask_sqlalchemy_testbed.leaks.sessions import NamedRegistry, Sessions
 from flask_sqlalchemy_testbed.statements import Statements
+from flask_sqlalchemy_testbed.subject import app_threads
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -190,7 +191,8 @@ def describe(leaks: list[str]) -> str:
         remedy = "Undo it before the test ends: all databases of the server share this, in parallel runs too."
         return "\n".join([f"left behind: {counts}", *items, remedy])
     remedy = "Close them, or remove the session, before the test ends."
-    return "\n".join(["; ".join([*open_ones, *[closed] * bool(registered)]), *items, remedy])
+    first = "; ".join([*open_ones, *[closed] * bool(registered)])
+    return "\n".join([f"{first}{app_threads.clause()}", *items, remedy])
 
 
 def _describe(checkout: Checkout, database: Database) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from flask_sqlalchemy_testbed.checks.catalogue import reported
 from flask_sqlalchemy_testbed.checks.causes import (
+    BUSY_THREADS,
     CAUSES,
     COMMITS_LATE,
     LEFT_AFTER_CHECK,
@@ -25,6 +26,7 @@ from flask_sqlalchemy_testbed.checks.libraries import LIBRARIES, NO_LIBRARY
 from flask_sqlalchemy_testbed.report.migrations import place_in, remedy_of
 from flask_sqlalchemy_testbed.report.summary import failed_on, failures, reasons_of
 from flask_sqlalchemy_testbed.report.terms import terms_of
+from flask_sqlalchemy_testbed.subject.app_threads import MEANWHILE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -55,6 +57,7 @@ _HOOK = re.compile(r"\((?P<file>[^\s()]+), line (?P<line>\d+)\) (answered|raised
 # The app could not be made: the claim itself was not tried.
 _NOT_MADE = re.compile(r"\bFactoryError: ")
 _LEFT = re.compile("left open: |left in its|left in their|in use after the requests|on the server after the")
+_BUSY_THREAD = re.compile(f"{MEANWHILE} .*?\\((?P<file>[^()]+), line (?P<line>\\d+)\\)")
 _FIRST_USED = re.compile(r"left in .*first used at (?P<at>\S+:\d+) in ")
 
 
@@ -116,7 +119,7 @@ def groups(report: Matrix) -> list[Group]:
         for cause in CAUSES.values()
         # A check that got no connection of the pool shows no cause.
         for row in failed
-        if not _has_waited(row)
+        if not (_has_waited(row) or _has_busy_thread(row))
         if (row["id"] == cause.shown_by and _own(row))
         or (row["id"] in cause.left_in and any(map(_LEFT.search, _own(row))))
     }
@@ -211,8 +214,10 @@ def _own(row: CheckRow) -> list[str]:
 def _cause_of(row: CheckRow, shown: set[str], report: Matrix) -> str:
     """Return the name of the cause of a failure, or the id of its check."""
     reasons, backends = reasons_of(row), _backends(report, row)
-    if raised := _raised(row):
-        return raised[0]
+    # A default of a product fails without a thread, too.
+    is_default = row.get("default_of") or row["id"] in _library(report).fails
+    if raised := BUSY_THREADS if _has_busy_thread(row) and not is_default else _raised(row):
+        return raised if isinstance(raised, str) else raised[0]
     if SESSIONS_STAY_OPEN in shown and (
         _has_waited(row)
         or any(map(_LEFT.search, reasons))
@@ -263,6 +268,11 @@ def _has_waited(row: CheckRow) -> bool:
     return any(POOL_WAIT in reason for reason in reasons_of(row))
 
 
+def _has_busy_thread(row: CheckRow) -> bool:
+    """Return whether a thread of the app used the database while something was left open."""
+    return any(_BUSY_THREAD.search(reason) for reason in reasons_of(row))
+
+
 def _has_option(row: CheckRow) -> bool:
     """Return whether the engine has the option that would mend the cause of the check."""
     cause = CAUSES.get(row.get("cause", ""))
@@ -277,6 +287,8 @@ def _at(part: Part | None, rows: Sequence[CheckRow], report: Matrix) -> str:
     """Return where a change is made, as `file:line`; empty if unknown."""
     if found := place_in(rows[0]):
         return found
+    if thread := next(filter(None, map(_BUSY_THREAD.search, reasons_of(rows[0]))), None):
+        return f"{thread['file']}:{thread['line']}"
     if _has_option(rows[0]):
         hook = next(filter(None, map(_HOOK.search, reasons_of(rows[0]))), None)
         return f"{hook['file']}:{hook['line']}" if hook else ""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from flask import Flask
 
 from flask_sqlalchemy_testbed.options import flag
+from flask_sqlalchemy_testbed.subject.app_threads import making_an_app
 from flask_sqlalchemy_testbed.subject.binding import check_binding
 from flask_sqlalchemy_testbed.subject.binds import check_binds
 from flask_sqlalchemy_testbed.subject.discovery import Place
@@ -117,7 +118,7 @@ class AppMaker:
         subject, uri = self.subject, self.subject.uri(uri)
         if subject.by_environment:
             self._set_variables(uri)
-        with guarded_start(str(subject), uri), in_this_process(str(subject)):
+        with making_an_app(), guarded_start(str(subject), uri), in_this_process(str(subject)):
             found = self._modules.find(self._place.path, flag("app"))
             calls = factory_calls(found, self._place.arguments, environment=bool(subject.uri_env))
             call = next(call for call in calls if call.name == subject.factory_call)

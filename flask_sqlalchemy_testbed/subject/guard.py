@@ -18,6 +18,7 @@ from urllib.parse import unquote, urlsplit
 
 from flask_sqlalchemy_testbed.backends.connection import is_connecting
 from flask_sqlalchemy_testbed.options import flag
+from flask_sqlalchemy_testbed.subject import app_threads
 from flask_sqlalchemy_testbed.subject.errors import StartedElsewhereError, SubjectError
 from flask_sqlalchemy_testbed.subject.shown import shown
 
@@ -223,6 +224,7 @@ def _check_file(path: str) -> None:
     """Refuse a SQLite file, given by a path or by a URI as SQLite reads it."""
     if path in _allowed:
         _reached.add(path)
+        app_threads.note_connection(_thread)
         return
     name = path
     if path.startswith("file:"):
@@ -235,6 +237,7 @@ def _check_file(path: str) -> None:
     places = {os.path.basename(name), os.path.abspath(name), os.path.realpath(name)}  # noqa: PTH100, PTH119
     if places & _allowed:
         _reached.update(places)
+        app_threads.note_connection(_thread)
     else:
         _refuse(Refusal(f"the SQLite file {name}", name, _thread()))
 
@@ -245,6 +248,7 @@ def _check_server(options: Mapping[str, object]) -> None:
     database = next(names, "")
     if database in _allowed:
         _reached.add(database)
+        app_threads.note_connection(_thread)
         return
     host = options.get("host") or options.get("unix_socket") or "the default host"
     port = f":{options['port']}" if options.get("port") else ""

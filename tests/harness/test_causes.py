@@ -10,6 +10,7 @@ import pytest
 from _pytest.terminal import TerminalReporter
 
 from flask_sqlalchemy_testbed.checks.causes import (
+    BUSY_THREADS,
     CAUSES,
     FOREIGN_KEYS_OFF,
     NO_CONNECTION_LEFT,
@@ -28,6 +29,7 @@ from flask_sqlalchemy_testbed.report import github, html, markdown
 from flask_sqlalchemy_testbed.report.causes import SHOWN, Group, begin_with, groups
 from flask_sqlalchemy_testbed.report.matrix import CheckRow, Report
 from flask_sqlalchemy_testbed.report.terminal import write
+from flask_sqlalchemy_testbed.subject.app_threads import MEANWHILE
 from tests.harness.projects import Project
 from tests.harness.reports import report, row
 from tests.harness.shops import BINDING, FACTORY, FLASK_SQLALCHEMY, MODELS, WITHOUT_REMOVE
@@ -108,6 +110,24 @@ def test_consequences_belong_to_the_cause_only_if_the_check_that_shows_it_failed
     assert alone[0].cases
     assert alone[1].cases == []
     assert alone[1].summary == "The claims hold, but the app left something open after the check."
+
+
+def test_what_a_thread_of_the_app_has_open_shows_no_other_cause() -> None:
+    used = f"{LEAK}; {MEANWHILE} 'jobs' (shop.py, line 18)"
+
+    busy, other = groups(
+        with_rows(
+            failed("lifecycle.request-ends", f"Failed: {used}"),
+            failed("binding.two-apps", f"teardown: Failed: {used}"),
+            failed("lifecycle.failing-teardown", f"Failed: {used}"),
+        )
+    )
+
+    assert (busy.cause, busy.at) == (CAUSES[BUSY_THREADS], "shop.py:18")
+    assert ids([busy, other]) == [
+        ["lifecycle.request-ends", "binding.two-apps"],
+        ["lifecycle.failing-teardown"],
+    ]
 
 
 @pytest.mark.parametrize("check", CAUSES[SCOPED_BY_THREAD].consequences)
