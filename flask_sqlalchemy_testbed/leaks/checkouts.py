@@ -16,6 +16,7 @@ from sqlalchemy.pool import Pool
 
 from flask_sqlalchemy_testbed.leaks import callers, threads
 from flask_sqlalchemy_testbed.redaction import know
+from flask_sqlalchemy_testbed.subject import app_threads
 from flask_sqlalchemy_testbed.timeline.subscription import Subscription
 
 if TYPE_CHECKING:
@@ -148,6 +149,9 @@ class Checkouts(Subscription):
             checkout = Checkout(name, callers.of_this_call(), thread, weakref.ref(proxy))
             with self._lock:
                 self._checkouts[id(record)] = checkout
+        app_threads.note_use()
+        # A connection of the pool may outlive the check, too.
+        app_threads.end_if_over()
 
     def _checkin(self, connection: DBAPIConnection | None, record: ConnectionPoolEntry) -> None:
         del connection

@@ -20,7 +20,6 @@ from flask_sqlalchemy_testbed.backends.connection import is_connecting
 from flask_sqlalchemy_testbed.options import flag
 from flask_sqlalchemy_testbed.subject import app_threads
 from flask_sqlalchemy_testbed.subject.errors import StartedElsewhereError, SubjectError
-from flask_sqlalchemy_testbed.subject.shown import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -224,7 +223,7 @@ def _check_file(path: str) -> None:
     """Refuse a SQLite file, given by a path or by a URI as SQLite reads it."""
     if path in _allowed:
         _reached.add(path)
-        app_threads.note_connection(_thread)
+        app_threads.end_if_over()
         return
     name = path
     if path.startswith("file:"):
@@ -237,9 +236,9 @@ def _check_file(path: str) -> None:
     places = {os.path.basename(name), os.path.abspath(name), os.path.realpath(name)}  # noqa: PTH100, PTH119
     if places & _allowed:
         _reached.update(places)
-        app_threads.note_connection(_thread)
+        app_threads.end_if_over()
     else:
-        _refuse(Refusal(f"the SQLite file {name}", name, _thread()))
+        _refuse(Refusal(f"the SQLite file {name}", name, app_threads.place()))
 
 
 def _check_server(options: Mapping[str, object]) -> None:
@@ -248,11 +247,11 @@ def _check_server(options: Mapping[str, object]) -> None:
     database = next(names, "")
     if database in _allowed:
         _reached.add(database)
-        app_threads.note_connection(_thread)
+        app_threads.end_if_over()
         return
     host = options.get("host") or options.get("unix_socket") or "the default host"
     port = f":{options['port']}" if options.get("port") else ""
-    _refuse(Refusal(f"the database {database or '(none named)'} on {host}{port}", thread=_thread()))
+    _refuse(Refusal(f"the database {database or '(none named)'} on {host}{port}", thread=app_threads.place()))
 
 
 def _refuse(refusal: Refusal) -> None:
@@ -269,23 +268,6 @@ def _refuse(refusal: Refusal) -> None:
 def _notify(refusal: Refusal) -> None:
     for refusals in _watching.copy():
         refusals.append(refusal)
-
-
-def _thread() -> str:
-    """Return the thread and its line in the app; empty for a thread that the run's own code started."""
-    thread = threading.current_thread()
-    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - as in `_caller`
-    outermost = None
-    while frame is not None:
-        module = frame.f_globals.get("__name__", "")
-        if module.partition(".")[0] not in {"threading", "concurrent", "asyncio"}:
-            outermost = frame
-        frame = frame.f_back
-    if thread is threading.main_thread() or outermost is None:
-        return ""
-    if outermost.f_globals.get("__name__", "").startswith(__name__.partition(".")[0]):
-        return ""
-    return f"{thread.name!r} ({shown(outermost.f_code.co_filename)}, line {outermost.f_lineno})"
 
 
 def _caller() -> str:
