@@ -132,10 +132,11 @@ def groups(report: Matrix) -> list[Group]:
 
 
 def _order(group: Group) -> tuple[bool, int, int]:
-    """Return the key that sorts groups in the order of `groups`."""
+    """Return the key that sorts groups in the order of `groups`; threads disturb all other checks."""
     names = list(CAUSES)
     of_cause = names.index(group.cause.name) if group.cause else len(names)
-    return bool(group.default), _weight(group.severity), of_cause
+    is_first = group.cause is CAUSES[BUSY_THREADS]
+    return bool(group.default), -1 if is_first else _weight(group.severity), of_cause
 
 
 def _with_changes(found: list[Group], report: Matrix) -> list[Group]:
@@ -214,9 +215,7 @@ def _own(row: CheckRow) -> list[str]:
 def _cause_of(row: CheckRow, shown: set[str], report: Matrix) -> str:
     """Return the name of the cause of a failure, or the id of its check."""
     reasons, backends = reasons_of(row), _backends(report, row)
-    # A default of a product fails without a thread, too.
-    is_default = row.get("default_of") or row["id"] in _library(report).fails
-    if raised := BUSY_THREADS if _has_busy_thread(row) and not is_default else _raised(row):
+    if raised := BUSY_THREADS if _is_of_busy_thread(row, report) else _raised(row):
         return raised if isinstance(raised, str) else raised[0]
     if SESSIONS_STAY_OPEN in shown and (
         _has_waited(row)
@@ -273,6 +272,11 @@ def _has_busy_thread(row: CheckRow) -> bool:
     return any(_BUSY_THREAD.search(reason) for reason in reasons_of(row))
 
 
+def _is_of_busy_thread(row: CheckRow, report: Matrix) -> bool:
+    """Return whether a thread is the cause of a failure: a default of a product fails without one, too."""
+    return _has_busy_thread(row) and not (row.get("default_of") or row["id"] in _library(report).fails)
+
+
 def _has_option(row: CheckRow) -> bool:
     """Return whether the engine has the option that would mend the cause of the check."""
     cause = CAUSES.get(row.get("cause", ""))
@@ -287,7 +291,8 @@ def _at(part: Part | None, rows: Sequence[CheckRow], report: Matrix) -> str:
     """Return where a change is made, as `file:line`; empty if unknown."""
     if found := place_in(rows[0]):
         return found
-    if thread := next(filter(None, map(_BUSY_THREAD.search, reasons_of(rows[0]))), None):
+    thread = next(filter(None, map(_BUSY_THREAD.search, reasons_of(rows[0]))), None)
+    if thread and _is_of_busy_thread(rows[0], report):
         return f"{thread['file']}:{thread['line']}"
     if _has_option(rows[0]):
         hook = next(filter(None, map(_HOOK.search, reasons_of(rows[0]))), None)

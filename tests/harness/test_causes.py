@@ -115,17 +115,20 @@ def test_consequences_belong_to_the_cause_only_if_the_check_that_shows_it_failed
 def test_what_a_thread_of_the_app_has_open_shows_no_other_cause() -> None:
     used = f"{LEAK}; {MEANWHILE} 'jobs' (shop.py, line 18)"
 
-    busy, other = groups(
+    busy, other, default = groups(
         with_rows(
-            failed("lifecycle.request-ends", f"Failed: {used}"),
-            failed("binding.two-apps", f"teardown: Failed: {used}"),
+            failed("transactions.rolls-back"),
+            failed("faults.pool-exhausted", f"Failed: {used}"),
+            failed("isolation.nothing-for-the-collector", f"teardown: Failed: {used}"),
             failed("lifecycle.failing-teardown", f"Failed: {used}"),
+            app_at="shop.py:3",
         )
     )
 
-    assert (busy.cause, busy.at) == (CAUSES[BUSY_THREADS], "shop.py:18")
-    assert ids([busy, other]) == [
-        ["lifecycle.request-ends", "binding.two-apps"],
+    assert (busy.cause, busy.at, default.at) == (CAUSES[BUSY_THREADS], "shop.py:18", "shop.py:3")
+    assert ids([busy, other, default]) == [
+        ["faults.pool-exhausted", "isolation.nothing-for-the-collector"],
+        ["transactions.rolls-back"],
         ["lifecycle.failing-teardown"],
     ]
 
