@@ -15,7 +15,6 @@ from flask_sqlalchemy_testbed.battery.further import Binds
 from flask_sqlalchemy_testbed.battery.obstacles import Witness
 from flask_sqlalchemy_testbed.battery.own_tables import create_possible
 from flask_sqlalchemy_testbed.battery.pools import limit_wait
-from flask_sqlalchemy_testbed.battery.raised import in_words, line_of_app
 from flask_sqlalchemy_testbed.battery.requests import (
     Address,
     Answer,
@@ -34,6 +33,7 @@ from flask_sqlalchemy_testbed.plugin.app_option import app_maker, places_of
 from flask_sqlalchemy_testbed.subject.binding import context_of, engine_of
 from flask_sqlalchemy_testbed.subject.errors import BoundElsewhereError, ObstacleError, SubjectError
 from flask_sqlalchemy_testbed.subject.metadata import FIRST_ENGINE
+from flask_sqlalchemy_testbed.subject.raised import in_words, line_of_app
 from flask_sqlalchemy_testbed.subject.subject import Apps
 
 if TYPE_CHECKING:

@@ -25,6 +25,7 @@ from flask_sqlalchemy_testbed.checks.libraries import LIBRARIES, NO_LIBRARY
 from flask_sqlalchemy_testbed.report.migrations import place_in, remedy_of
 from flask_sqlalchemy_testbed.report.summary import failed_on, failures, reasons_of
 from flask_sqlalchemy_testbed.report.terms import terms_of
+from flask_sqlalchemy_testbed.subject.raised import CALLED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -40,8 +41,11 @@ SEVERITIES = [str(severity) for severity in Severity]
 # The evidence of a failure before or after the check itself.
 _AROUND = ("setup: ", "teardown: ")
 _LEFT_AFTER = re.compile("teardown: .*left (open|in)")
-# The error that the app's own code raised in a view, with its line.
-_RAISED = re.compile(r"\b500 [A-Z ]+: (?P<error>.+?), raised in (?P<at>[^\s'\"]+:\d+)")
+# The error that the app's own code raised in a view, or in a function that Flask calls, with its line.
+_RAISED = re.compile(
+    r"(?:.*?\b500 (?:[A-Z ]+: |\())?(?:teardown: )?(?P<error>.+?), raised in (?P<at>[^\s'\"]+:\d+)"
+    rf"(?: by (?P<by>\S+\(\), which Flask calls (?:{'|'.join(CALLED.values())})))?"
+)
 # The backends that a product is part of; others concern all backends.
 BACKENDS_OF = {
     "SQLite": {"sqlite"},
@@ -212,7 +216,7 @@ def _cause_of(row: CheckRow, shown: set[str], report: Matrix) -> str:
     """Return the name of the cause of a failure, or the id of its check."""
     reasons, backends = reasons_of(row), _backends(report, row)
     if raised := _raised(row):
-        return raised[0]
+        return f"raised in {raised['at']}"
     if SESSIONS_STAY_OPEN in shown and (
         _has_waited(row)
         or any(map(_LEFT.search, reasons))
@@ -243,11 +247,11 @@ def _left_by_factory(reasons: Iterable[str], subject: Mapping[str, str]) -> str:
 
 
 def _raised(row: CheckRow) -> re.Match[str] | None:
-    """Return the first error that the app's own code raised in a view of the check.
+    """Return the first error that the app's own code raised in a request of the check.
 
     A line that waited for a connection of the pool is no mistake: others have the connections.
     """
-    return None if _has_waited(row) else next(filter(None, map(_RAISED.search, reasons_of(row))), None)
+    return None if _has_waited(row) else next(filter(None, map(_RAISED.match, reasons_of(row))), None)
 
 
 def _has_waited(row: CheckRow) -> bool:
@@ -284,7 +288,7 @@ def _group(cause: Cause | None, rows: list[CheckRow], report: Matrix) -> Group:
     if raised := _raised(rows[0]):
         return Group(
             rows=rows,
-            summary=f"A view raised {raised['error']}.",
+            summary=f"{raised['by'] or 'A view'}{',' if raised['by'] else ''} raised {raised['error']}.",
             severity=severity,
             default="",
             at=raised["at"],
