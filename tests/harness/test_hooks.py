@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from flask_sqlalchemy_testbed.subject.raised import by_hook
 from tests.harness.projects import Project
-from tests.harness.shops import BINDING, FACTORY
+from tests.harness.shops import BINDING, WITHOUT_REMOVE
 from tests.harness.test_causes import BATTERY
 
 HOOKS = """
@@ -88,25 +88,25 @@ def test_the_function_that_raised_is_the_cause(
     assert "Cause 1 of 1" in outcome.text
 
 
-COMMITTING = FACTORY.replace(
+NEVER_ROLLS_BACK = WITHOUT_REMOVE.replace(
     'return made(config["DATABASE_URI"])',
     """app = made(config["DATABASE_URI"])
 
-    @app.after_request
-    def commit(response):
-        db_session.commit()
-        return response
+    @app.before_request
+    def count():
+        db_session.connection()
 
     return app""",
 )
 
 
 def test_the_line_that_meets_a_session_without_a_rollback_is_not_blamed(project: Project) -> None:
-    project.write(COMMITTING, "shop.py")
+    project.write(NEVER_ROLLS_BACK, "shop.py")
 
     outcome = project.run(*BATTERY, "--testbed-check", "lifecycle.failed-flush", COLUMNS="200")
 
-    assert "Mend this line of the app" not in outcome.text, outcome.text
+    assert "a later request returned 500 INTERNAL SERVER ERROR" in outcome.text, outcome.text
+    assert "count()" not in outcome.text.partition("battery: shop")[2]
 
 
 Hook = Callable[[Response], Response]
