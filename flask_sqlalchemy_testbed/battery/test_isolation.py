@@ -135,7 +135,7 @@ def test_nothing_for_the_collector(trial: Trial) -> None:
 
         poll(lambda: not still_open(trial.database), WITHIN / 2)
         found = still_open(trial.database)
-        assert found == [], f"still open after dispose(): {found}"
+        assert found == [], f"still open after dispose(): {found}{trial.kept_by_other_engines()}"
     finally:
         gc.enable()
     with warnings.catch_warnings(record=True) as caught:

@@ -50,6 +50,15 @@ def is_own(file: str) -> bool:
     return path.is_file() and not any(map(path.is_relative_to, [_PACKAGE, *_INSTALLED]))
 
 
+def is_of_harness(file: str) -> bool:
+    """Return whether a file is the harness's code.
+
+    Args:
+        file: The path of the code, as Python has it.
+    """
+    return Path(file).is_relative_to(_PACKAGE)
+
+
 def line_of_app(error: BaseException, *, last: bool = False) -> str:
     """Return the last line of the app's own code in a traceback, as `file:line`; empty if there is none.
 
@@ -89,7 +98,7 @@ def _hook(traceback: TracebackType | None) -> tuple[str, str]:
             when = "" if code.co_name == _VIEW else CALLED.get(code.co_name, when)
         elif when and is_own(code.co_filename):
             return when, code.co_qualname.rpartition("<locals>.")[2]
-        elif Path(code.co_filename).is_relative_to(_PACKAGE) and Path(code.co_filename) != _WITNESS:
+        elif is_of_harness(code.co_filename) and Path(code.co_filename) != _WITNESS:
             when = ""  # The harness has registered this function.
     return "", ""
 
