@@ -126,7 +126,7 @@ class Trial:
     def _reach(self, app: Flask) -> None:
         """Find the address of the app, which was not made before this check."""
         try:
-            self._addresses[self.database] = reach(app, self._as_user)
+            self._addresses[self.database] = reach(app, self._engine_elsewhere(app), self._as_user)
         except SubjectError as error:
             message = f"The app cannot be tried on {self.backend}: {error}"
             raise ObstacleError(message) from error

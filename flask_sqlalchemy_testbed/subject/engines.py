@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
     from types import FrameType
 
+# The beginning of the names of databases that a run creates.
+RUN = "testbed_"
 _lock = threading.Lock()
 _installed = False
 _made: weakref.WeakKeyDictionary[Engine, str] = weakref.WeakKeyDictionary()
@@ -60,6 +62,24 @@ def others(known: Collection[str]) -> Iterator[tuple[Engine, str]]:
     with _lock:
         found = list(_made.items())
     yield from ((engine, place) for engine, place in found if place not in known)
+
+
+def of_earlier_app(engine: Engine) -> str:
+    """Return the line that made an engine for an earlier app, and that a module of the app has kept.
+
+    Args:
+        engine: The engine of the app that was made last.
+
+    Returns:
+        The line, as `file:line`; empty if there is no such engine.
+    """
+    modules = [getattr(module, "__dict__", {}) for module in list(sys.modules.values())]
+    kept = {id(value) for module in modules for value in list(module.values())}
+    for other, place in others({made_at(engine)}):
+        database = other.url.database or ""
+        if id(other) in kept and RUN in database and database != engine.url.database:
+            return place
+    return ""
 
 
 def has_connections(engine: Engine) -> bool:

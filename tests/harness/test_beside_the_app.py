@@ -74,6 +74,21 @@ def test_the_line_that_makes_another_engine_is_the_cause_and_its_remedy_mends_it
     assert "1 passed" in mended, mended
 
 
+def test_a_request_that_fails_by_the_engine_of_an_earlier_app_names_the_line_that_made_it(
+    project: Project,
+) -> None:
+    make, use = "globals().setdefault('engine', create_engine(uri))", USE.replace("ENGINE", OTHER)
+    project.write(SHOP, "shop.py")
+    project.write(source := audit(make, use), "audit.py")
+
+    outcome = project.run(*BATTERY, "--testbed-check", "lifecycle.request-ends")
+
+    at = f"audit.py:{line_of(source, 'create_engine(uri)')}"
+    said = " ".join(outcome.text.split())
+    assert f"The engine made in {at} is on the database of an app that was made before: make it" in said
+    assert "Let this function accept each request" not in said
+
+
 # The code that opens what stays open, and the same code with an end.
 LEAKS = {
     "a session of a sessionmaker": (
