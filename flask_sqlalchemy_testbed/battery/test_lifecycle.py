@@ -114,7 +114,7 @@ def handled(trial: Trial, app: Flask, path: str) -> object:
     answer = ask(app, path)
     if not answer.is_handled and answer.is_reached:
         trial.not_applicable(
-            f"the app answers errors of views itself, with {answer.failure}, and calls no error handler"
+            f"the app answers errors of views itself, with {answer.status}, and calls no error handler"
         )
     return answer.value if answer.has_returned else answer.failure
 
