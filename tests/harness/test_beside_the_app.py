@@ -174,3 +174,32 @@ def test_what_is_left_open_beside_the_app_s_session_has_the_same_consequences() 
     assert first.cause is second.cause is CAUSES[LEFT_BESIDE]
     assert "opened in audit.py:31" in second.remedy
     assert ids(both) == [["lifecycle.context-ends", consequence["id"]], [shown["id"]]]
+
+
+LITE = f"""
+from flask import Flask
+from flask_sqlalchemy_lite import SQLAlchemy
+
+import audit
+
+db = SQLAlchemy()
+
+
+def create_app(config=None):
+    app = Flask("shop")
+    uri = config["SQLALCHEMY_ENGINES"]["default"]
+    app.config["SQLALCHEMY_ENGINES"] = {{"default": uri}}
+    db.init_app(app)
+    audit.init_app(app, uri)
+    return app
+"""
+
+
+def test_a_session_of_another_engine_is_told_from_one_that_no_registry_has(project: Project) -> None:
+    leak, _ = LEAKS["a session of a sessionmaker"]
+    project.write(LITE, "shop.py")
+    project.write(source := audit(FACTORY, leak), "audit.py")
+
+    text = run(project, "lifecycle.request-ends")
+
+    assert f"where: audit.py:{line_of(source, leak)} " in text, text
