@@ -176,7 +176,7 @@ def test_what_is_left_open_beside_the_app_s_session_has_the_same_consequences() 
     assert ids(both) == [["lifecycle.context-ends", consequence["id"]], [shown["id"]]]
 
 
-LITE = f"""
+LITE = """
 from flask import Flask
 from flask_sqlalchemy_lite import SQLAlchemy
 
@@ -188,7 +188,7 @@ db = SQLAlchemy()
 def create_app(config=None):
     app = Flask("shop")
     uri = config["SQLALCHEMY_ENGINES"]["default"]
-    app.config["SQLALCHEMY_ENGINES"] = {{"default": uri}}
+    app.config["SQLALCHEMY_ENGINES"] = {"default": uri}
     db.init_app(app)
     audit.init_app(app, uri)
     return app
