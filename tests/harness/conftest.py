@@ -33,8 +33,14 @@ def project_here(project: Project, pytestconfig: pytest.Config) -> Project:
     return with_servers_of_this_run(project, pytestconfig)
 
 
-def with_servers_of_this_run(project: Project, config: pytest.Config) -> Project:
-    for backend in config.stash[state.BACKENDS]:
+@pytest.fixture
+def project_on_one(project: Project, pytestconfig: pytest.Config) -> Project:
+    """Return a project whose tests run on the first backend of this run: each backend shows the same."""
+    return with_servers_of_this_run(project, pytestconfig, most=1)
+
+
+def with_servers_of_this_run(project: Project, config: pytest.Config, most: int | None = None) -> Project:
+    for backend in config.stash[state.BACKENDS][:most]:
         project.backends.append(backend.name)
         if url := state.run_of(config).server(backend).url:
             project.environment[variable(backend)] = url.render_as_string(hide_password=False)

@@ -138,18 +138,8 @@ def test_an_environment_inside_another_project_reads_no_conftest_of_it(tmp_path:
     assert f"rootdir: {installed}" in ran.stdout
 
 
-@pytest.mark.parametrize(
-    ("app", "words"),
-    [
-        ("app:create_app", ()),
-        ("app:create_app", ("--", "-n", "2")),
-        ("once", ()),
-        ("once", ("--", "-n", "2")),
-    ],
-)
-def test_a_plugin_of_pytest_that_is_installed_beside_the_app_is_not_loaded(
-    folder: Path, app: str, words: tuple[str, ...]
-) -> None:
+def test_a_plugin_of_pytest_that_is_installed_beside_the_app_is_not_loaded(folder: Path) -> None:
+    # By the command, by a worker, and by the process of one check.
     (folder / "once.py").write_text(ONE_SHOT)
     (folder / "shop_plugin.py").write_text("raise RuntimeError('this plugin belongs to the project')\n")
     information = folder / "shop-1.dist-info"
@@ -157,7 +147,7 @@ def test_a_plugin_of_pytest_that_is_installed_beside_the_app_is_not_loaded(
     (information / "METADATA").write_text("Metadata-Version: 2.1\nName: shop\nVersion: 1\n")
     (information / "entry_points.txt").write_text("[pytest11]\nshop = shop_plugin\n")
 
-    ran = run(folder, *MODULE, app, *ONE, *words, PYTHONPATH=str(folder))
+    ran = run(folder, *MODULE, "once", *ONE, "--", "-n", "2", PYTHONPATH=str(folder))
 
     assert ran.returncode == 0, ran.stdout + ran.stderr
 

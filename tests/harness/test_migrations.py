@@ -77,13 +77,23 @@ DROPPED = '    op.drop_table("user")\n'
 
 
 @pytest.fixture
-def shop(project_here: Project) -> Project:
+def shop(project_on_one: Project) -> Project:
     """Return an app whose only migration is right."""
-    (project_here.path / "migrations" / "versions").mkdir(parents=True)
-    project_here.write(SHOP, "shop.py")
-    project_here.write(ENV, "migrations/env.py")
-    project_here.write(FIRST, "migrations/versions/first.py")
-    return project_here
+    return migrated(project_on_one)
+
+
+@pytest.fixture
+def shop_here(project_here: Project) -> Project:
+    """Return the same app on all backends of this run."""
+    return migrated(project_here)
+
+
+def migrated(project: Project) -> Project:
+    (project.path / "migrations" / "versions").mkdir(parents=True)
+    project.write(SHOP, "shop.py")
+    project.write(ENV, "migrations/env.py")
+    project.write(FIRST, "migrations/versions/first.py")
+    return project
 
 
 def check(project: Project, *options: str, app: str = "shop") -> Outcome:
@@ -101,26 +111,26 @@ def reasons(project: Project, outcome: str, of: str = MIGRATIONS) -> set[str]:
     return {row["reasons"].get(backend, "") for backend in project.backends}
 
 
-def test_right_migrations_pass(shop: Project) -> None:
-    outcome = check(shop)
+def test_right_migrations_pass(shop_here: Project) -> None:
+    outcome = check(shop_here)
 
     assert outcome.code == 0, outcome.text
-    assert reasons(shop, "passed") == reasons(shop, "passed", OWN_TABLES) == {""}
+    assert reasons(shop_here, "passed") == reasons(shop_here, "passed", OWN_TABLES) == {""}
 
 
-def test_an_alembic_ini_is_used_with_the_uri_of_the_run(shop: Project) -> None:
-    shop.write(SHOP.replace("    migrate.init_app(app, db)\n", ""), "shop.py")
-    shop.write(
+def test_an_alembic_ini_is_used_with_the_uri_of_the_run(shop_here: Project) -> None:
+    shop_here.write(SHOP.replace("    migrate.init_app(app, db)\n", ""), "shop.py")
+    shop_here.write(
         "[alembic]\nscript_location = %(here)s/migrations\nsqlalchemy.url = sqlite:///mine.db\n",
         "alembic.ini",
     )
-    shop.write(ENV_OF_ALEMBIC, "migrations/env.py")
+    shop_here.write(ENV_OF_ALEMBIC, "migrations/env.py")
 
-    outcome = check(shop)
+    outcome = check(shop_here)
 
     assert outcome.code == 0, outcome.text
-    assert reasons(shop, "passed") == {""}
-    assert not (shop.path / "mine.db").exists()
+    assert reasons(shop_here, "passed") == {""}
+    assert not (shop_here.path / "mine.db").exists()
 
 
 OF_ALEMBIC = SHOP.replace("    migrate.init_app(app, db)\n", "")
@@ -174,15 +184,15 @@ def test_an_alembic_ini_among_installed_packages_may_belong_to_any_of_them(tmp_p
     ],
 )
 def test_a_migration_that_fails_is_one_sentence(
-    shop: Project, upgrade: str, downgrade: str, reason: str
+    shop_here: Project, upgrade: str, downgrade: str, reason: str
 ) -> None:
     head = FIRST[: FIRST.index("        sa.Column")]
-    shop.write(f"{head}{upgrade}\n\ndef downgrade():\n{downgrade}", "migrations/versions/first.py")
+    shop_here.write(f"{head}{upgrade}\n\ndef downgrade():\n{downgrade}", "migrations/versions/first.py")
 
-    outcome = check(shop)
+    outcome = check(shop_here)
 
     assert outcome.code == 1, outcome.text
-    for found in reasons(shop, "failed"):
+    for found in reasons(shop_here, "failed"):
         assert found.startswith(f"Failed: {reason}"), found
         assert len(found.splitlines()) == 1
 
@@ -193,14 +203,14 @@ class Nowhere(db.types.TypeEngine):
 """
 
 
-def test_a_column_that_fails_in_check_is_named(shop: Project) -> None:
+def test_a_column_that_fails_in_check_is_named(shop_here: Project) -> None:
     models = SHOP.replace("\n\nclass User", f"\n\n{NOWHERE}\nclass User")
-    shop.write(models.replace("db.String(40), nullable=False", "Nowhere"), "shop.py")
+    shop_here.write(models.replace("db.String(40), nullable=False", "Nowhere"), "shop.py")
 
-    outcome = check(shop)
+    outcome = check(shop_here)
 
     assert outcome.code == 1, outcome.text
-    for found in reasons(shop, "failed"):
+    for found in reasons(shop_here, "failed"):
         assert found.startswith("Failed: `check` fails: user.name cannot be created: ")
         assert found.endswith(" The model is at shop.py:14.")
 
@@ -233,15 +243,15 @@ def test_the_newest_migration_is_named_where_check_finds_differences(shop: Proje
         ("    pass\n", "`downgrade base` leaves the table user in the database."),
     ],
 )
-def test_a_failing_downgrade_is_a_note(shop: Project, downgrade: str, note: str) -> None:
-    shop.write(FIRST.replace(DROPPED, downgrade), "migrations/versions/first.py")
+def test_a_failing_downgrade_is_a_note(shop_here: Project, downgrade: str, note: str) -> None:
+    shop_here.write(FIRST.replace(DROPPED, downgrade), "migrations/versions/first.py")
 
-    outcome = check(shop)
+    outcome = check(shop_here)
 
     assert outcome.code == 0, outcome.text
-    assert all(found.startswith(note) for found in reasons(shop, "passed"))
+    assert all(found.startswith(note) for found in reasons(shop_here, "passed"))
     (line,) = outcome.lines("note: ")
-    assert line.startswith(f"note: schema.migrations ({', '.join(shop.backends)}): {note}")
+    assert line.startswith(f"note: schema.migrations ({', '.join(shop_here.backends)}): {note}")
 
 
 @pytest.mark.parametrize(
@@ -285,17 +295,19 @@ def test_migrations_that_cannot_be_tried_are_not_applicable(
 
 
 @pytest.mark.parametrize("raised", ["", "raise RuntimeError('ask the administrator')"])
-def test_migrations_that_need_what_the_server_lacks_are_not_applicable(shop: Project, raised: str) -> None:
+def test_migrations_that_need_what_the_server_lacks_are_not_applicable(
+    shop_here: Project, raised: str
+) -> None:
     execute = f"op.execute({FIRST_NEEDING}[op.get_bind().dialect.name])"
     wrapped = f"    try:\n        {execute}\n    except Exception:\n        {raised or 'raise'}\n"
-    shop.write(
+    shop_here.write(
         FIRST.replace("def upgrade():\n", f"def upgrade():\n{wrapped}"), "migrations/versions/first.py"
     )
 
-    outcome = check(shop)
+    outcome = check(shop_here)
 
     assert outcome.code == 0, outcome.text
-    for reason in reasons(shop, "not applicable"):
+    for reason in reasons(shop_here, "not applicable"):
         assert re.match(
             r"the server lacks what its migrations need in \S+/first\.py:\d+: .*(nowhere|plugin)",
             reason,

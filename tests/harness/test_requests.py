@@ -306,10 +306,10 @@ def check(
 
 
 @pytest.mark.parametrize("app", APPS)
-def test_an_app_may_do_this_with_requests(project_here: Project, app: str) -> None:
-    project_here.write(BINDING + APPS[app], "shop.py")
+def test_an_app_may_do_this_with_requests(project_on_one: Project, app: str) -> None:
+    project_on_one.write(BINDING + APPS[app], "shop.py")
 
-    outcome = check(project_here, checks=(*OF_REQUESTS, *["binding.fork"] * (app in FORKED)))
+    outcome = check(project_on_one, checks=(*OF_REQUESTS, *["binding.fork"] * (app in FORKED)))
 
     assert outcome.code == 0, outcome.text
 

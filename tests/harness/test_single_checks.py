@@ -2,8 +2,6 @@
 
 import json
 
-import pytest
-
 from tests.harness.projects import Project, remove_kept
 from tests.harness.shops import ONE_APP
 from tests.harness.test_own_app import CONTEXT_ENDS, REQUEST_ENDS, SHOP, check
@@ -21,14 +19,11 @@ LEAKS = ONE_SHOT.replace("db_session.remove()", "None")
 REASON = "the app is made when its module is imported; there is no factory of several apps"
 
 
-@pytest.mark.parametrize("options", [(), ("-n", "2")])
-def test_each_check_runs_in_a_process_of_its_own(project_here: Project, options: tuple[str, ...]) -> None:
+def test_each_check_runs_in_a_process_of_its_own(project_here: Project) -> None:
     project_here.write(ONE_SHOT, "shop.py")
     matrix = ("--testbed-matrix", "matrix.json")
 
-    outcome = check(
-        project_here, REQUEST_ENDS, CONTEXT_ENDS, "binding.two-apps", options=(*SHOP, *matrix, *options)
-    )
+    outcome = check(project_here, REQUEST_ENDS, CONTEXT_ENDS, "binding.two-apps", options=(*SHOP, *matrix))
 
     assert outcome.code == 0, outcome.text
     backends = len(project_here.backends)
@@ -49,11 +44,10 @@ def test_each_check_runs_in_a_process_of_its_own(project_here: Project, options:
     assert len({line.split()[1] for line in on_databases}) >= 2 * backends + 1
 
 
-@pytest.mark.parametrize("options", [(), ("-n", "2")])
-def test_a_failure_has_its_evidence(project_here: Project, options: tuple[str, ...]) -> None:
+def test_a_failure_of_a_parallel_run_has_its_evidence(project_here: Project) -> None:
     project_here.write(LEAKS, "shop.py")
 
-    outcome = check(project_here, REQUEST_ENDS, options=(*SHOP, "--testbed-report", "report", *options))
+    outcome = check(project_here, REQUEST_ENDS, options=(*SHOP, "--testbed-report", "report", "-n", "2"))
 
     assert outcome.code == 1, outcome.text
     assert "have the session removed after all callbacks" in " ".join(outcome.text.split())

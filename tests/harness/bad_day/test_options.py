@@ -296,9 +296,10 @@ def test_a_thread_of_the_app_does_not_keep_a_usage_error_from_ending(
     assert outcome.lines("The thread 'poll' of the app still runs, and the run ends without it.")
 
 
-@pytest.mark.parametrize("lines", [1, 12])
-@pytest.mark.parametrize("source", [FACTORY, WITH_A_THREAD], ids=["app", "app with a thread"])
 @pytest.mark.parametrize("module", ["flask_sqlalchemy_testbed", "pytest"])
+@pytest.mark.parametrize(
+    ("source", "lines"), [(FACTORY, 12), (WITH_A_THREAD, 1)], ids=["app", "app with a thread"]
+)
 def test_an_output_that_is_read_in_part_ends_the_run(
     project: Project, module: str, source: str, lines: int
 ) -> None:
