@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from flask import request_started
 from werkzeug.exceptions import HTTPException
 
-from flask_sqlalchemy_testbed.battery.raised import line_of_app
 from flask_sqlalchemy_testbed.battery.requests import BAD_REQUEST, Answer, ask
+from flask_sqlalchemy_testbed.subject.raised import line_of_app
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

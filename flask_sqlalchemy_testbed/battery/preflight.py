@@ -15,8 +15,8 @@ from flask_sqlalchemy_testbed.battery.further import Binds
 from flask_sqlalchemy_testbed.battery.obstacles import Witness
 from flask_sqlalchemy_testbed.battery.own_tables import create_possible
 from flask_sqlalchemy_testbed.battery.pools import limit_wait
-from flask_sqlalchemy_testbed.battery.raised import in_words, line_of_app
 from flask_sqlalchemy_testbed.battery.requests import (
+    ERROR,
     Address,
     Answer,
     add_view,
@@ -33,8 +33,10 @@ from flask_sqlalchemy_testbed.plugin import settings, state
 from flask_sqlalchemy_testbed.plugin.app_option import app_maker, places_of
 from flask_sqlalchemy_testbed.subject import app_threads
 from flask_sqlalchemy_testbed.subject.binding import context_of, engine_of
+from flask_sqlalchemy_testbed.subject.engines import of_earlier_app
 from flask_sqlalchemy_testbed.subject.errors import BoundElsewhereError, ObstacleError, SubjectError
 from flask_sqlalchemy_testbed.subject.metadata import FIRST_ENGINE
+from flask_sqlalchemy_testbed.subject.raised import in_words, line_of_app
 from flask_sqlalchemy_testbed.subject.subject import Apps
 
 if TYPE_CHECKING:
@@ -42,7 +44,7 @@ if TYPE_CHECKING:
 
     import pytest
     from flask import Flask
-    from sqlalchemy import MetaData
+    from sqlalchemy import Engine, MetaData
 
     from flask_sqlalchemy_testbed.databases import Database
     from flask_sqlalchemy_testbed.subject.app import AppMaker
@@ -139,9 +141,10 @@ def _first_app(config: pytest.Config, maker: AppMaker, binds: Binds, database: D
     add_view(app, WRITER, lambda: write(REQUEST))
     within = settings.seconds(config, "check-timeout")
     try:
-        _in_a_thread(lambda: limit_wait(engine_of(maker.subject, app)), within)
+        engine = _in_a_thread(lambda: engine_of(maker.subject, app), within)
+        limit_wait(engine)
         _in_a_thread(lambda: _connect(maker, app), within)
-        address = reach(app, settings.setting(config, "as-user"), within)
+        address = reach(app, engine, settings.setting(config, "as-user"), within)
         succeeds = _in_a_thread(lambda: _succeeds(app, WRITER), within)
         _in_a_thread(write_in_context, within)
     finally:
@@ -205,11 +208,12 @@ def _names(database: Database) -> list[str]:
     return [name for (name,) in database.connection.rows("SELECT name FROM testbed_item")]
 
 
-def reach(app: Flask, as_user: str, within: float = WITHIN) -> Address:
+def reach(app: Flask, engine: Engine, as_user: str, within: float = WITHIN) -> Address:
     """Find the first address at which a view of the battery is reached, and send later requests there.
 
     Args:
         app: An app on a database of the run; views can be added to it afterwards.
+        engine: The engine of its session.
         as_user: The function that logs a client in; empty if requests need no login. It is run once.
         within: Seconds for the requests.
 
@@ -217,7 +221,7 @@ def reach(app: Flask, as_user: str, within: float = WITHIN) -> Address:
         SubjectError: No view is reached.
     """
     add_view(app, VIEW, lambda: "reached")
-    address = _in_a_thread(lambda: _reach(app, as_user), within)
+    address = _in_a_thread(lambda: _reach(app, engine, as_user), within)
     # Flask refuses views after the first request, and there is no other way back.
     app._got_first_request = False  # noqa: SLF001
     return address
@@ -235,7 +239,7 @@ def _in_a_thread(work: Callable[[], T], within: float) -> T:
     return task.result()
 
 
-def _reach(app: Flask, as_user: str) -> Address:
+def _reach(app: Flask, engine: Engine, as_user: str) -> Address:
     tried = list(addresses(app))
     if as_user:
         start = next((address for address in tried if _is_found(app, address)), tried[0])
@@ -248,7 +252,8 @@ def _reach(app: Flask, as_user: str) -> Address:
     reach_at(app, tried[0])
     answer, cause = Witness(app).answer(VIEW)
     to = f" to {answer.location}" if answer.location else ""
-    message = f"its first request was answered with {answer.status}{to}: {cause}. {_remedy(answer, as_user)}"
+    remedy = _remedy(answer, engine, as_user)
+    message = f"its first request was answered with {answer.status}{to}: {cause}. {remedy}"
     raise SubjectError(message)
 
 
@@ -284,7 +289,12 @@ def _succeeds(app: Flask, path: str) -> bool:
         return answer.has_returned
 
 
-def _remedy(answer: Answer, as_user: str) -> str:
+def _remedy(answer: Answer, engine: Engine, as_user: str) -> str:
+    if answer.code >= ERROR and (place := of_earlier_app(engine)):
+        return (
+            f"The engine made in {place} is on the database of an app that was made before: make it in the"
+            " factory, for each app, or use the engine of the current app."
+        )
     if answer.code in {*REDIRECTIONS, *REFUSALS}:
         option = f"{flag('as-user')} module:function"
         if as_user:

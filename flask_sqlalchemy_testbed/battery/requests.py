@@ -10,12 +10,12 @@ from dataclasses import asdict, dataclass, field
 from itertools import count
 from typing import Any, TypeVar
 
-from flask import Flask, has_request_context, request
+from flask import Flask, got_request_exception, has_request_context, request
 from flask.testing import FlaskClient
 from werkzeug.exceptions import HTTPException
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
-from flask_sqlalchemy_testbed.battery.raised import in_words, line_of_app
+from flask_sqlalchemy_testbed.subject.raised import by_hook, in_words, line_of_app
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -84,7 +84,10 @@ class Answer:
     has_returned: bool = False
     """Whether the view returned, or an error handler of the battery did."""
     error: str = ""
-    """The error that the view raised, in words; empty for one that is a response."""
+    """The error that the view raised, or a function of the app before or after it, in words.
+
+    Empty for one that is a response.
+    """
     value: Any = None
     """The value that the view returned, if that is data, not a response or a stream."""
 
@@ -92,6 +95,11 @@ class Answer:
     def code(self) -> int:
         """Return the status as a number."""
         return int(self.status.partition(" ")[0])
+
+    @property
+    def failure(self) -> str:
+        """Return the status, with the error that was raised."""
+        return ": ".join(filter(None, [self.status, self.error]))
 
     @property
     def is_success(self) -> bool:
@@ -213,7 +221,7 @@ def get(app: Flask, path: str) -> Any:
     """
     answer = ask(app, path)
     if not answer.is_success:
-        return ": ".join(filter(None, [answer.status, answer.error]))
+        return answer.failure
     return answer.text if answer.value is None else answer.value
 
 
@@ -266,3 +274,12 @@ def _answer() -> Answer:
     """Return the answer of the current request; a new one if it did not come from `ask`."""
     found = request.environ.get(ANSWER) if has_request_context() else None
     return found if isinstance(found, Answer) else Answer()
+
+
+def _note_error(_: Flask, exception: BaseException, **__: object) -> None:
+    """Note an error that a function of the app raised before or after the view, or in place of an answer."""
+    if clause := by_hook(exception):
+        _answer().error = f"{in_words(exception)}{clause}"
+
+
+got_request_exception.connect(_note_error)

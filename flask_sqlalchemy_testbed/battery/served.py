@@ -77,7 +77,7 @@ def serve() -> Any:
         """Answer any request with the result of the view, which the app may wrap or format."""
         answer = ask(app, PATH)
         start_response("200 OK", [("Content-Type", "application/json")])
-        return [json.dumps(answer.value or {"error": answer.status}).encode()]
+        return [json.dumps(answer.value or {"error": answer.failure}).encode()]
 
     return application
 

@@ -277,12 +277,12 @@ def test_starts_without_its_database(trial: Trial, tmp_path: Path) -> None:
     with gate_to(trial.database, tmp_path) as gate:
         app = trial.app_with_views(gate.uri)
         answer = ask(app, "/testbed/names")
-        assert not answer.is_success, f"without its database the app answered a request with {answer.status}"
+        assert not answer.is_success, f"without its database the app answered a request with {answer.failure}"
         gate.open()
 
         answer = ask(app, "/testbed/names")
         assert answer.is_success, (
-            f"the database can be reached again, and the app still answered with {answer.status}"
+            f"the database can be reached again, and the app still answered with {answer.failure}"
         )
         trial.engine(app).dispose()
 

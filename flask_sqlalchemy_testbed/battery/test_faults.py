@@ -25,7 +25,6 @@ from flask_sqlalchemy_testbed.battery.obstacles import Witness
 from flask_sqlalchemy_testbed.battery.own_pair import OwnPair
 from flask_sqlalchemy_testbed.battery.own_server import OwnServer, OwnServers, lent
 from flask_sqlalchemy_testbed.battery.pools import limit_wait, most_connections
-from flask_sqlalchemy_testbed.battery.raised import caller_in_app
 from flask_sqlalchemy_testbed.battery.requests import ERROR, OK, add_view, ask, route
 from flask_sqlalchemy_testbed.battery.tables import OLD_ITEM, Item
 from flask_sqlalchemy_testbed.battery.threads import WITHIN, Task, at_once, poll
@@ -34,6 +33,7 @@ from flask_sqlalchemy_testbed.checks.causes import HAS_OPTION
 from flask_sqlalchemy_testbed.checks.check import check
 from flask_sqlalchemy_testbed.databases import Database
 from flask_sqlalchemy_testbed.servers.network import NetworkServer
+from flask_sqlalchemy_testbed.subject.raised import caller_in_app
 
 MEGABYTE = 1 << 20
 # Seconds within which a request to a silent server must fail; the limits below are a second or two.

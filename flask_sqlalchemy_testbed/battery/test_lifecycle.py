@@ -116,7 +116,7 @@ def handled(trial: Trial, app: Flask, path: str) -> object:
         trial.not_applicable(
             f"the app answers errors of views itself, with {answer.status}, and calls no error handler"
         )
-    return answer.value if answer.has_returned else answer.status
+    return answer.value if answer.has_returned else answer.failure
 
 
 @contextlib.contextmanager
@@ -417,7 +417,7 @@ def test_with_client(trial: Trial) -> None:
         for _ in range(2):
             answer = ask_with(client, "/testbed/write")
             assert answer.value == "written", (
-                f"a request of the test client was answered with {answer.status}"
+                f"a request of the test client was answered with {answer.failure}"
             )
             trial.assert_nothing_open()
 

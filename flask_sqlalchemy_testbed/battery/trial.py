@@ -7,7 +7,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
-from flask import Flask, has_request_context
+from flask import Flask, current_app, has_request_context
 from sqlalchemy import select
 from sqlalchemy.engine import Engine
 
@@ -18,12 +18,13 @@ from flask_sqlalchemy_testbed.battery.requests import ADDRESS, Address, add_view
 from flask_sqlalchemy_testbed.battery.tables import OLD_ITEM, OWN, Item
 from flask_sqlalchemy_testbed.battery.threads import WITHIN, Task, at_once, poll, wait_for_tasks
 from flask_sqlalchemy_testbed.battery.users import log_in
+from flask_sqlalchemy_testbed.checks.causes import KEPT
 from flask_sqlalchemy_testbed.checks.check import check_of
 from flask_sqlalchemy_testbed.databases import DISCONNECT_DELAY, Database
 from flask_sqlalchemy_testbed.leaks.probe import describe
 from flask_sqlalchemy_testbed.plugin import settings, state
 from flask_sqlalchemy_testbed.plugin.app_option import app_maker
-from flask_sqlalchemy_testbed.subject import app_threads
+from flask_sqlalchemy_testbed.subject import app_threads, engines
 from flask_sqlalchemy_testbed.subject.binding import engine_of
 from flask_sqlalchemy_testbed.subject.errors import ObstacleError, SubjectError
 
@@ -52,6 +53,7 @@ class Trial:
         self._numbers = count(1)
         self._of_requests: set[str] = set()
         self._of_contexts: set[str] = set()
+        self._engines_made_at: set[str] = set()
         self.written: list[str] = []
         """The names of the items that `write` has flushed."""
         self._maker.start(database.uri, self._binds.uris)
@@ -102,6 +104,8 @@ class Trial:
 
     def _bound_pool(self, app: Flask) -> None:
         engine, check = self._engine_elsewhere(app), check_of(self._request.node)
+        self._engines_made_at.add(engines.made_at(engine))
+        self._probe.recognize(self._scoped_session, self._engines_made_at)
         most, needed = most_connections(engine), check.connections if check else 1
         if most < needed:
             connections = f"{most} connection{'s' * (most != 1)}"
@@ -112,10 +116,17 @@ class Trial:
         """Return the engine of `app`; a context in this thread would end a session that the app left here."""
         return Task(lambda: self.engine(app)).result()
 
+    def _scoped_session(self) -> object:
+        """Return the app's `scoped_session` or the like; None if a look at it could make a session."""
+        path = self.subject.session_path
+        if path:
+            return None if self.subject.session_is_callable else self.session
+        return vars(current_app.extensions["sqlalchemy"]).get("session")
+
     def _reach(self, app: Flask) -> None:
         """Find the address of the app, which was not made before this check."""
         try:
-            self._addresses[self.database] = reach(app, self._as_user)
+            self._addresses[self.database] = reach(app, self._engine_elsewhere(app), self._as_user)
         except SubjectError as error:
             message = f"The app cannot be tried on {self.backend}: {error}"
             raise ObstacleError(message) from error
@@ -266,8 +277,17 @@ class Trial:
         """Fail the check if the server still has more than `most` sessions after its usual delay."""
         __tracebackhide__ = True
         if not poll(lambda: len(self.database.sessions()) <= most, DISCONNECT_DELAY):
-            number = len(self.database.sessions())
-            pytest.fail(f"{number} sessions are open {after}; at most {most} may be{app_threads.clause()}")
+            number, kept = len(self.database.sessions()), self.kept_by_other_engines() + app_threads.clause()
+            pytest.fail(f"{number} sessions are open {after}; at most {most} may be{kept}")
+
+    def kept_by_other_engines(self) -> str:
+        """Return a clause on the other engines of the app's code that keep connections to the database."""
+        places = [
+            place
+            for engine, place in engines.others(self._engines_made_at)
+            if engines.has_connections(engine) and self.database.is_named_in(engine.url.database or "")
+        ]
+        return f"; {KEPT} {', '.join(dict.fromkeys(places))}" if places else ""
 
     def next_test(self) -> None:
         """Clean the database as the harness does between two tests."""

@@ -69,11 +69,16 @@ TERMS: Mapping[str, str] = MappingProxyType(
         "SESSION_AT": "the line that makes the session",
         "EARLY": "such as create_all()",
         "TARGET": "NAME",
+        "OPENED_AT": "the line in the evidence",
     }
 )
 _TERM = re.compile("|".join(sorted(TERMS, key=len, reverse=True)))
 # In the evidence, before an option that does not mend the failure: the engine has it.
 HAS_OPTION = "the engine has"
+# In the evidence, before the line of the app that opened what stays open.
+BESIDE = "opened not by the app's session, but in"
+# In the evidence, before the lines of the app that made other engines than its own.
+KEPT = "connections are kept by the engine made in"
 # In the evidence of a failure whose request got no connection of the pool.
 POOL_WAIT = "QueuePool limit of size"
 # Arguments of drivers that hold several settings, and the text between two.
@@ -181,6 +186,7 @@ def _quoted(value: object) -> str:
 
 SESSIONS_STAY_OPEN, LEFT_AFTER_CHECK = "sessions-stay-open", "left-after-check"
 LEFT_BY_FACTORY, NO_CONNECTION_LEFT = "left-by-factory", "no-connection-left"
+LEFT_BESIDE, OTHER_ENGINE = "left-beside", "other-engine"
 SCOPED_BY_THREAD, SHARED_ENGINE = "scoped-by-thread", "shared-engine"
 ENGINES_STAY, NO_PRE_PING, ENDLESS_WAIT = "engines-stay", "no-pre-ping", "endless-wait"
 FOREIGN_KEYS_OFF, TEARDOWN_ORDER, TIME_ZONE = "foreign-keys-off", "teardown-order", "time-zone"
@@ -237,6 +243,22 @@ _ALL = (
         "The claims hold, but the app left something open after the check.",
         "Close what the evidence names where the app is done with it: END for a session.",
         part=Part.SESSION,
+    ),
+    Cause(
+        LEFT_BESIDE,
+        "A session or a connection stays open that is not the app's session.",
+        "Close the session or the connection that is opened in OPENED_AT where the app is done with it: use"
+        " it in a `with` block, or call its close() in a `finally` block. END does not close it.",
+        part=Part.SESSION,
+        left_in=("lifecycle.request-ends", "lifecycle.context-ends", "lifecycle.failed-request-ends"),
+    ),
+    Cause(
+        OTHER_ENGINE,
+        "Another engine than that of the app keeps its connections.",
+        "In place of the engine that is made in OPENED_AT, use that of the current app: SESSION.get_bind()."
+        " If you need two, make the other one in the factory, for each app, with poolclass=NullPool: it then"
+        " keeps no connection when the app's engine is disposed of.",
+        part=Part.ENGINE,
     ),
     Cause(
         NO_CONNECTION_LEFT,

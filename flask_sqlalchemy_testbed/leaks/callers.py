@@ -12,6 +12,9 @@ import _pytest
 import pluggy
 import sqlalchemy
 
+from flask_sqlalchemy_testbed.subject.raised import is_of_harness, is_own
+from flask_sqlalchemy_testbed.subject.shown import shown
+
 if TYPE_CHECKING:
     from types import CodeType, FrameType
 
@@ -62,6 +65,16 @@ def of_user(callers: Callers) -> Callers:
     """Return the callers outside the harness."""
     package = str(_HERE.parent)
     return [(code, line) for code, line in callers if not code.co_filename.startswith(package)]
+
+
+def line_of_app(callers: Callers) -> str:
+    """Return the nearest line of the app's own code, as `file:line`; empty if the harness's is nearer."""
+    for code, line in callers:
+        if is_of_harness(code.co_filename):
+            break
+        if is_own(code.co_filename):
+            return f"{shown(code.co_filename)}:{line}"
+    return ""
 
 
 def lines(callers: Callers) -> list[str]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import weakref
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from flask_sqlalchemy_testbed.checks.causes import BESIDE
 from flask_sqlalchemy_testbed.databases import DISCONNECT_DELAY
 from flask_sqlalchemy_testbed.leaks import callers, threads
 from flask_sqlalchemy_testbed.leaks.checkouts import Checkouts
@@ -16,13 +18,14 @@ from flask_sqlalchemy_testbed.statements import Statements
 from flask_sqlalchemy_testbed.subject import app_threads
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from sqlalchemy.orm import Session
 
     from flask_sqlalchemy_testbed.databases import Database
     from flask_sqlalchemy_testbed.leaks.checkouts import Checkout
 
+_BESIDE = re.compile(rf"\A.*, {BESIDE} (\S+:\d+)")
 # The first word of a leak that is not open, but was changed.
 CHANGE = "change"
 # Of a session that is registered and not open.
@@ -44,6 +47,7 @@ class Probe:
         self.statements = Statements()
         self.destinations = Destinations()
         self._registry = NamedRegistry(session) if session else None
+        self._recognizes = False
 
     def look_into(self, session: str) -> None:
         """Check a `scoped_session` from now on, unless one was named before.
@@ -53,6 +57,16 @@ class Probe:
         """
         if session and self._registry is None:
             self._registry = NamedRegistry(session)
+
+    def recognize(self, find: Callable[[], object], engines: Collection[str]) -> None:
+        """Tell the app's sessions from others until the next test starts.
+
+        Args:
+            find: Returns the app's `scoped_session`, or None if it has none; it may raise outside contexts.
+            engines: The lines of the app that make the engines of its session.
+        """
+        self._recognizes = True
+        self._sessions.recognize(find, engines)
 
     def install(self) -> None:
         """Start listening to pools and sessions."""
@@ -76,6 +90,8 @@ class Probe:
         """
         self.track(database)
         self._sessions.forget()
+        self._recognizes = False
+        self._sessions.recognize(None, ())
         self.statements.start(database)
         self.destinations.start()
 
@@ -106,16 +122,25 @@ class Probe:
             registered.pop(key, None)
         used = self._sessions.used()
         for database in databases:
-            found += [
-                f"connection {_describe(each, database)}"
+            connections = [
+                each
                 for each in self._checkouts.of(database)
                 if each in held or not threads.is_another(each.thread)
             ]
-            for session, description in self._sessions.in_use(database):
-                if session not in held and threads.is_another(self._sessions.thread_of(session)):
-                    continue
+            sessions = [
+                (session, description)
+                for session, description in self._sessions.in_use(database)
+                if session in held or not threads.is_another(self._sessions.thread_of(session))
+            ]
+            for each in connections:
+                # A connection of a session is opened where the session is begun.
+                place = "" if sessions or not self._recognizes else callers.line_of_app(each.callers)
+                found.append(f"connection {_with(_describe(each, database), 'taken', _beside(place))}")
+            for session, description in sessions:
                 place = f", kept in {registered.pop(id(session))}" if id(session) in registered else ""
-                found.append(f"session {description.replace(', begun', f'{place}, begun', 1)}")
+                if self._sessions.is_beside(session):
+                    place += _beside(self._sessions.line_of(session))
+                found.append(f"session {_with(description, 'begun', place)}")
         first = self._sessions.first_uses() if registered else {}
         for key, place in registered.items():
             lines = [f"registered session in {place}, {CLOSED if key in used else UNUSED}"]
@@ -186,6 +211,10 @@ def describe(leaks: list[str]) -> str:
     places = [at.strip() for leak in leaks if f"; {FIRST}\n" in leak for at in leak.splitlines()[1:2]]
     if places:
         closed += f", {FIRST} {', '.join(dict.fromkeys(places))}"
+    # Only if it explains them all: the app's session may hold the others.
+    beside = [found[1] for leak in leaks if (found := _BESIDE.search(leak))]
+    if len(beside) == (kinds.get("session", 0) or kinds.get("connection", 0)) and beside and not registered:
+        open_ones = [f"{open_ones[0]}, {BESIDE} {', '.join(dict.fromkeys(beside))}"]
     items = ["\n  ".join(f"- {leak}".splitlines()) for leak in leaks]
     if kinds.keys() == {CHANGE}:
         remedy = "Undo it before the test ends: all databases of the server share this, in parallel runs too."
@@ -193,6 +222,15 @@ def describe(leaks: list[str]) -> str:
     remedy = "Close them, or remove the session, before the test ends."
     first = "; ".join([*open_ones, *[closed] * bool(registered)])
     return "\n".join([f"{first}{app_threads.clause()}", *items, remedy])
+
+
+def _beside(place: str) -> str:
+    return f", {BESIDE} {place}" if place else ""
+
+
+def _with(description: str, before: str, clause: str) -> str:
+    """Return a description with a clause before the word that introduces the lines of code."""
+    return description.replace(f", {before} at", f"{clause}, {before} at", 1)
 
 
 def _describe(checkout: Checkout, database: Database) -> str:

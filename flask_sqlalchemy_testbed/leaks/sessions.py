@@ -13,9 +13,12 @@ from sqlalchemy.orm import Session
 
 from flask_sqlalchemy_testbed.leaks import callers, threads
 from flask_sqlalchemy_testbed.leaks.checkouts import DATABASE_KEY
+from flask_sqlalchemy_testbed.subject import engines
 from flask_sqlalchemy_testbed.timeline.subscription import Subscription
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
     from sqlalchemy.engine import Connection
     from sqlalchemy.orm import SessionTransaction
 
@@ -30,6 +33,10 @@ class Sessions(Subscription):
         self._first: weakref.WeakKeyDictionary[Session, callers.Callers] = weakref.WeakKeyDictionary()
         self._databases: weakref.WeakKeyDictionary[Session, str | None] = weakref.WeakKeyDictionary()
         self._threads: weakref.WeakKeyDictionary[Session, threading.Thread] = weakref.WeakKeyDictionary()
+        self._engines: weakref.WeakKeyDictionary[Session, str] = weakref.WeakKeyDictionary()
+        self._of_app: weakref.WeakKeyDictionary[Session, bool] = weakref.WeakKeyDictionary()
+        self._find_scoped: Callable[[], Any] | None = None
+        self._engines_of_app: Collection[str] = ()
         self._lock = threading.Lock()
         super().__init__(
             [(Session, "after_transaction_create", self._create), (Session, "after_begin", self._begin)]
@@ -39,6 +46,27 @@ class Sessions(Subscription):
         """Forget all sessions until they begin another transaction."""
         with self._lock:
             self._begun.clear()
+
+    def recognize(self, find: Callable[[], Any] | None, engines: Collection[str]) -> None:
+        """Tell the app's sessions from others from now on, or tell none apart.
+
+        Args:
+            find: Returns the app's `scoped_session`, or None if it has none; it may raise outside contexts.
+            engines: The lines of the app that make the engines of its session.
+        """
+        self._find_scoped, self._engines_of_app = find, engines
+
+    def is_beside(self, session: Session) -> bool:
+        """Return whether a session is not the app's; false if that is unknown."""
+        of_app = self._of_app.get(session)
+        if of_app is None and self._engines_of_app:
+            return self._engines.get(session, "") not in {"", *self._engines_of_app}
+        return of_app is False
+
+    def line_of(self, session: Session) -> str:
+        """Return the line of the app that began the session, as `file:line`; empty if it is none."""
+        with self._lock:
+            return callers.line_of_app(self._begun.get(session, []))
 
     def used(self) -> set[int]:
         """Return the ids of the sessions that began a transaction."""
@@ -98,12 +126,26 @@ class Sessions(Subscription):
                 self._begun[session] = begun = callers.of_this_call()
                 self._threads[session] = threading.current_thread()
                 self._first.setdefault(session, begun)
+            self._note_owner(session)
+
+    def _note_owner(self, session: Session) -> None:
+        """Note whether the app's `scoped_session` holds a session, or has held it before."""
+        with contextlib.suppress(Exception):  # A scope function may need a context.
+            registry = getattr(self._find_scoped and self._find_scoped(), "registry", None)
+            if registry is not None:
+                kept = getattr(registry, "registry", None)
+                held = [*kept.values()] if isinstance(kept, dict) else [registry()] * registry.has()
+                is_held = any(one is session for one in held)
+                self._of_app[session] = self._of_app.get(session, False) or is_held
 
     def _begin(self, session: Session, transaction: SessionTransaction, connection: Connection) -> None:
         del transaction
         info = connection.connection.record_info or {}
         with self._lock:
             self._databases[session] = info.get(DATABASE_KEY)
+            self._engines[session] = engines.made_at(connection.engine)
+        # A factory of sessions may begin a transaction before the registry has the session.
+        self._note_owner(session)
 
 
 def _describe(session: Session, begun: callers.Callers) -> str:

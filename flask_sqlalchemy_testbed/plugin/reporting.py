@@ -96,13 +96,13 @@ class Reporter:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_makereport(
-        self, item: pytest.Item
+        self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Take the outcome from the report, after other plugins have changed the report."""
         report = yield
         attempts = self._attempts(item)
         for attempt in attempts:
-            _judge(attempt, report)
+            _judge(attempt, report, call.excinfo)
             if report.skipped and state.NOT_APPLICABLE in item.stash:
                 attempt["outcome"] = Outcome.NOT_APPLICABLE
                 attempt["reason"] = item.stash[state.NOT_APPLICABLE]
@@ -303,7 +303,9 @@ def _unpacked(text: str) -> list[Finding]:
     ]
 
 
-def _judge(attempt: Attempt, report: pytest.TestReport) -> None:
+def _judge(
+    attempt: Attempt, report: pytest.TestReport, raised: pytest.ExceptionInfo[BaseException] | None
+) -> None:
     if report.when == "setup":  # Again for a test that another plugin runs a second time.
         attempt["outcome"], attempt["reason"] = Outcome.NOT_RUN, ""
         attempt["seconds"], attempt["failure"] = 0.0, ""
@@ -314,7 +316,7 @@ def _judge(attempt: Attempt, report: pytest.TestReport) -> None:
         if known and (accepted := getattr(report, KNOWN_MARK)):
             attempt["accepted"] = accepted
         attempt["outcome"] = Outcome.KNOWN_FAILURE if known else Outcome.FAILED
-        attempt["reason"] = attempt["reason"] or _reason(report)
+        attempt["reason"] = attempt["reason"] or _reason(report) + _by_hook(raised)
         attempt["failure"] += f"{report.longreprtext}\n"
     elif report.skipped:
         # The reason is said once, among the facts about the app.
@@ -340,6 +342,13 @@ def _reason(report: pytest.TestReport) -> str:
         # The message of the assertion, then the values that it compared.
         line += f" ({more[0]})"
     return line if report.when == "call" else f"{report.when}: {line}"
+
+
+def _by_hook(raised: pytest.ExceptionInfo[BaseException] | None) -> str:
+    """Return a clause on the function of the app that raised the error of a failure; may be empty."""
+    from flask_sqlalchemy_testbed.subject.raised import by_hook  # noqa: PLC0415 - not for every run
+
+    return by_hook(raised.value) if raised is not None else ""
 
 
 def _redact(document: Any) -> Any:

@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING
 
 from flask_sqlalchemy_testbed.checks.catalogue import reported
 from flask_sqlalchemy_testbed.checks.causes import (
+    BESIDE,
     BUSY_THREADS,
     CAUSES,
     COMMITS_LATE,
+    KEPT,
     LEFT_AFTER_CHECK,
+    LEFT_BESIDE,
     LEFT_BY_FACTORY,
     NO_CONNECTION_LEFT,
+    OTHER_ENGINE,
     PART_OF_GROUP,
     POOL_WAIT,
     SESSIONS_STAY_OPEN,
@@ -27,6 +31,7 @@ from flask_sqlalchemy_testbed.report.migrations import place_in, remedy_of
 from flask_sqlalchemy_testbed.report.summary import failed_on, failures, reasons_of
 from flask_sqlalchemy_testbed.report.terms import terms_of
 from flask_sqlalchemy_testbed.subject.app_threads import MEANWHILE
+from flask_sqlalchemy_testbed.subject.raised import CALLED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -42,8 +47,11 @@ SEVERITIES = [str(severity) for severity in Severity]
 # The evidence of a failure before or after the check itself.
 _AROUND = ("setup: ", "teardown: ")
 _LEFT_AFTER = re.compile("teardown: .*left (open|in)")
-# The error that the app's own code raised in a view, with its line.
-_RAISED = re.compile(r"\b500 [A-Z ]+: (?P<error>.+?), raised in (?P<at>[^\s'\"]+:\d+)")
+# The error that the app's own code raised in a view, or in a function that Flask calls, with its line.
+_RAISED = re.compile(
+    r"(?:.*?\b500 (?:[A-Z ]+: |\())?(?:teardown: )?(?P<error>.+?), raised in (?P<at>[^\s'\"]+:\d+)"
+    rf"(?: by (?P<by>\S+\(\), which Flask calls (?:{'|'.join(CALLED.values())})))?"
+)
 # The backends that a product is part of; others concern all backends.
 BACKENDS_OF = {
     "SQLite": {"sqlite"},
@@ -58,6 +66,11 @@ _HOOK = re.compile(r"\((?P<file>[^\s()]+), line (?P<line>\d+)\) (answered|raised
 _NOT_MADE = re.compile(r"\bFactoryError: ")
 _LEFT = re.compile("left open: |left in its|left in their|in use after the requests|on the server after the")
 _BUSY_THREAD = re.compile(f"{MEANWHILE} .*?\\((?P<file>[^()]+), line (?P<line>\\d+)\\)")
+# The line of the app that a cause is in, in the evidence of each of its failures.
+_PLACED = {
+    cause: re.compile(rf"{words} (?P<at>[^\s,]+:\d+)")
+    for cause, words in ((LEFT_BESIDE, BESIDE), (OTHER_ENGINE, KEPT))
+}
 _FIRST_USED = re.compile(r"left in .*first used at (?P<at>\S+:\d+) in ")
 
 
@@ -114,19 +127,22 @@ def groups(report: Matrix) -> list[Group]:
         report: A report; an older one has no severities.
     """
     failed = failures(report)
-    shown = {
-        cause.name
+    showing = [
+        (cause.name, row)
         for cause in CAUSES.values()
         # A check that got no connection of the pool shows no cause.
         for row in failed
         if not (_has_waited(row) or _has_busy_thread(row))
         if (row["id"] == cause.shown_by and _own(row))
         or (row["id"] in cause.left_in and any(map(_LEFT.search, _own(row))))
-    }
+    ]
+    # A check may show one with a place of its own instead, which then has the same consequences.
+    shown = {name: " ".join(_placed(row)) for name, row in showing if any(_placed(row))}
+    shown |= {name: name for name, row in showing if not any(_placed(row))}
     by_cause: dict[str, list[CheckRow]] = {}
     for row in failed:
         by_cause.setdefault(_cause_of(row, shown, report), []).append(row)
-    found = [_group(CAUSES.get(name), rows, report) for name, rows in by_cause.items()]
+    found = [_group(CAUSES.get(name.partition(" ")[0]), rows, report) for name, rows in by_cause.items()]
     found.sort(key=_order)
     return _with_changes(found, report)
 
@@ -154,13 +170,14 @@ def _with_changes(found: list[Group], report: Matrix) -> list[Group]:
         while cause.name in including:
             cause = including[cause.name]
         # One example has the arguments of the drivers for all causes.
-        change = "arguments of drivers" if cause.connect_args else cause.name
+        change = "arguments of drivers" if cause.connect_args else f"{cause.name} {_placed(group.rows[0])[1]}"
         if first := shown.get(change):
             check = found[first - 1].rows[0]["id"]
             remedy, code = f"The change for cause {first} ({check}) mends this one, too.", ""
             remedy = f"{remedy} {group.cause.note_in(terms)}".rstrip()
         else:
-            remedy, code = cause.remedy_in(terms), cause.code_in(terms, known)
+            of_group = {**terms, "OPENED_AT": _placed(group.rows[0])[1]}
+            remedy, code = cause.remedy_in(of_group), cause.code_in(terms, known)
             if cause.connect_args and (others := _others_with_arguments(found, number)):
                 remedy += f" The code has the arguments for {others}, too."
             shown[change] = number
@@ -212,17 +229,17 @@ def _own(row: CheckRow) -> list[str]:
     return [reason for reason in reasons_of(row) if not reason.startswith(_AROUND)]
 
 
-def _cause_of(row: CheckRow, shown: set[str], report: Matrix) -> str:
-    """Return the name of the cause of a failure, or the id of its check."""
+def _cause_of(row: CheckRow, shown: Mapping[str, str], report: Matrix) -> str:
+    """Return the name of the cause of a failure, perhaps with its place; or the id of its check."""
     reasons, backends = reasons_of(row), _backends(report, row)
-    if raised := BUSY_THREADS if _is_of_busy_thread(row, report) else _raised(row):
-        return raised if isinstance(raised, str) else raised[0]
+    if named := BUSY_THREADS if _is_of_busy_thread(row, report) else _in_evidence(row):
+        return named
     if SESSIONS_STAY_OPEN in shown and (
         _has_waited(row)
         or any(map(_LEFT.search, reasons))
         or (not row.get("cause") and all(map(_NOT_MADE.search, reasons)))
     ):
-        return SESSIONS_STAY_OPEN
+        return shown[SESSIONS_STAY_OPEN]
     if left := NO_CONNECTION_LEFT if _has_waited(row) else _left_by_factory(reasons, report["subject"]):
         return left
     # A failing teardown leaves its session by itself.
@@ -235,14 +252,15 @@ def _cause_of(row: CheckRow, shown: set[str], report: Matrix) -> str:
         if cause.shown_by and cause.name not in shown:
             cause_here = COMMITS_LATE if late else _causing(row, shown)
         else:
-            cause_here = cause.name
+            cause_here = shown.get(cause.name, cause.name)
         return cause_here or row["id"]
     return row["id"]
 
 
-def _causing(row: CheckRow, shown: set[str]) -> str:
+def _causing(row: CheckRow, shown: Mapping[str, str]) -> str:
     """Return the first shown cause whose consequences include a failure; empty if there is none."""
-    return next((name for name in CAUSES if name in shown and row["id"] in CAUSES[name].consequences), "")
+    names = (name for name in CAUSES if name in shown and row["id"] in CAUSES[name].consequences)
+    return next((shown[name] for name in names), "")
 
 
 def _left_by_factory(reasons: Iterable[str], subject: Mapping[str, str]) -> str:
@@ -254,12 +272,26 @@ def _left_by_factory(reasons: Iterable[str], subject: Mapping[str, str]) -> str:
     return ""
 
 
+def _in_evidence(row: CheckRow) -> str:
+    """Return the cause that the evidence of a check names, with its place; empty if it names none."""
+    raised = _raised(row)
+    return f"raised {raised['at']}" if raised else " ".join(_placed(row)).strip()
+
+
+def _placed(row: CheckRow) -> tuple[str, str]:
+    """Return the cause that the evidence of a check names, and its place; two empty texts if none."""
+    for cause, pattern in _PLACED.items():
+        for found in filter(None, map(pattern.search, reasons_of(row))):
+            return cause, found["at"]
+    return "", ""
+
+
 def _raised(row: CheckRow) -> re.Match[str] | None:
-    """Return the first error that the app's own code raised in a view of the check.
+    """Return the first error that the app's own code raised in a request of the check.
 
     A line that waited for a connection of the pool is no mistake: others have the connections.
     """
-    return None if _has_waited(row) else next(filter(None, map(_RAISED.search, reasons_of(row))), None)
+    return None if _has_waited(row) else next(filter(None, map(_RAISED.match, reasons_of(row))), None)
 
 
 def _has_waited(row: CheckRow) -> bool:
@@ -289,7 +321,7 @@ def _library(report: Matrix) -> Library:
 
 def _at(part: Part | None, rows: Sequence[CheckRow], report: Matrix) -> str:
     """Return where a change is made, as `file:line`; empty if unknown."""
-    if found := place_in(rows[0]):
+    if found := place_in(rows[0]) or _placed(rows[0])[1]:
         return found
     thread = next(filter(None, map(_BUSY_THREAD.search, reasons_of(rows[0]))), None)
     if thread and _is_of_busy_thread(rows[0], report):
@@ -304,12 +336,15 @@ def _at(part: Part | None, rows: Sequence[CheckRow], report: Matrix) -> str:
 def _group(cause: Cause | None, rows: list[CheckRow], report: Matrix) -> Group:
     library = _library(report)
     first = (cause.shown_by, *cause.left_in) if cause else ()
-    rows.sort(key=lambda row: (row["id"] not in first, _weight(row.get("severity", ""))))
+    # A consequence has no place.
+    rows.sort(
+        key=lambda row: (not any(_placed(row)), row["id"] not in first, _weight(row.get("severity", "")))
+    )
     severity = rows[0].get("severity", "")
     if raised := _raised(rows[0]):
         return Group(
             rows=rows,
-            summary=f"A view raised {raised['error']}.",
+            summary=f"{raised['by'] or 'A view'}{',' if raised['by'] else ''} raised {raised['error']}.",
             severity=severity,
             default="",
             at=raised["at"],

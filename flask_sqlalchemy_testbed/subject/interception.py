@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
+from flask_sqlalchemy_testbed.subject.engines import note_places
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -43,6 +45,7 @@ def intercept(
         if _installed:
             return
         _installed = True
+    note_places()
 
     # Engines may use other drivers than those that are wrapped below.
     def before_engine_connects(

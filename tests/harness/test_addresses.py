@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from flask import Flask, abort, request, session
 from flask.testing import FlaskClient
+from sqlalchemy import create_engine
 from werkzeug.exceptions import NotFound
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.wrappers import Response
@@ -44,7 +45,7 @@ def inside(app: Flask) -> Flask:
 def test_views_can_be_added_after_the_address_was_found() -> None:
     app = inside(Flask("shop"))
 
-    assert reach(app, "") == Address("localhost", prefix="/shop")
+    assert reach(app, create_engine("sqlite://"), "") == Address("localhost", prefix="/shop")
     add_view(app, "/testbed/later", lambda: "later")
     assert get(app, "/testbed/later") == "later"
     assert ask_with(client_of(app), "/testbed/later").value == "later"
@@ -71,7 +72,7 @@ def test_the_function_that_logs_in_is_run_once_at_the_right_address(users: Modul
         assert client.post("/login").text == "Ada"
 
     vars(users)["log_in"] = log_in
-    address = reach(app, "users_of_the_test:log_in")
+    address = reach(app, create_engine("sqlite://"), "users_of_the_test:log_in")
 
     assert (address.prefix, calls) == ("/shop", [app])
     assert "session=" in address.headers["HTTP_COOKIE"]
@@ -88,7 +89,7 @@ def test_requests_carry_the_headers_of_the_client(users: ModuleType) -> None:
         client.environ_base["HTTP_AUTHORIZATION"] = "Bearer token"
 
     vars(users)["log_in"] = log_in
-    reach(app, "users_of_the_test:log_in")
+    reach(app, create_engine("sqlite://"), "users_of_the_test:log_in")
     add_view(app, "/testbed/later", lambda: "later")
 
     assert get(app, "/testbed/later") == "later"

@@ -1,0 +1,104 @@
+"""Note where the app's code makes its engines: SQLAlchemy sends no event for that, and calls a hook."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import weakref
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy.engine import Dialect, Engine
+from sqlalchemy.pool import NullPool
+
+from flask_sqlalchemy_testbed.subject.raised import is_of_harness, is_own
+from flask_sqlalchemy_testbed.subject.shown import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+    from types import FrameType
+
+# The beginning of the names of databases that a run creates.
+RUN = "testbed_"
+_lock = threading.Lock()
+_installed = False
+_made: weakref.WeakKeyDictionary[Engine, str] = weakref.WeakKeyDictionary()
+
+
+def note_places() -> None:
+    """Note the place of each engine from now on; further calls do nothing."""
+    global _installed  # noqa: PLW0603 - there is one per process
+    with _lock:
+        if _installed:
+            return
+        _installed = True
+    created = Dialect.engine_created
+
+    def noting(_: type[Dialect], engine: Engine) -> None:
+        created(engine)
+        if place := _nearest_line():
+            with _lock:
+                _made[engine] = place
+
+    # Not Engine.__init__: create_engine() reads the names of its parameters.
+    Dialect.engine_created = classmethod(noting)  # type: ignore[assignment, method-assign]
+
+
+def made_at(engine: Engine) -> str:
+    """Return the line of the app that made an engine, as `file:line`; empty if unknown.
+
+    Args:
+        engine: An engine of the app.
+    """
+    with _lock:
+        return _made.get(engine, "")
+
+
+def others(known: Collection[str]) -> Iterator[tuple[Engine, str]]:
+    """Yield the engines that other lines of the app have made and that still exist, each with its line.
+
+    Args:
+        known: Lines that make engines, as `made_at` returns them.
+    """
+    with _lock:
+        found = list(_made.items())
+    yield from ((engine, place) for engine, place in found if place not in known)
+
+
+def of_earlier_app(engine: Engine) -> str:
+    """Return the line that made an engine for an earlier app, and that a module of the app has kept.
+
+    Args:
+        engine: The engine of the app that was made last.
+
+    Returns:
+        The line, as `file:line`; empty if there is no such engine.
+    """
+    modules = [getattr(module, "__dict__", {}) for module in list(sys.modules.values())]
+    kept = {id(value) for module in modules for value in list(module.values())}
+    for other, place in others({made_at(engine)}):
+        database = other.url.database or ""
+        if id(other) in kept and RUN in database and database != engine.url.database:
+            return place
+    return ""
+
+
+def has_connections(engine: Engine) -> bool:
+    """Return whether the pool of an engine has open connections, as far as it can tell.
+
+    Args:
+        engine: An engine.
+    """
+    pool: Any = engine.pool
+    if hasattr(pool, "checkedin"):
+        return bool(pool.checkedin() + pool.checkedout())
+    return not isinstance(pool, NullPool)
+
+
+def _nearest_line() -> str:
+    """Return the line of the app's own code that led to this call; empty if it is not the app's."""
+    frame: FrameType | None = sys._getframe(2)  # noqa: SLF001 - `inspect` is far slower
+    while frame is not None and not is_of_harness(frame.f_code.co_filename):
+        if is_own(frame.f_code.co_filename):
+            return f"{shown(frame.f_code.co_filename)}:{frame.f_lineno}"
+        frame = frame.f_back
+    return ""

@@ -1,0 +1,137 @@
+"""Name an error of the app and the line of its code, as text: an error itself keeps sessions alive."""
+
+from __future__ import annotations
+
+import sys
+import sysconfig
+from pathlib import Path
+from traceback import walk_tb
+from typing import TYPE_CHECKING
+
+from flask_sqlalchemy_testbed.subject.shown import shown
+
+if TYPE_CHECKING:
+    from types import FrameType, TracebackType
+
+_PACKAGE = Path(__file__).parents[1]
+_INSTALLED = [Path(sysconfig.get_path(name)) for name in ("purelib", "platlib", "stdlib")]
+# It wraps the functions of an app that Flask calls.
+_WITNESS = _PACKAGE / "battery" / "obstacles.py"
+# When Flask calls a function of an app, by the method of Flask that calls it.
+CALLED = {
+    "preprocess_request": "before the view",
+    "process_response": "after the view",
+    "handle_user_exception": "for an error",
+    "handle_http_exception": "for an error",
+    "handle_exception": "for an error",
+    "do_teardown_request": "at the end of the request",
+    "do_teardown_appcontext": "at the end of the app context",
+}
+# Flask calls the view, and all that the view calls.
+_VIEW = "dispatch_request"
+# Errors that other code may have caused: a lost connection, a lock, a failed flush, a table that is missing.
+_OF_OTHERS = {"SQLAlchemyError", "DatabaseError", "InterfaceError"}
+_OF_STATEMENT = {"IntegrityError", "DataError"}
+_OF_CALLER = {"ArgumentError", "NoResultFound", "MultipleResultsFound"}
+
+
+def in_words(error: BaseException) -> str:
+    """Return the type of an error and the first line of its message."""
+    line = next(iter(str(error).strip().splitlines()), "").rstrip(".")
+    return f"{type(error).__name__}: {line}" if line else type(error).__name__
+
+
+def is_own(file: str) -> bool:
+    """Return whether a file is the app's own code, and neither installed nor the harness's.
+
+    Args:
+        file: The path of the code, as Python has it.
+    """
+    path = Path(file)
+    return path.is_file() and not any(map(path.is_relative_to, [_PACKAGE, *_INSTALLED]))
+
+
+def is_of_harness(file: str) -> bool:
+    """Return whether a file is the harness's code.
+
+    Args:
+        file: The path of the code, as Python has it.
+    """
+    return Path(file).is_relative_to(_PACKAGE)
+
+
+def line_of_app(error: BaseException, *, last: bool = False) -> str:
+    """Return the last line of the app's own code in a traceback, as `file:line`; empty if there is none.
+
+    Args:
+        error: An error that was raised.
+        last: Only if this line itself raised the error, and no library that it calls.
+    """
+    lines = [(frame.f_code.co_filename, line) for frame, line in walk_tb(error.__traceback__)]
+    if last:
+        lines = lines[-1:]
+    return next((f"{shown(file)}:{line}" for file, line in reversed(lines) if is_own(file)), "")
+
+
+def caller_in_app() -> str:
+    """Return the innermost function of the app that is being called, with its file and line; may be empty."""
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - inspect.stack() reads each file
+    while frame is not None:
+        if is_own(frame.f_code.co_filename):
+            return f"{frame.f_code.co_qualname} ({shown(frame.f_code.co_filename)}, line {frame.f_lineno})"
+        frame = frame.f_back
+    return ""
+
+
+def by_hook(error: BaseException) -> str:
+    """Return a clause on the function of the app that Flask called, and that raised an error; else empty.
+
+    A function is not named for an error that other code may have caused, such as a session without a
+    rollback.
+
+    Args:
+        error: An error that was raised while an app handled a request, or ended a context.
+    """
+    while isinstance(error, BaseExceptionGroup):  # Flask 3.2 raises one for all functions of a teardown.
+        error = error.exceptions[0]
+    when, hook = _hook(error.__traceback__)
+    if not hook or any(map(_may_be_of_others, _chain(error))):
+        return ""
+    return f", raised in {line_of_app(error)} by {hook}(), which Flask calls {when}"
+
+
+def _hook(traceback: TracebackType | None) -> tuple[str, str]:
+    """Return when Flask called the function of the app in a traceback, and its name; empty if it is none."""
+    when = ""
+    for frame, _ in walk_tb(traceback):
+        code = frame.f_code
+        if frame.f_globals.get("__name__", "").partition(".")[0] == "flask":
+            when = "" if code.co_name == _VIEW else CALLED.get(code.co_name, when)
+        elif when and is_own(code.co_filename):
+            return when, code.co_qualname.rpartition("<locals>.")[2]
+        elif is_of_harness(code.co_filename) and Path(code.co_filename) != _WITNESS:
+            when = ""  # The harness has registered this function.
+    return "", ""
+
+
+def _chain(error: BaseException | None) -> list[BaseException]:
+    """Return an error and those that its function caught, and not the one that Flask called it for."""
+    found: list[BaseException] = []
+    while error is not None and error not in found:
+        found.append(error)
+        error = error.__cause__ or error.__context__
+        if error is not None and any(
+            frame.f_code.co_name in {*CALLED, _VIEW} for frame, _ in walk_tb(error.__traceback__)
+        ):
+            break
+    return found
+
+
+def _may_be_of_others(error: BaseException) -> bool:
+    """Return whether another function than the one that raised an error of SQLAlchemy may be its cause."""
+    names = {kind.__name__ for kind in type(error).__mro__}
+    if names & _OF_STATEMENT:
+        # A commit has no statement: the rows may be another's, as those of the checks are.
+        statement = getattr(error, "statement", "")
+        return statement is None or "testbed_" in statement
+    return bool(names & _OF_OTHERS) and not names & _OF_CALLER

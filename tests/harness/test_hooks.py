@@ -1,0 +1,188 @@
+"""A function of the app that Flask calls is named, with its line, if it is the one that raised."""
+
+from collections.abc import Callable
+from typing import NoReturn
+
+import pytest
+from flask import Flask, Response
+from sqlalchemy import create_engine, text
+from sqlalchemy.exc import IntegrityError, PendingRollbackError
+from sqlalchemy.orm import Session
+
+from flask_sqlalchemy_testbed.subject.raised import by_hook
+from tests.harness.projects import Project
+from tests.harness.shops import BINDING, WITHOUT_REMOVE
+from tests.harness.test_causes import BATTERY
+
+HOOKS = """
+from flask import Response, g, render_template, request
+
+
+def create_app(config=None):
+    app = made(config["DATABASE_URI"])
+
+    @app.REGISTER
+    def label(value=None):
+        BODY
+
+    return app
+"""
+# The decorator, the function's body, a check that its error fails, and the first words of the cause.
+RAISING = {
+    "before_request": (
+        "before_request",
+        'return first(request.path) if request.path.endswith("names") else None',
+        "isolation.objects-of-fixtures",
+        "label(), which Flask calls before the view, raised KeyError: 0.",
+    ),
+    "after_request": (
+        "after_request",
+        "return Response(value.json[0]) if value.is_json else value",
+        "isolation.worker-holds-on",
+        "label(), which Flask calls after the view, raised IndexError: list index out of range.",
+    ),
+    "teardown_request": (
+        "teardown_request",
+        "g.user.name",
+        "lifecycle.request-ends",
+        "label(), which Flask calls at the end of the request, raised AttributeError: ",
+    ),
+    "teardown_appcontext": (
+        "teardown_appcontext",
+        "1 / 0",
+        "lifecycle.context-ends",
+        "label(), which Flask calls at the end of the app context, raised ZeroDivisionError: ",
+    ),
+    "errorhandler": (
+        "errorhandler(Exception)",
+        'return render_template("error.html")',
+        "lifecycle.failed-request-ends",
+        "label(), which Flask calls for an error, raised jinja2.exceptions.TemplateNotFound: error.html.",
+    ),
+    "errorhandler(500)": (
+        "errorhandler(500)",
+        "return g.user.name",
+        "binding.starts-without-its-database",
+        "label(), which Flask calls for an error, raised AttributeError: ",
+    ),
+}
+FIRST = """
+def first(_):
+    return {}[0]
+"""
+
+
+@pytest.mark.parametrize(("register", "body", "check", "cause"), RAISING.values(), ids=RAISING)
+def test_the_function_that_raised_is_the_cause(
+    project: Project, register: str, body: str, check: str, cause: str
+) -> None:
+    source = BINDING + FIRST + HOOKS.replace("REGISTER", register).replace("BODY", body)
+    project.write(source, "shop.py")
+    raising = "    return {}[0]" if "first" in body else f"        {body}"
+
+    outcome = project.run(*BATTERY, "--testbed-check", check, COLUMNS="200")
+
+    assert f": {cause}" in outcome.text, outcome.text
+    assert f"where:      shop.py:{source.splitlines().index(raising) + 1}\n" in outcome.text
+    assert "remedy:     Mend this line of the app; then other failures may show." in outcome.text
+    assert "Cause 1 of 1" in outcome.text
+
+
+NEVER_ROLLS_BACK = WITHOUT_REMOVE.replace(
+    'return made(config["DATABASE_URI"])',
+    """app = made(config["DATABASE_URI"])
+
+    @app.before_request
+    def count():
+        db_session.connection()
+
+    return app""",
+)
+
+
+def test_the_line_that_meets_a_session_without_a_rollback_is_not_blamed(project: Project) -> None:
+    project.write(NEVER_ROLLS_BACK, "shop.py")
+
+    outcome = project.run(*BATTERY, "--testbed-check", "lifecycle.failed-flush", COLUMNS="200")
+
+    assert "a later request returned 500 INTERNAL SERVER ERROR" in outcome.text, outcome.text
+    assert "count()" not in outcome.text.partition("battery: shop")[2]
+
+
+Hook = Callable[[Response], Response]
+
+
+def raised_after(hook: Hook) -> str:
+    """Return the clause on the error of an `after_request` function, which stands in this file."""
+    app = Flask("shop")
+    app.testing = True
+    app.after_request(hook)
+    app.add_url_rule("/", "view", lambda: "seen")
+    try:
+        app.test_client().get("/")
+    except Exception as error:  # noqa: BLE001 - any error of the function
+        return by_hook(error)
+    return ""
+
+
+def commit(response: Response) -> Response:
+    with Session(create_engine("sqlite://")) as session:
+        session.execute(text("CREATE TABLE book (id INTEGER PRIMARY KEY)"))
+        session.execute(text("INSERT INTO book VALUES (1)"))
+        session.execute(text(f"INSERT INTO {response.headers.get('table', 'book')} VALUES (1)"))  # noqa: S608
+    return response
+
+
+def look_elsewhere(_: Response) -> Response:
+    with Session(create_engine("sqlite://")) as session:
+        session.execute(text("SELECT id FROM book"))
+    raise AssertionError
+
+
+def hide(response: Response) -> Response:
+    try:
+        return wait(response)
+    except PendingRollbackError as error:
+        message = "The commit failed."
+        raise RuntimeError(message) from error
+
+
+def wait(_: Response) -> Response:
+    raise PendingRollbackError
+
+
+def test_an_error_of_the_function_s_own_statement_is_its_own() -> None:
+    assert raised_after(commit).endswith("by commit(), which Flask calls after the view")
+
+
+@pytest.mark.parametrize("hook", [look_elsewhere, hide, wait])
+def test_an_error_that_other_code_may_have_caused_names_no_function(hook: Hook) -> None:
+    assert raised_after(hook) == ""
+
+
+def fail(*_: object) -> NoReturn:
+    raise KeyError
+
+
+def test_a_group_of_errors_has_the_function_of_its_first() -> None:
+    app = Flask("shop")
+    app.teardown_appcontext(fail)
+
+    with pytest.raises(KeyError) as raised, app.app_context():
+        pass
+
+    group = BaseExceptionGroup("teardown", [raised.value])
+    assert by_hook(group) == by_hook(raised.value)
+    assert by_hook(group).endswith("by fail(), which Flask calls at the end of the app context")
+
+
+def test_the_error_of_a_view_names_no_function() -> None:
+    app = Flask("shop")
+    app.testing = True
+    app.add_url_rule("/", "view", fail)
+    app.register_error_handler(IntegrityError, str)
+
+    with pytest.raises(KeyError) as raised:
+        app.test_client().get("/")
+
+    assert by_hook(raised.value) == ""
