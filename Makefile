@@ -15,8 +15,8 @@ VERSIONS ?= postgresql:15 postgresql:17 postgresql:18 mariadb:10.11 mariadb:11.8
 COMPOSE := docker compose
 # The tests start hundreds of interpreters: without compiled files, each compiles all modules again.
 unexport PYTHONDONTWRITEBYTECODE
-# The tests wait more than they compute: two workers for each processor.
-WORKERS ?= $(shell expr 2 \* $$(nproc 2>/dev/null || echo 2))
+# The tests wait more than they compute: three workers for each processor.
+WORKERS ?= $(shell expr 3 \* $$(nproc 2>/dev/null || echo 2))
 INSTALL := -m pip install --disable-pip-version-check
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
   --no-emit-index-url --no-emit-find-links --no-annotate --no-header --upgrade

@@ -32,6 +32,22 @@ def check(project: Project, *checks: str, options: tuple[str, ...] = SHOP, **env
     return project.run(*BATTERY, *chosen, *options, **environment)
 
 
+@pytest.mark.testbed_needs("server")
+@pytest.mark.any_backend
+def test_a_connection_that_an_earlier_app_keeps_fails_no_other_check(
+    project_here: Project, testbed_backend: Backend
+) -> None:
+    project_here.backends = [testbed_backend.name]
+    kept = BINDING.replace("    return app", "    kept.append(app.extensions['engine'])\n    return app")
+    factory = "def create_app(config=None):\n    return made(config['DATABASE_URI'], pool_pre_ping=True)\n"
+    project_here.write(f"kept = []\n{kept}\n\n{factory}", "shop.py")
+
+    outcome = check(project_here, "binding.dropped-apps", "faults.idle-timeout", "faults.held-too-long")
+
+    # That of the dropped apps.
+    assert "1 failed, 2 passed" in outcome.text, outcome.text
+
+
 def test_an_app_need_not_be_named(project_here: Project) -> None:
     project_here.write(FACTORY, "wsgi.py")
 
