@@ -1,8 +1,11 @@
 """A difference between measured and expected outcomes is reported, for better or worse."""
 
+import re
+import tomllib
+
 import pytest
 
-from . import battery, judge, page, reproduce, subjects
+from . import battery, environments, judge, page, reproduce, subjects
 
 CHECK = "lifecycle.thread"
 FAILED, PASSED, NOT_APPLICABLE = (
@@ -81,3 +84,16 @@ def test_outcomes_on_other_backends_stay() -> None:
         CHECK: {"mysql": "failed"},
         "faults.y": {"sqlite": "left open"},
     }
+
+
+@pytest.mark.parametrize("subject", subjects.find_subjects(), ids=lambda subject: subject.name)
+def test_the_environment_of_a_subject_has_all_packages_of_the_battery(subject: subjects.Subject) -> None:
+    project = tomllib.loads((environments.ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    needed = {_name(line) for line in project["dependencies"]}
+    locked = (subject.folder / "requirements.txt").read_text(encoding="utf-8").splitlines()
+
+    assert needed - set(map(_name, locked)) == set()
+
+
+def _name(requirement: str) -> str:
+    return re.split(r"[^\w.-]", requirement)[0].lower()
