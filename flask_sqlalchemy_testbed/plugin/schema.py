@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import sys
 from typing import TYPE_CHECKING
@@ -23,6 +24,10 @@ MOST_LINES = 20
 VARIABLES = ("DATABASE_URI", "DATABASE_URL", "SQLALCHEMY_DATABASE_URI")
 
 
+# In the message of an error: a table is missing, as SQLite, PostgreSQL and MySQL say it.
+NO_TABLE = re.compile(r"no such table|relation \".+\" does not exist|Table '.+' doesn't exist")
+# An attribute of a report, which pytest-xdist passes on to the controller: the test lacks a table.
+MARK = "testbed_lacks_a_table"
 # The errors of the fixture `testbed_schema`.
 _ERRORS: pytest.StashKey[list[BaseException]] = pytest.StashKey()
 
@@ -83,6 +88,30 @@ def pytest_fixture_setup(
         if fixturedef.argname == "testbed_schema":
             request.config.stash.setdefault(_ERRORS, []).append(error)
         raise
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Mark the report of a user's test that lacks a table, if no option names tables."""
+    report = yield
+    of_user = "testbed_database" in getattr(item, "fixturenames", ()) and not runs_the_battery(item.config)
+    if report.failed and of_user and not _names_tables(item.config) and NO_TABLE.search(report.longreprtext):
+        setattr(report, MARK, True)
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say once which options create tables, if a test lacks one."""
+    reports = [*terminalreporter.getreports("failed"), *terminalreporter.getreports("error")]
+    if any(hasattr(report, MARK) for report in reports):
+        terminalreporter.write_line(
+            f"A table is missing, and no option names tables. {flag('metadata')} MODULE:Base.metadata or"
+            f" {flag('schema-command')} creates those of the app for each test."
+        )
+
+
+def _names_tables(config: pytest.Config) -> bool:
+    return bool(settings.setting(config, "metadata") or settings.setting(config, "schema-command"))
 
 
 def schema_problem(config: pytest.Config, error: BaseException) -> str:

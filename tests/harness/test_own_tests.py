@@ -172,3 +172,17 @@ def cli():
 
     return app
 """
+
+
+@pytest.mark.parametrize("parallel", [(), ("-n", "2")], ids=["one process", "two workers"])
+def test_a_missing_table_names_the_options_that_create_it_once(
+    shop: Project, parallel: tuple[str, ...]
+) -> None:
+    said = "A table is missing, and no option names tables. --testbed-metadata MODULE:Base.metadata or"
+
+    without, named = shop.run(*parallel), shop.run("--testbed-metadata", "models:Base.metadata")
+
+    assert without.code == pytest.ExitCode.TESTS_FAILED
+    assert len(without.lines(said)) == 1, without.text
+    assert named.code == 0
+    assert "A table is missing" not in named.text
