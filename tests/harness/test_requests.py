@@ -234,6 +234,21 @@ def create_app(config):
 """
 
 
+FAILING_LOGINS = """
+    @app.post("/login/refused")
+    def refused():
+        abort(403)
+
+    @app.get("/login/broken")
+    def broken():
+        raise AttributeError("no audit")
+
+    @app.get("/login/blocked")
+    def blocked():
+        Event().wait()
+
+    return app
+"""
 COMMITS_CONTEXTS = """
 def create_app(config):
     app = made(config)
@@ -294,7 +309,8 @@ SPECIAL_COLUMNS = """
 SENTENCE = (
     "The app cannot be tried on sqlite: its first request was answered with 302 FOUND to /login:"
     " shop.only_who_is_logged_in (shop.py, line 54) answered it before the view. If it wants a login, name a"
-    " function that logs a client in: --testbed-as-user module:function."
+    " function that logs a client in: --testbed-as-user module:function (called with the app and a"
+    " test client)."
 )
 
 
@@ -529,14 +545,32 @@ def test_a_logged_in_user_survives_a_restart_of_the_server(
 @pytest.mark.parametrize(
     ("source", "complaint"),
     [
-        ("def log_in(app, client): 1 / 0", "'users:log_in' raised ZeroDivisionError: division by zero."),
+        (
+            "def log_in(app, client): 1 / 0",
+            "'users:log_in' raised ZeroDivisionError: division by zero, raised in users.py:1.",
+        ),
         ("def log_in(app, client): pass", "Have users:log_in log in a user who may open each page."),
+        (
+            "def log_in(app, client): client.post('/login/refused')",
+            "its request POST /login/refused was answered with 403 FORBIDDEN.",
+        ),
+        (
+            "def log_in(app, client): client.get('/login/broken')",
+            "broken was answered with 500 INTERNAL SERVER ERROR: AttributeError: no audit, raised in shop.py",
+        ),
+        (
+            "def log_in(app, client): client.get('/login/blocked')",
+            "users:log_in did not end within 10 s; it was in create_app.<locals>.blocked (shop.py, line ",
+        ),
     ],
 )
 def test_a_function_that_logs_nobody_in_is_one_sentence(
     project: Project, source: str, complaint: str
 ) -> None:
-    project.write(BINDING + LOGIN, "shop.py")
+    views = FAILING_LOGINS.removeprefix("\n")
+    login = LOGIN.replace('request.endpoint != "login"', 'not request.path.startswith("/login")')
+    app = login.replace("    return app\n", views)
+    project.write(f"from threading import Event\n{BINDING}{app}", "shop.py")
     project.write(source, "users.py")
 
     outcome = check(project, "--testbed-as-user", "users:log_in", checks=("lifecycle.request-ends",))
