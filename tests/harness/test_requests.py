@@ -249,6 +249,44 @@ FAILING_LOGINS = """
 
     return app
 """
+TABLES_ON_IMPORT = """
+import os
+
+from flask import Flask, redirect, request, session
+from flask_sqlalchemy import SQLAlchemy
+
+app = Flask(__name__)
+app.secret_key = "of the tests"
+app.config["SQLALCHEMY_DATABASE_URI"] = os.environ["DATABASE_URL"]
+db = SQLAlchemy(app)
+
+
+class Visit(db.Model):
+    id = db.Column(db.Integer, primary_key=True)
+    path = db.Column(db.String(200))
+
+
+with app.app_context():
+    db.create_all()
+
+
+@app.before_request
+def only_who_is_logged_in():
+    if request.path != "/login" and "user" not in session:
+        return redirect("/login")
+
+
+@app.teardown_request
+def count_visit(error):
+    db.session.add(Visit(path=request.path))
+    db.session.commit()
+
+
+@app.post("/login")
+def login():
+    session["user"] = 1
+    return "welcome"
+"""
 COMMITS_CONTEXTS = """
 def create_app(config):
     app = made(config)
@@ -671,5 +709,19 @@ def test_a_name_that_the_module_of_the_function_imports_is_accepted(project_here
     project_here.write("from logins import *\n", "users.py")
 
     outcome = check(project_here, "--testbed-as-user", "users:log_in", checks=("lifecycle.request-ends",))
+
+    assert outcome.code == 0, outcome.text
+
+
+def test_the_user_of_the_next_test_finds_the_tables_that_an_app_creates_on_import(project: Project) -> None:
+    project.write(TABLES_ON_IMPORT, "todo.py")
+    project.write("def log_in(app, client): client.post('/login')", "users.py")
+
+    outcome = project.run(
+        *("--pyargs", "flask_sqlalchemy_testbed.battery", "--testbed-app", "todo:app"),
+        *("--testbed-as-user", "users:log_in"),
+        *("--testbed-check", "isolation.committed-rows-go", "--testbed-check", "isolation.keys-start-again"),
+        DATABASE_URL="sqlite://",
+    )
 
     assert outcome.code == 0, outcome.text
