@@ -61,7 +61,7 @@ def engine_uses(
         if file == home:
             lines = set(_loads(tree, engine, left_out))
         else:
-            lines = set(_uses_elsewhere(tree, engine, module, Path(file).parent.name))
+            lines = set(_uses_elsewhere(tree, engine, module, Path(file).parent.name, left_out))
         found += [f"{file}:{line}" for line in sorted(lines)]
     return _listed(found)
 
@@ -116,7 +116,9 @@ def _locals(function: ast.AST) -> set[str]:
     return names | {node.arg for node in nodes if isinstance(node, ast.arg)}
 
 
-def _uses_elsewhere(tree: ast.Module, engine: str, module: str, folder: str) -> Iterator[int]:
+def _uses_elsewhere(
+    tree: ast.Module, engine: str, module: str, folder: str, left_out: Collection[int]
+) -> Iterator[int]:
     """Yield the lines that import the engine, or use it, in another module than its own."""
     imported: set[str] = set()
     for node in ast.walk(tree):
@@ -126,9 +128,11 @@ def _uses_elsewhere(tree: ast.Module, engine: str, module: str, folder: str) -> 
         for alias in node.names:
             if alias.name == engine and package.rpartition(".")[2] == module:
                 yield node.lineno
-                yield from _loads(tree, alias.asname or engine)
+                yield from _loads(tree, alias.asname or engine, left_out)
             elif alias.name.rpartition(".")[2] == module:
                 imported.add(alias.asname or alias.name)
     for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute) and node.attr == engine and ast.unparse(node.value) in imported:
+        if id(node) in left_out or not isinstance(node, ast.Attribute):
+            continue
+        if node.attr == engine and ast.unparse(node.value) in imported:
             yield node.lineno
