@@ -7,6 +7,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flask_sqlalchemy_testbed.subject.usage import module_of
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
 
@@ -54,7 +56,7 @@ def engine_uses(
         replaced: The calls that a change replaces.
     """
     home = at.rpartition(":")[0]
-    module = _module(home)
+    module = module_of(home)
     left_out = {id(node) for call in replaced if call for node in ast.walk(call)}
     found = []
     for file, tree in {**trees, **dict(_other_trees(trees))}.items():
@@ -91,12 +93,6 @@ def _other_trees(known: Collection[str]) -> Iterator[tuple[str, ast.Module]]:
                 yield name, ast.parse(text)
             except (SyntaxError, ValueError):
                 continue
-
-
-def _module(file: str) -> str:
-    """Return the last word of the name of a module."""
-    path = Path(file)
-    return path.parent.name if path.stem == "__init__" else path.stem
 
 
 def _loads(node: ast.AST, name: str, left_out: Collection[int] = ()) -> Iterator[int]:

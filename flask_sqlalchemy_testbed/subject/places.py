@@ -67,7 +67,7 @@ class Places:
     removed_early: str = ""
     """The line that removes the session at the end of requests, and not of app contexts."""
     commit_at: str = ""
-    """The line that commits at the end of requests or app contexts."""
+    """The lines that commit the session at the end of requests or app contexts; else all commits there."""
 
     def as_dict(self) -> dict[str, str]:
         """Return the known texts by their names."""
@@ -110,8 +110,9 @@ def places(subject: Subject) -> Places:
     name = session or (_named(library.session, held) if held else made.target if made else "")
     scoped, maker, flask = (calls.get(one) for one in (*SESSION_MAKERS, "Flask"))
     bound_at = usage.bound_at(trees)
+    engines = {call.target for maker, call in found if maker in ENGINE_MAKERS} - {""}
     used, outside = (
-        usage.used_by_factory(trees, factory.target if factory else "", name, in_contexts=one)
+        usage.used_by_factory(trees, factory.target if factory else "", name, engines, in_contexts=one)
         for one in (True, False)
     )
     is_global = bool(engine and engine.is_global and not held)
@@ -140,8 +141,8 @@ def places(subject: Subject) -> Places:
             mentions.engine_uses(trees, engine.target, engine.at, replaced) if engine and is_global else ""
         ),
         removed_late=usage.removed_late(trees, factory.target if factory else "", name),
-        removed_early=usage.called_in_hooks(trees, usage.REQUEST_ENDS, end) if end else "",
-        commit_at=usage.called_in_hooks(trees, (*usage.REQUEST_ENDS, "teardown_appcontext"), ".commit()"),
+        removed_early=next(iter(usage.called_in_hooks(trees, usage.REQUEST_ENDS, end)), "") if end else "",
+        commit_at=usage.committed_in_hooks(trees, (*usage.REQUEST_ENDS, "teardown_appcontext"), name),
     )
 
 
