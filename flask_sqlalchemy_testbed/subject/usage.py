@@ -148,12 +148,7 @@ def called_in_hooks(trees: dict[str, ast.Module], hooks: Collection[str], call: 
         call: The call, or the end of it if that begins with a dot, such as `.commit()`.
     """
     found_at = []
-    defined = {
-        node.name: (file, node)
-        for file, tree in trees.items()
-        for node in ast.walk(tree)
-        if isinstance(node, FUNCTIONS)
-    }
+    defined = _functions(trees)
     for file, tree in trees.items():
         for node in ast.walk(tree):
             found: list[tuple[str, ast.AST]] = []
@@ -161,7 +156,9 @@ def called_in_hooks(trees: dict[str, ast.Module], hooks: Collection[str], call: 
                 found = [(file, node) for one in node.decorator_list if getattr(one, "attr", "") in hooks]
             elif isinstance(node, ast.Call) and getattr(node.func, "attr", "") in hooks:
                 names = [(getattr(one, "id", getattr(one, "attr", "")), one) for one in node.args]
-                found = [defined.get(name, (file, one)) for name, one in names]
+                found = [
+                    next(iter(_own_first(defined.get(name, []), file)), (file, one)) for name, one in names
+                ]
             for where, callback in found:
                 found_at += [
                     f"{where}:{one.lineno}"
@@ -171,15 +168,26 @@ def called_in_hooks(trees: dict[str, ast.Module], hooks: Collection[str], call: 
     return list(dict.fromkeys(found_at))
 
 
-def _run_at_start(
-    trees: dict[str, ast.Module], factory: str
-) -> tuple[list[tuple[str, list[ast.stmt]]], dict[str, list[tuple[str, Function]]]]:
-    """Return the code that makes the app, with its files, and all other functions by their names."""
+def _functions(trees: dict[str, ast.Module]) -> dict[str, list[tuple[str, Function]]]:
+    """Return the functions of each name, each with its file."""
     defined: dict[str, list[tuple[str, Function]]] = {}
     for file, tree in trees.items():
         for node in ast.walk(tree):
             if isinstance(node, FUNCTIONS):
                 defined.setdefault(node.name, []).append((file, node))
+    return defined
+
+
+def _own_first(functions: list[tuple[str, Function]], file: str) -> list[tuple[str, Function]]:
+    """Return functions of one name, that of the file first: other modules may have the name, too."""
+    return sorted(functions, key=lambda one: one[0] != file)
+
+
+def _run_at_start(
+    trees: dict[str, ast.Module], factory: str
+) -> tuple[list[tuple[str, list[ast.stmt]]], dict[str, list[tuple[str, Function]]]]:
+    """Return the code that makes the app, with its files, and all other functions by their names."""
+    defined = _functions(trees)
     if factory in defined:
         file, function = defined.pop(factory)[0]
         return [(file, function.body)], defined
@@ -239,7 +247,7 @@ class _Search:
             named = [one for one in defined if module == module_of(one[0])]
         else:
             defined = self.defined.get(getattr(function, "id", ""), [])
-            named = sorted(defined, key=lambda one: one[0] != file)
+            named = _own_first(defined, file)
         if not named:
             return "", []
         defined.remove(named[0])

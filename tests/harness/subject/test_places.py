@@ -410,3 +410,20 @@ def test_functions_of_one_name_that_connect_in_several_modules_are_found(write: 
     found = places(Subject("shop:create_app", session_path="sessions:db_session", modules=("audit", "db")))
 
     assert found.used_early == "db.py:5, audit.py:2"
+
+
+def test_a_callback_is_the_function_of_its_own_module(write: Write) -> None:
+    named = "def commit(response):\n    BODY\n\n\ndef init_app(app):\n    app.after_request(commit)\n"
+    write(
+        **{
+            **TWO_HOOKS,
+            "db": named.replace("BODY", "db_session.commit()"),
+            "zaudit": named.replace("BODY", "count(response)"),
+        }
+    )
+
+    found = places(
+        Subject("shop:create_app", session_path="sessions:db_session", modules=("audit", "db", "zaudit"))
+    )
+
+    assert found.commit_at == "db.py:2"
