@@ -12,6 +12,7 @@ from flask_sqlalchemy_testbed.checks.causes import (
     BUSY_THREADS,
     CAUSES,
     COMMITS_LATE,
+    ERROR_HANDLER,
     KEPT,
     LEFT_AFTER_CHECK,
     LEFT_BESIDE,
@@ -31,7 +32,7 @@ from flask_sqlalchemy_testbed.report.migrations import place_in, remedy_of
 from flask_sqlalchemy_testbed.report.summary import failed_on, failures, reasons_of
 from flask_sqlalchemy_testbed.report.terms import terms_of
 from flask_sqlalchemy_testbed.subject.app_threads import MEANWHILE
-from flask_sqlalchemy_testbed.subject.raised import CALLED
+from flask_sqlalchemy_testbed.subject.raised import CALLED, HANDLER
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -69,7 +70,11 @@ _BUSY_THREAD = re.compile(f"{MEANWHILE} .*?\\((?P<file>[^()]+), line (?P<line>\\
 # The line of the app that a cause is in, in the evidence of each of its failures.
 _PLACED = {
     cause: re.compile(rf"{words} (?P<at>[^\s,]+:\d+)")
-    for cause, words in ((LEFT_BESIDE, BESIDE), (OTHER_ENGINE, KEPT))
+    for cause, words in (
+        (ERROR_HANDLER, rf"{HANDLER} \S+ in"),
+        (LEFT_BESIDE, BESIDE),
+        (OTHER_ENGINE, KEPT),
+    )
 }
 _FIRST_USED = re.compile(r"left in .*first used at (?P<at>\S+:\d+) in ")
 
@@ -132,7 +137,7 @@ def groups(report: Matrix) -> list[Group]:
         for cause in CAUSES.values()
         # A check that got no connection of the pool shows no cause.
         for row in failed
-        if not (_has_waited(row) or _has_busy_thread(row))
+        if not (_has_waited(row) or _has_busy_thread(row) or _placed(row)[0] == ERROR_HANDLER)
         if (row["id"] == cause.shown_by and _own(row))
         or (row["id"] in cause.left_in and any(map(_LEFT.search, _own(row))))
     ]
@@ -232,7 +237,10 @@ def _own(row: CheckRow) -> list[str]:
 def _cause_of(row: CheckRow, shown: Mapping[str, str], report: Matrix) -> str:
     """Return the name of the cause of a failure, perhaps with its place; or the id of its check."""
     reasons, backends = reasons_of(row), _backends(report, row)
-    if named := BUSY_THREADS if _is_of_busy_thread(row, report) else _in_evidence(row):
+    named = BUSY_THREADS if _is_of_busy_thread(row, report) else _in_evidence(row)
+    # Sessions that stay open have the connections that an error handler waited for.
+    waits = SESSIONS_STAY_OPEN in shown and _has_waited(row) and named.startswith(ERROR_HANDLER)
+    if named and not waits:
         return named
     if SESSIONS_STAY_OPEN in shown and (
         _has_waited(row)
@@ -336,9 +344,10 @@ def _at(part: Part | None, rows: Sequence[CheckRow], report: Matrix) -> str:
 def _group(cause: Cause | None, rows: list[CheckRow], report: Matrix) -> Group:
     library = _library(report)
     first = (cause.shown_by, *cause.left_in) if cause else ()
-    # A consequence has no place.
+    # A consequence has no place, or that of another cause.
+    name = cause.name if cause else ""
     rows.sort(
-        key=lambda row: (not any(_placed(row)), row["id"] not in first, _weight(row.get("severity", "")))
+        key=lambda row: (_placed(row)[0] != name, row["id"] not in first, _weight(row.get("severity", "")))
     )
     severity = rows[0].get("severity", "")
     if raised := _raised(rows[0]):

@@ -12,6 +12,7 @@ from _pytest.terminal import TerminalReporter
 from flask_sqlalchemy_testbed.checks.causes import (
     BUSY_THREADS,
     CAUSES,
+    ERROR_HANDLER,
     FOREIGN_KEYS_OFF,
     NO_CONNECTION_LEFT,
     PART_OF_GROUP,
@@ -159,6 +160,21 @@ def test_a_wait_for_the_pool_has_no_remedy_for_another_cause(check: str, raised:
     assert ids(with_leak) == [["lifecycle.request-ends", check]]
     (shown,) = groups(with_rows(waited, failed("lifecycle.request-ends", f"TimeoutError: {POOL_WAIT} 1")))
     assert shown.cause is CAUSES[NO_CONNECTION_LEFT]
+
+
+def test_an_error_handler_is_one_cause_until_sessions_stay_open() -> None:
+    handler = "by the error handler internal() in shop.py:20"
+    waited = failed("faults.pool-exhausted", f"TimeoutError: {POOL_WAIT} 5, met {handler}")
+    down = failed("binding.starts-without-its-database", f"OperationalError: no file, met {handler}")
+    commits = failed("lifecycle.failed-request-ends", f"Failed: rows: ['1'], committed {handler}")
+
+    (group,) = groups(with_rows(waited, down, commits))
+    first = groups(with_rows(waited, failed("lifecycle.request-ends", f"Failed: {LEAK}")))[0]
+
+    assert (group.cause, group.at) == (CAUSES[ERROR_HANDLER], "shop.py:20")
+    assert "In the function in shop.py:20, roll the session back" in group.remedy
+    assert first.cause is CAUSES[SESSIONS_STAY_OPEN]
+    assert ids([first]) == [["lifecycle.request-ends", "faults.pool-exhausted"]]
 
 
 @pytest.mark.parametrize("shown_by", ["lifecycle.context-ends", "lifecycle.failed-request-ends"])
