@@ -22,6 +22,7 @@ from flask_sqlalchemy_testbed.checks.causes import (
     PART_OF_GROUP,
     POOL_WAIT,
     SESSIONS_STAY_OPEN,
+    SHARED_ENGINE,
     TEARDOWN_ORDER,
     Part,
 )
@@ -65,6 +66,10 @@ BACKENDS_OF = {
 _HOOK = re.compile(r"\((?P<file>[^\s()]+), line (?P<line>\d+)\) (answered|raised|changed)\b")
 # The app could not be made: the claim itself was not tried.
 _NOT_MADE = re.compile(r"\bFactoryError: ")
+# The app's session was on the database of another app.
+_ELSEWHERE = re.compile(r"\bBoundElsewhereError: ")
+# The user's function that logs in raised: the claim itself was not tried.
+_LOG_IN = re.compile(r"\bSubjectError: --(testbed-)?as-user '[^']*' raised ")
 _LEFT = re.compile("left open: |left in its|left in their|in use after the requests|on the server after the")
 _BUSY_THREAD = re.compile(f"{MEANWHILE} .*?\\((?P<file>[^()]+), line (?P<line>\\d+)\\)")
 # The line of the app that a cause is in, in the evidence of each of its failures.
@@ -137,7 +142,8 @@ def groups(report: Matrix) -> list[Group]:
         for cause in CAUSES.values()
         # A check that got no connection of the pool shows no cause.
         for row in failed
-        if not (_has_waited(row) or _has_busy_thread(row) or _placed(row)[0] == ERROR_HANDLER)
+        if not (_has_waited(row) or _has_busy_thread(row) or _failed_log_in(row))
+        if _placed(row)[0] != ERROR_HANDLER
         if (row["id"] == cause.shown_by and _own(row))
         or (row["id"] in cause.left_in and any(map(_LEFT.search, _own(row))))
     ]
@@ -281,9 +287,16 @@ def _left_by_factory(reasons: Iterable[str], subject: Mapping[str, str]) -> str:
 
 
 def _in_evidence(row: CheckRow) -> str:
-    """Return the cause that the evidence of a check names, with its place; empty if it names none."""
-    raised = _raised(row)
-    return f"raised {raised['at']}" if raised else " ".join(_placed(row)).strip()
+    """Return the cause that the evidence of a check names, with its place; empty if it names none.
+
+    It is the id of the check if the claim was not tried, because the log-in failed.
+    """
+    if raised := _raised(row):
+        return f"raised {raised['at']}"
+    if _failed_log_in(row):
+        return row["id"]
+    is_elsewhere = bool(own := _own(row)) and all(map(_ELSEWHERE.search, own))
+    return SHARED_ENGINE if is_elsewhere else " ".join(_placed(row)).strip()
 
 
 def _placed(row: CheckRow) -> tuple[str, str]:
@@ -310,6 +323,11 @@ def _has_waited(row: CheckRow) -> bool:
 def _has_busy_thread(row: CheckRow) -> bool:
     """Return whether a thread of the app used the database while something was left open."""
     return any(_BUSY_THREAD.search(reason) for reason in reasons_of(row))
+
+
+def _failed_log_in(row: CheckRow) -> bool:
+    """Return whether all that the check shows is an error of the user's function that logs in."""
+    return bool(own := _own(row)) and all(map(_LOG_IN.search, own))
 
 
 def _is_of_busy_thread(row: CheckRow, report: Matrix) -> bool:
@@ -389,7 +407,7 @@ def _remedy_of_check(row: CheckRow, report: Matrix) -> str:
 
 def _product(row: CheckRow, cause: Cause | None, library: Library, backends: set[str]) -> str:
     """Return the product whose default a failure is; empty if the evidence shows a mistake of the app."""
-    if _has_option(row) or (cause and row.get("cause") != cause.name):
+    if _has_option(row) or _failed_log_in(row) or (cause and row.get("cause") != cause.name):
         return ""
     product = library.name if row["id"] in library.fails else row.get("default_of", "")
     return product if backends <= BACKENDS_OF.get(product, backends) else ""

@@ -22,13 +22,14 @@ def located(at: str, folder: Path) -> tuple[str, int] | None:
     """Return the file and the line of a place.
 
     Args:
-        at: The place as `file:line`; the file is relative to `folder`.
+        at: The place as `file:line`, or several with commas, of which the first counts; the files are
+            relative to `folder`.
         folder: The folder that the run began in.
 
     Returns:
         The file relative to the root of the repository, or its absolute path outside; None for no place.
     """
-    file, _, line = at.rpartition(":")
+    file, _, line = at.partition(", ")[0].rpartition(":")
     if not file or not line.isdecimal():
         return None
     path, root = folder / file, repository(folder)

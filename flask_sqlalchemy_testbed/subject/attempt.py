@@ -12,6 +12,7 @@ from flask import appcontext_pushed
 from flask_sqlalchemy_testbed.subject.app import AppMaker
 from flask_sqlalchemy_testbed.subject.binding import check_binding, context_of
 from flask_sqlalchemy_testbed.subject.binds import check_binds, configured_binds, may_hide_engines
+from flask_sqlalchemy_testbed.subject.engines import made_at
 from flask_sqlalchemy_testbed.subject.errors import StartedElsewhereError, SubjectError
 from flask_sqlalchemy_testbed.subject.factories import AFTER_IMPORT, FOR_THE_TESTBED, ON_IMPORT
 from flask_sqlalchemy_testbed.subject.sessions import check_session, find_session
@@ -118,9 +119,10 @@ class Attempt:
         self.maker.start(uri, binds)
         self.app = self.maker.call(uri)
         found = self._with_session(self.app)
-        check_binding(found, self.app, uri).dispose()
+        engine = check_binding(found, self.app, uri)
+        engine.dispose()
         check_binds(found, self.app, binds, otherwise=uri)
-        return found
+        return replace(found, engine_at=made_at(engine))
 
     def _learn_binds(self, apps: list[Flask], uri: str) -> None:
         """Complete the subject with the further engines of the apps of a call."""

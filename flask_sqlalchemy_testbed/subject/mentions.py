@@ -7,6 +7,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flask_sqlalchemy_testbed.subject.usage import module_of
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
 
@@ -54,14 +56,14 @@ def engine_uses(
         replaced: The calls that a change replaces.
     """
     home = at.rpartition(":")[0]
-    module = _module(home)
+    module = module_of(home)
     left_out = {id(node) for call in replaced if call for node in ast.walk(call)}
     found = []
     for file, tree in {**trees, **dict(_other_trees(trees))}.items():
         if file == home:
             lines = set(_loads(tree, engine, left_out))
         else:
-            lines = set(_uses_elsewhere(tree, engine, module, Path(file).parent.name))
+            lines = set(_uses_elsewhere(tree, engine, module, Path(file).parent.name, left_out))
         found += [f"{file}:{line}" for line in sorted(lines)]
     return _listed(found)
 
@@ -93,12 +95,6 @@ def _other_trees(known: Collection[str]) -> Iterator[tuple[str, ast.Module]]:
                 continue
 
 
-def _module(file: str) -> str:
-    """Return the last word of the name of a module."""
-    path = Path(file)
-    return path.parent.name if path.stem == "__init__" else path.stem
-
-
 def _loads(node: ast.AST, name: str, left_out: Collection[int] = ()) -> Iterator[int]:
     """Yield the lines that read a name of the module; a function may have another variable of the name."""
     if id(node) in left_out or (isinstance(node, FUNCTIONS) and name in _locals(node)):
@@ -116,7 +112,9 @@ def _locals(function: ast.AST) -> set[str]:
     return names | {node.arg for node in nodes if isinstance(node, ast.arg)}
 
 
-def _uses_elsewhere(tree: ast.Module, engine: str, module: str, folder: str) -> Iterator[int]:
+def _uses_elsewhere(
+    tree: ast.Module, engine: str, module: str, folder: str, left_out: Collection[int]
+) -> Iterator[int]:
     """Yield the lines that import the engine, or use it, in another module than its own."""
     imported: set[str] = set()
     for node in ast.walk(tree):
@@ -126,9 +124,11 @@ def _uses_elsewhere(tree: ast.Module, engine: str, module: str, folder: str) -> 
         for alias in node.names:
             if alias.name == engine and package.rpartition(".")[2] == module:
                 yield node.lineno
-                yield from _loads(tree, alias.asname or engine)
+                yield from _loads(tree, alias.asname or engine, left_out)
             elif alias.name.rpartition(".")[2] == module:
                 imported.add(alias.asname or alias.name)
     for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute) and node.attr == engine and ast.unparse(node.value) in imported:
+        if id(node) in left_out or not isinstance(node, ast.Attribute):
+            continue
+        if node.attr == engine and ast.unparse(node.value) in imported:
             yield node.lineno

@@ -67,7 +67,7 @@ class Places:
     removed_early: str = ""
     """The line that removes the session at the end of requests, and not of app contexts."""
     commit_at: str = ""
-    """The line that commits at the end of requests or app contexts."""
+    """The lines that commit the session at the end of requests or app contexts; else all commits there."""
 
     def as_dict(self) -> dict[str, str]:
         """Return the known texts by their names."""
@@ -95,11 +95,13 @@ def places(subject: Subject) -> Places:
     modules = [session_module, app_module, *subject.roots, *sorted(subject.modules)]
     trees = dict(_trees(modules))
     library = _library(trees.values())
-    calls = dict(_calls(trees, {*ENGINE_MAKERS, *SESSION_MAKERS, *library.makers, "Flask"}))
+    found = list(_calls(trees, {*ENGINE_MAKERS, *SESSION_MAKERS, *library.makers, "Flask"}))
+    calls = dict(reversed(found))  # the first of each maker
+    bound = [call for maker, call in found if maker in ENGINE_MAKERS and call.at == subject.engine_at]
     # An app may use SQLAlchemy's own session beside a library.
     own = subject.session_path and _first(calls, SESSION_MAKERS)
     held = None if own else _first(calls, reversed(library.makers))
-    engine = (held and _first(calls, library.makers)) or _first(calls, ENGINE_MAKERS)
+    engine = (held and _first(calls, library.makers)) or next(iter(bound), _first(calls, ENGINE_MAKERS))
     made = held or _first(calls, SESSION_MAKERS)
     module = _relative(file_of(app_module))
     factory = (
@@ -107,9 +109,10 @@ def places(subject: Subject) -> Places:
     )
     name = session or (_named(library.session, held) if held else made.target if made else "")
     scoped, maker, flask = (calls.get(one) for one in (*SESSION_MAKERS, "Flask"))
-    bound = usage.bound_at(trees)
+    bound_at = usage.bound_at(trees)
+    engines = {call.target for maker, call in found if maker in ENGINE_MAKERS} - {""}
     used, outside = (
-        usage.used_by_factory(trees, factory.target if factory else "", name, in_contexts=one)
+        usage.used_by_factory(trees, factory.target if factory else "", name, engines, in_contexts=one)
         for one in (True, False)
     )
     is_global = bool(engine and engine.is_global and not held)
@@ -130,16 +133,16 @@ def places(subject: Subject) -> Places:
         session_factory=usage.first_argument(scoped.node) if scoped else "",
         session_options=usage.other_options(maker.node) if maker else "",
         engine_is_global="yes" if is_global else "",
-        bound_at=bound,
+        bound_at=bound_at,
         used_early=", ".join(used),
-        used_outside=", ".join(place for place in outside if place != bound),
+        used_outside=", ".join(place for place in outside if place != bound_at),
         other_uris=mentions.other_uris(trees),
         engine_uses=(
             mentions.engine_uses(trees, engine.target, engine.at, replaced) if engine and is_global else ""
         ),
         removed_late=usage.removed_late(trees, factory.target if factory else "", name),
-        removed_early=usage.called_in_hooks(trees, usage.REQUEST_ENDS, end) if end else "",
-        commit_at=usage.called_in_hooks(trees, (*usage.REQUEST_ENDS, "teardown_appcontext"), ".commit()"),
+        removed_early=next(iter(usage.called_in_hooks(trees, usage.REQUEST_ENDS, end)), "") if end else "",
+        commit_at=usage.committed_in_hooks(trees, (*usage.REQUEST_ENDS, "teardown_appcontext"), name),
     )
 
 
@@ -172,8 +175,7 @@ def _library(trees: Iterable[ast.Module]) -> Library:
 
 
 def _calls(trees: dict[str, ast.Module], makers: set[str]) -> Iterator[tuple[str, _Call]]:
-    """Yield the first call of each maker, by the maker's name."""
-    found: set[str] = set()
+    """Yield each call of a maker, with the maker's name."""
     for file, tree in trees.items():
         targets = {
             id(node.value): ast.unparse(node.targets[0])
@@ -190,8 +192,7 @@ def _calls(trees: dict[str, ast.Module], makers: set[str]) -> Iterator[tuple[str
             if not isinstance(node, ast.Call):
                 continue
             name = getattr(node.func, "id", getattr(node.func, "attr", ""))
-            if name in makers - found:
-                found.add(name)
+            if name in makers:
                 target = targets.get(id(node), "")
                 yield name, _Call(f"{file}:{node.lineno}", target, node, id(node) not in inside)
 

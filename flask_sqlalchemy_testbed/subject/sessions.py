@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import inspect
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.orm import scoped_session
 
 from flask_sqlalchemy_testbed.options import flag
-from flask_sqlalchemy_testbed.subject.discovery import find
+from flask_sqlalchemy_testbed.subject.discovery import file_of, find
 from flask_sqlalchemy_testbed.subject.errors import NoSessionError, SubjectError
 
 if TYPE_CHECKING:
@@ -77,13 +79,28 @@ def find_session(app: Flask, modules: Iterable[str]) -> tuple[str, str]:
 
 
 def _objects(modules: Iterable[str], is_wanted: Callable[[Any], bool]) -> dict[int, str]:
-    """Return the first path of each wanted object, by its id."""
+    """Return the path of each wanted object, by its id: the first in a module that assigns the name."""
     found: dict[int, str] = {}
+    defined: dict[int, str] = {}
     for module in sorted(modules):
         for name, value in list(vars(sys.modules.get(module, object)).items()):
             if is_wanted(value):
                 found.setdefault(id(value), f"{module}:{name}")
-    return found
+                if id(value) not in defined and _assigns(module, name):
+                    defined[id(value)] = f"{module}:{name}"
+    return found | defined
+
+
+def _assigns(module: str, name: str) -> bool:
+    """Return whether the code of a module assigns a name; an import only repeats it."""
+    try:
+        tree = ast.parse(Path(file_of(module)).read_bytes())
+    except (OSError, ValueError, SyntaxError):
+        return False
+    return any(
+        isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Store)
+        for node in ast.walk(tree)
+    )
 
 
 def _is_an_extension_with_a_session(value: Any) -> bool:

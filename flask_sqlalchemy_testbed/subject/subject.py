@@ -62,6 +62,8 @@ class Subject:
     """Empty where an extension keeps the session."""
     session_is_callable: bool = False
     """The path names a callable that returns the session."""
+    engine_at: str = ""
+    """The line that made the session's engine, as `file:line`; empty if unknown."""
     metadata_path: str = ""
     """The metadata of the app's tables as `module:attribute`; empty to look for it in each app."""
     uri_key: str = ""

@@ -18,6 +18,16 @@ REQUEST_ENDS = ("after_request", "after_app_request", "teardown_request", "teard
 CONTEXTS = ("app_context(", "request_context(")
 
 
+def module_of(file: str) -> str:
+    """Return the last word of the name of a module.
+
+    Args:
+        file: The file of the module.
+    """
+    path = Path(file)
+    return path.parent.name if path.stem == "__init__" else path.stem
+
+
 def first_argument(call: ast.Call | None) -> str:
     """Return the first argument of `scoped_session()`; empty if there is none.
 
@@ -59,7 +69,12 @@ def bound_at(trees: dict[str, ast.Module]) -> str:
 
 
 def used_by_factory(
-    trees: dict[str, ast.Module], factory: str, session: str, *, in_contexts: bool
+    trees: dict[str, ast.Module],
+    factory: str,
+    session: str,
+    engines: Collection[str] = (),
+    *,
+    in_contexts: bool,
 ) -> list[str]:
     """Return where the app uses its database while it is made, as `file:line`.
 
@@ -67,13 +82,14 @@ def used_by_factory(
         trees: The modules of the app, by file.
         factory: The name of the factory; of none, for an app that is made when its module is imported.
         session: The expression for the session; may be empty.
+        engines: The expressions for the engines.
         in_contexts: Include code in app contexts, and the creation of tables; else only the session outside.
     """
     bodies, defined = _run_at_start(trees, factory)
     search = _Search(
         session,
         defined,
-        {Path(file).stem for file in trees},
+        engines if in_contexts else (),
         in_contexts=in_contexts,
         of_tables=in_contexts,
     )
@@ -89,8 +105,8 @@ def removed_late(trees: dict[str, ast.Module], factory: str, session: str) -> st
         session: The expression for the session; may be empty.
     """
     bodies, defined = _run_at_start(trees, factory)
-    texts = {name: ast.unparse(node) for name, (_, node) in defined.items()}
-    search = _Search(session, defined, {Path(file).stem for file in trees}, in_contexts=True)
+    texts = {name: ast.unparse(found[0][1]) for name, found in defined.items()}
+    search = _Search(session, defined, in_contexts=True)
     for file, body in bodies:
         is_used = False
         for one in body:
@@ -104,20 +120,35 @@ def removed_late(trees: dict[str, ast.Module], factory: str, session: str) -> st
     return ""
 
 
-def called_in_hooks(trees: dict[str, ast.Module], hooks: Collection[str], call: str) -> str:
-    """Return the first line of a callback that makes a call, as `file:line`; empty if there is none.
+def committed_in_hooks(trees: dict[str, ast.Module], hooks: Collection[str], session: str) -> str:
+    """Return where callbacks commit the app's session, as `file:line`; other commits if none does.
 
     Args:
         trees: The modules of the app, by file.
         hooks: The methods of Flask that register the callback.
-        call: The end of the call, such as `.commit()`.
+        session: The expression for the session; may be empty.
     """
-    defined = {
-        node.name: (file, node)
-        for file, tree in trees.items()
-        for node in ast.walk(tree)
-        if isinstance(node, FUNCTIONS)
-    }
+    own = [
+        f"{session}{between}.commit()"
+        for between in ("", "()", ".connection()", "().connection()")
+        if session
+    ]
+    found = [at for call in own for at in called_in_hooks(trees, hooks, call)] or called_in_hooks(
+        trees, hooks, ".commit()"
+    )
+    return ", ".join(found)
+
+
+def called_in_hooks(trees: dict[str, ast.Module], hooks: Collection[str], call: str) -> list[str]:
+    """Return the lines of callbacks that make a call, each as `file:line`.
+
+    Args:
+        trees: The modules of the app, by file.
+        hooks: The methods of Flask that register the callback.
+        call: The call, or the end of it if that begins with a dot, such as `.commit()`.
+    """
+    found_at = []
+    defined = _functions(trees)
     for file, tree in trees.items():
         for node in ast.walk(tree):
             found: list[tuple[str, ast.AST]] = []
@@ -125,26 +156,40 @@ def called_in_hooks(trees: dict[str, ast.Module], hooks: Collection[str], call: 
                 found = [(file, node) for one in node.decorator_list if getattr(one, "attr", "") in hooks]
             elif isinstance(node, ast.Call) and getattr(node.func, "attr", "") in hooks:
                 names = [(getattr(one, "id", getattr(one, "attr", "")), one) for one in node.args]
-                found = [defined.get(name, (file, one)) for name, one in names]
+                found = [
+                    next(iter(_own_first(defined.get(name, []), file)), (file, one)) for name, one in names
+                ]
             for where, callback in found:
-                for one in ast.walk(callback):
-                    if isinstance(one, ast.Call) and ast.unparse(one).endswith(call):
-                        return f"{where}:{one.lineno}"
-    return ""
+                found_at += [
+                    f"{where}:{one.lineno}"
+                    for one in ast.walk(callback)
+                    if isinstance(one, ast.Call) and f".{ast.unparse(one)}".endswith(f".{call.lstrip('.')}")
+                ]
+    return list(dict.fromkeys(found_at))
+
+
+def _functions(trees: dict[str, ast.Module]) -> dict[str, list[tuple[str, Function]]]:
+    """Return the functions of each name, each with its file."""
+    defined: dict[str, list[tuple[str, Function]]] = {}
+    for file, tree in trees.items():
+        for node in ast.walk(tree):
+            if isinstance(node, FUNCTIONS):
+                defined.setdefault(node.name, []).append((file, node))
+    return defined
+
+
+def _own_first(functions: list[tuple[str, Function]], file: str) -> list[tuple[str, Function]]:
+    """Return functions of one name, that of the file first: other modules may have the name, too."""
+    return sorted(functions, key=lambda one: one[0] != file)
 
 
 def _run_at_start(
     trees: dict[str, ast.Module], factory: str
-) -> tuple[list[tuple[str, list[ast.stmt]]], dict[str, tuple[str, Function]]]:
+) -> tuple[list[tuple[str, list[ast.stmt]]], dict[str, list[tuple[str, Function]]]]:
     """Return the code that makes the app, with its files, and all other functions by their names."""
-    defined = {
-        node.name: (file, node)
-        for file, tree in reversed(list(trees.items()))
-        for node in ast.walk(tree)
-        if isinstance(node, FUNCTIONS)
-    }
+    defined = _functions(trees)
     if factory in defined:
-        file, function = defined.pop(factory)
+        file, function = defined.pop(factory)[0]
         return [(file, function.body)], defined
     return [(file, tree.body) for file, tree in trees.items()], defined
 
@@ -154,9 +199,10 @@ class _Search:
     """A search for uses of the database in code that runs while an app is made."""
 
     session: str
-    defined: dict[str, tuple[str, Function]]
-    """The functions that the search has not entered."""
-    modules: set[str]
+    defined: dict[str, list[tuple[str, Function]]]
+    """The functions that the search has not entered, by name."""
+    engines: Collection[str] = ()
+    """The expressions for the engines of which a transaction is a use."""
     in_contexts: bool = field(kw_only=True)
     of_tables: bool = field(default=False, kw_only=True)
     """Whether the creation of tables, and a connection of the engine, are uses, too."""
@@ -168,7 +214,7 @@ class _Search:
         if isinstance(node, ast.Call):
             if self._is_use(node.func):
                 yield f"{file}:{node.lineno}"
-            where, called = self._enter(node.func)
+            where, called = self._enter(node.func, file)
             for one in called:
                 yield from self.uses(one, where)
         for child in ast.iter_child_nodes(node):
@@ -185,16 +231,24 @@ class _Search:
         if self.of_tables and method in {"create_all", "connect"}:
             return True
         of = ast.unparse(function.value) if isinstance(function, ast.Attribute) else ""
+        if method == "begin" and of and any(f".{of}".endswith(f".{one}") for one in self.engines):
+            return True
         is_method = of == self.session or of.endswith(f".{self.session}")
         at_rest = {"query_property", "configure"} if self.in_contexts else {"query_property"}
         return bool(self.session) and (
             ast.unparse(function) == self.session or (is_method and method not in at_rest)
         )
 
-    def _enter(self, function: ast.expr) -> tuple[str, list[ast.stmt]]:
+    def _enter(self, function: ast.expr, file: str) -> tuple[str, list[ast.stmt]]:
         """Return the file and the body of a function of the app, the first time that it is called."""
-        name = getattr(function, "id", "")
-        if isinstance(function, ast.Attribute) and ast.unparse(function.value) in self.modules:
-            name = function.attr
-        file, found = self.defined.pop(name, ("", None))
-        return file, found.body if found else []
+        if isinstance(function, ast.Attribute):
+            module = ast.unparse(function.value).rpartition(".")[2]
+            defined = self.defined.get(function.attr, [])
+            named = [one for one in defined if module == module_of(one[0])]
+        else:
+            defined = self.defined.get(getattr(function, "id", ""), [])
+            named = _own_first(defined, file)
+        if not named:
+            return "", []
+        defined.remove(named[0])
+        return named[0][0], named[0][1].body

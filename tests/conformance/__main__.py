@@ -3,7 +3,7 @@
 import argparse
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
@@ -24,14 +24,21 @@ def say(line: str) -> None:
     print(line, flush=True)
 
 
-def measure(
-    subject: Subject, testbed: Path, backends: Sequence[str], uris: Mapping[str, str]
-) -> dict[str, Any]:
-    """Return the outcomes of one subject, and for a peer the messages of the reproductions."""
+def measure(subject: Subject, testbed: Path, backends: Sequence[str], run: Run) -> dict[str, Any]:
+    """Return the outcomes of one subject, and for a peer the messages of the reproductions.
+
+    The reproductions have servers of their own: one changes the password.
+    """
     with tempfile.TemporaryDirectory() as wheels:
         python, versions = subject.install(testbed, Path(wheels))
     measured = battery.run(subject, python, backends)
-    reproduced = reproduce.run(subject, python, measured["outcomes"], uris) if subject.is_peer else {}
+    reproduced = {}
+    if subject.is_peer:
+        try:
+            run.start(choose(backends))
+            reproduced = reproduce.run(subject, python, measured["outcomes"], locate(run))
+        finally:
+            run.close()
     return {
         "name": subject.name,
         "title": subject.title,
@@ -44,36 +51,32 @@ def measure(
     }
 
 
+def locate(run: Run) -> dict[str, str]:
+    """Return a URI on each server of a run; that of SQLite only names the database."""
+    urls = {name: server.url for name, server in run.servers.items()}
+    return {
+        name: url.render_as_string(hide_password=False) if url else "sqlite://" for name, url in urls.items()
+    }
+
+
 def measure_all(subjects: Sequence[Subject], backends: list[str], workers: int) -> dict[str, Any]:
-    """Measure the subjects, several at a time; the reproductions share the servers of this run."""
+    """Measure the subjects, several at a time."""
     measured: dict[str, dict[str, Any]] = {}
     errors: list[str] = []
-    run = Run()
-    with tempfile.TemporaryDirectory() as directory:
-        try:
-            run.start(choose(backends))
-            uris = {
-                name: f"sqlite:///{directory}/database.db"
-                if server.url is None
-                else server.url.render_as_string(hide_password=False)
-                for name, server in run.servers.items()
-            }
-            testbed = wheel(ROOT, Path(directory))
-            with ThreadPoolExecutor(workers) as threads:
-                futures = {
-                    threads.submit(measure, subject, testbed, backends, uris): subject for subject in subjects
-                }
-                for number, future in enumerate(as_completed(futures), 1):
-                    name = futures[future].name
-                    try:
-                        measured[name] = future.result()
-                        line = page.summary(measured[name])
-                    except (battery.BatteryError, InstallationError) as error:
-                        errors.append(f"{name}: {error}")
-                        line = errors[-1]
-                    say(f"[{number}/{len(futures)}] {line}")
-        finally:
-            run.close()
+    with tempfile.TemporaryDirectory() as directory, ThreadPoolExecutor(workers) as threads:
+        testbed = wheel(ROOT, Path(directory))
+        futures = {
+            threads.submit(measure, subject, testbed, backends, Run()): subject for subject in subjects
+        }
+        for number, future in enumerate(as_completed(futures), 1):
+            name = futures[future].name
+            try:
+                measured[name] = future.result()
+                line = page.summary(measured[name])
+            except (battery.BatteryError, InstallationError) as error:
+                errors.append(f"{name}: {error}")
+                line = errors[-1]
+            say(f"[{number}/{len(futures)}] {line}")
     ordered = [measured[subject.name] for subject in subjects if subject.name in measured]
     return {"backends": backends, "subjects": ordered, "errors": errors}
 

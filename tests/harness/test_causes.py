@@ -19,6 +19,7 @@ from flask_sqlalchemy_testbed.checks.causes import (
     POOL_WAIT,
     SCOPED_BY_THREAD,
     SESSIONS_STAY_OPEN,
+    SHARED_ENGINE,
     TIME_ZONE,
 )
 from flask_sqlalchemy_testbed.checks.changes import CLONE
@@ -29,6 +30,7 @@ from flask_sqlalchemy_testbed.checks.libraries import LIBRARIES
 from flask_sqlalchemy_testbed.report import github, html, markdown
 from flask_sqlalchemy_testbed.report.causes import SHOWN, Group, begin_with, groups
 from flask_sqlalchemy_testbed.report.matrix import CheckRow, Report
+from flask_sqlalchemy_testbed.report.source import located
 from flask_sqlalchemy_testbed.report.terminal import write
 from flask_sqlalchemy_testbed.subject.app_threads import MEANWHILE
 from tests.harness.projects import Project
@@ -632,3 +634,28 @@ def test_an_option_that_the_engine_has_is_no_remedy(why: str, at: str) -> None:
 
     assert (group.default, group.at, group.summary) == ("", at, "")
     assert group.remedy.startswith("The engine has pool_pre_ping=True already.")
+
+
+ELSEWHERE = "errors.BoundElsewhereError: --app 'shop:create_app' is bound to sqlite:///a.db, not to"
+
+
+@pytest.mark.parametrize("others", [(), ("binding.two-apps",)])
+def test_an_app_that_is_bound_elsewhere_has_the_engine_of_another(others: tuple[str, ...]) -> None:
+    checks = (*others, "binding.relative-path", "binding.starts-without-its-database")
+
+    (group,) = groups(with_rows(*(failed(check, ELSEWHERE) for check in checks)))
+
+    assert group.cause is CAUSES[SHARED_ENGINE]
+
+
+def test_an_error_of_the_function_that_logs_in_is_of_no_cause_of_an_engine() -> None:
+    error = "errors.SubjectError: --as-user 'users:log_in' raised OperationalError: no such table: users"
+    by_thread = failed("binding.app-inside-app", error)
+
+    found = groups(with_rows(failed("binding.two-apps", error), by_thread, failed("binding.fork")))
+
+    assert [group.cause for group in found if not group.default] == [None, None]
+
+
+def test_a_cause_in_several_places_is_annotated_at_the_first(tmp_path: Path) -> None:
+    assert located("audit.py:8, db.py:9", tmp_path) == located("audit.py:8", tmp_path)

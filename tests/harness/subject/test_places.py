@@ -341,3 +341,89 @@ def test_calls_elsewhere_are_none_at_the_end_of_requests(write: Write) -> None:
     found = places(Subject("shop:app", session_path="shop:db_session", modules=("shop",)))
 
     assert (found.removed_early, found.commit_at) == ("", "")
+
+
+TWO_HOOKS = {
+    "audit": """
+        def init_app(app):
+            with audit_engine.begin() as connection:
+                connection.execute(CREATE)
+
+            @app.after_request
+            def write(response):
+                connection = audit_engine.connect()
+                connection.commit()
+                return response
+
+        audit_engine = create_engine("sqlite://")
+    """,
+    "sessions": """
+        from sqlalchemy import create_engine
+        from sqlalchemy.orm import scoped_session, sessionmaker
+
+        engine = create_engine("sqlite://")
+        db_session = scoped_session(sessionmaker(bind=engine))
+    """,
+    "db": """
+        from sessions import db_session, engine
+
+
+        def init_app(app):
+            Base.metadata.create_all(engine)
+
+            @app.after_request
+            def commit(response):
+                COMMIT
+                return response
+    """,
+    "shop": """
+        import audit, db
+
+
+        def create_app():
+            db.init_app(app)
+            audit.init_app(app)
+    """,
+}
+
+
+@pytest.mark.parametrize(
+    ("commit", "at"),
+    [
+        ("db_session.commit()", "db.py:9"),
+        ("db.db_session().commit()", "db.py:9"),
+        ("db_session.connection().commit()", "db.py:9"),
+        ("my_db_session.commit()", "audit.py:8, db.py:9"),
+    ],
+)
+def test_the_commit_at_the_end_of_requests_is_that_of_the_session(write: Write, commit: str, at: str) -> None:
+    write(**{**TWO_HOOKS, "db": TWO_HOOKS["db"].replace("COMMIT", commit)})
+
+    found = places(Subject("shop:create_app", session_path="sessions:db_session", modules=("audit", "db")))
+
+    assert found.commit_at == at
+
+
+def test_functions_of_one_name_that_connect_in_several_modules_are_found(write: Write) -> None:
+    write(**TWO_HOOKS)
+
+    found = places(Subject("shop:create_app", session_path="sessions:db_session", modules=("audit", "db")))
+
+    assert found.used_early == "db.py:5, audit.py:2"
+
+
+def test_a_callback_is_the_function_of_its_own_module(write: Write) -> None:
+    named = "def commit(response):\n    BODY\n\n\ndef init_app(app):\n    app.after_request(commit)\n"
+    write(
+        **{
+            **TWO_HOOKS,
+            "db": named.replace("BODY", "db_session.commit()"),
+            "zaudit": named.replace("BODY", "count(response)"),
+        }
+    )
+
+    found = places(
+        Subject("shop:create_app", session_path="sessions:db_session", modules=("audit", "db", "zaudit"))
+    )
+
+    assert found.commit_at == "db.py:2"

@@ -1,6 +1,7 @@
 import pytest
 
 from flask_sqlalchemy_testbed.subject.errors import SubjectError
+from flask_sqlalchemy_testbed.subject.places import places
 from tests.harness.shops import FACTORY
 from tests.harness.subject.resolving import Write, resolved, works_on
 
@@ -204,3 +205,67 @@ def test_an_app_with_a_session_for_each_block_is_referred_to_the_fixtures(write:
 
     with pytest.raises(SubjectError, match="a session for each block: for it, write tests with the fixtures"):
         resolved(uri, "shop")
+
+
+def test_the_session_is_named_in_the_module_that_defines_it(write: Write, uri: str) -> None:
+    write(
+        """
+        from flask import Flask
+        from . import auth, db
+
+        def create_app(config):
+            app = Flask("shop")
+            db.start(config["DATABASE_URI"])
+            return app
+        """,
+        name="shop/__init__.py",
+    )
+    write("from .db import *\nfrom .db import db_session", name="shop/auth.py")
+    write(
+        """
+        from sqlalchemy import create_engine
+        from sqlalchemy.orm import scoped_session, sessionmaker
+        db_session = scoped_session(sessionmaker())
+
+        def start(uri):
+            db_session.configure(bind=create_engine(uri))
+        """,
+        name="shop/db.py",
+    )
+
+    assert resolved(uri, "shop").session_path == "shop.db:db_session"
+
+
+def test_the_engine_of_the_session_is_told_from_another(write: Write, uri: str) -> None:
+    write("from sqlalchemy import create_engine", "engine = create_engine('sqlite://')", name="audit.py")
+    write(
+        """
+        import os
+        import audit
+        from flask import Flask
+        from engines import own
+        from sqlalchemy.orm import scoped_session, sessionmaker
+
+        db_session = scoped_session(sessionmaker(bind=own))
+
+        def create_app():
+            return Flask("shop")
+        """
+    )
+    write(
+        """
+        import os
+        from sqlalchemy import create_engine
+
+        own = create_engine(
+            os.environ["DATABASE_URL"], pool_size=1
+        )
+        """,
+        name="engines.py",
+    )
+
+    subject = resolved(uri, "shop")
+
+    assert subject.engine_at == "engines.py:5"
+    assert places(subject).engine_at == "engines.py:5"
+    assert places(subject).engine_uses == "shop.py:5"
