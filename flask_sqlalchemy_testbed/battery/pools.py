@@ -1,6 +1,8 @@
 """Read how many connections the pool of an app can give, and shorten the wait for one."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import Dialect, Engine, QueuePool
@@ -42,3 +44,26 @@ def limit_wait(engine: Engine, seconds: float = WAIT_SECONDS, *, unless_over: fl
         own = _own_timeouts.setdefault(engine.dialect, timeout)
         wait = own if own > unless_over else min(own, seconds)
         pool._timeout = None if math.isinf(wait) else wait  # type: ignore[assignment]  # noqa: SLF001 - see above
+
+
+@contextmanager
+def limited_to(engine: Engine, most: int) -> Iterator[None]:
+    """Have the pool of an engine give fewer connections, as if others had the rest.
+
+    A pool without a limit stays as it is.
+
+    Args:
+        engine: The engine of an app.
+        most: The number of connections to give.
+    """
+    pool, all_of_it = engine.pool, most_connections(engine)
+    taken = 0 if math.isinf(all_of_it) else max(0, int(all_of_it) - most)
+    if not taken or not isinstance(pool, QueuePool):
+        yield
+        return
+    # The pool's count of connections: it opens no more than its limit.
+    pool._overflow += taken  # noqa: SLF001 - there is no public way to reserve connections
+    try:
+        yield
+    finally:
+        pool._overflow -= taken  # noqa: SLF001 - see above

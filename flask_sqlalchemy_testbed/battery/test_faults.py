@@ -25,7 +25,7 @@ from flask_sqlalchemy_testbed.battery.gates import Port, gate_to
 from flask_sqlalchemy_testbed.battery.obstacles import Witness
 from flask_sqlalchemy_testbed.battery.own_pair import OwnPair
 from flask_sqlalchemy_testbed.battery.own_server import OwnServer, OwnServers, lent
-from flask_sqlalchemy_testbed.battery.pools import limit_wait, most_connections
+from flask_sqlalchemy_testbed.battery.pools import limit_wait, limited_to, most_connections
 from flask_sqlalchemy_testbed.battery.requests import ERROR, OK, add_view, ask, route
 from flask_sqlalchemy_testbed.battery.tables import OLD_ITEM, Item
 from flask_sqlalchemy_testbed.battery.threads import WITHIN, Task, at_once, poll
@@ -566,18 +566,19 @@ def test_pool_exhausted(trial: Trial, app: Flask) -> None:
             done.wait(2 * WITHIN)
         return ""
 
-    holders = [Task(lambda: status(app, "/testbed/hold")) for _ in range(most)]
-    try:
-        assert all(has_one.acquire(timeout=WITHIN) for _ in holders), (
-            f"the pool is for {most} connections, and not all of {most} simultaneous requests got one"
-        )
-        began = time.monotonic()
-        assert Task(lambda: status(app)).result() in {200, 500, 503}
-        took = time.monotonic() - began
-        assert took < WITHIN, f"the request that found the pool empty took {took:.1f} s"
-    finally:
-        done.set()
-    assert {holder.result() for holder in holders} == {200}
+    with limited_to(engine, most):
+        holders = [Task(lambda: status(app, "/testbed/hold")) for _ in range(most)]
+        try:
+            assert all(has_one.acquire(timeout=WITHIN) for _ in holders), (
+                f"the pool is for {most} connections, and not all of {most} simultaneous requests got one"
+            )
+            began = time.monotonic()
+            assert Task(lambda: status(app)).result() in {200, 500, 503}
+            took = time.monotonic() - began
+            assert took < WITHIN, f"the request that found the pool empty took {took:.1f} s"
+        finally:
+            done.set()
+        assert {holder.result() for holder in holders} == {200}
     trial.assert_nothing_open()
     trial.use_connections(app, most)
 

@@ -10,6 +10,7 @@ import pytest
 from flask import Flask, current_app, has_request_context
 from sqlalchemy import select
 from sqlalchemy.engine import Engine
+from sqlalchemy.orm import Session
 
 from flask_sqlalchemy_testbed.battery.further import Binds
 from flask_sqlalchemy_testbed.battery.pools import limit_wait, most_connections
@@ -27,6 +28,8 @@ from flask_sqlalchemy_testbed.plugin.app_option import app_maker
 from flask_sqlalchemy_testbed.subject import app_threads, engines
 from flask_sqlalchemy_testbed.subject.binding import engine_of
 from flask_sqlalchemy_testbed.subject.errors import ObstacleError, SubjectError
+from flask_sqlalchemy_testbed.subject.raised import by_handler
+from flask_sqlalchemy_testbed.timeline.subscription import Subscription
 
 if TYPE_CHECKING:
     from flask_sqlalchemy_testbed.battery.preflight import Preflight
@@ -54,6 +57,9 @@ class Trial:
         self._of_requests: set[str] = set()
         self._of_contexts: set[str] = set()
         self._engines_made_at: set[str] = set()
+        self._handlers: set[str] = set()
+        self._commits = Subscription([(Session, "before_commit", self._note_handler)])
+        self._commits.install()
         self.written: list[str] = []
         """The names of the items that `write` has flushed."""
         self._maker.start(database.uri, self._binds.uris)
@@ -274,7 +280,14 @@ class Trial:
         rightly = self._of_requests if self._preflight.commits_requests else set()
         rightly |= self._of_contexts if self._preflight.commits_contexts else set()
         if rows := [name for name in self.committed() if name not in rightly]:
+            if self._handlers:
+                handlers = " and ".join(sorted(self._handlers))
+                pytest.fail(f"rows of failed requests are in the database: {rows}, committed {handlers}")
             pytest.fail(f"the database contains rows that the app never committed: {rows}")
+
+    def _note_handler(self, _: Session) -> None:
+        if handler := by_handler():
+            self._handlers.add(handler)
 
     def assert_sessions(self, most: int, after: str) -> None:
         """Fail the check if the server still has more than `most` sessions after its usual delay."""
@@ -303,6 +316,7 @@ class Trial:
     def end(self) -> None:
         """Wait for the check's tasks, dispose of the engines of the apps, and let the apps go."""
         wait_for_tasks()
+        self._commits.remove()
         for app in self._apps:
             self.engine(app).dispose()
             self._binds.dispose(app)

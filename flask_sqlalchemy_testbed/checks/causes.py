@@ -193,7 +193,7 @@ FOREIGN_KEYS_OFF, TEARDOWN_ORDER, TIME_ZONE = "foreign-keys-off", "teardown-orde
 SQLITE_URL, LATE_BEGIN, FORKED = "sqlite-url", "late-begin", "forked"
 HELD_STREAM, KEPT_SETTINGS, UNNOTICED_LOSS = "held-stream", "kept-settings", "unnoticed-loss"
 EARLY_CONNECTION, UNREAD_ROWS, COMMITS_LATE = "early-connection", "unread-rows", "commits-late"
-BUSY_THREADS = "busy-threads"
+BUSY_THREADS, ERROR_HANDLER = "busy-threads", "error-handler"
 
 # Where lines that need the app, or its engine, are added.
 IN_FACTORY = "Where the app is made (in a factory, before it returns APP; imports at the top of the module)"
@@ -237,6 +237,14 @@ _ALL = (
         " views: no such callback sees an error that was handled.",
         part=Part.COMMIT,
         shown_by="lifecycle.handled-error",
+    ),
+    Cause(
+        ERROR_HANDLER,
+        "An error handler of the app relies on the session, which may need a rollback, or have no database.",
+        "In the function in OPENED_AT, roll the session back before it is used, and expect that the database"
+        " is down: put the lines that use the session into a `try` block, and roll it back in `except"
+        " SQLAlchemyError`, too.",
+        part=Part.FACTORY,
     ),
     Cause(
         LEFT_AFTER_CHECK,

@@ -12,6 +12,7 @@ from flask_sqlalchemy_testbed.checks.causes import (
     BUSY_THREADS,
     CAUSES,
     COMMITS_LATE,
+    ERROR_HANDLER,
     KEPT,
     LEFT_AFTER_CHECK,
     LEFT_BESIDE,
@@ -32,7 +33,7 @@ from flask_sqlalchemy_testbed.report.migrations import place_in, remedy_of
 from flask_sqlalchemy_testbed.report.summary import failed_on, failures, reasons_of
 from flask_sqlalchemy_testbed.report.terms import terms_of
 from flask_sqlalchemy_testbed.subject.app_threads import MEANWHILE
-from flask_sqlalchemy_testbed.subject.raised import CALLED
+from flask_sqlalchemy_testbed.subject.raised import CALLED, HANDLER
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -68,13 +69,21 @@ _NOT_MADE = re.compile(r"\bFactoryError: ")
 # The app's session was on the database of another app.
 _ELSEWHERE = re.compile(r"\bBoundElsewhereError: ")
 # The user's function that logs in raised: the claim itself was not tried.
-_LOG_IN = re.compile(r"\bSubjectError: --(testbed-)?as-user '[^']*' raised ")
+_LOG_IN = re.compile(
+    r"\bSubjectError: (?P<error>--(?:testbed-)?as-user '\S+' raised .*?|\S+ did not end within .*?)"
+    r"(?:, raised in (?P<at>[^\s'\"]+:\d+)|\Z)"
+)
+FAILED_LOG_IN = "failed log-in"
 _LEFT = re.compile("left open: |left in its|left in their|in use after the requests|on the server after the")
 _BUSY_THREAD = re.compile(f"{MEANWHILE} .*?\\((?P<file>[^()]+), line (?P<line>\\d+)\\)")
 # The line of the app that a cause is in, in the evidence of each of its failures.
 _PLACED = {
     cause: re.compile(rf"{words} (?P<at>[^\s,]+:\d+)")
-    for cause, words in ((LEFT_BESIDE, BESIDE), (OTHER_ENGINE, KEPT))
+    for cause, words in (
+        (ERROR_HANDLER, rf"{HANDLER} \S+ in"),
+        (LEFT_BESIDE, BESIDE),
+        (OTHER_ENGINE, KEPT),
+    )
 }
 _FIRST_USED = re.compile(r"left in .*first used at (?P<at>\S+:\d+) in ")
 
@@ -138,6 +147,7 @@ def groups(report: Matrix) -> list[Group]:
         # A check that got no connection of the pool shows no cause.
         for row in failed
         if not (_has_waited(row) or _has_busy_thread(row) or _failed_log_in(row))
+        if _placed(row)[0] != ERROR_HANDLER
         if (row["id"] == cause.shown_by and _own(row))
         or (row["id"] in cause.left_in and any(map(_LEFT.search, _own(row))))
     ]
@@ -237,7 +247,10 @@ def _own(row: CheckRow) -> list[str]:
 def _cause_of(row: CheckRow, shown: Mapping[str, str], report: Matrix) -> str:
     """Return the name of the cause of a failure, perhaps with its place; or the id of its check."""
     reasons, backends = reasons_of(row), _backends(report, row)
-    if named := BUSY_THREADS if _is_of_busy_thread(row, report) else _in_evidence(row):
+    named = BUSY_THREADS if _is_of_busy_thread(row, report) else _in_evidence(row)
+    # Sessions that stay open have the connections that an error handler waited for.
+    waits = SESSIONS_STAY_OPEN in shown and _has_waited(row) and named.startswith(ERROR_HANDLER)
+    if named and not waits:
         return named
     if SESSIONS_STAY_OPEN in shown and (
         _has_waited(row)
@@ -278,14 +291,11 @@ def _left_by_factory(reasons: Iterable[str], subject: Mapping[str, str]) -> str:
 
 
 def _in_evidence(row: CheckRow) -> str:
-    """Return the cause that the evidence of a check names, with its place; empty if it names none.
-
-    It is the id of the check if the claim was not tried, because the log-in failed.
-    """
+    """Return the cause that the evidence of a check names, with its place; empty if it names none."""
+    if _failed_log_in(row):
+        return FAILED_LOG_IN
     if raised := _raised(row):
         return f"raised {raised['at']}"
-    if _failed_log_in(row):
-        return row["id"]
     is_elsewhere = bool(own := _own(row)) and all(map(_ELSEWHERE.search, own))
     return SHARED_ENGINE if is_elsewhere else " ".join(_placed(row)).strip()
 
@@ -316,9 +326,10 @@ def _has_busy_thread(row: CheckRow) -> bool:
     return any(_BUSY_THREAD.search(reason) for reason in reasons_of(row))
 
 
-def _failed_log_in(row: CheckRow) -> bool:
-    """Return whether all that the check shows is an error of the user's function that logs in."""
-    return bool(own := _own(row)) and all(map(_LOG_IN.search, own))
+def _failed_log_in(row: CheckRow) -> re.Match[str] | None:
+    """Return the error of the user's function that logs in, if that is all that the check shows."""
+    found = [_LOG_IN.search(reason.removeprefix("setup: ")) for reason in reasons_of(row)]
+    return found[0] if found and all(found) else None
 
 
 def _is_of_busy_thread(row: CheckRow, report: Matrix) -> bool:
@@ -353,11 +364,22 @@ def _at(part: Part | None, rows: Sequence[CheckRow], report: Matrix) -> str:
 def _group(cause: Cause | None, rows: list[CheckRow], report: Matrix) -> Group:
     library = _library(report)
     first = (cause.shown_by, *cause.left_in) if cause else ()
-    # A consequence has no place.
+    # A consequence has no place, or that of another cause.
+    name = cause.name if cause else ""
     rows.sort(
-        key=lambda row: (not any(_placed(row)), row["id"] not in first, _weight(row.get("severity", "")))
+        key=lambda row: (_placed(row)[0] != name, row["id"] not in first, _weight(row.get("severity", "")))
     )
     severity = rows[0].get("severity", "")
+    if failed := _failed_log_in(rows[0]):
+        return Group(
+            rows=rows,
+            summary=f"The battery could not log in: {failed['error']}.",
+            severity=severity,
+            default="",
+            at=failed["at"] or "",
+            remedy="Correct this function, or the app: it is called for each check, on an app that was just"
+            " made, with an empty database. The claims of these checks were not tried.",
+        )
     if raised := _raised(rows[0]):
         return Group(
             rows=rows,

@@ -5,25 +5,29 @@ from __future__ import annotations
 import sys
 import sysconfig
 from pathlib import Path
-from traceback import walk_tb
+from traceback import walk_stack, walk_tb
 from typing import TYPE_CHECKING
 
 from flask_sqlalchemy_testbed.subject.shown import shown
 
 if TYPE_CHECKING:
-    from types import FrameType, TracebackType
+    from collections.abc import Iterable
+    from types import CodeType, FrameType
 
 _PACKAGE = Path(__file__).parents[1]
 _INSTALLED = [Path(sysconfig.get_path(name)) for name in ("purelib", "platlib", "stdlib")]
 # It wraps the functions of an app that Flask calls.
 _WITNESS = _PACKAGE / "battery" / "obstacles.py"
+_FOR_ERROR = "for an error"
+# In the evidence, before the error handler that met an error of the database, or that committed rows.
+HANDLER = "by the error handler"
 # When Flask calls a function of an app, by the method of Flask that calls it.
 CALLED = {
     "preprocess_request": "before the view",
     "process_response": "after the view",
-    "handle_user_exception": "for an error",
-    "handle_http_exception": "for an error",
-    "handle_exception": "for an error",
+    "handle_user_exception": _FOR_ERROR,
+    "handle_http_exception": _FOR_ERROR,
+    "handle_exception": _FOR_ERROR,
     "do_teardown_request": "at the end of the request",
     "do_teardown_appcontext": "at the end of the app context",
 }
@@ -95,31 +99,52 @@ def by_hook(error: BaseException) -> str:
     """Return a clause on the function of the app that Flask called, and that raised an error; else empty.
 
     A function is not named for an error that other code may have caused, such as a session without a
-    rollback.
+    rollback. An error handler is: it is called after failures, and has to expect them.
 
     Args:
         error: An error that was raised while an app handled a request, or ended a context.
     """
     while isinstance(error, BaseExceptionGroup):  # Flask 3.2 raises one for all functions of a teardown.
         error = error.exceptions[0]
-    when, hook = _hook(error.__traceback__)
-    if not hook or any(map(_may_be_of_others, _chain(error))):
+    when, hook = _hook(frame for frame, _ in walk_tb(error.__traceback__))
+    if hook is None:
         return ""
-    return f", raised in {line_of_app(error)} by {hook}(), which Flask calls {when}"
+    if any(map(_may_be_of_others, _chain(error))):
+        return f", met {_handler(hook)}" if when == _FOR_ERROR else ""
+    return f", raised in {line_of_app(error)} by {_name(hook)}(), which Flask calls {when}"
 
 
-def _hook(traceback: TracebackType | None) -> tuple[str, str]:
-    """Return when Flask called the function of the app in a traceback, and its name; empty if it is none."""
-    when = ""
-    for frame, _ in walk_tb(traceback):
+def by_handler() -> str:
+    """Return a phrase on the error handler of the app that is being called; empty if it is none."""
+    frames = [frame for frame, _ in walk_stack(sys._getframe(1))]  # noqa: SLF001 - inspect.stack() reads each file
+    when, hook = _hook(reversed(frames))
+    return _handler(hook) if hook is not None and when == _FOR_ERROR else ""
+
+
+def _handler(code: CodeType) -> str:
+    return f"{HANDLER} {_name(code)}() in {shown(code.co_filename)}:{code.co_firstlineno}"
+
+
+def _name(code: CodeType) -> str:
+    return code.co_qualname.rpartition("<locals>.")[2]
+
+
+def _hook(frames: Iterable[FrameType]) -> tuple[str, CodeType | None]:
+    """Return when Flask called the function of the app in the frames, and its code; None if it is none.
+
+    The last call of Flask counts: an error handler may raise the error of a view again.
+    """
+    when, hook = "", None
+    for frame in frames:
         code = frame.f_code
         if frame.f_globals.get("__name__", "").partition(".")[0] == "flask":
-            when = "" if code.co_name == _VIEW else CALLED.get(code.co_name, when)
-        elif when and is_own(code.co_filename):
-            return when, code.co_qualname.rpartition("<locals>.")[2]
-        elif is_of_harness(code.co_filename) and Path(code.co_filename) != _WITNESS:
+            if code.co_name in {*CALLED, _VIEW}:
+                when, hook = CALLED.get(code.co_name, ""), None
+        elif hook is None and when and is_own(code.co_filename):
+            hook = code
+        elif hook is None and is_of_harness(code.co_filename) and Path(code.co_filename) != _WITNESS:
             when = ""  # The harness has registered this function.
-    return "", ""
+    return when, hook
 
 
 def _chain(error: BaseException | None) -> list[BaseException]:

@@ -12,6 +12,7 @@ from _pytest.terminal import TerminalReporter
 from flask_sqlalchemy_testbed.checks.causes import (
     BUSY_THREADS,
     CAUSES,
+    ERROR_HANDLER,
     FOREIGN_KEYS_OFF,
     NO_CONNECTION_LEFT,
     PART_OF_GROUP,
@@ -161,6 +162,21 @@ def test_a_wait_for_the_pool_has_no_remedy_for_another_cause(check: str, raised:
     assert ids(with_leak) == [["lifecycle.request-ends", check]]
     (shown,) = groups(with_rows(waited, failed("lifecycle.request-ends", f"TimeoutError: {POOL_WAIT} 1")))
     assert shown.cause is CAUSES[NO_CONNECTION_LEFT]
+
+
+def test_an_error_handler_is_one_cause_until_sessions_stay_open() -> None:
+    handler = "by the error handler internal() in shop.py:20"
+    waited = failed("faults.pool-exhausted", f"TimeoutError: {POOL_WAIT} 5, met {handler}")
+    down = failed("binding.starts-without-its-database", f"OperationalError: no file, met {handler}")
+    commits = failed("lifecycle.failed-request-ends", f"Failed: rows: ['1'], committed {handler}")
+
+    (group,) = groups(with_rows(waited, down, commits))
+    first = groups(with_rows(waited, failed("lifecycle.request-ends", f"Failed: {LEAK}")))[0]
+
+    assert (group.cause, group.at) == (CAUSES[ERROR_HANDLER], "shop.py:20")
+    assert "In the function in shop.py:20, roll the session back" in group.remedy
+    assert first.cause is CAUSES[SESSIONS_STAY_OPEN]
+    assert ids([first]) == [["lifecycle.request-ends", "faults.pool-exhausted"]]
 
 
 @pytest.mark.parametrize("shown_by", ["lifecycle.context-ends", "lifecycle.failed-request-ends"])
@@ -632,13 +648,33 @@ def test_an_app_that_is_bound_elsewhere_has_the_engine_of_another(others: tuple[
     assert group.cause is CAUSES[SHARED_ENGINE]
 
 
-def test_an_error_of_the_function_that_logs_in_is_of_no_cause_of_an_engine() -> None:
-    error = "errors.SubjectError: --as-user 'users:log_in' raised OperationalError: no such table: users"
-    by_thread = failed("binding.app-inside-app", error)
+@pytest.mark.parametrize(
+    ("error", "summary", "at"),
+    [
+        (
+            "--as-user 'users:log_in' raised OperationalError: no such table: users, raised in users.py:4",
+            "--as-user 'users:log_in' raised OperationalError: no such table: users",
+            "users.py:4",
+        ),
+        (
+            "users:log_in did not end within 10 s; it was in log_in (users.py, line 9)",
+            "users:log_in did not end within 10 s; it was in log_in (users.py, line 9)",
+            "",
+        ),
+    ],
+    ids=["raised", "hung"],
+)
+def test_an_error_of_the_function_that_logs_in_is_one_cause_of_its_own(
+    error: str, summary: str, at: str
+) -> None:
+    error = f"errors.SubjectError: {error}"
+    by_thread = failed("binding.app-inside-app", f"setup: {error}")
 
     found = groups(with_rows(failed("binding.two-apps", error), by_thread, failed("binding.fork")))
 
-    assert [group.cause for group in found if not group.default] == [None, None]
+    (own,) = (group for group in found if not group.default)
+    assert (own.cause, own.at, len(own.rows)) == (None, at, 2)
+    assert own.summary == f"The battery could not log in: {summary}."
 
 
 def test_a_cause_in_several_places_is_annotated_at_the_first(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.exc import IntegrityError, PendingRollbackError
 from sqlalchemy.orm import Session
 
+from flask_sqlalchemy_testbed.checks.causes import CAUSES, ERROR_HANDLER
 from flask_sqlalchemy_testbed.subject.raised import by_hook
 from tests.harness.projects import Project
 from tests.harness.shops import BINDING, WITHOUT_REMOVE
@@ -86,6 +87,69 @@ def test_the_function_that_raised_is_the_cause(
     assert f"where:      shop.py:{source.splitlines().index(raising) + 1}\n" in outcome.text
     assert "remedy:     Mend this line of the app; then other failures may show." in outcome.text
     assert "Cause 1 of 1" in outcome.text
+
+
+# The checks that fail if an error handler writes with the session, and the options of the app's engine.
+RELYING = {
+    "database-is-down": ("binding.starts-without-its-database", ""),
+    "pool-is-empty": ("faults.pool-exhausted", ""),
+    "large-pool-is-empty": ("faults.pool-exhausted", ", pool_size=30"),
+    "commits": ("lifecycle.failed-request-ends", ""),
+    "file-is-full": ("faults.file-full", ""),
+}
+RELIES = """
+from sqlalchemy import text
+
+
+def create_app(config=None):
+    app = made(config["DATABASE_URI"]OPTIONS)
+
+    @app.errorhandler(500)
+    def internal(error):
+        db_session.execute(text("SELECT 1"))
+        db_session.commit()
+        return "internal", 500
+
+    return app
+"""
+EXPECTS = RELIES.replace(
+    """        db_session.execute(text("SELECT 1"))
+        db_session.commit()
+""",
+    """        db_session.rollback()
+        try:
+            db_session.execute(text("SELECT 1"))
+            db_session.commit()
+        except SQLAlchemyError:
+            db_session.rollback()
+""",
+).replace("import text", "import text\nfrom sqlalchemy.exc import SQLAlchemyError")
+
+
+@pytest.mark.parametrize(("check", "options"), RELYING.values(), ids=RELYING)
+def test_an_error_handler_that_relies_on_the_session_is_the_cause(
+    project: Project, check: str, options: str
+) -> None:
+    source = BINDING + RELIES.replace("OPTIONS", options)
+    project.write(source, "shop.py")
+
+    outcome = project.run(*BATTERY, "--testbed-check", check, COLUMNS="200")
+
+    line = source.splitlines().index("    @app.errorhandler(500)") + 1
+    assert "Cause 1 of 1" in outcome.text, outcome.text
+    assert f": {CAUSES[ERROR_HANDLER].summary}" in outcome.text, outcome.text
+    assert f"by the error handler internal() in shop.py:{line}" in " ".join(outcome.text.split())
+    assert f"where:      shop.py:{line}\n" in outcome.text
+    assert "roll the session back before it is used" in outcome.text
+
+
+def test_an_error_handler_that_expects_failures_passes(project: Project) -> None:
+    project.write(BINDING + EXPECTS.replace("OPTIONS", ""), "shop.py")
+
+    outcome = project.run(*BATTERY, *(f"--testbed-check={check}" for check, _ in RELYING.values()))
+
+    assert "Cause 1" not in outcome.text, outcome.text
+    assert "4 passed" in outcome.text, outcome.text
 
 
 NEVER_ROLLS_BACK = WITHOUT_REMOVE.replace(
@@ -183,6 +247,22 @@ def test_the_error_of_a_view_names_no_function() -> None:
     app.register_error_handler(IntegrityError, str)
 
     with pytest.raises(KeyError) as raised:
+        app.test_client().get("/")
+
+    assert by_hook(raised.value) == ""
+
+
+def again(error: Exception) -> NoReturn:
+    raise error
+
+
+def test_an_error_handler_that_raises_the_error_of_the_view_again_is_not_named() -> None:
+    app = Flask("shop")
+    app.testing = True
+    app.add_url_rule("/", "view", lambda: wait(Response()))
+    app.register_error_handler(PendingRollbackError, again)
+
+    with pytest.raises(PendingRollbackError) as raised:
         app.test_client().get("/")
 
     assert by_hook(raised.value) == ""
