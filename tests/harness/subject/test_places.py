@@ -436,7 +436,7 @@ def test_a_function_that_makes_the_engine_without_the_app_is_found(
     write: Write, parameter: str, function: str, called_at: str
 ) -> None:
     write(
-        shop__db=f"def init_engine({parameter}):\n    engine = create_engine(URI, echo=True)\n    return engine\n",
+        shop__db=f"def init_engine({parameter}):\n    engine = create_engine(URI, echo=True)\n",
         shop____init__="""
             from flask import Flask
             from shop import db
