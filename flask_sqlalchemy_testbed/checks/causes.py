@@ -234,7 +234,8 @@ _ALL = (
         COMMITS_LATE,
         "Requests or contexts end with a commit, also after an error that was handled.",
         "Delete the commit in the teardown callback, or in the after_request callback, and commit in the"
-        " views: no such callback sees an error that was handled.",
+        " views: no such callback sees an error that was handled. Rows that the callback itself writes need a"
+        " session of their own there (`with Session(engine) as session`).",
         part=Part.COMMIT,
         shown_by="lifecycle.handled-error",
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -326,6 +327,9 @@ def _judge(
         attempt["outcome"] = Outcome.PASSED
 
 
+_OPENED = re.compile(r"\s+(\S+:\d+ in \S+)")
+
+
 def _reason(report: pytest.TestReport) -> str:
     """Return the cause in one line."""
     crash = getattr(report.longrepr, "reprcrash", None)
@@ -341,6 +345,10 @@ def _reason(report: pytest.TestReport) -> str:
     if more and more[0].startswith("assert "):
         # The message of the assertion, then the values that it compared.
         line += f" ({more[0]})"
+    if report.when == "teardown" and "left open: " in line:
+        # The lines after the first leak name the code that opened it, the nearest first.
+        found = next(filter(None, (_OPENED.fullmatch(one) for one in more)), None)
+        line += f", the first opened at {found[1]}" if found else ""
     return line if report.when == "call" else f"{report.when}: {line}"
 
 

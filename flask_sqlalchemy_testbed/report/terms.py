@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from typing import TYPE_CHECKING
 
@@ -43,7 +44,7 @@ def terms_of(subject: Mapping[str, str], causes: Iterable[Cause]) -> dict[str, s
         "ENGINE_USES": _engine_uses(subject, app, engine) if is_shared else "",
         "OTHER_URIS": subject.get("other_uris", ""),
         "OPTIONS": subject.get("session_options", ""),
-        "OPTION": library.option,
+        "OPTION": _option(library.option, subject.get("engine_arguments", "").split(", ")),
         "FACTORY": subject.get("session_factory", ""),
         "KEPT_PLACE": place,
         "KEPT": kept,
@@ -85,10 +86,22 @@ def _kept(subject: Mapping[str, str], engine: str) -> tuple[str, str]:
     )
     if _is_kept(subject, engine):
         place, kept = f"In the factory, after the engine is made{at}", engine
+    if function := subject.get("engine_function", ""):
+        called = f" ({subject['engine_called_at']})" if subject.get("engine_called_at") else ""
+        place = f"Return the engine from {function}(){at}. In the factory, in place of its call{called}"
+        name = f"{engine} = " if engine.isidentifier() else ""
+        kept = f"{name}{function}(...)  # the arguments that it has now"
     bound = subject.get("bound_at", "")
     if bound and (bound != subject.get("engine_at") or _is_kept(subject, engine)):
         kept += f"\n\n# Delete the line that binds the sessions to an engine ({bound})."
     return place, kept
+
+
+def _option(words: str, arguments: Iterable[str]) -> str:
+    """Return the words for an option of the engine; its call may have the argument for options already."""
+    argument = words.partition("=")[0]
+    inner = re.search(r"[{(](.+)[})] to ", words)
+    return f"{inner[1]} to the {argument} there" if inner and argument in arguments else words
 
 
 def _engine_uses(subject: Mapping[str, str], app: str, engine: str) -> str:

@@ -50,6 +50,12 @@ class Places:
     """The first argument of `scoped_session()`."""
     session_options: str = ""
     """The other arguments of `sessionmaker()` than the engine, with a comma before each."""
+    engine_arguments: str = ""
+    """The names of the arguments that the call which makes the engine has."""
+    engine_function: str = ""
+    """The function that makes the engine, as it is called, if the app has no name there."""
+    engine_called_at: str = ""
+    """The first call of that function."""
     engine_is_global: str = ""
     """Not empty if the engine is made when a module is imported."""
     bound_at: str = ""
@@ -115,6 +121,12 @@ def places(subject: Subject) -> Places:
         usage.used_by_factory(trees, factory.target if factory else "", name, engines, in_contexts=one)
         for one in (True, False)
     )
+    arguments = engine.node.keywords if engine and engine.node else []
+    maker_of_engine = ("", "")
+    if engine and engine.node and not held:
+        maker_of_engine = _function_without(
+            trees, engine.node, {(flask and flask.target) or "app"}, factory.target if factory else ""
+        )
     is_global = bool(engine and engine.is_global and not held)
     replaced = [one.node for one in (scoped, maker) if one]
     end = library.end if held else "SESSION.remove()" if scoped else "SESSION.close()"
@@ -132,6 +144,9 @@ def places(subject: Subject) -> Places:
         session_end=end,
         session_factory=usage.first_argument(scoped.node) if scoped else "",
         session_options=usage.other_options(maker.node) if maker else "",
+        engine_arguments=", ".join(one.arg for one in arguments if one.arg),
+        engine_function=maker_of_engine[0],
+        engine_called_at=maker_of_engine[1],
         engine_is_global="yes" if is_global else "",
         bound_at=bound_at,
         used_early=", ".join(used),
@@ -204,6 +219,33 @@ def _definition(trees: dict[str, ast.Module], name: str) -> _Call | None:
             if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name == name:
                 return _Call(f"{file}:{node.lineno}", name)
     return None
+
+
+def _function_without(
+    trees: dict[str, ast.Module], node: ast.Call, app: set[str], factory: str
+) -> tuple[str, str]:
+    """Return the function around a call, and its own call; empty texts if it can name the app."""
+    around = [
+        function
+        for tree in trees.values()
+        for function in ast.walk(tree)
+        if isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef)) and node in ast.walk(function)
+    ]
+    names = {
+        one.arg if isinstance(one, ast.arg) else one.id
+        for function in around
+        for one in ast.walk(function)
+        if isinstance(one, ast.arg) or (isinstance(one, ast.Name) and isinstance(one.ctx, ast.Store))
+    }
+    if not around or app & names or factory in {one.name for one in around}:
+        return "", ""
+    for file, tree in trees.items():
+        for call in ast.walk(tree):
+            if isinstance(call, ast.Call):
+                name = getattr(call.func, "id", getattr(call.func, "attr", ""))
+                if name == around[-1].name:
+                    return ast.unparse(call.func), f"{file}:{call.lineno}"
+    return around[-1].name, ""
 
 
 def _first(calls: dict[str, _Call], makers: Iterable[str]) -> _Call | None:

@@ -42,6 +42,8 @@ from flask_sqlalchemy_testbed.subject.subject import URI_VARIABLES, Subject
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from flask_sqlalchemy_testbed.subject.factories import FactoryCall
+
 # Guesses must not use up the time limit of the start, whose message would hide the reasons.
 GUESS_SECONDS = 12.0
 # The key of the error that the first import raised.
@@ -191,8 +193,19 @@ class _Search:
                     self._note(attempt, error, is_first=is_first)
                 else:
                     refuse_unused_options(resolved, call)
-                    return resolved
+                    return self._with_other_call(resolved, calls)
         return None
+
+    def _with_other_call(self, found: Subject, calls: Iterable[FactoryCall]) -> Subject:
+        """Return the subject; its reason names a configuration that the factory takes beside the variable."""
+        others = [one.description for one in calls if not one.by_environment]
+        if not (self._options.uri_env and found.by_environment and found.why_not_several and others):
+            return found
+        reason = (
+            f"{found.why_not_several}; the factory can also be called {others[0]}:"
+            f" leave out {flag('uri-env')}, and several apps may be tested"
+        )
+        return replace(found, why_not_several=reason)
 
     def _note_import(self, subject: Subject, error: SubjectError) -> None:
         own = error.__cause__

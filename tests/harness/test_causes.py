@@ -213,6 +213,7 @@ def test_a_commit_at_the_end_of_requests_is_one_cause_in_the_place_of_the_commit
     assert (first.at, unknown.at) == ("shop.py:19", "shop.py:7")
     assert "Delete the commit in the teardown callback" in first.remedy
     assert "commit in the views" in first.remedy
+    assert "Rows that the callback itself writes need a session of their own there" in first.remedy
     assert ids(groups(with_rows(flush))) == [[flush["id"]]]
 
 
@@ -273,6 +274,30 @@ def test_a_remedy_is_written_in_the_terms_of_the_app() -> None:
     assert "db.session.remove()" in flask_sqlalchemy[0].code
     assert 'if db.engine.name == "sqlite":' in flask_sqlalchemy[1].code
     assert flask_sqlalchemy[2].remedy == 'Add engine_options={"pool_pre_ping": True} to SQLAlchemy().'
+
+
+@pytest.mark.parametrize("library", [name for name in LIBRARIES if name])
+def test_an_option_goes_into_the_argument_that_the_app_has_already(library: str) -> None:
+    argument = LIBRARIES[library].option.partition("=")[0]
+
+    (group,) = groups(with_rows(failed("faults.restart"), library=library, engine_arguments=f"a, {argument}"))
+
+    assert group.remedy in {
+        f'Add "pool_pre_ping": True to the {argument} there.',
+        f"Add pool_pre_ping=True to the {argument} there.",
+    }
+
+
+def test_an_engine_that_another_function_makes_is_returned_to_the_factory() -> None:
+    places = {"engine_at": "shop/db.py:12", "engine_name": "engine", "engine_function": "init_engine"}
+
+    (group,) = groups(with_rows(failed("binding.two-apps"), **places, engine_called_at="shop/__init__.py:9"))
+
+    assert group.code.endswith(
+        "# Return the engine from init_engine() (shop/db.py:12)."
+        " In the factory, in place of its call (shop/__init__.py:9):\n"
+        'app.extensions["engine"] = engine = init_engine(...)  # the arguments that it has now'
+    )
 
 
 @pytest.mark.parametrize("library", [name for name in LIBRARIES if name])

@@ -119,6 +119,7 @@ def test_the_matrix_has_the_outcome_of_every_check_on_every_backend(ran: Ran) ->
         "teardown: Failed: left open: 1 connection",
         "assert 1 == 2",
     ]
+    assert re.search(r", the first opened at \S+:\d+ in \w+$", reasons[0])
     assert (
         elsewhere["reasons"][backend] == f"{backend} lacks {'server' if backend == 'sqlite' else 'embedded'}"
     )

@@ -427,3 +427,28 @@ def test_a_callback_is_the_function_of_its_own_module(write: Write) -> None:
     )
 
     assert found.commit_at == "db.py:2"
+
+
+@pytest.mark.parametrize(
+    ("parameter", "function", "called_at"), [("uri", "db.init_engine", "shop/__init__.py:6"), ("app", "", "")]
+)
+def test_a_function_that_makes_the_engine_without_the_app_is_found(
+    write: Write, parameter: str, function: str, called_at: str
+) -> None:
+    write(
+        shop__db=f"def init_engine({parameter}):\n    engine = create_engine(URI, echo=True)\n",
+        shop____init__="""
+            from flask import Flask
+            from shop import db
+
+            def create_app():
+                app = Flask(__name__)
+                db.init_engine(app.config["URI"])
+                return app
+        """,
+    )
+
+    found = places(Subject("shop:create_app", modules=("shop", "shop.db")))
+
+    assert (found.engine_function, found.engine_called_at) == (function, called_at)
+    assert found.engine_arguments == "echo"

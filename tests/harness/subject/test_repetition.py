@@ -75,6 +75,23 @@ def test_the_number_of_apps_is_found_before_any_check(
         assert works_on(subject, uri, other_uri)
 
 
+def test_an_app_in_an_environment_variable_is_told_that_its_factory_takes_a_configuration(
+    write: Write, uri: str
+) -> None:
+    write(
+        BINDING,
+        READS + "def create_app(config=None):\n    return made((config or {}).get('DATABASE_URI', URI))",
+    )
+
+    one, several = resolved(uri, "shop", uri_env="DATABASE_URL"), resolved(uri, "shop")
+
+    assert one.why_not_several.endswith(
+        "; the factory can also be called with a mapping: leave out --testbed-uri-env, and several apps"
+        " may be tested"
+    )
+    assert several.apps is Apps.SEVERAL
+
+
 @pytest.mark.bad_day
 def test_a_session_that_hangs_when_the_app_is_made_keeps_no_process_alive(write: Write, uri: str) -> None:
     notes = "daemons.append(threading.current_thread().daemon) or Session"
