@@ -59,7 +59,6 @@ class Trial:
         self._engines_made_at: set[str] = set()
         self._handlers: set[str] = set()
         self._commits = Subscription([(Session, "before_commit", self._note_handler)])
-        self._commits.install()
         self.written: list[str] = []
         """The names of the items that `write` has flushed."""
         self._maker.start(database.uri, self._binds.uris)
@@ -67,6 +66,7 @@ class Trial:
         self.database = database
         self.backend = database.backend.name
         self.of = database.backend.of
+        self._commits.install()
 
     @property
     def other(self) -> Database:
@@ -312,8 +312,8 @@ class Trial:
 
     def end(self) -> None:
         """Wait for the check's tasks, dispose of the engines of the apps, and let the apps go."""
-        wait_for_tasks()
         self._commits.remove()
+        wait_for_tasks()
         for app in self._apps:
             self.engine(app).dispose()
             self._binds.dispose(app)
