@@ -240,15 +240,18 @@ def _in_a_thread(work: Callable[[], T], within: float) -> T:
 
 
 def _reach(app: Flask, engine: Engine, as_user: str) -> Address:
-    tried = list(addresses(app))
+    tried, refused = list(addresses(app)), list[str]()
     if as_user:
         start = next((address for address in tried if _is_found(app, address)), tried[0])
-        headers = log_in(as_user, app, start).headers
+        headers = log_in(as_user, app, start, refused).headers
         tried = [replace(address, headers=headers) for address in tried if address.base_url == start.base_url]
     for address in tried:
         reach_at(app, address)
         if _succeeds(app, VIEW):
             return address
+    if refused:
+        message = f"{refused[0]}. Have this request of {as_user} log in a user who may open each page."
+        raise SubjectError(message)
     reach_at(app, tried[0])
     answer, cause = Witness(app).answer(VIEW)
     to = f" to {answer.location}" if answer.location else ""
@@ -299,7 +302,10 @@ def _remedy(answer: Answer, engine: Engine, as_user: str) -> str:
         option = f"{flag('as-user')} module:function"
         if as_user:
             return f"Have {as_user} log in a user who may open each page."
-        return f"If it wants a login, name a function that logs a client in: {option}."
+        return (
+            f"If it wants a login, name a function that logs a client in: {option} (called with the app and a"
+            " test client)."
+        )
     return (
         "Let this function accept each request whose endpoint begins with `testbed`, also on an empty"
         " database, or leave the function out when you test. If it needs rows, name a function that inserts"

@@ -1,10 +1,13 @@
 """Run work in other threads, and wait for conditions, with time limits."""
 
+import sys
 import threading
 import time
 from collections.abc import Callable
 from contextvars import Context
 from typing import Any, Generic, TypeVar
+
+from flask_sqlalchemy_testbed.subject.raised import function_in_app
 
 T = TypeVar("T")
 WITHIN = 10.0
@@ -28,6 +31,11 @@ class Task(Generic[T]):
         # On free-threaded Python 3.14 a thread inherits the context of its starter, and so its session.
         self._thread = threading.Thread(target=Context().run, args=(self._run,), daemon=True)
         self._thread.start()
+
+    @property
+    def place(self) -> str:
+        """Return the innermost function of the app that the thread is in, with its line; may be empty."""
+        return function_in_app(sys._current_frames().get(self._thread.ident or 0))  # noqa: SLF001 - documented
 
     def result(self, within: float = WITHIN) -> T:
         """Return what the function returned, or raise what it raised.

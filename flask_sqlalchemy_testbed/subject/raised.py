@@ -79,7 +79,15 @@ def line_of_app(error: BaseException, *, last: bool = False) -> str:
 
 def caller_in_app() -> str:
     """Return the innermost function of the app that is being called, with its file and line; may be empty."""
-    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - inspect.stack() reads each file
+    return function_in_app(sys._getframe(1))  # noqa: SLF001 - inspect.stack() reads each file
+
+
+def function_in_app(frame: FrameType | None) -> str:
+    """Return the innermost function of the app on a stack, with its file and line; may be empty.
+
+    Args:
+        frame: The top of the stack.
+    """
     while frame is not None:
         if is_own(frame.f_code.co_filename):
             return f"{frame.f_code.co_qualname} ({shown(frame.f_code.co_filename)}, line {frame.f_lineno})"

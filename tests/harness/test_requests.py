@@ -234,6 +234,59 @@ def create_app(config):
 """
 
 
+FAILING_LOGINS = """
+    @app.post("/login/refused")
+    def refused():
+        abort(403)
+
+    @app.get("/login/broken")
+    def broken():
+        raise AttributeError("no audit")
+
+    @app.get("/login/blocked")
+    def blocked():
+        Event().wait()
+
+    return app
+"""
+TABLES_ON_IMPORT = """
+import os
+
+from flask import Flask, redirect, request, session
+from flask_sqlalchemy import SQLAlchemy
+
+app = Flask(__name__)
+app.secret_key = "of the tests"
+app.config["SQLALCHEMY_DATABASE_URI"] = os.environ["DATABASE_URL"]
+db = SQLAlchemy(app)
+
+
+class Visit(db.Model):
+    id = db.Column(db.Integer, primary_key=True)
+    path = db.Column(db.String(200))
+
+
+with app.app_context():
+    db.create_all()
+
+
+@app.before_request
+def only_who_is_logged_in():
+    if request.path != "/login" and "user" not in session:
+        return redirect("/login")
+
+
+@app.teardown_request
+def count_visit(error):
+    db.session.add(Visit(path=request.path))
+    db.session.commit()
+
+
+@app.post("/login")
+def login():
+    session["user"] = 1
+    return "welcome"
+"""
 COMMITS_CONTEXTS = """
 def create_app(config):
     app = made(config)
@@ -294,7 +347,8 @@ SPECIAL_COLUMNS = """
 SENTENCE = (
     "The app cannot be tried on sqlite: its first request was answered with 302 FOUND to /login:"
     " shop.only_who_is_logged_in (shop.py, line 54) answered it before the view. If it wants a login, name a"
-    " function that logs a client in: --testbed-as-user module:function."
+    " function that logs a client in: --testbed-as-user module:function (called with the app and a"
+    " test client)."
 )
 
 
@@ -529,14 +583,32 @@ def test_a_logged_in_user_survives_a_restart_of_the_server(
 @pytest.mark.parametrize(
     ("source", "complaint"),
     [
-        ("def log_in(app, client): 1 / 0", "'users:log_in' raised ZeroDivisionError: division by zero."),
+        (
+            "def log_in(app, client): 1 / 0",
+            "'users:log_in' raised ZeroDivisionError: division by zero, raised in users.py:1.",
+        ),
         ("def log_in(app, client): pass", "Have users:log_in log in a user who may open each page."),
+        (
+            "def log_in(app, client): client.post('/login/refused')",
+            "its request POST /login/refused was answered with 403 FORBIDDEN.",
+        ),
+        (
+            "def log_in(app, client): client.get('/login/broken')",
+            "broken was answered with 500 INTERNAL SERVER ERROR: AttributeError: no audit, raised in shop.py",
+        ),
+        (
+            "def log_in(app, client): client.get('/login/blocked')",
+            "users:log_in did not end within 10 s; it was in create_app.<locals>.blocked (shop.py, line ",
+        ),
     ],
 )
 def test_a_function_that_logs_nobody_in_is_one_sentence(
     project: Project, source: str, complaint: str
 ) -> None:
-    project.write(BINDING + LOGIN, "shop.py")
+    views = FAILING_LOGINS.removeprefix("\n")
+    login = LOGIN.replace('request.endpoint != "login"', 'not request.path.startswith("/login")')
+    app = login.replace("    return app\n", views)
+    project.write(f"from threading import Event\n{BINDING}{app}", "shop.py")
     project.write(source, "users.py")
 
     outcome = check(project, "--testbed-as-user", "users:log_in", checks=("lifecycle.request-ends",))
@@ -637,5 +709,19 @@ def test_a_name_that_the_module_of_the_function_imports_is_accepted(project_here
     project_here.write("from logins import *\n", "users.py")
 
     outcome = check(project_here, "--testbed-as-user", "users:log_in", checks=("lifecycle.request-ends",))
+
+    assert outcome.code == 0, outcome.text
+
+
+def test_the_user_of_the_next_test_finds_the_tables_that_an_app_creates_on_import(project: Project) -> None:
+    project.write(TABLES_ON_IMPORT, "todo.py")
+    project.write("def log_in(app, client): client.post('/login')", "users.py")
+
+    outcome = project.run(
+        *("--pyargs", "flask_sqlalchemy_testbed.battery", "--testbed-app", "todo:app"),
+        *("--testbed-as-user", "users:log_in"),
+        *("--testbed-check", "isolation.committed-rows-go", "--testbed-check", "isolation.keys-start-again"),
+        DATABASE_URL="sqlite://",
+    )
 
     assert outcome.code == 0, outcome.text
