@@ -5,12 +5,13 @@ from collections.abc import Callable
 from contextvars import Context
 from itertools import count
 from typing import TYPE_CHECKING, Any, NoReturn
+from weakref import WeakSet
 
 import pytest
 from flask import Flask, current_app, has_request_context
 from sqlalchemy import select
 from sqlalchemy.engine import Engine
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, object_session
 
 from flask_sqlalchemy_testbed.battery.further import Binds
 from flask_sqlalchemy_testbed.battery.pools import limit_wait, most_connections
@@ -58,8 +59,10 @@ class Trial:
         self._of_contexts: set[str] = set()
         self._engines_made_at: set[str] = set()
         self._handlers: set[str] = set()
-        self._commits = Subscription([(Session, "before_commit", self._note_handler)])
-        self._commits.install()
+        self._wrote: WeakSet[Session] = WeakSet()
+        self._commits = Subscription(
+            [(Session, "before_commit", self._note_handler), (Session, "after_rollback", self._wrote.discard)]
+        )
         self.written: list[str] = []
         """The names of the items that `write` has flushed."""
         self._maker.start(database.uri, self._binds.uris)
@@ -67,6 +70,7 @@ class Trial:
         self.database = database
         self.backend = database.backend.name
         self.of = database.backend.of
+        self._commits.install()
 
     @property
     def other(self) -> Database:
@@ -215,8 +219,10 @@ class Trial:
         """
         name = name or f"uncommitted {next(self._numbers)}"
         (self._of_requests if has_request_context() else self._of_contexts).add(name)
-        self.session.add(Item(name=name))
+        self.session.add(item := Item(name=name))
         self.session.flush()
+        if (session := object_session(item)) is not None:
+            self._wrote.add(session)
         self.written.append(name)
         return "written"
 
@@ -285,8 +291,8 @@ class Trial:
                 pytest.fail(f"rows of failed requests are in the database: {rows}, committed {handlers}")
             pytest.fail(f"the database contains rows that the app never committed: {rows}")
 
-    def _note_handler(self, _: Session) -> None:
-        if handler := by_handler():
+    def _note_handler(self, session: Session) -> None:
+        if session in self._wrote and (handler := by_handler()):
             self._handlers.add(handler)
 
     def assert_sessions(self, most: int, after: str) -> None:
@@ -315,8 +321,8 @@ class Trial:
 
     def end(self) -> None:
         """Wait for the check's tasks, dispose of the engines of the apps, and let the apps go."""
-        wait_for_tasks()
         self._commits.remove()
+        wait_for_tasks()
         for app in self._apps:
             self.engine(app).dispose()
             self._binds.dispose(app)
