@@ -154,7 +154,8 @@ def test_ctrl_c_during_a_pull_ends_the_run_at_once(project: Project) -> None:
                 process.kill()
         took = time.monotonic() - pressed
 
-    assert process.returncode == pytest.ExitCode.INTERRUPTED, output
+    # Python ends by the signal if it came while exec() ran a string, as dataclasses do on import.
+    assert process.returncode in {pytest.ExitCode.INTERRUPTED, -signal.SIGINT}, output
     assert f"testbed: pulling {recipes.default_base_image(KIND.recipe)} ..." in output
     assert "Traceback" not in output
     assert took < 10
