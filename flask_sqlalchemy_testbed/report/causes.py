@@ -370,24 +370,19 @@ def _group(cause: Cause | None, rows: list[CheckRow], report: Matrix) -> Group:
         key=lambda row: (_placed(row)[0] != name, row["id"] not in first, _weight(row.get("severity", "")))
     )
     severity = rows[0].get("severity", "")
-    if failed := _failed_log_in(rows[0]):
-        return Group(
-            rows=rows,
-            summary=f"The battery could not log in: {failed['error']}.",
-            severity=severity,
-            default="",
-            at=failed["at"] or "",
-            remedy="Correct this function, or the app: it is called for each check, on an app that was just"
-            " made, with an empty database. The claims of these checks were not tried.",
+    summary = remedy = ""
+    if found := _failed_log_in(rows[0]):
+        summary = f"The battery could not log in: {found['error']}."
+        remedy = (
+            "Correct this function, or the app: it is called for each check, on an app that was just made,"
+            " with an empty database. The claims of these checks were not tried."
         )
-    if raised := _raised(rows[0]):
+    elif found := _raised(rows[0]):
+        summary = f"{found['by'] or 'A view'}{',' if found['by'] else ''} raised {found['error']}."
+        remedy = "Mend this line of the app; then other failures may show."
+    if found:
         return Group(
-            rows=rows,
-            summary=f"{raised['by'] or 'A view'}{',' if raised['by'] else ''} raised {raised['error']}.",
-            severity=severity,
-            default="",
-            at=raised["at"],
-            remedy="Mend this line of the app; then other failures may show.",
+            rows=rows, summary=summary, severity=severity, default="", at=found["at"] or "", remedy=remedy
         )
     products = dict.fromkeys(_product(row, cause, library, _backends(report, row)) for row in rows)
     if len(products) > 1:
