@@ -41,8 +41,9 @@ if TYPE_CHECKING:
 RUNNING_SERVER_TIMEOUT = 5.0
 # How often a run looks for a lingering server before it starts one for itself alone.
 ATTEMPTS = 3
-# How long the end of a run waits for the removal of the remains of killed runs.
-SWEEP_TIMEOUT = 5.0
+# How long the end of a run waits for the removal of the remains of killed runs. On a busy machine, the engine
+# needs several seconds for each container.
+SWEEP_TIMEOUT = 15.0
 # How long it waits for a start that was cancelled. A pull or a build ends with the process.
 CANCEL_TIMEOUT = 1.0
 
@@ -444,8 +445,10 @@ class Run:
 
 
 def _sweep(backend_in_docker: Backend | None) -> None:
-    with contextlib.suppress(Exception):  # The next run does the same.
+    # What fails here is left to the next run, and a failure with the files does not spare the containers.
+    with contextlib.suppress(Exception):
         files.sweep()
+    with contextlib.suppress(Exception):
         if backend_in_docker is not None:
             from flask_sqlalchemy_testbed.servers import containers, images  # noqa: PLC0415
 

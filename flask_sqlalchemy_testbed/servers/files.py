@@ -105,7 +105,10 @@ def _is_stale(path: Path) -> bool:
             return False
         process = ProcessId.parse((path / PROCESS_FILE).read_text())
     except FileNotFoundError:
-        return path.exists() and time.time() - path.stat().st_mtime > SECONDS_WITHOUT_PROCESS_FILE
+        try:
+            return time.time() - path.stat().st_mtime > SECONDS_WITHOUT_PROCESS_FILE
+        except FileNotFoundError:  # The run has just removed it.
+            return False
     return process is None or process.has_ended()
 
 

@@ -112,7 +112,8 @@ def test_the_next_run_removes_what_a_killed_run_with_a_killed_reaper_has_left(wa
     outcome = waiting.run()
 
     assert outcome.code == 0
-    assert left_of(run) == []
+    # At the end of a run, Docker may still remove a container, for this run or for another one beside it.
+    eventually(lambda: not left_of(run))
     eventually(lambda: not left_of(run_in(waiting)))
 
 
