@@ -288,6 +288,15 @@ def test_an_option_goes_into_the_argument_that_the_app_has_already(library: str)
     }
 
 
+@pytest.mark.parametrize("library", ["", *LIBRARIES])
+def test_an_option_that_the_app_gives_another_value_is_changed(library: str) -> None:
+    places = {"library": library, "engine_arguments": "echo, engine_options, pool_pre_ping"}
+
+    (group,) = groups(with_rows(failed("faults.restart"), **places))
+
+    assert group.remedy == "Change pool_pre_ping to True there."
+
+
 def test_an_engine_that_another_function_makes_is_returned_to_the_factory() -> None:
     places = {"engine_at": "shop/db.py:12", "engine_name": "engine", "engine_function": "init_engine"}
 

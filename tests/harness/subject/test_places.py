@@ -452,3 +452,18 @@ def test_a_function_that_makes_the_engine_without_the_app_is_found(
 
     assert (found.engine_function, found.engine_called_at) == (function, called_at)
     assert found.engine_arguments == "echo"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "names"),
+    [
+        ("uri, echo=True, pool_pre_ping=False", "echo, pool_pre_ping"),
+        ("uri, **{'pool_pre_ping': False}", "pool_pre_ping"),
+        ("uri, **dict(pool_pre_ping=False)", "pool_pre_ping"),
+        ("uri, connect_args={'timeout': 3}, **options", "connect_args, timeout"),
+    ],
+)
+def test_the_arguments_of_the_engine_are_found(write: Write, arguments: str, names: str) -> None:
+    write(shop=f"engine = create_engine({arguments})\napp = Flask(__name__)\n")
+
+    assert places(Subject("shop:app", modules=("shop",))).engine_arguments == names
