@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 from flask import request_started
 from werkzeug.exceptions import HTTPException
 
-from flask_sqlalchemy_testbed.battery.requests import BAD_REQUEST, Answer, ask
+from flask_sqlalchemy_testbed.battery.requests import BAD_REQUEST, OK, Answer, ask
 from flask_sqlalchemy_testbed.subject.raised import line_of_app
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from flask import Flask, Response
 
@@ -137,6 +137,20 @@ class Witness:
             return changed
 
         return watched
+
+
+def in_turn(failures: Sequence[str]) -> str:
+    """Return the statuses of answers in their order; a reason stands only where it is met first.
+
+    Args:
+        failures: The status and the reason of each failed request, such as `500 (KeyError)`; empty for a
+            success.
+    """
+    answers = [found or str(OK) for found in failures]
+    return ", ".join(
+        answer.partition(" ")[0] if answer in answers[:number] else answer
+        for number, answer in enumerate(answers)
+    )
 
 
 def name_of(code: Any) -> str:

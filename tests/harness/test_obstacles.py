@@ -11,7 +11,7 @@ from werkzeug.exceptions import NotFound
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.wrappers import Response as BaseResponse
 
-from flask_sqlalchemy_testbed.battery.obstacles import Witness
+from flask_sqlalchemy_testbed.battery.obstacles import Witness, in_turn
 from flask_sqlalchemy_testbed.battery.requests import add_view, get
 
 VIEW = "/testbed/view"
@@ -156,3 +156,9 @@ def test_the_app_is_as_it_was_afterwards() -> None:
     assert app.before_request_funcs is functions
     assert "handle_user_exception" not in vars(app)
     assert get(app, VIEW).startswith("302")
+
+
+def test_a_reason_that_several_answers_have_is_said_once() -> None:
+    lost, full = "500 (OperationalError: gone away)", "503 (disk full)"
+
+    assert in_turn([lost, lost, "", full, lost, full]) == f"{lost}, 500, 200, {full}, 500, 503"
