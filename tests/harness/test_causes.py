@@ -455,6 +455,16 @@ def test_a_cause_has_one_severity_in_the_report_and_in_the_explanations() -> Non
             assert said == group.severity, check.id
 
 
+def test_an_explanation_names_the_check_whose_failure_replaces_its_remedy() -> None:
+    for check in CHECKS.values():
+        shown_by = CAUSES[check.cause].shown_by if check.cause else ""
+        remedies = [text for label, text in explanation(check) if label == "remedy"]
+        replaced = (
+            f"If {shown_by} fails, too, the report shows the remedy of that check: both have one cause."
+        )
+        assert (replaced in remedies) == (shown_by not in {"", check.id}), check.id
+
+
 def test_a_remedy_that_names_a_file_of_this_repository_says_where_that_is() -> None:
     remedies = [check.remedy for check in CHECKS.values()] + [cause.remedy for cause in CAUSES.values()]
     naming = [remedy for remedy in remedies if "app/" in remedy]
