@@ -8,7 +8,7 @@ from pathlib import Path
 from traceback import walk_stack, walk_tb
 from typing import TYPE_CHECKING
 
-from flask_sqlalchemy_testbed.subject.shown import shown
+from flask_sqlalchemy_testbed.subject.shown import line_of_definition, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -122,7 +122,8 @@ def by_handler() -> str:
 
 
 def _handler(code: CodeType) -> str:
-    return f"{HANDLER} {_name(code)}() in {shown(code.co_filename)}:{code.co_firstlineno}"
+    line = line_of_definition(code.co_filename, code.co_firstlineno)
+    return f"{HANDLER} {_name(code)}() in {shown(code.co_filename)}:{line}"
 
 
 def _name(code: CodeType) -> str:

@@ -135,7 +135,7 @@ def test_an_error_handler_that_relies_on_the_session_is_the_cause(
 
     outcome = project.run(*BATTERY, "--testbed-check", check, COLUMNS="200")
 
-    line = source.splitlines().index("    @app.errorhandler(500)") + 1
+    line = source.splitlines().index("    def internal(error):") + 1
     assert "Cause 1 of 1" in outcome.text, outcome.text
     assert f": {CAUSES[ERROR_HANDLER].summary}" in outcome.text, outcome.text
     assert f"by the error handler internal() in shop.py:{line}" in " ".join(outcome.text.split())
