@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import sysconfig
 from pathlib import Path
@@ -33,6 +34,8 @@ CALLED = {
 }
 # Flask calls the view, and all that the view calls.
 _VIEW = "dispatch_request"
+# In the message of an error: a table is missing, as SQLite, PostgreSQL and MySQL say it.
+NO_TABLE = re.compile(r"no such table|relation \".+\" does not exist|Table '.+' doesn't exist")
 # Errors that other code may have caused: a lost connection, a lock, a failed flush, a table that is missing.
 _OF_OTHERS = {"SQLAlchemyError", "DatabaseError", "InterfaceError"}
 _OF_STATEMENT = {"IntegrityError", "DataError"}
@@ -99,7 +102,8 @@ def by_hook(error: BaseException) -> str:
     """Return a clause on the function of the app that Flask called, and that raised an error; else empty.
 
     A function is not named for an error that other code may have caused, such as a session without a
-    rollback. An error handler is: it is called after failures, and has to expect them.
+    rollback. An error handler is: it is called after failures, and has to expect them, except that a table is
+    missing.
 
     Args:
         error: An error that was raised while an app handled a request, or ended a context.
@@ -109,7 +113,8 @@ def by_hook(error: BaseException) -> str:
     when, hook = _hook(frame for frame, _ in walk_tb(error.__traceback__))
     if hook is None:
         return ""
-    if any(map(_may_be_of_others, _chain(error))):
+    lacks_a_table = when == _FOR_ERROR and NO_TABLE.search(str(error))
+    if not lacks_a_table and any(map(_may_be_of_others, _chain(error))):
         return f", met {_handler(hook)}" if when == _FOR_ERROR else ""
     return f", raised in {line_of_app(error)} by {_name(hook)}(), which Flask calls {when}"
 

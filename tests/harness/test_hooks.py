@@ -1,5 +1,6 @@
 """A function of the app that Flask calls is named, with its line, if it is the one that raised."""
 
+import re
 from collections.abc import Callable
 from typing import NoReturn
 
@@ -150,6 +151,25 @@ def test_an_error_handler_that_expects_failures_passes(project: Project) -> None
 
     assert "Cause 1" not in outcome.text, outcome.text
     assert "4 passed" in outcome.text, outcome.text
+
+
+LOGS = RELIES.replace("SELECT 1", "INSERT INTO error_log (name) VALUES ('internal')").replace("OPTIONS", "")
+
+
+@pytest.mark.bad_day
+def test_an_error_handler_that_lacks_a_table_alone_is_told_so(project: Project) -> None:
+    project.write(BINDING + LOGS, "shop.py")
+
+    outcome = project.run(*BATTERY, "--testbed-check", "lifecycle.failed-request-ends", COLUMNS="200")
+
+    assert re.search(
+        r": internal\(\), which Flask calls for an error, raised .*error_log.*\.$", outcome.text, re.MULTILINE
+    )
+    assert (
+        "remedy:     The battery did not create this table: name its metadata with --testbed-metadata"
+        in outcome.text
+    )
+    assert CAUSES[ERROR_HANDLER].summary not in outcome.text
 
 
 NEVER_ROLLS_BACK = WITHOUT_REMOVE.replace(
