@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import sys
 import sysconfig
@@ -14,6 +15,8 @@ from flask_sqlalchemy_testbed.subject.shown import line_of_definition, shown
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from types import CodeType, FrameType
+
+    from flask import Flask
 
 _PACKAGE = Path(__file__).parents[1]
 _INSTALLED = [Path(sysconfig.get_path(name)) for name in ("purelib", "platlib", "stdlib")]
@@ -124,6 +127,19 @@ def by_handler() -> str:
     frames = [frame for frame, _ in walk_stack(sys._getframe(1))]  # noqa: SLF001 - inspect.stack() reads each file
     when, hook = _hook(reversed(frames))
     return _handler(hook) if hook is not None and when == _FOR_ERROR else ""
+
+
+def handler_of(app: Flask, error: BaseException) -> str:
+    """Return a phrase on the error handler of the app that Flask calls for an error; empty if it has none.
+
+    Args:
+        app: The app.
+        error: An error of a view that is in no blueprint.
+    """
+    handlers = app.error_handler_spec.get(None, {}).get(None, {})
+    handler = next((handlers[kind] for kind in type(error).__mro__ if kind in handlers), None)
+    code = getattr(inspect.unwrap(handler), "__code__", None) if handler is not None else None
+    return _handler(code) if code is not None and is_own(code.co_filename) else ""
 
 
 def _handler(code: CodeType) -> str:

@@ -172,6 +172,22 @@ def test_an_error_handler_that_lacks_a_table_alone_is_told_so(project: Project) 
     assert CAUSES[ERROR_HANDLER].summary not in outcome.text
 
 
+def test_an_error_handler_of_a_special_error_is_named_where_it_answers(project: Project) -> None:
+    special = "errorhandler(OperationalError)\n    @app.errorhandler(ProgrammingError)"
+    source = BINDING + EXPECTS.replace("OPTIONS", "").replace("errorhandler(500)", special)
+    source = source.replace("import SQL", "import OperationalError, ProgrammingError, SQL")
+    project.write(source, "shop.py")
+
+    outcome = project.run(*BATTERY, "--testbed-check", "lifecycle.error-handler")
+
+    line = source.splitlines().index("    def internal(error):") + 1
+    (reason,) = set(outcome.lines("not applicable"))
+    assert reason.endswith(
+        "(the app answers errors of views itself, with 500 INTERNAL SERVER ERROR"
+        f" by the error handler internal() in shop.py:{line})"
+    )
+
+
 NEVER_ROLLS_BACK = WITHOUT_REMOVE.replace(
     'return made(config["DATABASE_URI"])',
     """app = made(config["DATABASE_URI"])
