@@ -1,5 +1,6 @@
 """The places of an app's engine, session and factory are found in its code."""
 
+import shutil
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
@@ -273,6 +274,20 @@ def test_other_code_that_uses_the_engine_or_the_file_is_found(write: Write, tmp_
 
     assert found.engine_uses == "shop/db.py:9, migrations/env.py:3, tests/conftest.py:1, tests/conftest.py:5"
     assert found.other_uris == "alembic.ini:2, migrations/env.py:4"
+
+
+@pytest.mark.bad_day
+@pytest.mark.parametrize("folder", ["shop.bak", "old.2024", "shop-1", "2024"])
+def test_a_folder_that_is_no_package_has_no_other_code(write: Write, tmp_path: Path, folder: str) -> None:
+    write(**GLOBAL_ENGINE)
+    (tmp_path / folder).mkdir()
+    for file in ("db.py", "__init__.py"):
+        shutil.copy(tmp_path / "shop" / file, tmp_path / folder)
+    shutil.copy(tmp_path / "migrations" / "env.py", tmp_path / folder)
+
+    found = places(Subject("shop:create_app", session_path="shop.db:db_session", modules=("shop", "shop.db")))
+
+    assert folder not in found.engine_uses + found.other_uris
 
 
 def test_an_engine_of_the_factory_has_no_other_uses(write: Write) -> None:
