@@ -5,17 +5,17 @@ from __future__ import annotations
 import inspect
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flask import request_started
 from werkzeug.exceptions import HTTPException
 
-from flask_sqlalchemy_testbed.battery.requests import BAD_REQUEST, Answer, ask
+from flask_sqlalchemy_testbed.battery.requests import BAD_REQUEST, OK, Answer, ask
 from flask_sqlalchemy_testbed.subject.raised import line_of_app
+from flask_sqlalchemy_testbed.subject.shown import line_of_definition, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from flask import Flask, Response
 
@@ -139,6 +139,20 @@ class Witness:
         return watched
 
 
+def in_turn(failures: Sequence[str]) -> str:
+    """Return the statuses of answers in their order; a reason stands only where it is met first.
+
+    Args:
+        failures: The status and the reason of each failed request, such as `500 (KeyError)`; empty for a
+            success.
+    """
+    answers = [found or str(OK) for found in failures]
+    return ", ".join(
+        answer.partition(" ")[0] if answer in answers[:number] else answer
+        for number, answer in enumerate(answers)
+    )
+
+
 def name_of(code: Any) -> str:
     """Return the name of a function, a method, an object or a class, with its file and its line.
 
@@ -152,10 +166,10 @@ def name_of(code: Any) -> str:
         code = type(code)
     name = f"{code.__module__}.{code.__qualname__.rpartition('<locals>.')[2]}"
     try:
-        file, line = inspect.getsourcefile(code), inspect.getsourcelines(code)[1]
+        file, line = inspect.getsourcefile(code) or "", inspect.getsourcelines(code)[1]
     except (OSError, TypeError):  # Made in C, or by exec.
         return name
-    return f"{name} ({_short(file or '')}, line {line})"
+    return f"{name} ({shown(file)}, line {line_of_definition(file, line)})"
 
 
 def _in_words(error: BaseException) -> str:
@@ -177,11 +191,6 @@ def _place_of(error: BaseException) -> str:
     while traceback is not None:
         code, module = traceback.tb_frame.f_code, traceback.tb_frame.f_globals.get("__name__", "")
         if module.partition(".")[0] not in {"flask", "werkzeug", "flask_sqlalchemy_testbed", "asgiref"}:
-            place = f" in {_short(code.co_filename)}, line {traceback.tb_lineno}"
+            place = f" in {shown(code.co_filename)}, line {traceback.tb_lineno}"
         traceback = traceback.tb_next
     return place
-
-
-def _short(file: str) -> str:
-    path = Path(file)
-    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)

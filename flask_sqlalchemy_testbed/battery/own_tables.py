@@ -7,7 +7,6 @@ import inspect
 import re
 import warnings
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
@@ -24,6 +23,7 @@ from sqlalchemy.orm.mapper import _all_registries
 from sqlalchemy.schema import CreateColumn, CreateSchema
 
 from flask_sqlalchemy_testbed.backends import BACKENDS
+from flask_sqlalchemy_testbed.subject.shown import line_of_definition, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -240,9 +240,9 @@ def line_of_model(metadata: MetaData, table: str) -> str:
     for mapper in mappers:
         if mapper.local_table is metadata.tables.get(table):
             with contextlib.suppress(OSError, TypeError):  # Made by exec.
-                path = Path(inspect.getsourcefile(mapper.class_) or "")
-                shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-                return f"{shown}:{inspect.getsourcelines(mapper.class_)[1]}"
+                file = inspect.getsourcefile(mapper.class_) or ""
+                first = inspect.getsourcelines(mapper.class_)[1]
+                return f"{shown(file)}:{line_of_definition(file, first)}"
     return ""
 
 

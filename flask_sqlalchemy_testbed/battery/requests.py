@@ -15,7 +15,7 @@ from flask.testing import FlaskClient
 from werkzeug.exceptions import HTTPException
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
-from flask_sqlalchemy_testbed.subject.raised import by_hook, in_words, line_of_app
+from flask_sqlalchemy_testbed.subject.raised import by_hook, handler_of, in_words, line_of_app
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -88,6 +88,8 @@ class Answer:
 
     Empty for one that is a response.
     """
+    handler: str = ""
+    """The error handler of the app that Flask calls for the error of the view, as a phrase."""
     value: Any = None
     """The value that the view returned, if that is data, not a response or a stream."""
 
@@ -159,6 +161,7 @@ def add_view(app: Flask, path: str, view: Callable[..., Any]) -> None:
         except Exception as error:
             line = line_of_app(error, last=True)
             answer.error = f"{in_words(error)}{f', raised in {line}' if line else ''}"
+            answer.handler = handler_of(app, error)
             raise
         answer.note(value)
         return value

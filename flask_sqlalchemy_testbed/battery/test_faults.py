@@ -22,7 +22,7 @@ from flask_sqlalchemy_testbed.backends.base import Backend
 from flask_sqlalchemy_testbed.backends.connection import Connection
 from flask_sqlalchemy_testbed.backends.replication import REPLICATION
 from flask_sqlalchemy_testbed.battery.gates import Port, gate_to
-from flask_sqlalchemy_testbed.battery.obstacles import Witness
+from flask_sqlalchemy_testbed.battery.obstacles import Witness, in_turn
 from flask_sqlalchemy_testbed.battery.own_pair import OwnPair
 from flask_sqlalchemy_testbed.battery.own_server import OwnServer, OwnServers, lent
 from flask_sqlalchemy_testbed.battery.pools import limit_wait, limited_to, most_connections
@@ -346,17 +346,18 @@ def test_demoted_primary(
             # PostgreSQL's sessions learn of it one by one.
             wait_until(lambda: all(at_once(*[is_read_only] * number)))
             gate.lead_to(new_primary)
-            answers: list[str | int] = [failure(demoted, "/testbed/commit") or OK for _ in range(2 * number)]
+            failures = [failure(demoted, "/testbed/commit") for _ in range(2 * number)]
         finally:
             own_server.administer(*promote)
         own_trial.engine(demoted).dispose()
 
-    later, written = answers[number:], own_trial.committed(new_primary)
+    statuses = [int(found.partition(" ")[0] or OK) for found in failures]
+    later, written = statuses[number:], own_trial.committed(new_primary)
     assert later == [OK] * number, (
-        f"{number} connections led to the demoted primary, and the requests got {answers}"
+        f"{number} connections led to the demoted primary, and the requests got {in_turn(failures)}"
     )
-    assert len(written) == answers.count(OK), (
-        f"of the answers {answers}, the new primary has {written}{who_got(functions)}"
+    assert len(written) == statuses.count(OK), (
+        f"of the answers {in_turn(failures)}, the new primary has {written}{who_got(functions)}"
     )
 
 

@@ -113,9 +113,8 @@ def handled(trial: Trial, app: Flask, path: str) -> object:
     """
     answer = ask(app, path)
     if not answer.is_handled and answer.is_reached:
-        trial.not_applicable(
-            f"the app answers errors of views itself, with {answer.status}, and calls no error handler"
-        )
+        how = f" {answer.handler}" if answer.handler else ", and calls no error handler"
+        trial.not_applicable(f"the app answers errors of views itself, with {answer.status}{how}")
     return answer.value if answer.has_returned else answer.failure
 
 

@@ -52,7 +52,7 @@ TERMS: Mapping[str, str] = MappingProxyType(
         "LASTLY": "session.remove()",
         "ENGINE": "engine",
         "APP": "app",
-        "OPTION": "NAME=VALUE to create_engine()",
+        "OPTION": "Add NAME=VALUE to create_engine()",
         "FACTORY": "...",
         "OPTIONS": "",
         "KEPT_PLACE": "In the factory, in place of the line that makes the engine",
@@ -124,10 +124,12 @@ class Cause:
         """Return the remedy in the terms of one app.
 
         Args:
-            terms: The app's names for some of `TERMS`.
+            terms: The app's names for some of `TERMS`, and the arguments that the engine has as ARGUMENTS.
         """
         name, _, value = self.option.partition("=")
-        option = {**TERMS, **terms}["OPTION"].replace("NAME", name).replace("VALUE", value)
+        is_given = name in terms.get("ARGUMENTS", "").split(", ")
+        change = "Change NAME to VALUE there" if is_given else {**TERMS, **terms}["OPTION"]
+        option = change.replace("NAME", name).replace("VALUE", value)
         remedy = (terms.get("LIBRARY") and self.remedy_of_library) or self.remedy
         return f"{_in_terms(remedy, {**terms, 'OPTION': option}).rstrip()} {self.note_in(terms)}".rstrip()
 
@@ -321,7 +323,7 @@ _ALL = (
     Cause(
         NO_PRE_PING,
         "The pool hands out connections that the server has ended.",
-        "Add OPTION.",
+        "OPTION.",
         part=Part.ENGINE,
         option="pool_pre_ping=True",
     ),

@@ -50,6 +50,13 @@ def explanation(check: Check) -> Iterator[tuple[str, str]]:
         yield "fails it", mistake
     if check.remedy:
         yield "remedy", check.remedy
+    cause = CAUSES.get(check.cause)
+    if cause and cause.shown_by not in {"", check.id}:
+        shown_by = cause.shown_by
+        yield (
+            "remedy",
+            f"If {shown_by} fails, too, the report shows the remedy of that check: both have one cause.",
+        )
     if check.option:
         yield "runs", f"only if you give `--{check.option}`, or name it with `--check`."
     if check.needs:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shlex
 import sys
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ import pytest
 from flask_sqlalchemy_testbed.options import flag
 from flask_sqlalchemy_testbed.plugin import settings
 from flask_sqlalchemy_testbed.plugin.app_option import drivers_of, runs_the_battery
+from flask_sqlalchemy_testbed.subject.raised import NO_TABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -24,8 +24,6 @@ MOST_LINES = 20
 VARIABLES = ("DATABASE_URI", "DATABASE_URL", "SQLALCHEMY_DATABASE_URI")
 
 
-# In the message of an error: a table is missing, as SQLite, PostgreSQL and MySQL say it.
-NO_TABLE = re.compile(r"no such table|relation \".+\" does not exist|Table '.+' doesn't exist")
 # An attribute of a report, which pytest-xdist passes on to the controller: the test lacks a table.
 MARK = "testbed_lacks_a_table"
 # The errors of the fixture `testbed_schema`.

@@ -29,11 +29,12 @@ from flask_sqlalchemy_testbed.checks.causes import (
 from flask_sqlalchemy_testbed.checks.definition import Severity
 from flask_sqlalchemy_testbed.checks.explanation import severity_of
 from flask_sqlalchemy_testbed.checks.libraries import LIBRARIES, NO_LIBRARY
+from flask_sqlalchemy_testbed.options import flag
 from flask_sqlalchemy_testbed.report.migrations import place_in, remedy_of
 from flask_sqlalchemy_testbed.report.summary import failed_on, failures, reasons_of
 from flask_sqlalchemy_testbed.report.terms import terms_of
 from flask_sqlalchemy_testbed.subject.app_threads import MEANWHILE
-from flask_sqlalchemy_testbed.subject.raised import CALLED, HANDLER
+from flask_sqlalchemy_testbed.subject.raised import CALLED, HANDLER, NO_TABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -379,7 +380,7 @@ def _group(cause: Cause | None, rows: list[CheckRow], report: Matrix) -> Group:
         )
     elif found := _raised(rows[0]):
         summary = f"{found['by'] or 'A view'}{',' if found['by'] else ''} raised {found['error']}."
-        remedy = "Mend this line of the app; then other failures may show."
+        remedy = _remedy_of_error(found["error"])
     if found:
         return Group(
             rows=rows, summary=summary, severity=severity, default="", at=found["at"] or "", remedy=remedy
@@ -396,6 +397,16 @@ def _group(cause: Cause | None, rows: list[CheckRow], report: Matrix) -> Group:
         remedy=_remedy_of_check(rows[0], report),
         cause=cause,
     )
+
+
+def _remedy_of_error(error: str) -> str:
+    """Return the remedy of an error that the app's own code raised; its database may lack a table."""
+    if NO_TABLE.search(error):
+        return (
+            f"The battery did not create this table: name its metadata with {flag('metadata')}"
+            " MODULE:ATTRIBUTE, or have this line expect that the table is missing."
+        )
+    return "Mend this line of the app; then other failures may show."
 
 
 def _remedy_of_check(row: CheckRow, report: Matrix) -> str:

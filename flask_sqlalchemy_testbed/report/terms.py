@@ -28,7 +28,7 @@ def terms_of(subject: Mapping[str, str], causes: Iterable[Cause]) -> dict[str, s
     library = LIBRARIES.get(subject.get("library", ""), NO_LIBRARY)
     is_shared = CAUSES[SHARED_ENGINE] in causes and not library.name
     place, kept = _kept(subject, engine)
-    imported = subject.get("session_import", "")
+    imported, arguments = subject.get("session_import", ""), subject.get("engine_arguments", "")
     made, late = subject.get("app_at", ""), subject.get("removed_late", "")
     removed, why = late, "the app uses the session before that line"
     if not late:
@@ -44,7 +44,8 @@ def terms_of(subject: Mapping[str, str], causes: Iterable[Cause]) -> dict[str, s
         "ENGINE_USES": _engine_uses(subject, app, engine) if is_shared else "",
         "OTHER_URIS": subject.get("other_uris", ""),
         "OPTIONS": subject.get("session_options", ""),
-        "OPTION": _option(library.option, subject.get("engine_arguments", "").split(", ")),
+        "OPTION": _option(library.option, arguments.split(", ")),
+        "ARGUMENTS": arguments,
         "FACTORY": subject.get("session_factory", ""),
         "KEPT_PLACE": place,
         "KEPT": kept,
@@ -98,10 +99,10 @@ def _kept(subject: Mapping[str, str], engine: str) -> tuple[str, str]:
 
 
 def _option(words: str, arguments: Iterable[str]) -> str:
-    """Return the words for an option of the engine; its call may have the argument for options already."""
+    """Return the change that adds an option of the engine; its call may have the argument for options."""
     argument = words.partition("=")[0]
     inner = re.search(r"[{(](.+)[})] to ", words)
-    return f"{inner[1]} to the {argument} there" if inner and argument in arguments else words
+    return f"Add {f'{inner[1]} to the {argument} there' if inner and argument in arguments else words}"
 
 
 def _engine_uses(subject: Mapping[str, str], app: str, engine: str) -> str:

@@ -51,7 +51,7 @@ class Places:
     session_options: str = ""
     """The other arguments of `sessionmaker()` than the engine, with a comma before each."""
     engine_arguments: str = ""
-    """The names of the arguments that the call which makes the engine has."""
+    """The names of the arguments of the call that makes the engine, and of the values inside them."""
     engine_function: str = ""
     """The function that makes the engine, as it is called, if the app has no name there."""
     engine_called_at: str = ""
@@ -121,7 +121,6 @@ def places(subject: Subject) -> Places:
         usage.used_by_factory(trees, factory.target if factory else "", name, engines, in_contexts=one)
         for one in (True, False)
     )
-    arguments = engine.node.keywords if engine and engine.node else []
     maker_of_engine = ("", "")
     if engine and engine.node and not held:
         maker_of_engine = _function_without(
@@ -144,7 +143,7 @@ def places(subject: Subject) -> Places:
         session_end=end,
         session_factory=usage.first_argument(scoped.node) if scoped else "",
         session_options=usage.other_options(maker.node) if maker else "",
-        engine_arguments=", ".join(one.arg for one in arguments if one.arg),
+        engine_arguments=", ".join(usage.argument_names(engine.node)) if engine and engine.node else "",
         engine_function=maker_of_engine[0],
         engine_called_at=maker_of_engine[1],
         engine_is_global="yes" if is_global else "",

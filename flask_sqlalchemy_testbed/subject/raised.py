@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 import sys
 import sysconfig
 from pathlib import Path
 from traceback import walk_stack, walk_tb
 from typing import TYPE_CHECKING
 
-from flask_sqlalchemy_testbed.subject.shown import shown
+from flask_sqlalchemy_testbed.subject.shown import line_of_definition, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from types import CodeType, FrameType
+
+    from flask import Flask
 
 _PACKAGE = Path(__file__).parents[1]
 _INSTALLED = [Path(sysconfig.get_path(name)) for name in ("purelib", "platlib", "stdlib")]
@@ -33,6 +37,8 @@ CALLED = {
 }
 # Flask calls the view, and all that the view calls.
 _VIEW = "dispatch_request"
+# In the message of an error: a table is missing, as SQLite, PostgreSQL and MySQL say it.
+NO_TABLE = re.compile(r"no such table|relation \".+\" does not exist|Table '.+' doesn't exist")
 # Errors that other code may have caused: a lost connection, a lock, a failed flush, a table that is missing.
 _OF_OTHERS = {"SQLAlchemyError", "DatabaseError", "InterfaceError"}
 _OF_STATEMENT = {"IntegrityError", "DataError"}
@@ -99,7 +105,8 @@ def by_hook(error: BaseException) -> str:
     """Return a clause on the function of the app that Flask called, and that raised an error; else empty.
 
     A function is not named for an error that other code may have caused, such as a session without a
-    rollback. An error handler is: it is called after failures, and has to expect them.
+    rollback. An error handler is: it is called after failures, and has to expect them, except that a table is
+    missing.
 
     Args:
         error: An error that was raised while an app handled a request, or ended a context.
@@ -109,7 +116,8 @@ def by_hook(error: BaseException) -> str:
     when, hook = _hook(frame for frame, _ in walk_tb(error.__traceback__))
     if hook is None:
         return ""
-    if any(map(_may_be_of_others, _chain(error))):
+    lacks_a_table = when == _FOR_ERROR and NO_TABLE.search(str(error))
+    if not lacks_a_table and any(map(_may_be_of_others, _chain(error))):
         return f", met {_handler(hook)}" if when == _FOR_ERROR else ""
     return f", raised in {line_of_app(error)} by {_name(hook)}(), which Flask calls {when}"
 
@@ -121,8 +129,22 @@ def by_handler() -> str:
     return _handler(hook) if hook is not None and when == _FOR_ERROR else ""
 
 
+def handler_of(app: Flask, error: BaseException) -> str:
+    """Return a phrase on the error handler of the app that Flask calls for an error; empty if it has none.
+
+    Args:
+        app: The app.
+        error: An error of a view that is in no blueprint.
+    """
+    handlers = app.error_handler_spec.get(None, {}).get(None, {})
+    handler = next((handlers[kind] for kind in type(error).__mro__ if kind in handlers), None)
+    code = getattr(inspect.unwrap(handler), "__code__", None) if handler is not None else None
+    return _handler(code) if code is not None and is_own(code.co_filename) else ""
+
+
 def _handler(code: CodeType) -> str:
-    return f"{HANDLER} {_name(code)}() in {shown(code.co_filename)}:{code.co_firstlineno}"
+    line = line_of_definition(code.co_filename, code.co_firstlineno)
+    return f"{HANDLER} {_name(code)}() in {shown(code.co_filename)}:{line}"
 
 
 def _name(code: CodeType) -> str:

@@ -1,8 +1,12 @@
-"""Write the path of a file as messages show it."""
+"""Write the path of a file, and the line of a definition, as messages show them."""
 
 from __future__ import annotations
 
+import linecache
+import re
 from pathlib import Path
+
+_DEFINITION = re.compile(r"\s*((async\s+)?def|class)\s")
 
 
 def shown(path: str | Path) -> str:
@@ -13,3 +17,16 @@ def shown(path: str | Path) -> str:
     """
     file, here = Path(path), Path.cwd()
     return str(file.relative_to(here) if file.is_relative_to(here) else file)
+
+
+def line_of_definition(path: str, first: int) -> int:
+    """Return the line of `def` or `class`, where Python says that of the first decorator.
+
+    Args:
+        path: The path of the file.
+        first: The first line of the function or the class, as Python has it.
+    """
+    lines = linecache.getlines(path)[first - 1 :]
+    if not lines or not lines[0].lstrip().startswith("@"):
+        return first
+    return next((number for number, line in enumerate(lines, first) if _DEFINITION.match(line)), first)

@@ -51,6 +51,21 @@ def other_options(call: ast.Call | None) -> str:
     return "".join(f", {one}" for one in kept)
 
 
+def argument_names(call: ast.Call) -> Iterator[str]:
+    """Yield the names of the keyword arguments of a call, each before the names inside its value.
+
+    Args:
+        call: The call; a value may be a dict, or another call.
+    """
+    for keyword in call.keywords:
+        if keyword.arg:
+            yield keyword.arg
+        if isinstance(keyword.value, ast.Call):
+            yield from argument_names(keyword.value)
+        elif isinstance(keyword.value, ast.Dict):
+            yield from (str(one.value) for one in keyword.value.keys if isinstance(one, ast.Constant))
+
+
 def bound_at(trees: dict[str, ast.Module]) -> str:
     """Return where the engine is given to the sessions, as `file:line`; empty if nowhere.
 

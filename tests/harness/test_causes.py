@@ -288,6 +288,15 @@ def test_an_option_goes_into_the_argument_that_the_app_has_already(library: str)
     }
 
 
+@pytest.mark.parametrize("library", ["", *LIBRARIES])
+def test_an_option_that_the_app_gives_another_value_is_changed(library: str) -> None:
+    places = {"library": library, "engine_arguments": "echo, engine_options, pool_pre_ping"}
+
+    (group,) = groups(with_rows(failed("faults.restart"), **places))
+
+    assert group.remedy == "Change pool_pre_ping to True there."
+
+
 def test_an_engine_that_another_function_makes_is_returned_to_the_factory() -> None:
     places = {"engine_at": "shop/db.py:12", "engine_name": "engine", "engine_function": "init_engine"}
 
@@ -444,6 +453,16 @@ def test_a_cause_has_one_severity_in_the_report_and_in_the_explanations() -> Non
             assert said.startswith(group.severity), check.id
         else:
             assert said == group.severity, check.id
+
+
+def test_an_explanation_names_the_check_whose_failure_replaces_its_remedy() -> None:
+    for check in CHECKS.values():
+        shown_by = CAUSES[check.cause].shown_by if check.cause else ""
+        remedies = [text for label, text in explanation(check) if label == "remedy"]
+        replaced = (
+            f"If {shown_by} fails, too, the report shows the remedy of that check: both have one cause."
+        )
+        assert (replaced in remedies) == (shown_by not in {"", check.id}), check.id
 
 
 def test_a_remedy_that_names_a_file_of_this_repository_says_where_that_is() -> None:

@@ -1,5 +1,6 @@
 """A function of the app that Flask calls is named, with its line, if it is the one that raised."""
 
+import re
 from collections.abc import Callable
 from typing import NoReturn
 
@@ -135,7 +136,7 @@ def test_an_error_handler_that_relies_on_the_session_is_the_cause(
 
     outcome = project.run(*BATTERY, "--testbed-check", check, COLUMNS="200")
 
-    line = source.splitlines().index("    @app.errorhandler(500)") + 1
+    line = source.splitlines().index("    def internal(error):") + 1
     assert "Cause 1 of 1" in outcome.text, outcome.text
     assert f": {CAUSES[ERROR_HANDLER].summary}" in outcome.text, outcome.text
     assert f"by the error handler internal() in shop.py:{line}" in " ".join(outcome.text.split())
@@ -150,6 +151,41 @@ def test_an_error_handler_that_expects_failures_passes(project: Project) -> None
 
     assert "Cause 1" not in outcome.text, outcome.text
     assert "4 passed" in outcome.text, outcome.text
+
+
+LOGS = RELIES.replace("SELECT 1", "INSERT INTO error_log (name) VALUES ('internal')").replace("OPTIONS", "")
+
+
+@pytest.mark.bad_day
+def test_an_error_handler_that_lacks_a_table_alone_is_told_so(project: Project) -> None:
+    project.write(BINDING + LOGS, "shop.py")
+
+    outcome = project.run(*BATTERY, "--testbed-check", "lifecycle.failed-request-ends", COLUMNS="200")
+
+    assert re.search(
+        r": internal\(\), which Flask calls for an error, raised .*error_log.*\.$", outcome.text, re.MULTILINE
+    )
+    assert (
+        "remedy:     The battery did not create this table: name its metadata with --testbed-metadata"
+        in outcome.text
+    )
+    assert CAUSES[ERROR_HANDLER].summary not in outcome.text
+
+
+def test_an_error_handler_of_a_special_error_is_named_where_it_answers(project: Project) -> None:
+    special = "errorhandler(OperationalError)\n    @app.errorhandler(ProgrammingError)"
+    source = BINDING + EXPECTS.replace("OPTIONS", "").replace("errorhandler(500)", special)
+    source = source.replace("import SQL", "import OperationalError, ProgrammingError, SQL")
+    project.write(source, "shop.py")
+
+    outcome = project.run(*BATTERY, "--testbed-check", "lifecycle.error-handler")
+
+    line = source.splitlines().index("    def internal(error):") + 1
+    (reason,) = set(outcome.lines("not applicable"))
+    assert reason.endswith(
+        "(the app answers errors of views itself, with 500 INTERNAL SERVER ERROR"
+        f" by the error handler internal() in shop.py:{line})"
+    )
 
 
 NEVER_ROLLS_BACK = WITHOUT_REMOVE.replace(

@@ -1,5 +1,6 @@
 """The code that keeps a request from a view is named, with its file and its line."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from werkzeug.exceptions import NotFound
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.wrappers import Response as BaseResponse
 
-from flask_sqlalchemy_testbed.battery.obstacles import Witness
+from flask_sqlalchemy_testbed.battery.obstacles import Witness, in_turn, name_of
 from flask_sqlalchemy_testbed.battery.requests import add_view, get
 
 VIEW = "/testbed/view"
@@ -156,3 +157,34 @@ def test_the_app_is_as_it_was_afterwards() -> None:
     assert app.before_request_funcs is functions
     assert "handle_user_exception" not in vars(app)
     assert get(app, VIEW).startswith("302")
+
+
+def test_a_reason_that_several_answers_have_is_said_once() -> None:
+    lost, full = "500 (OperationalError: gone away)", "503 (disk full)"
+
+    assert in_turn([lost, lost, "", full, lost, full]) == f"{lost}, 500, 200, {full}, 500, 503"
+
+
+def same(*_: str) -> Callable[[Any], Any]:
+    return lambda code: code
+
+
+@same()
+@same(
+    "class",
+)
+async def with_decorators() -> None: ...
+
+
+@same()
+class WithDecorators: ...
+
+
+@pytest.mark.parametrize("code", [with_decorators, WithDecorators])
+def test_the_line_of_a_decorated_function_or_class_is_that_of_its_name(code: Any) -> None:
+    lines = Path(__file__).read_text(encoding="utf-8").splitlines()
+    (number,) = (
+        number for number, line in enumerate(lines, 1) if re.match(rf".*(def|class) {code.__name__}\b", line)
+    )
+
+    assert name_of(code).endswith(f"({HERE}, line {number})")

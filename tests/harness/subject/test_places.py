@@ -1,5 +1,6 @@
 """The places of an app's engine, session and factory are found in its code."""
 
+import shutil
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
@@ -275,6 +276,20 @@ def test_other_code_that_uses_the_engine_or_the_file_is_found(write: Write, tmp_
     assert found.other_uris == "alembic.ini:2, migrations/env.py:4"
 
 
+@pytest.mark.bad_day
+@pytest.mark.parametrize("folder", ["shop.bak", "old.2024", "shop-1", "2024"])
+def test_a_folder_that_is_no_package_has_no_other_code(write: Write, tmp_path: Path, folder: str) -> None:
+    write(**GLOBAL_ENGINE)
+    (tmp_path / folder).mkdir()
+    for file in ("db.py", "__init__.py"):
+        shutil.copy(tmp_path / "shop" / file, tmp_path / folder)
+    shutil.copy(tmp_path / "migrations" / "env.py", tmp_path / folder)
+
+    found = places(Subject("shop:create_app", session_path="shop.db:db_session", modules=("shop", "shop.db")))
+
+    assert folder not in found.engine_uses + found.other_uris
+
+
 def test_an_engine_of_the_factory_has_no_other_uses(write: Write) -> None:
     write(shop="def create_app():\n    engine = create_engine('sqlite://')\n    engine.connect()\n")
 
@@ -452,3 +467,18 @@ def test_a_function_that_makes_the_engine_without_the_app_is_found(
 
     assert (found.engine_function, found.engine_called_at) == (function, called_at)
     assert found.engine_arguments == "echo"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "names"),
+    [
+        ("uri, echo=True, pool_pre_ping=False", "echo, pool_pre_ping"),
+        ("uri, **{'pool_pre_ping': False}", "pool_pre_ping"),
+        ("uri, **dict(pool_pre_ping=False)", "pool_pre_ping"),
+        ("uri, connect_args={'timeout': 3}, **options", "connect_args, timeout"),
+    ],
+)
+def test_the_arguments_of_the_engine_are_found(write: Write, arguments: str, names: str) -> None:
+    write(shop=f"engine = create_engine({arguments})\napp = Flask(__name__)\n")
+
+    assert places(Subject("shop:app", modules=("shop",))).engine_arguments == names
