@@ -77,13 +77,12 @@ def _listed(places: Iterable[str]) -> str:
 def _other_files(known: Collection[str]) -> Iterator[tuple[str, str]]:
     """Yield the files beside the app's modules, each relative to the current folder with its text.
 
-    A folder whose name no import can have, such as `shop.bak`, is a copy and not the project's code.
+    A folder with a dot in its name, such as `shop.bak`, is a copy and not the project's code.
     """
     here = Path.cwd()
     for file in sorted({file for pattern in OTHER_FILES for file in here.glob(pattern)}):
-        name = str(file.relative_to(here))
-        can_be_imported = file.parent == here or file.parent.name.isidentifier()
-        if name not in known and not name.startswith(".") and can_be_imported:
+        name, folders = str(file.relative_to(here)), file.relative_to(here).parts[:-1]
+        if name not in known and not name.startswith(".") and not any("." in folder for folder in folders):
             try:
                 yield name, file.read_text(encoding="utf-8")
             except (OSError, ValueError):
