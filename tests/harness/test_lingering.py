@@ -215,7 +215,10 @@ def test_a_run_that_comes_and_goes_between_two_looks_counts(
 ) -> None:
     run = start(SHORT)
     left, url = id_of(run), database_of(run).url.set(database="testbed")
-    run.close()
+    connection = Connection(url, options=testbed_backend.connect_options)
+    assert connection.rows("SELECT 1") == [(1,)]
+    run.close()  # It may take longer than the server lingers.
+    connection.close()
     until = time.monotonic() + 3 * SHORT
     while time.monotonic() < until:
         connection = Connection(url, options=testbed_backend.connect_options)
