@@ -17,6 +17,7 @@ import docker
 import pytest
 
 from flask_sqlalchemy_testbed.backends.base import Backend, new_name
+from flask_sqlalchemy_testbed.plugin import state
 from flask_sqlalchemy_testbed.run import Run
 from flask_sqlalchemy_testbed.servers import images, recipes
 from flask_sqlalchemy_testbed.servers.given import variable
@@ -75,11 +76,16 @@ def layers(engine: docker.DockerClient, label: str) -> list[str]:
     return [str(image) for image in engine.api.images(quiet=True, filters={"dangling": True, "label": label})]
 
 
-def not_on_podman(engine: docker.DockerClient, reason: str) -> None:
-    """Skip a test of something that Podman does not offer."""
-    for part in engine.version().get("Components", []):
-        if part["Name"] == "Podman Engine":
-            pytest.skip(f"{part['Name']} {part['Version']} {reason}")
+@pytest.fixture
+def not_on_podman(engine: docker.DockerClient, request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Return a function that ends a test of something that Podman does not offer."""
+
+    def end_on_podman(reason: str) -> None:
+        for part in engine.version().get("Components", []):
+            if part["Name"] == "Podman Engine":
+                state.not_applicable(request.node, f"{part['Name']} {part['Version']} {reason}")
+
+    return end_on_podman
 
 
 def bake(engine: docker.DockerClient, kind: Backend) -> str:
@@ -146,9 +152,12 @@ def test_two_clones_with_different_recipes_keep_their_images(
 
 
 def test_an_image_is_removed_two_weeks_after_its_last_use(
-    strange: Callable[..., Backend], engine: docker.DockerClient, monkeypatch: pytest.MonkeyPatch
+    strange: Callable[..., Backend],
+    engine: docker.DockerClient,
+    not_on_podman: Callable[[str], None],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    not_on_podman(engine, "does not record when an image was tagged last")
+    not_on_podman("does not record when an image was tagged last")
     used, unused = (bake(engine, strange(f"LABEL which={which}")) for which in ("used", "unused"))
     time.sleep(1.1)  # The engine's times are compared to the second.
     bake(engine, strange("LABEL which=used"))
@@ -181,9 +190,13 @@ finally:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_a_build_that_is_cut_short_leaves_nothing(
-    testbed_backend: Backend, engine: docker.DockerClient, tmp_path: Path, number: signal.Signals
+    testbed_backend: Backend,
+    engine: docker.DockerClient,
+    not_on_podman: Callable[[str], None],
+    tmp_path: Path,
+    number: signal.Signals,
 ) -> None:
-    not_on_podman(engine, "completes a step of a build after its client is gone, and does not list it")
+    not_on_podman("completes a step of a build after its client is gone, and does not list it")
     assert testbed_backend.recipe is not None
     folder = tmp_path / "data" / testbed_backend.recipe.folder
     shutil.copytree(recipes.folder(testbed_backend.recipe), folder)
