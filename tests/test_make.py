@@ -291,9 +291,8 @@ def test_a_full_disk_is_one_sentence(tmp_path: Path) -> None:
 
 # A service that does not end by itself, and whose process is known.
 PODMAN = "#!/bin/sh\necho $$ >{folder}/service\nexec sleep 600\n"
-PODMAN_ANSWERS = (
-    '#!/bin/sh\ncase "$DOCKER_HOST" in unix:///*) echo " Podman Engine:";; *) echo " Engine:";; esac\n'
-)
+# It answers once it runs.
+DOCKER_ASKS_IT = '#!/bin/sh\ntest ! -s {folder}/service || echo " Podman Engine:"\n'
 
 
 def with_podman(
@@ -346,7 +345,7 @@ def test_the_tests_on_podman_say_that_it_is_missing(tmp_path: Path) -> None:
 
 def test_the_service_of_podman_ends_with_the_command(tmp_path: Path) -> None:
     write_program(tmp_path / "podman", PODMAN.format(folder=tmp_path))
-    write_program(tmp_path / "docker", PODMAN_ANSWERS)
+    write_program(tmp_path / "docker", DOCKER_ASKS_IT.format(folder=tmp_path))
 
     run = with_podman(tmp_path, "sh", "-c", "echo $DOCKER_HOST; exit 3")
 
@@ -360,7 +359,7 @@ def test_the_service_of_podman_ends_with_the_command(tmp_path: Path) -> None:
 
 def test_a_service_of_podman_that_answers_is_used(tmp_path: Path) -> None:
     write_program(tmp_path / "podman", "#!/bin/sh\nexit 1\n")
-    write_program(tmp_path / "docker", PODMAN_ANSWERS)
+    write_program(tmp_path / "docker", '#!/bin/sh\necho " Podman Engine:"\n')
 
     run = with_podman(tmp_path, "sh", "-c", "echo $DOCKER_HOST", host="unix:///mine")
 
