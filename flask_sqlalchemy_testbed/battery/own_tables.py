@@ -23,6 +23,7 @@ from sqlalchemy.orm.mapper import _all_registries
 from sqlalchemy.schema import CreateColumn, CreateSchema
 
 from flask_sqlalchemy_testbed.backends import BACKENDS
+from flask_sqlalchemy_testbed.battery.variants import variant_of
 from flask_sqlalchemy_testbed.subject.shown import line_of_definition, shown
 
 if TYPE_CHECKING:
@@ -31,13 +32,13 @@ if TYPE_CHECKING:
     from sqlalchemy import Column, Dialect, MetaData
     from sqlalchemy.engine import Engine
 
+# The error of SQLAlchemy about a type that the database does not have; a compiler is shown with its address.
+NO_TYPE = r"can't render element of type"
+COMPILER = re.compile(rf"Compiler <.*?> (?={NO_TYPE})")
 # The smallest change, by a pattern of the error that SQLAlchemy or the database raises.
 REMEDIES = {
     r"requires a length": "Give it a length: String(255).",
-    r"can't render element of type": (
-        "Use a type that each database has, such as JSON, or give it a variant:"
-        " JSON().with_variant(JSONB(), 'postgresql')."
-    ),
+    NO_TYPE: "Use a type that each database has, or give it a variant for this database: with_variant().",
     r"type requires a name|requires a name": "Give the type a name: Enum(..., name='...').",
     r"key was too long|index row size": (
         "Shorten the columns of the key, or index the beginning: Index(..., mysql_length=255)."
@@ -91,10 +92,23 @@ class Problem:
     columns: tuple[str, ...]
     reason: str
     doing: str = "be created"
+    variant: str = ""
+    """The column's type with a base that each database has, as code; empty if no base is known."""
+
+    @property
+    def place(self) -> str:
+        """Return the table with its columns."""
+        return f"{self.table}.{'+'.join(self.columns)}" if self.columns else f"table {self.table}"
+
+    @property
+    def remedy(self) -> str:
+        """Return the smallest change, in one sentence."""
+        if self.variant and re.search(NO_TYPE, self.reason):
+            return f"Use a type that each database has, or give it a variant: {self.variant}."
+        return remedy_for(self.reason) or OTHERWISE
 
     def __str__(self) -> str:
-        place = f"{self.table}.{'+'.join(self.columns)}" if self.columns else f"table {self.table}"
-        return f"{place} cannot {self.doing}: {self.reason}. {remedy_for(self.reason) or OTHERWISE}"
+        return f"{self.place} cannot {self.doing}: {self.reason}. {self.remedy}"
 
 
 def remedy_for(reason: str) -> str:
@@ -111,7 +125,7 @@ def first_line(error: BaseException) -> str:
     error = getattr(error, "orig", None) or error
     # Drivers have (number, text) as arguments, or the text alone.
     text = str(error.args[-1] if error.args else "").strip() or str(error).strip() or type(error).__name__
-    return text.splitlines()[0].rstrip(".")
+    return COMPILER.sub("SQLAlchemy ", text.splitlines()[0]).rstrip(".")
 
 
 def lacking(error: BaseException | None, dialect: str) -> str:
@@ -256,7 +270,7 @@ def _uncompiled(
         except ignored:
             pass
         except SQLAlchemyError as error:
-            yield Problem(table.fullname, (column.name,), first_line(error))
+            yield Problem(table.fullname, (column.name,), first_line(error), variant=variant_of(column.type))
 
 
 def _in_words(problems: list[Problem]) -> str:
