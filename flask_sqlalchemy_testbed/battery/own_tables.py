@@ -76,12 +76,7 @@ WITHOUT_SCHEMA = {None, "main"}
 
 
 class OwnTablesError(Exception):
-    """A table cannot be created or dropped; the message names table and column, and says what to do."""
-
-    def __init__(self, message: str, table: str = "") -> None:
-        super().__init__(message)
-        self.table = table
-        """Its full name; empty if it is not known."""
+    """A table cannot be created or dropped; the message names column and model, and says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,17 +157,14 @@ def create_and_drop(metadata: MetaData, engine: Engine) -> None:
             warnings.simplefilter("ignore", SAWarning)
             metadata.create_all(engine)
     except SQLAlchemyError as error:
-        problem = _problem(error, last, metadata)
-        raise OwnTablesError(str(problem), problem.table) from error
+        raise OwnTablesError(_in_words([_problem(error, last, metadata)], metadata)) from error
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SAWarning)
             metadata.drop_all(engine)
     except SQLAlchemyError as error:
-        problem = _problem(error, [], metadata)
-        raise OwnTablesError(
-            str(replace(problem, doing="be dropped by drop_all()")), problem.table
-        ) from error
+        problem = replace(_problem(error, [], metadata), doing="be dropped by drop_all()")
+        raise OwnTablesError(_in_words([problem], metadata)) from error
 
 
 def check_columns(metadata: MetaData, dialect: Dialect) -> None:
@@ -186,7 +178,7 @@ def check_columns(metadata: MetaData, dialect: Dialect) -> None:
         OwnTablesError: It cannot; the message names the first columns.
     """
     if problems := [problem for table in metadata.tables.values() for problem in _uncompiled(table, dialect)]:
-        raise OwnTablesError(_in_words(problems), problems[0].table)
+        raise OwnTablesError(_in_words(problems, metadata))
 
 
 def create_possible(metadata: Iterable[MetaData], uri: str) -> None:
@@ -223,23 +215,10 @@ def impossible_elsewhere(metadata: MetaData, names: Iterable[str]) -> str:
             for problem in _uncompiled(table, dialect, (UnsupportedCompilationError,))
         ]
         if problems:
-            line = line_of_model(metadata, problems[0].table)
-            text = f"{_in_words(problems)}{f' The model is at {line}.' if line else ''}"
-            found.setdefault(text, []).append(name)
+            found.setdefault(_in_words(problems, metadata), []).append(name)
     return " ".join(
         f"The run does not include {' and '.join(names)}. There {text}" for text, names in found.items()
     )
-
-
-def with_line(error: OwnTablesError, metadata: MetaData) -> str:
-    """Return an error with the place of the table's class, if it has one.
-
-    Args:
-        error: The error.
-        metadata: The metadata that holds the table.
-    """
-    line = line_of_model(metadata, error.table)
-    return f"{error}{f' The model is at {line}.' if line else ''}"
 
 
 def line_of_model(metadata: MetaData, table: str) -> str:
@@ -273,12 +252,23 @@ def _uncompiled(
             yield Problem(table.fullname, (column.name,), first_line(error), variant=variant_of(column.type))
 
 
-def _in_words(problems: list[Problem]) -> str:
-    others = [f"{problem.table}.{problem.columns[0]}" for problem in problems[1:4]]
-    if not others:
-        return str(problems[0])
-    more = f" and {len(problems) - 4} more" if len(problems) > len(others) + 1 else ""
-    return f"{problems[0]} The same applies to: {', '.join(others)}{more}."
+def _in_words(problems: list[Problem], metadata: MetaData) -> str:
+    """Return the problems, one sentence for each remedy."""
+    groups: dict[str, list[Problem]] = {}
+    for problem in problems:
+        groups.setdefault(problem.remedy, []).append(problem)
+    return " ".join(_group_in_words(group, metadata) for group in groups.values())
+
+
+def _group_in_words(group: list[Problem], metadata: MetaData) -> str:
+    """Return problems that have the same remedy."""
+    others = ", ".join(problem.place for problem in group[1:4])
+    more = f" and {len(group) - 4} more" if len(group) > 4 else ""  # noqa: PLR2004 - those above
+    line = line_of_model(metadata, group[0].table)
+    return (
+        f"{group[0]}{f' The same applies to: {others}{more}.' if others else ''}"
+        f"{f' The model is at {line}.' if line else ''}"
+    )
 
 
 def _create_schemas(metadata: MetaData, engine: Engine) -> None:
@@ -292,7 +282,7 @@ def _create_schemas(metadata: MetaData, engine: Engine) -> None:
     for name, table in wanted.items():
         if engine.dialect.name not in WITH_SCHEMAS:
             reason = f"it is in the schema {name!r}, and a database of {engine.dialect.name} has no schemas"
-            raise OwnTablesError(str(Problem(table.name, (), reason)), table.fullname)
+            raise OwnTablesError(_in_words([Problem(table.fullname, (), reason)], metadata))
         with engine.begin() as connection:
             connection.execute(CreateSchema(str(name), if_not_exists=True))
 
