@@ -473,7 +473,7 @@ def create_app(config):
 @pytest.mark.parametrize(
     ("source", "name"),
     [
-        (USERS.replace("HOOK", "return None"), "shop.load (shop.py, line 22)"),
+        (USERS.replace("HOOK", "return None"), "shop.load (shop.py, line 23)"),
         (BINDING + RECEIVER, "code of the app"),
     ],
     ids=["hook", "receiver"],
