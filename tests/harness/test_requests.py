@@ -507,6 +507,21 @@ def test_a_session_that_a_hook_leaves_open_is_in_the_way_of_a_view_that_begins(p
     assert outcome.lines("Begin with lifecycle.request-ends")
 
 
+def test_a_check_that_is_not_applicable_and_leaves_something_open_has_failed(project_on_one: Project) -> None:
+    source = USERS.replace("HOOK", "return None")
+    source = source.replace("    return app", "    app.teardown_appcontext_funcs.clear()\n    return app")
+    project_on_one.write(source, "shop.py")
+
+    outcome = check(project_on_one, "--testbed-matrix", "matrix.json", checks=BEGINS[:1])
+
+    assert outcome.code == 1, outcome.text
+    assert "not applicable" not in outcome.text
+    assert re.search(r"\b1 failed\b", outcome.text)
+    rows = json.loads((project_on_one.path / "matrix.json").read_text())["checks"]
+    reasons = [reason for row in rows for reason in row["reasons"].values()]
+    assert [reason.partition(": Failed: left ")[0] for reason in reasons] == ["teardown"], reasons
+
+
 FORGIVING = """
 from sqlalchemy.exc import DBAPIError
 
