@@ -199,6 +199,46 @@ def test_an_extension_that_is_not_registered_is_named(write: Write, uri: str, pa
         resolved(uri, "shop")
 
 
+OWN_EXTENSION = """
+    from flask import g
+
+    class Database:
+        def init_app(self, app):
+            pass
+
+        session = property(lambda _: READ)
+
+    db = Database()
+
+    def create_app(config):
+        app = made(config["DATABASE_URI"])
+        db.init_app(app)
+        return app
+"""
+
+
+@pytest.mark.bad_day
+@pytest.mark.parametrize(
+    ("read", "complaint"),
+    [
+        ("g.db", r"raised an error in an app context without a request, at shop.py:\d+: AttributeError: db"),
+        ("g.get('db')", "is no session in an app context without a request: it is of the type NoneType"),
+        ("Session()", "is another session each time that it is read"),
+    ],
+)
+def test_an_own_extension_without_a_session_in_a_plain_context_is_named(
+    write: Write, uri: str, read: str, complaint: str
+) -> None:
+    write(WITHOUT_SESSION, OWN_EXTENSION.replace("READ", read))
+
+    with pytest.raises(
+        SubjectError,
+        match=rf"^shop:db\.session {complaint}\. Name a callable that returns the session of the context:"
+        r" --testbed-session module:function\.$",
+    ):
+        resolved(uri, "shop")
+
+
 @pytest.mark.bad_day
 def test_an_app_with_a_session_for_each_block_is_referred_to_the_fixtures(write: Write, uri: str) -> None:
     write(WITHOUT_SESSION, "def create_app(config):\n    return made(config['DATABASE_URI'])")
