@@ -14,7 +14,7 @@ from sqlalchemy.orm import scoped_session
 from flask_sqlalchemy_testbed.checks.libraries import LIBRARIES
 from flask_sqlalchemy_testbed.options import flag
 from flask_sqlalchemy_testbed.subject.discovery import file_of, find
-from flask_sqlalchemy_testbed.subject.errors import NoSessionError, SubjectError
+from flask_sqlalchemy_testbed.subject.errors import NoSessionError, ReadingError, SubjectError
 from flask_sqlalchemy_testbed.subject.raised import in_words, line_of_app
 
 if TYPE_CHECKING:
@@ -168,6 +168,9 @@ def check_session(path: str) -> bool:
     """
     try:
         found = find(path, flag("session"))
+    except ReadingError as error:
+        message = f"{error}. It was read{WITHOUT_A_REQUEST}. {NAME_A_CALLABLE}."
+        raise NoSessionError(message) from error
     except SubjectError as error:
         raise NoSessionError(str(error)) from error
     try:

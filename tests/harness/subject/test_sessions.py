@@ -121,11 +121,24 @@ def test_a_function_of_the_user_may_make_an_app_whose_session_needs_a_context(wr
     assert works_on(subject, uri)
 
 
-def test_a_property_that_raises_is_one_sentence(write: Write, uri: str) -> None:
-    write(FACTORY, "class Database:\n    session = property(lambda _: 1 / 0)\ndb = Database()")
+@pytest.mark.bad_day
+@pytest.mark.parametrize(
+    ("read", "error"), [("1 / 0", "ZeroDivisionError: division by zero"), ("g.db", "AttributeError: db")]
+)
+def test_a_property_that_raises_is_named_with_its_error(
+    write: Write, uri: str, read: str, error: str
+) -> None:
+    database = f"class Database:\n    session = property(lambda _: {read})\n"
+    write("from flask import g", database, "db = Database()", name="own.py")
+    write(FACTORY, "from own import db")
 
-    with pytest.raises(SubjectError, match=r"reading 'session' raised ZeroDivisionError: division by zero$"):
+    with pytest.raises(SubjectError) as raised:
         resolved(uri, "shop", "shop:db.session")
+
+    assert str(raised.value) == (
+        f"--testbed-session 'shop:db.session': reading 'session' raised {error}, at own.py:3. It was read in"
+        " an app context without a request. Name a callable that returns the session of the context."
+    )
 
 
 def test_a_callable_may_return_the_session(write: Write, uri: str) -> None:
