@@ -6,6 +6,8 @@ Each check makes new apps, so an app repeats its warnings in thousands of lines 
 from __future__ import annotations
 
 import os
+import re
+import textwrap
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
     import pytest
 
 MOST_CHARACTERS = 200
+# The link at the end of SQLAlchemy's warnings.
+_BACKGROUND = re.compile(r" *\(Background on .*")
 
 
 class WarningCounter:
@@ -31,7 +35,8 @@ class WarningCounter:
         if kind not in self._first:
             line = next(iter(str(warning_message.message).strip().splitlines()), "")
             file = os.path.relpath(warning_message.filename)
-            self._first[kind] = f"{file}:{warning_message.lineno}: {line[:MOST_CHARACTERS]}"
+            text = textwrap.shorten(_BACKGROUND.sub("", line), MOST_CHARACTERS, placeholder=" ...")
+            self._first[kind] = f"{file}:{warning_message.lineno}: {text}"
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Print the number of warnings, and the first of each kind with the number of its kind."""
