@@ -1,7 +1,8 @@
 """The app under test in one check, and requests to it."""
 
+import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextvars import Context
 from itertools import count
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -10,7 +11,7 @@ from weakref import WeakSet
 import pytest
 from flask import Flask, current_app, has_request_context
 from sqlalchemy import select
-from sqlalchemy.engine import Engine
+from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.orm import Session, object_session
 
 from flask_sqlalchemy_testbed.battery.further import Binds
@@ -20,7 +21,7 @@ from flask_sqlalchemy_testbed.battery.requests import ADDRESS, Address, add_view
 from flask_sqlalchemy_testbed.battery.tables import OLD_ITEM, OWN, Item
 from flask_sqlalchemy_testbed.battery.threads import WITHIN, Task, at_once, poll, wait_for_tasks
 from flask_sqlalchemy_testbed.battery.users import log_in
-from flask_sqlalchemy_testbed.checks.causes import KEPT
+from flask_sqlalchemy_testbed.checks.causes import KEPT, MISPLACED
 from flask_sqlalchemy_testbed.checks.check import check_of
 from flask_sqlalchemy_testbed.databases import DISCONNECT_DELAY, Database
 from flask_sqlalchemy_testbed.leaks.probe import describe
@@ -310,6 +311,29 @@ class Trial:
             if engines.has_connections(engine) and self.database.is_named_in(engine.url.database or "")
         ]
         return f"; {KEPT} {', '.join(dict.fromkeys(places))}" if places else ""
+
+    @contextlib.contextmanager
+    def only_on(self, database: Database) -> Iterator[None]:
+        """Fail the check if the block connects an engine of the app's code to the database of another app."""
+        __tracebackhide__ = True
+        own, found = (database, *self._binds.databases.values()), dict[str, None]()
+        thread = threading.current_thread()
+
+        def note(connection: Connection) -> None:
+            name = connection.engine.url.database or ""
+            is_own = engines.RUN not in name or any(one.is_named_in(name) for one in own)
+            # Other threads may be those of another app.
+            if not is_own and thread is threading.current_thread():
+                found[engines.made_at(connection.engine)] = None
+
+        connections = Subscription([(Engine, "engine_connect", note)])
+        connections.install()
+        try:
+            yield
+        finally:
+            connections.remove()
+        if places := ", ".join(filter(None, found)):
+            pytest.fail(f"a request {MISPLACED} {places}")
 
     def next_test(self) -> None:
         """Clean the database as the harness does between two tests."""

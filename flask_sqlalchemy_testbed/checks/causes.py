@@ -79,6 +79,8 @@ HAS_OPTION = "the engine has"
 BESIDE = "opened not by the app's session, but in"
 # In the evidence, before the lines of the app that made other engines than its own.
 KEPT = "connections are kept by the engine made in"
+# In the evidence, before the lines of the app that made the engines of a request on another app's database.
+MISPLACED = "used the database of another app, with the engine made in"
 # In the evidence of a failure whose request got no connection of the pool.
 POOL_WAIT = "QueuePool limit of size"
 # Arguments of drivers that hold several settings, and the text between two.
@@ -265,7 +267,7 @@ _ALL = (
     ),
     Cause(
         OTHER_ENGINE,
-        "Another engine than that of the app keeps its connections.",
+        "Another engine than that of the app keeps its connections, or is on the database of another app.",
         "In place of the engine that is made in OPENED_AT, use that of the current app: SESSION.get_bind()."
         " If you need two, make the other one in the factory, for each app, with poolclass=NullPool: it then"
         " keeps no connection when the app's engine is disposed of.",

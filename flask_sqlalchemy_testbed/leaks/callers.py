@@ -12,11 +12,10 @@ import _pytest
 import pluggy
 import sqlalchemy
 
-from flask_sqlalchemy_testbed.subject.raised import is_of_harness, is_own
-from flask_sqlalchemy_testbed.subject.shown import shown
-
 if TYPE_CHECKING:
-    from types import CodeType, FrameType
+    from types import FrameType
+
+    from flask_sqlalchemy_testbed.subject.raised import Call
 
 _HERE = Path(__file__).parent
 # Frames that are left out: SQLAlchemy's own, those of code that it generates, and the harness's.
@@ -29,7 +28,7 @@ _LEFT_OUT = (
 _END = (str(Path(_pytest.__file__).parent), str(Path(pluggy.__file__).parent))
 DEPTH = 4
 
-Callers = list[tuple["CodeType", int]]
+Callers = list["Call"]
 
 
 def of_this_call() -> Callers:
@@ -65,16 +64,6 @@ def of_user(callers: Callers) -> Callers:
     """Return the callers outside the harness."""
     package = str(_HERE.parent)
     return [(code, line) for code, line in callers if not code.co_filename.startswith(package)]
-
-
-def line_of_app(callers: Callers) -> str:
-    """Return the nearest line of the app's own code, as `file:line`; empty if the harness's is nearer."""
-    for code, line in callers:
-        if is_of_harness(code.co_filename):
-            break
-        if is_own(code.co_filename):
-            return f"{shown(code.co_filename)}:{line}"
-    return ""
 
 
 def lines(callers: Callers) -> list[str]:

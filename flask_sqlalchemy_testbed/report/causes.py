@@ -17,6 +17,7 @@ from flask_sqlalchemy_testbed.checks.causes import (
     LEFT_AFTER_CHECK,
     LEFT_BESIDE,
     LEFT_BY_FACTORY,
+    MISPLACED,
     NO_CONNECTION_LEFT,
     OTHER_ENGINE,
     PART_OF_GROUP,
@@ -83,7 +84,7 @@ _PLACED = {
     for cause, words in (
         (ERROR_HANDLER, rf"{HANDLER} \S+ in"),
         (LEFT_BESIDE, BESIDE),
-        (OTHER_ENGINE, KEPT),
+        (OTHER_ENGINE, f"(?:{KEPT}|{MISPLACED})"),
     )
 }
 _FIRST_USED = re.compile(r"left in .*first used at (?P<at>\S+:\d+) in ")
