@@ -100,7 +100,8 @@ def test_own_tables(request: pytest.FixtureRequest, maker: AppMaker, empty_datab
         if not found:
             reason = f"the app's own tables were not found; {flag('metadata')} names their metadata"
             state.not_applicable(request.node, reason)
-        absent = sorted(BACKENDS.keys() - {one.name for one in request.config.stash[state.BACKENDS]})
+        present = {one.family or one.name for one in request.config.stash[state.BACKENDS]}
+        absent = sorted(name for name, one in BACKENDS.items() if (one.family or name) not in present)
         every = [metadata for several in found.values() for metadata in several]
         note = " ".join(filter(None, (impossible_elsewhere(metadata, absent) for metadata in every)))
         for name in found.keys() & on.engines.keys():
