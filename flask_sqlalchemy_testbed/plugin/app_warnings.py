@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import textwrap
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     import pytest
 
 MOST_CHARACTERS = 200
+# The link at the end of SQLAlchemy's warnings.
+_BACKGROUND = re.compile(r" *\(Background on .*")
 # pytest's warning of an error that ended a thread has its traceback.
 _OF_THREAD = "PytestUnhandledThreadExceptionWarning"
 _FRAME = re.compile(r'^  File "(.+)", line (\d+), in .+\n', re.MULTILINE)
@@ -39,7 +42,8 @@ class WarningCounter:
         self._counts[kind] += 1
         if kind not in self._first:
             line = next(iter(message.splitlines()), "")
-            self._first[kind] = f"{at}: {line[:MOST_CHARACTERS]}"
+            text = textwrap.shorten(_BACKGROUND.sub("", line), MOST_CHARACTERS, placeholder=" ...")
+            self._first[kind] = f"{at}: {text}"
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Print the number of warnings, and the first of each kind with the number of its kind."""

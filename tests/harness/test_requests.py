@@ -346,7 +346,7 @@ SPECIAL_COLUMNS = """
 """.strip()
 SENTENCE = (
     "The app cannot be tried on sqlite: its first request was answered with 302 FOUND to /login:"
-    " shop.only_who_is_logged_in (shop.py, line 54) answered it before the view. If it wants a login, name a"
+    " shop.only_who_is_logged_in (shop.py, line 55) answered it before the view. If it wants a login, name a"
     " function that logs a client in: --testbed-as-user module:function (called with the app and a"
     " test client)."
 )
@@ -473,7 +473,7 @@ def create_app(config):
 @pytest.mark.parametrize(
     ("source", "name"),
     [
-        (USERS.replace("HOOK", "return None"), "shop.load (shop.py, line 22)"),
+        (USERS.replace("HOOK", "return None"), "shop.load (shop.py, line 23)"),
         (BINDING + RECEIVER, "code of the app"),
     ],
     ids=["hook", "receiver"],
@@ -505,6 +505,21 @@ def test_a_session_that_a_hook_leaves_open_is_in_the_way_of_a_view_that_begins(p
     assert outcome.code == 1, outcome.text
     assert outcome.lines("transactions.view-begins failed on ")
     assert outcome.lines("Begin with lifecycle.request-ends")
+
+
+def test_a_check_that_is_not_applicable_and_leaves_something_open_has_failed(project_on_one: Project) -> None:
+    source = USERS.replace("HOOK", "return None")
+    source = source.replace("    return app", "    app.teardown_appcontext_funcs.clear()\n    return app")
+    project_on_one.write(source, "shop.py")
+
+    outcome = check(project_on_one, "--testbed-matrix", "matrix.json", checks=BEGINS[:1])
+
+    assert outcome.code == 1, outcome.text
+    assert "not applicable" not in outcome.text
+    assert re.search(r"\b1 failed\b", outcome.text)
+    rows = json.loads((project_on_one.path / "matrix.json").read_text())["checks"]
+    reasons = [reason for row in rows for reason in row["reasons"].values()]
+    assert [reason.partition(": Failed: left ")[0] for reason in reasons] == ["teardown"], reasons
 
 
 FORGIVING = """
