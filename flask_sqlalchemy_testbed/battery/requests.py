@@ -260,6 +260,10 @@ def client_of(app: Flask) -> FlaskClient:
                 environ["SCRIPT_NAME"], environ["PATH_INFO"] = "", address.prefix + environ["PATH_INFO"]
             return super().run_wsgi_app(environ, buffered=True)
 
+        def session_transaction(self, *arguments: Any, **options: Any) -> Any:
+            options = options if arguments else {"base_url": address.base_url, **options}
+            return super().session_transaction(*arguments, **options)
+
     client = Client(app, app.response_class, use_cookies=True)
     client.environ_base.update({name: value for name, value in address.headers.items() if name != COOKIE})
     for cookie in filter(None, address.headers.get(COOKIE, "").split("; ")):
