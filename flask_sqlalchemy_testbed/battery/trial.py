@@ -171,16 +171,14 @@ class Trial:
         """Run the user's function for requests, if there is one, on a database without the user's rows."""
         if not self._as_user or self._preflight.address is None:
             return
-        if not self.subject.makes_several_apps:
-            # An app that creates its tables on import does so again: those of the test before are dropped.
-            self._maker.start(database.uri, self._binds.uris)
-        app = self._maker.make(database.uri)
-        self._binds.create_tables(app, self._maker)
-        self._addresses[database] = log_in(self._as_user, app, self._preflight.address)
-        self.engine(app).dispose()
-        self._binds.dispose(app)
-        if not self.subject.makes_several_apps:
-            self._maker.start(self.database.uri, self._binds.uris)
+        several = self.subject.makes_several_apps
+        # An app that creates its tables on import does so again: those of the test before are dropped.
+        with contextlib.nullcontext() if several else self._maker.started(database.uri, self._binds.uris):
+            app = self._maker.make(database.uri)
+            self._binds.create_tables(app, self._maker)
+            self._addresses[database] = log_in(self._as_user, app, self._preflight.address)
+            self.engine(app).dispose()
+            self._binds.dispose(app)
 
     def not_applicable(self, reason: str) -> NoReturn:
         """End the check: its claim cannot be observed through this app.

@@ -83,6 +83,8 @@ KEPT = "connections are kept by the engine made in"
 MISPLACED = "used the database of another app, with the engine made in"
 # In the evidence of a failure whose request got no connection of the pool.
 POOL_WAIT = "QueuePool limit of size"
+# The advice for a transaction of SQLite that reads and then writes.
+BEGIN_IMMEDIATE = 'begin it with SESSION.connection(execution_options={"sqlite_begin": "IMMEDIATE"})'
 # Arguments of drivers that hold several settings, and the text between two.
 _BETWEEN = {"options": " ", "init_command": ", "}
 
@@ -160,6 +162,20 @@ class Cause:
         if "ENGINE" in lines and not terms.get("ENGINE"):
             lines = f"{changes.NAMED}\n\n{lines}"
         return _in_terms(lines, terms)
+
+
+def remedy_of_lock(terms: Mapping[str, str]) -> str:
+    """Return the remedy of a line that found SQLite's database locked.
+
+    Args:
+        terms: As for `Cause.remedy_in`.
+    """
+    return _in_terms(
+        "SQLite has one writer at a time. If this request reads first, in a transaction of BEGIN DEFERRED, it"
+        f" fails at once while another one writes: {BEGIN_IMMEDIATE}, before its first read. Else write less"
+        " often here, or end the other transaction sooner.",
+        terms,
+    )
 
 
 def _in_terms(text: str, terms: Mapping[str, str]) -> str:
@@ -396,8 +412,8 @@ _ALL = (
         code=changes.BEGIN,
         backends=("sqlite",),
         note=(
-            "A request that reads and then writes may then fail at once with 'database is locked': begin it"
-            ' with SESSION.connection(execution_options={"sqlite_begin": "IMMEDIATE"}).'
+            "A request that reads and then writes may then fail at once with 'database is locked':"
+            f" {BEGIN_IMMEDIATE}."
         ),
     ),
     Cause(

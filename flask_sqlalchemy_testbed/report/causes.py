@@ -26,6 +26,7 @@ from flask_sqlalchemy_testbed.checks.causes import (
     SHARED_ENGINE,
     TEARDOWN_ORDER,
     Part,
+    remedy_of_lock,
 )
 from flask_sqlalchemy_testbed.checks.definition import Severity
 from flask_sqlalchemy_testbed.checks.explanation import severity_of
@@ -35,7 +36,7 @@ from flask_sqlalchemy_testbed.report.migrations import place_in, remedy_of
 from flask_sqlalchemy_testbed.report.summary import failed_on, failures, reasons_of
 from flask_sqlalchemy_testbed.report.terms import terms_of
 from flask_sqlalchemy_testbed.subject.app_threads import MEANWHILE
-from flask_sqlalchemy_testbed.subject.raised import CALLED, HANDLER, NO_TABLE
+from flask_sqlalchemy_testbed.subject.raised import CALLED, HANDLER, LOCKED, NO_TABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -250,12 +251,14 @@ def _cause_of(row: CheckRow, shown: Mapping[str, str], report: Matrix) -> str:
     """Return the name of the cause of a failure, perhaps with its place; or the id of its check."""
     reasons, backends = reasons_of(row), _backends(report, row)
     named = BUSY_THREADS if _is_of_busy_thread(row, report) else _in_evidence(row)
-    # Sessions that stay open have the connections that an error handler waited for.
+    # Sessions that stay open have the connections that an error handler waited for, and SQLite's locks.
     waits = SESSIONS_STAY_OPEN in shown and _has_waited(row) and named.startswith(ERROR_HANDLER)
-    if named and not waits:
+    is_kept_out = SESSIONS_STAY_OPEN in shown and _is_locked(row)
+    if named and not waits and not is_kept_out:
         return named
     if SESSIONS_STAY_OPEN in shown and (
         _has_waited(row)
+        or is_kept_out
         or any(map(_LEFT.search, reasons))
         or (not row.get("cause") and all(map(_NOT_MADE.search, reasons)))
     ):
@@ -323,6 +326,11 @@ def _has_waited(row: CheckRow) -> bool:
     return any(POOL_WAIT in reason for reason in reasons_of(row))
 
 
+def _is_locked(row: CheckRow) -> bool:
+    """Return whether SQLite's database was locked for a function of the app in a request of the check."""
+    return bool((found := _raised(row)) and LOCKED.search(found["error"]))
+
+
 def _has_busy_thread(row: CheckRow) -> bool:
     """Return whether a thread of the app used the database while something was left open."""
     return any(_BUSY_THREAD.search(reason) for reason in reasons_of(row))
@@ -381,7 +389,7 @@ def _group(cause: Cause | None, rows: list[CheckRow], report: Matrix) -> Group:
         )
     elif found := _raised(rows[0]):
         summary = f"{found['by'] or 'A view'}{',' if found['by'] else ''} raised {found['error']}."
-        remedy = _remedy_of_error(found["error"])
+        remedy = _remedy_of_error(found["error"], report)
     if found:
         return Group(
             rows=rows, summary=summary, severity=severity, default="", at=found["at"] or "", remedy=remedy
@@ -400,8 +408,10 @@ def _group(cause: Cause | None, rows: list[CheckRow], report: Matrix) -> Group:
     )
 
 
-def _remedy_of_error(error: str) -> str:
-    """Return the remedy of an error that the app's own code raised; its database may lack a table."""
+def _remedy_of_error(error: str, report: Matrix) -> str:
+    """Return the remedy of an error that the app's own code raised."""
+    if LOCKED.search(error):
+        return remedy_of_lock(terms_of(report["subject"], ()))
     if NO_TABLE.search(error):
         return (
             f"The battery did not create this table: name its metadata with {flag('metadata')}"

@@ -42,6 +42,8 @@ CALLED = {
 _VIEW = "dispatch_request"
 # In the message of an error: a table is missing, as SQLite, PostgreSQL and MySQL say it.
 NO_TABLE = re.compile(r"no such table|relation \".+\" does not exist|Table '.+' doesn't exist")
+# In the message of an error of SQLite: another transaction writes, or has written since this one read.
+LOCKED = re.compile("database is locked")
 # Errors that other code may have caused: a lost connection, a lock, a failed flush, a table that is missing.
 _OF_OTHERS = {"SQLAlchemyError", "DatabaseError", "InterfaceError"}
 _OF_STATEMENT = {"IntegrityError", "DataError"}
@@ -134,7 +136,7 @@ def by_hook(error: BaseException) -> str:
 
     A function is not named for an error that other code may have caused, such as a session without a
     rollback. An error handler is: it is called after failures, and has to expect them, except that a table is
-    missing.
+    missing. So is a function that found SQLite's database locked: it writes in each request.
 
     Args:
         error: An error that was raised while an app handled a request, or ended a context.
@@ -144,8 +146,8 @@ def by_hook(error: BaseException) -> str:
     when, hook = _hook(frame for frame, _ in walk_tb(error.__traceback__))
     if hook is None:
         return ""
-    lacks_a_table = when == _FOR_ERROR and NO_TABLE.search(str(error))
-    if not lacks_a_table and any(map(_may_be_of_others, _chain(error))):
+    own = NO_TABLE if when == _FOR_ERROR else LOCKED
+    if not own.search(str(error)) and any(map(_may_be_of_others, _chain(error))):
         return f", met {_handler(hook)}" if when == _FOR_ERROR else ""
     return f", raised in {line_of_app(error)} by {_name(hook)}(), which Flask calls {when}"
 

@@ -287,6 +287,24 @@ def login():
     session["user"] = 1
     return "welcome"
 """
+SESSION_OF_MODULE = """
+import os
+
+from flask import Flask
+from flask.globals import app_ctx
+from sqlalchemy import create_engine
+from sqlalchemy.orm import scoped_session, sessionmaker
+
+engine = create_engine(os.environ["DATABASE_URL"])
+db_session = scoped_session(sessionmaker(engine), scopefunc=app_ctx._get_current_object)
+
+
+def create_app():
+    app = Flask(__name__)
+    app.teardown_appcontext(lambda _: db_session.remove())
+    app.add_url_rule("/login", view_func=lambda: "welcome", endpoint="login")
+    return app
+"""
 COMMITS_CONTEXTS = """
 def create_app(config):
     app = made(config)
@@ -739,4 +757,17 @@ def test_the_user_of_the_next_test_finds_the_tables_that_an_app_creates_on_impor
         DATABASE_URL="sqlite://",
     )
 
+    assert outcome.code == 0, outcome.text
+
+
+def test_the_log_in_of_the_next_test_leaves_the_session_of_the_app_in_place(project_here: Project) -> None:
+    project_here.write(SESSION_OF_MODULE, "shop.py")
+    project_here.write("def log_in(app, client): client.get('/login')", "users.py")
+    checks = ("isolation.committed-rows-go", "isolation.keys-start-again", "isolation.worker-holds-on")
+
+    outcome = check(
+        project_here, "--testbed-as-user", "users:log_in", checks=checks, DATABASE_URL="sqlite://"
+    )
+
+    assert "apps: one at a time; its modules are imported again for each" in outcome.text
     assert outcome.code == 0, outcome.text
