@@ -269,6 +269,10 @@ def test_a_remedy_is_written_in_the_terms_of_the_app() -> None:
     assert "db_session.remove()" in plain[0].code
     elsewhere = groups(with_rows(leak, session_import="from shop.db import db_session", **own))
     assert elsewhere[0].code == f"from shop.db import db_session\n\n\n{plain[0].code}"
+    late = groups(
+        with_rows(leak, session_import="from tb import db_session", session_imports_app="yes", **own)
+    )
+    assert "    finally:\n        from tb import db_session\n\n        try:" in late[0].code
     assert 'if engine.name == "sqlite":' in plain[1].code
     assert plain[2].remedy == "Add pool_pre_ping=True to create_engine()."
     assert "db.session.remove()" in flask_sqlalchemy[0].code
