@@ -47,6 +47,7 @@ PART_OF_GROUP: Mapping[str, Part] = MappingProxyType(
 TERMS: Mapping[str, str] = MappingProxyType(
     {
         "SESSION": "session",
+        "CURRENT_SESSION": "session",
         "END": "session.remove()",
         "IMPORT": "",
         "LASTLY": "session.remove()",
@@ -268,9 +269,9 @@ _ALL = (
     Cause(
         OTHER_ENGINE,
         "Another engine than that of the app keeps its connections, or is on the database of another app.",
-        "In place of the engine that is made in OPENED_AT, use that of the current app: SESSION.get_bind()."
-        " If you need two, make the other one in the factory, for each app, with poolclass=NullPool: it then"
-        " keeps no connection when the app's engine is disposed of.",
+        "In place of the engine that is made in OPENED_AT, use that of the current app:"
+        " CURRENT_SESSION.get_bind(). If you need two, make the other one in the factory, for each app, with"
+        " poolclass=NullPool: it then keeps no connection when the app's engine is disposed of.",
         part=Part.ENGINE,
     ),
     Cause(
@@ -397,7 +398,7 @@ _ALL = (
         backends=("sqlite",),
         note=(
             "A request that reads and then writes may then fail at once with 'database is locked': begin it"
-            ' with SESSION.connection(execution_options={"sqlite_begin": "IMMEDIATE"}).'
+            ' with CURRENT_SESSION.connection(execution_options={"sqlite_begin": "IMMEDIATE"}).'
         ),
     ),
     Cause(

@@ -39,6 +39,9 @@ def terms_of(subject: Mapping[str, str], causes: Iterable[Cause]) -> dict[str, s
     return {
         "APP": app,
         "SESSION": subject.get("session_name", ""),
+        # As in the call that ends it: a function is called for the session.
+        "CURRENT_SESSION": subject.get("session_end", "").rpartition(".")[0]
+        or subject.get("session_name", ""),
         "END": subject.get("session_end", ""),
         "IMPORT": "" if is_late else imported and f"{imported}\n\n\n",
         "LASTLY": f"{imported}\n\n        {lastly}" if is_late else lastly,

@@ -280,6 +280,21 @@ def test_a_remedy_is_written_in_the_terms_of_the_app() -> None:
     assert flask_sqlalchemy[2].remedy == 'Add engine_options={"pool_pre_ping": True} to SQLAlchemy().'
 
 
+@pytest.mark.bad_day
+def test_a_function_that_returns_the_session_is_called_in_each_remedy() -> None:
+    own = {"session_name": "get_db", "session_end": "get_db().close()"}
+    beside = failed(
+        "lifecycle.nested-contexts", "Failed: connections are kept by the engine made in shop.py:7"
+    )
+
+    found = groups(with_rows(failed("transactions.savepoint-released"), beside, **own))
+
+    text = " ".join(group.remedy for group in found)
+    assert "get_db().connection(execution_options=" in text
+    assert "get_db().get_bind()." in text
+    assert "get_db." not in text
+
+
 @pytest.mark.parametrize("library", [name for name in LIBRARIES if name])
 def test_an_option_goes_into_the_argument_that_the_app_has_already(library: str) -> None:
     argument = LIBRARIES[library].option.partition("=")[0]
