@@ -89,6 +89,23 @@ def test_the_app_s_mistakes_come_before_defaults_and_the_most_severe_first() -> 
     assert [group.default for group in found] == ["", "", "", "This is a default of SQLite."]
 
 
+@pytest.mark.bad_day
+def test_a_function_of_the_app_that_raises_in_each_request_is_the_first_cause() -> None:
+    raised = "NameError: x, raised in shop.py:7 by end(), which Flask calls at the end of the app context"
+
+    first, second = groups(
+        with_rows(
+            failed("transactions.rolls-back"),
+            failed("faults.pool-exhausted", raised),
+            failed("isolation.keys-start-again", f"setup: {raised}"),
+        )
+    )
+
+    assert first.summary == "end(), which Flask calls at the end of the app context, raised NameError: x."
+    assert (first.at, len(first.rows)) == ("shop.py:7", 2)
+    assert [row["id"] for row in second.rows] == ["transactions.rolls-back"]
+
+
 def test_one_cause_is_one_entry_on_all_backends() -> None:
     found = groups(
         with_rows(
