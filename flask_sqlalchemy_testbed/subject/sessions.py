@@ -199,8 +199,7 @@ def _check_returned_session(path: str, call: Callable[[], Any]) -> None:
     try:
         first, second = call(), call()
     except Exception as error:
-        message = f"{flag('session')} {path!r} raised {type(error).__name__} when called: {error}"
-        raise NoSessionError(message) from error
+        raise NoSessionError(_refused_call(path, error)) from error
     if first is second and _is_session(first):
         return
     for made in (first, second):
@@ -213,6 +212,22 @@ def _check_returned_session(path: str, call: Callable[[], Any]) -> None:
         f"{'' if first is second else WITHOUT_A_SESSION}"
     )
     raise NoSessionError(message)
+
+
+def _refused_call(path: str, error: Exception) -> str:
+    """Return the fault of a call that raised, and its remedy."""
+    kind, _, text = in_words(error).partition(": ")
+    where = f", in {line}" if (line := line_of_app(error)) else ""
+    remedy = (
+        "The session must exist in such a context, too: have the function open it when it is first asked for,"
+        ' such as with `if "db" not in g: g.db = Session()`.'
+        if where
+        else "Name a callable without arguments that returns the session of the context."
+    )
+    return (
+        f"{flag('session')} {path!r} raised {kind} when called in an app context without a request{where}"
+        f"{f': {text}' if text else ''}. {remedy}"
+    )
 
 
 def _is_session(found: object) -> bool:
