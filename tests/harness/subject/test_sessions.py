@@ -183,6 +183,19 @@ def test_a_session_of_flask_is_refused_in_one_sentence(write: Write, uri: str) -
 
 
 @pytest.mark.bad_day
+def test_an_app_whose_session_is_not_found_may_name_a_function(write: Write, uri: str) -> None:
+    write("from flask import Flask", "app = Flask('shop')")
+
+    with pytest.raises(SubjectError) as raised:
+        resolved(uri, "shop:app")
+
+    assert (
+        " hold no scoped_session. Name the session, or a function that returns it, such as one that returns"
+        " g.db: --testbed-session myapp.db:session."
+    ) in str(raised.value)
+
+
+@pytest.mark.bad_day
 def test_a_session_that_only_requests_have_is_refused_with_its_line_and_a_remedy(
     write: Write, uri: str
 ) -> None:
