@@ -47,6 +47,7 @@ PART_OF_GROUP: Mapping[str, Part] = MappingProxyType(
 TERMS: Mapping[str, str] = MappingProxyType(
     {
         "SESSION": "session",
+        "CURRENT_SESSION": "session",
         "END": "session.remove()",
         "IMPORT": "",
         "LASTLY": "session.remove()",
@@ -84,7 +85,7 @@ MISPLACED = "used the database of another app, with the engine made in"
 # In the evidence of a failure whose request got no connection of the pool.
 POOL_WAIT = "QueuePool limit of size"
 # The advice for a transaction of SQLite that reads and then writes.
-BEGIN_IMMEDIATE = 'begin it with SESSION.connection(execution_options={"sqlite_begin": "IMMEDIATE"})'
+BEGIN_IMMEDIATE = 'begin it with CURRENT_SESSION.connection(execution_options={"sqlite_begin": "IMMEDIATE"})'
 # Arguments of drivers that hold several settings, and the text between two.
 _BETWEEN = {"options": " ", "init_command": ", "}
 
@@ -284,9 +285,9 @@ _ALL = (
     Cause(
         OTHER_ENGINE,
         "Another engine than that of the app keeps its connections, or is on the database of another app.",
-        "In place of the engine that is made in OPENED_AT, use that of the current app: SESSION.get_bind()."
-        " If you need two, make the other one in the factory, for each app, with poolclass=NullPool: it then"
-        " keeps no connection when the app's engine is disposed of.",
+        "In place of the engine that is made in OPENED_AT, use that of the current app:"
+        " CURRENT_SESSION.get_bind(). If you need two, make the other one in the factory, for each app, with"
+        " poolclass=NullPool: it then keeps no connection when the app's engine is disposed of.",
         part=Part.ENGINE,
     ),
     Cause(

@@ -54,8 +54,9 @@ _AROUND = ("setup: ", "teardown: ")
 _LEFT_AFTER = re.compile("teardown: .*left (open|in)")
 # The error that the app's own code raised in a view, or in a function that Flask calls, with its line.
 _RAISED = re.compile(
-    r"(?:.*?\b500 (?:[A-Z ]+: |\())?(?:teardown: )?(?P<error>.+?), raised in (?P<at>[^\s'\"]+:\d+)"
-    rf"(?: by (?P<by>\S+\(\), which Flask calls (?:{'|'.join(CALLED.values())})))?"
+    r"(?:.*?(?:\b500 (?:[A-Z ]+: |\()|a worker failed: ))?(?:(?:setup|teardown): )?"
+    r"(?P<error>.+?), raised in (?P<at>[^\s'\"]+:\d+)"
+    rf"(?: by (?P<by>\S+\(\), which Flask calls (?:{'|'.join({*CALLED.values()})})))?"
 )
 # The backends that a product is part of; others concern all backends.
 BACKENDS_OF = {
@@ -166,10 +167,14 @@ def groups(report: Matrix) -> list[Group]:
 
 
 def _order(group: Group) -> tuple[bool, int, int]:
-    """Return the key that sorts groups in the order of `groups`; threads disturb all other checks."""
+    """Return the key that sorts groups in the order of `groups`.
+
+    Threads disturb all other checks, and so does a function that raises where Flask calls it.
+    """
     names = list(CAUSES)
     of_cause = names.index(group.cause.name) if group.cause else len(names)
-    is_first = group.cause is CAUSES[BUSY_THREADS]
+    raised = _raised(group.rows[0])
+    is_first = group.cause is CAUSES[BUSY_THREADS] or bool(raised and raised["by"])
     return bool(group.default), -1 if is_first else _weight(group.severity), of_cause
 
 

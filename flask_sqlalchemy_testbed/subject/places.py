@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flask_sqlalchemy_testbed.checks.libraries import LIBRARIES, NO_LIBRARY
+from flask_sqlalchemy_testbed.options import flag
 from flask_sqlalchemy_testbed.subject import mentions, usage
-from flask_sqlalchemy_testbed.subject.discovery import file_of
+from flask_sqlalchemy_testbed.subject.discovery import file_of, parts_of
 from flask_sqlalchemy_testbed.subject.shown import shown
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ class Places:
     session_name: str = ""
     session_import: str = ""
     """The statement that imports the session where the app is made; empty if it is defined there."""
+    session_imports_app: str = ""
+    """Not empty if the module of the session imports that of the app: neither can import first."""
     app_name: str = ""
     """The variable of the app where it is made."""
     session_end: str = ""
@@ -97,7 +100,9 @@ def places(subject: Subject) -> Places:
         subject: The app and its session, by name.
     """
     app_module, _, app = subject.app_path.partition(":")
-    session_module, _, session = subject.session_path.partition(":")
+    session_module, session = (
+        parts_of(subject.session_path, flag("session")) if subject.session_path else ("", "")
+    )
     modules = [session_module, app_module, *subject.roots, *sorted(subject.modules)]
     trees = dict(_trees(modules))
     library = _library(trees.values())
@@ -127,6 +132,7 @@ def places(subject: Subject) -> Places:
             trees, engine.node, {(flask and flask.target) or "app"}, factory.target if factory else ""
         )
     is_global = bool(engine and engine.is_global and not held)
+    imported_from = _module_to_import(name, made, flask, [*modules])
     replaced = [one.node for one in (scoped, maker) if one]
     end = library.end if held else "SESSION.remove()" if scoped else "SESSION.close()"
     end = end.replace("SESSION", name + "()" * subject.session_is_callable) if name else ""
@@ -138,7 +144,8 @@ def places(subject: Subject) -> Places:
         app_at=flask.at if flask else "",
         engine_name=_named(library.engine, held) if held else engine.target if engine else "",
         session_name=name,
-        session_import=_import(name, made, flask, modules),
+        session_import=f"from {imported_from} import {name.partition('.')[0]}" if imported_from else "",
+        session_imports_app="yes" if _imports(trees, imported_from, app_module) else "",
         app_name=flask.target if flask else "",
         session_end=end,
         session_factory=usage.first_argument(scoped.node) if scoped else "",
@@ -251,13 +258,37 @@ def _first(calls: dict[str, _Call], makers: Iterable[str]) -> _Call | None:
     return next((calls[maker] for maker in makers if maker in calls), None)
 
 
-def _import(name: str, made: _Call | None, flask: _Call | None, modules: Iterable[str]) -> str:
-    """Return the import of a name, for the module that makes the app, from the one that makes the session."""
-    file = made.at.rpartition(":")[0] if made else ""
-    module = next((one for one in modules if one and _relative(file_of(one)) == file), "")
-    if not (name and module and flask) or flask.at.rpartition(":")[0] == file:
-        return ""
-    return f"from {module} import {name.partition('.')[0]}"
+def _module_to_import(name: str, made: _Call | None, flask: _Call | None, modules: list[str]) -> str:
+    """Return the module that the module of the app imports a session from; empty if it is defined there.
+
+    Args:
+        name: The expression for the session.
+        made: The call that makes a session, perhaps another one.
+        flask: The call that makes the app.
+        modules: The modules of the app; that of the session is the first.
+    """
+    file, module = "", ""
+    if made and made.target.partition(".")[0] == name.partition(".")[0]:
+        file = made.at.rpartition(":")[0]
+        module = next((one for one in modules if one and _relative(file_of(one)) == file), "")
+    elif name and modules[0]:  # A function, or an object, that the user named.
+        module = modules[0]
+        file = _relative(file_of(module))
+    return module if flask and flask.at.rpartition(":")[0] != file else ""
+
+
+def _imports(trees: dict[str, ast.Module], module: str, imported: str) -> bool:
+    """Return whether the code of a module imports another one, outside functions."""
+    tree = trees.get(_relative(file_of(module))) if module else None
+    names = {
+        name
+        for node in (tree.body if tree else ())
+        if isinstance(node, (ast.Import, ast.ImportFrom))
+        for name in (
+            [node.module or ""] if isinstance(node, ast.ImportFrom) else [one.name for one in node.names]
+        )
+    }
+    return imported in names
 
 
 def _named(expression: str, call: _Call) -> str:

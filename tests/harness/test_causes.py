@@ -89,6 +89,23 @@ def test_the_app_s_mistakes_come_before_defaults_and_the_most_severe_first() -> 
     assert [group.default for group in found] == ["", "", "", "This is a default of SQLite."]
 
 
+@pytest.mark.bad_day
+def test_a_function_of_the_app_that_raises_in_each_request_is_the_first_cause() -> None:
+    raised = "NameError: x, raised in shop.py:7 by end(), which Flask calls at the end of the app context"
+
+    first, second = groups(
+        with_rows(
+            failed("transactions.rolls-back"),
+            failed("faults.pool-exhausted", raised),
+            failed("isolation.keys-start-again", f"setup: {raised}"),
+        )
+    )
+
+    assert first.summary == "end(), which Flask calls at the end of the app context, raised NameError: x."
+    assert (first.at, len(first.rows)) == ("shop.py:7", 2)
+    assert [row["id"] for row in second.rows] == ["transactions.rolls-back"]
+
+
 def test_one_cause_is_one_entry_on_all_backends() -> None:
     found = groups(
         with_rows(
@@ -269,11 +286,30 @@ def test_a_remedy_is_written_in_the_terms_of_the_app() -> None:
     assert "db_session.remove()" in plain[0].code
     elsewhere = groups(with_rows(leak, session_import="from shop.db import db_session", **own))
     assert elsewhere[0].code == f"from shop.db import db_session\n\n\n{plain[0].code}"
+    late = groups(
+        with_rows(leak, session_import="from tb import db_session", session_imports_app="yes", **own)
+    )
+    assert "    finally:\n        from tb import db_session\n\n        try:" in late[0].code
     assert 'if engine.name == "sqlite":' in plain[1].code
     assert plain[2].remedy == "Add pool_pre_ping=True to create_engine()."
     assert "db.session.remove()" in flask_sqlalchemy[0].code
     assert 'if db.engine.name == "sqlite":' in flask_sqlalchemy[1].code
     assert flask_sqlalchemy[2].remedy == 'Add engine_options={"pool_pre_ping": True} to SQLAlchemy().'
+
+
+@pytest.mark.bad_day
+def test_a_function_that_returns_the_session_is_called_in_each_remedy() -> None:
+    own = {"session_name": "get_db", "session_end": "get_db().close()"}
+    beside = failed(
+        "lifecycle.nested-contexts", "Failed: connections are kept by the engine made in shop.py:7"
+    )
+
+    found = groups(with_rows(failed("transactions.savepoint-released"), beside, **own))
+
+    text = " ".join(group.remedy for group in found)
+    assert "get_db().connection(execution_options=" in text
+    assert "get_db().get_bind()." in text
+    assert "get_db." not in text
 
 
 @pytest.mark.parametrize("library", [name for name in LIBRARIES if name])

@@ -216,6 +216,45 @@ def test_a_session_of_another_module_than_the_app_s_is_imported(write: Write) ->
     assert found.session_import == "from shop.db import Session"
 
 
+KEPT_IN_G = """
+    from flask import g
+
+    IMPORT
+
+
+    def session():
+        if "db" not in g:
+            g.db = Session()
+        return g.db
+"""
+
+
+@pytest.mark.bad_day
+@pytest.mark.parametrize(
+    ("path", "imported", "late"),
+    [
+        ("tb:session", "import shop", "yes"),
+        ("tb.py:session", "from flask import Flask", ""),
+        ("tb:session", "from shop import Session", "yes"),
+    ],
+)
+def test_the_function_that_returns_the_session_is_imported_from_its_own_module(
+    write: Write, path: str, imported: str, late: str
+) -> None:
+    write(
+        shop="""
+            app = Flask("shop")
+            Session = sessionmaker(create_engine("sqlite://"))
+        """,
+        tb=KEPT_IN_G.replace("IMPORT", imported),
+    )
+
+    found = places(Subject("shop:app", session_path=path, session_is_callable=True, modules=("shop", "tb")))
+
+    assert (found.session_import, found.session_end) == ("from tb import session", "session().close()")
+    assert found.session_imports_app == late
+
+
 GLOBAL_ENGINE = {
     "shop____init__": """
         from flask import Flask
