@@ -48,6 +48,7 @@ TERMS: Mapping[str, str] = MappingProxyType(
     {
         "SESSION": "session",
         "END": "session.remove()",
+        "ROLLBACK": "session.rollback()",
         "IMPORT": "",
         "LASTLY": "session.remove()",
         "ENGINE": "engine",
@@ -238,8 +239,9 @@ _ALL = (
         COMMITS_LATE,
         "Requests or contexts end with a commit, also after an error that was handled.",
         "Delete the commit in the teardown callback, or in the after_request callback, and commit in the"
-        " views: no such callback sees an error that was handled. Rows that the callback itself writes need a"
-        " session of their own there (`with Session(engine) as session`).",
+        " views: no such callback sees an error that was handled. A callback that writes rows of its own"
+        " keeps its commit: it first reads what these rows need, and calls ROLLBACK before it adds them. Its"
+        " commit then has these rows alone.",
         part=Part.COMMIT,
         shown_by="lifecycle.handled-error",
     ),

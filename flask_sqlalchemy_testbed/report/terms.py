@@ -38,6 +38,7 @@ def terms_of(subject: Mapping[str, str], causes: Iterable[Cause]) -> dict[str, s
         "APP": app,
         "SESSION": subject.get("session_name", ""),
         "END": subject.get("session_end", ""),
+        "ROLLBACK": re.sub(r"\.\w+\(\)$", ".rollback()", subject.get("session_end", "")),
         "IMPORT": imported and f"{imported}\n\n\n",
         "LASTLY": _lastly(subject.get("session_end", "")),
         "ENGINE": f'{app}.extensions["engine"]' if is_shared and not _is_kept(subject, engine) else engine,

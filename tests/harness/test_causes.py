@@ -213,7 +213,7 @@ def test_a_commit_at_the_end_of_requests_is_one_cause_in_the_place_of_the_commit
     assert (first.at, unknown.at) == ("shop.py:19", "shop.py:7")
     assert "Delete the commit in the teardown callback" in first.remedy
     assert "commit in the views" in first.remedy
-    assert "Rows that the callback itself writes need a session of their own there" in first.remedy
+    assert "calls session.rollback() before it adds them" in first.remedy
     assert ids(groups(with_rows(flush))) == [[flush["id"]]]
 
 
