@@ -59,6 +59,7 @@ TERMS: Mapping[str, str] = MappingProxyType(
         "KEPT_PLACE": "In the factory, in place of the line that makes the engine",
         "KEPT": "create_engine(...)  # the arguments that it has now",
         "OUTSIDE": "",
+        "STREAMS": "",
         "ENGINE_USES": "",
         "OTHER_URIS": "migrations/env.py, alembic.ini and scripts",
         "AFTER_MAKING": "Directly after the line that makes the app",
@@ -206,7 +207,10 @@ INTO_CONTEXT = (
     "put lines that use it there, or the calls of their functions, into a block `with APP.app_context():`."
     " OUTSIDE"
 )
-OUTSIDE = f"Outside contexts the session then raises RuntimeError: {INTO_CONTEXT}"
+OUTSIDE = (
+    "Wrap the generators of streamed responses in stream_with_context()STREAMS: their contexts end before"
+    f" them. Outside contexts the session then raises RuntimeError: {INTO_CONTEXT}"
+)
 # A context that ends before these lines are run leaves its session open.
 REMOVE = (
     "AFTER_MAKING, have the session removed after all callbacks, also if one raises. This replaces a teardown"

@@ -11,6 +11,7 @@ from flask_sqlalchemy_testbed.checks.libraries import LIBRARIES, NO_LIBRARY
 from flask_sqlalchemy_testbed.subject import mentions, usage
 from flask_sqlalchemy_testbed.subject.discovery import file_of
 from flask_sqlalchemy_testbed.subject.shown import shown
+from flask_sqlalchemy_testbed.subject.streams import unwrapped_streams
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -68,6 +69,8 @@ class Places:
     """The lines of files outside the app that write a relative URI of the app."""
     engine_uses: str = ""
     """The lines that use an engine which an import makes, except those that make it and the session."""
+    unwrapped_streams: str = ""
+    """The lines that give a response a generator without `stream_with_context`."""
     removed_late: str = ""
     """The line that has the session removed, if the app uses the session before that line."""
     removed_early: str = ""
@@ -154,6 +157,7 @@ def places(subject: Subject) -> Places:
         engine_uses=(
             mentions.engine_uses(trees, engine.target, engine.at, replaced) if engine and is_global else ""
         ),
+        unwrapped_streams=", ".join(unwrapped_streams(trees)),
         removed_late=usage.removed_late(trees, factory.target if factory else "", name),
         removed_early=next(iter(usage.called_in_hooks(trees, usage.REQUEST_ENDS, end)), "") if end else "",
         commit_at=usage.committed_in_hooks(trees, (*usage.REQUEST_ENDS, "teardown_appcontext"), name),

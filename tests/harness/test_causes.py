@@ -721,5 +721,17 @@ def test_an_error_of_the_function_that_logs_in_is_one_cause_of_its_own(
     assert own.summary == f"The battery could not log in: {summary}."
 
 
+@pytest.mark.parametrize("check", ["binding.two-apps", "lifecycle.async-view"])
+@pytest.mark.parametrize(
+    ("places", "named"), [({"unwrapped_streams": "shop.py:7, api.py:9"}, " (shop.py:7, api.py:9)"), ({}, "")]
+)
+def test_a_session_that_needs_a_context_has_streams_wrapped(
+    check: str, places: dict[str, str], named: str
+) -> None:
+    (group,) = groups(with_rows(failed(check), **places))
+
+    assert f"generators of streamed responses in stream_with_context(){named}: their" in group.remedy
+
+
 def test_a_cause_in_several_places_is_annotated_at_the_first(tmp_path: Path) -> None:
     assert located("audit.py:8, db.py:9", tmp_path) == located("audit.py:8", tmp_path)
