@@ -47,6 +47,8 @@ class Places:
     """The variable of the app where it is made."""
     session_end: str = ""
     """The call that ends the session."""
+    never_ended: str = ""
+    """Not empty if no code of the app ends the session."""
     session_factory: str = ""
     """The first argument of `scoped_session()`."""
     session_options: str = ""
@@ -144,6 +146,7 @@ def places(subject: Subject) -> Places:
         session_import=_import(name, made, flask, modules),
         app_name=flask.target if flask else "",
         session_end=end,
+        never_ended="yes" if name and not held and not usage.is_ended(trees, name) else "",
         session_factory=usage.first_argument(scoped.node) if scoped else "",
         session_options=usage.other_options(maker.node) if maker else "",
         engine_arguments=", ".join(usage.argument_names(engine.node)) if engine and engine.node else "",

@@ -136,6 +136,33 @@ def test_what_a_thread_of_the_app_has_open_shows_no_other_cause() -> None:
     ]
 
 
+def test_a_session_that_no_code_ends_stays_open_without_a_thread() -> None:
+    used = f"{LEAK}; {MEANWHILE} 'jobs' (shop.py, line 18)"
+    rows = [failed(check, f"Failed: {used}") for check in ("faults.pool-exhausted", "lifecycle.request-ends")]
+    by_default = failed("lifecycle.failing-teardown", f"Failed: {used}")
+
+    (ended,) = groups(with_rows(*rows))
+    kept = failed(
+        "isolation.nothing-for-the-collector", f"Failed: 1 object is left; {used.partition('; ')[2]}"
+    )
+    never, thread = groups(with_rows(kept, *rows, by_default, never_ended="yes", app_at="shop.py:3"))
+
+    assert (ended.cause, ended.at) == (CAUSES[BUSY_THREADS], "shop.py:18")
+    assert ids([never]) == [["lifecycle.request-ends", "faults.pool-exhausted", "lifecycle.failing-teardown"]]
+    assert (never.cause, thread.cause) == (CAUSES[SESSIONS_STAY_OPEN], CAUSES[BUSY_THREADS])
+    assert (never.at, thread.at) == ("shop.py:3", "shop.py:18")
+
+
+def test_the_advice_calls_a_thread_a_possible_cause() -> None:
+    used = f"{LEAK}; {MEANWHILE} 'jobs' (shop.py, line 18)"
+    rows = [failed(check, f"Failed: {used}") for check in ("faults.pool-exhausted", "lifecycle.request-ends")]
+
+    assert (
+        " 2 of 2 failed checks ran while such a thread used the database: it may be the cause. Start them"
+        in begin_with(with_rows(*rows))
+    )
+
+
 @pytest.mark.parametrize("check", CAUSES[SCOPED_BY_THREAD].consequences)
 def test_an_engine_of_each_app_leaves_the_scope_as_the_cause(check: str) -> None:
     consequence = failed(check, "making another app removed a session that was in use")
