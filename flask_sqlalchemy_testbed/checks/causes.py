@@ -213,8 +213,9 @@ OUTSIDE = (
 )
 # A context that ends before these lines are run leaves its session open.
 REMOVE = (
-    "AFTER_MAKING, have the session removed after all callbacks, also if one raises. This replaces a teardown"
-    " callback that removes the session: do not keep both. LATE"
+    "AFTER_MAKING, have the session removed after all callbacks, also if one raises. This replaces the line"
+    " of a teardown callback that removes the session: do not keep both, but keep the callback's other lines."
+    " LATE"
 )
 DRIVERS = (
     "AFTER_ENGINE, give the drivers these arguments. They win over those of the same name: join the values"

@@ -422,7 +422,7 @@ def test_one_change_for_several_causes_is_shown_once() -> None:
     for before, after in ((engine, scope), (first, second)):
         check = before.rows[0]["id"]
         assert (after.remedy, after.code) == (f"The change for cause 1 ({check}) mends this one, too.", "")
-    assert "replaces a teardown callback that removes the session" in first.remedy
+    assert "replaces the line of a teardown callback that removes the session" in first.remedy
 
 
 def test_the_places_that_use_the_session_outside_contexts_are_named() -> None:
@@ -517,8 +517,9 @@ def test_the_advice_names_the_first_check_its_place_and_its_remedy() -> None:
     assert begin_with(with_rows(failed("portability.foreign-keys"), *leaks, **places)) == (
         "Begin with lifecycle.request-ends, in shop.py:7. Sessions stay open after their app context."
         " 2 of 3 failed checks have this cause. Directly after the line that makes the app, have"
-        " the session removed after all callbacks, also if one raises. This replaces a teardown callback that"
-        " removes the session: do not keep both. The code is shown with cause 1."
+        " the session removed after all callbacks, also if one raises. This replaces the line of a teardown"
+        " callback that removes the session: do not keep both, but keep the callback's other lines. The code"
+        " is shown with cause 1."
     )
     assert begin_with(with_rows(failed("portability.foreign-keys"), **places)).startswith(
         "Begin with portability.foreign-keys, in shop.py:9. Foreign keys are not checked. This is a default"
