@@ -59,6 +59,7 @@ TERMS: Mapping[str, str] = MappingProxyType(
         "KEPT_PLACE": "In the factory, in place of the line that makes the engine",
         "KEPT": "create_engine(...)  # the arguments that it has now",
         "OUTSIDE": "",
+        "STREAMS": "",
         "ENGINE_USES": "",
         "OTHER_URIS": "migrations/env.py, alembic.ini and scripts",
         "AFTER_MAKING": "Directly after the line that makes the app",
@@ -222,11 +223,15 @@ INTO_CONTEXT = (
     "put lines that use it there, or the calls of their functions, into a block `with APP.app_context():`."
     " OUTSIDE"
 )
-OUTSIDE = f"Outside contexts the session then raises RuntimeError: {INTO_CONTEXT}"
+OUTSIDE = (
+    "Wrap the generators of streamed responses in stream_with_context()STREAMS: their contexts end before"
+    f" them. Outside contexts the session then raises RuntimeError: {INTO_CONTEXT}"
+)
 # A context that ends before these lines are run leaves its session open.
 REMOVE = (
-    "AFTER_MAKING, have the session removed after all callbacks, also if one raises. This replaces a teardown"
-    " callback that removes the session: do not keep both. LATE"
+    "AFTER_MAKING, have the session removed after all callbacks, also if one raises. This replaces the line"
+    " of a teardown callback that removes the session: do not keep both, but keep the callback's other lines."
+    " LATE"
 )
 DRIVERS = (
     "AFTER_ENGINE, give the drivers these arguments. They win over those of the same name: join the values"
@@ -255,8 +260,9 @@ _ALL = (
         COMMITS_LATE,
         "Requests or contexts end with a commit, also after an error that was handled.",
         "Delete the commit in the teardown callback, or in the after_request callback, and commit in the"
-        " views: no such callback sees an error that was handled. Rows that the callback itself writes need a"
-        " session of their own there (`with Session(engine) as session`).",
+        " views: no such callback sees an error that was handled. A callback that writes rows of its own"
+        " keeps its commit: it first reads what these rows need, and calls CURRENT_SESSION.rollback() before it adds them. Its"
+        " commit then has these rows alone.",
         part=Part.COMMIT,
         shown_by="lifecycle.handled-error",
     ),

@@ -29,6 +29,7 @@ def terms_of(subject: Mapping[str, str], causes: Iterable[Cause]) -> dict[str, s
     is_shared = CAUSES[SHARED_ENGINE] in causes and not library.name
     place, kept = _kept(subject, engine)
     imported, arguments = subject.get("session_import", ""), subject.get("engine_arguments", "")
+    streams = subject.get("unwrapped_streams", "")
     # Two modules cannot import each other's names while they are imported.
     is_late, lastly = bool(subject.get("session_imports_app")), _lastly(subject.get("session_end", ""))
     made, late = subject.get("app_at", ""), subject.get("removed_late", "")
@@ -61,6 +62,7 @@ def terms_of(subject: Mapping[str, str], causes: Iterable[Cause]) -> dict[str, s
         "SESSION_AT": subject.get("session_at", ""),
         "EARLY": subject.get("used_early", ""),
         "TARGET": shlex.quote(subject.get("app", "")),
+        "STREAMS": streams and f" ({streams})",
         "OUTSIDE": _outside(subject, is_shared=is_shared),
         "AFTER_MAKING": f"Directly after {made}, the line that makes the app" if made else "",
         "LATE": removed and f"Delete the code for it in {removed}: {why}.",

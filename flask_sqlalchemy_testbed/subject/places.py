@@ -12,6 +12,7 @@ from flask_sqlalchemy_testbed.options import flag
 from flask_sqlalchemy_testbed.subject import mentions, usage
 from flask_sqlalchemy_testbed.subject.discovery import file_of, parts_of
 from flask_sqlalchemy_testbed.subject.shown import shown
+from flask_sqlalchemy_testbed.subject.streams import unwrapped_streams
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -49,6 +50,8 @@ class Places:
     """The variable of the app where it is made."""
     session_end: str = ""
     """The call that ends the session."""
+    never_ended: str = ""
+    """Not empty if no code of the app ends the session."""
     session_factory: str = ""
     """The first argument of `scoped_session()`."""
     session_options: str = ""
@@ -71,6 +74,8 @@ class Places:
     """The lines of files outside the app that write a relative URI of the app."""
     engine_uses: str = ""
     """The lines that use an engine which an import makes, except those that make it and the session."""
+    unwrapped_streams: str = ""
+    """The lines that give a response a generator without `stream_with_context`."""
     removed_late: str = ""
     """The line that has the session removed, if the app uses the session before that line."""
     removed_early: str = ""
@@ -148,6 +153,7 @@ def places(subject: Subject) -> Places:
         session_imports_app="yes" if _imports(trees, imported_from, app_module) else "",
         app_name=flask.target if flask else "",
         session_end=end,
+        never_ended="yes" if name and not held and not usage.is_ended(trees, name) else "",
         session_factory=usage.first_argument(scoped.node) if scoped else "",
         session_options=usage.other_options(maker.node) if maker else "",
         engine_arguments=", ".join(usage.argument_names(engine.node)) if engine and engine.node else "",
@@ -161,6 +167,7 @@ def places(subject: Subject) -> Places:
         engine_uses=(
             mentions.engine_uses(trees, engine.target, engine.at, replaced) if engine and is_global else ""
         ),
+        unwrapped_streams=", ".join(unwrapped_streams(trees)),
         removed_late=usage.removed_late(trees, factory.target if factory else "", name),
         removed_early=next(iter(usage.called_in_hooks(trees, usage.REQUEST_ENDS, end)), "") if end else "",
         commit_at=usage.committed_in_hooks(trees, (*usage.REQUEST_ENDS, "teardown_appcontext"), name),

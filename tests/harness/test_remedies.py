@@ -3,6 +3,7 @@
 import gc
 import json
 import os
+import re
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -520,3 +521,31 @@ def test_a_commit_at_the_end_of_requests_is_named_and_its_deletion_mends_the_app
     line = REMOVED.splitlines().index("    return app") + 1
     assert (group.at, group.cause and group.cause.name) == (f"shop.py:{line}", COMMITS_LATE)
     assert failures(project, checks) == []
+
+
+@pytest.mark.testbed_needs("embedded")
+def test_a_callback_may_commit_its_own_rows_after_a_rollback(
+    project_here: Project, testbed_backend: Backend
+) -> None:
+    project_here.backends = [testbed_backend.name]
+    audit = """    @app.after_request
+    def audit(response):
+        db_session.add(Book())
+        db_session.commit()
+        return response
+
+    return app
+"""
+    source = removed(SEEDED).replace("    return app\n", audit)
+    project_here.write(source, "shop.py")
+    checks = [check for group in ("lifecycle", "portability") for check in CHECKS if check.startswith(group)]
+
+    before = failures(project_here, checks)
+    (group,) = (one for one in before if one.cause and one.cause.name == COMMITS_LATE)
+    (rollback,) = re.findall(r"calls (db_session\.\w+\(\)) before it adds them", group.remedy)
+    project_here.write(
+        source.replace("        db_session.add", f"        {rollback}\n        db_session.add"), "shop.py"
+    )
+
+    others = {row["id"] for one in before for row in one.rows} - {row["id"] for row in group.rows}
+    assert {row["id"] for one in failures(project_here, checks) for row in one.rows} <= others

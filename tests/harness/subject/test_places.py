@@ -48,6 +48,7 @@ def test_the_engine_the_session_and_the_factory_of_plain_sqlalchemy(write: Write
         engine_name="app.extensions['engine']",
         session_name="db_session",
         session_end="db_session.remove()",
+        never_ended="yes",
         session_factory="sessionmaker()",
     )
 
@@ -521,3 +522,24 @@ def test_the_arguments_of_the_engine_are_found(write: Write, arguments: str, nam
     write(shop=f"engine = create_engine({arguments})\napp = Flask(__name__)\n")
 
     assert places(Subject("shop:app", modules=("shop",))).engine_arguments == names
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        "app.teardown_appcontext(lambda error: db_session.remove())",
+        "app.teardown_appcontext(db.Session.remove)",
+        "g.db.close()",
+        "with db_session() as session:\n    session.commit()",
+    ],
+)
+def test_code_that_may_end_the_session_is_found(write: Write, end: str) -> None:
+    write(shop=f"db_session = scoped_session(sessionmaker())\nnames.remove('Ada')\nfile.close()\n{end}\n")
+
+    assert places(Subject("shop:app", session_path="shop:db_session", modules=("shop",))).never_ended == ""
+
+
+def test_a_session_that_no_code_ends_is_found(write: Write) -> None:
+    write(shop="db_session = scoped_session(sessionmaker())\nnames.remove('Ada')\nfile.close()\n")
+
+    assert places(Subject("shop:app", session_path="shop:db_session", modules=("shop",))).never_ended == "yes"
