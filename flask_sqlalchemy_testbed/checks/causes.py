@@ -261,8 +261,8 @@ _ALL = (
         "Requests or contexts end with a commit, also after an error that was handled.",
         "Delete the commit in the teardown callback, or in the after_request callback, and commit in the"
         " views: no such callback sees an error that was handled. A callback that writes rows of its own"
-        " keeps its commit: it first reads what these rows need, and calls CURRENT_SESSION.rollback() before it"
-        " adds them. Its commit then has these rows alone.",
+        " keeps its commit: it first reads what these rows need, and calls CURRENT_SESSION.rollback() before"
+        " it adds them. Its commit then has these rows alone.",
         part=Part.COMMIT,
         shown_by="lifecycle.handled-error",
     ),
