@@ -79,6 +79,8 @@ HAS_OPTION = "the engine has"
 BESIDE = "opened not by the app's session, but in"
 # In the evidence, before the lines of the app that made other engines than its own.
 KEPT = "connections are kept by the engine made in"
+# In the evidence, before the lines of the app that took a fixture's object out of its session in a request.
+DETACHED = "taken out of its session in"
 # In the evidence of a failure whose request got no connection of the pool.
 POOL_WAIT = "QueuePool limit of size"
 # Arguments of drivers that hold several settings, and the text between two.
@@ -194,6 +196,7 @@ ENGINES_STAY, NO_PRE_PING, ENDLESS_WAIT = "engines-stay", "no-pre-ping", "endles
 FOREIGN_KEYS_OFF, TEARDOWN_ORDER, TIME_ZONE = "foreign-keys-off", "teardown-order", "time-zone"
 SQLITE_URL, LATE_BEGIN, FORKED = "sqlite-url", "late-begin", "forked"
 HELD_STREAM, KEPT_SETTINGS, UNNOTICED_LOSS = "held-stream", "kept-settings", "unnoticed-loss"
+ENDED_EARLY = "ended-early"
 EARLY_CONNECTION, UNREAD_ROWS, COMMITS_LATE = "early-connection", "unread-rows", "commits-late"
 BUSY_THREADS, ERROR_HANDLER = "busy-threads", "error-handler"
 
@@ -240,6 +243,14 @@ _ALL = (
         " session of their own there (`with Session(engine) as session`).",
         part=Part.COMMIT,
         shown_by="lifecycle.handled-error",
+    ),
+    Cause(
+        ENDED_EARLY,
+        "The app ends its session during a request, though the app context lasts longer.",
+        "Delete the call in OPENED_AT, which closes or removes the session, or expunges its objects: code"
+        " that uses the same app context after the request still needs them. END at the end of the app"
+        " context is enough.",
+        part=Part.SESSION,
     ),
     Cause(
         ERROR_HANDLER,

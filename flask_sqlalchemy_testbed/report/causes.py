@@ -12,6 +12,8 @@ from flask_sqlalchemy_testbed.checks.causes import (
     BUSY_THREADS,
     CAUSES,
     COMMITS_LATE,
+    DETACHED,
+    ENDED_EARLY,
     ERROR_HANDLER,
     KEPT,
     LEFT_AFTER_CHECK,
@@ -81,6 +83,7 @@ _BUSY_THREAD = re.compile(f"{MEANWHILE} .*?\\((?P<file>[^()]+), line (?P<line>\\
 _PLACED = {
     cause: re.compile(rf"{words} (?P<at>[^\s,]+:\d+)")
     for cause, words in (
+        (ENDED_EARLY, DETACHED),
         (ERROR_HANDLER, rf"{HANDLER} \S+ in"),
         (LEFT_BESIDE, BESIDE),
         (OTHER_ENGINE, KEPT),
@@ -251,7 +254,10 @@ def _cause_of(row: CheckRow, shown: Mapping[str, str], report: Matrix) -> str:
     named = BUSY_THREADS if _is_of_busy_thread(row, report) else _in_evidence(row)
     # Sessions that stay open have the connections that an error handler waited for.
     waits = SESSIONS_STAY_OPEN in shown and _has_waited(row) and named.startswith(ERROR_HANDLER)
-    if named and not waits:
+    # The change for the other cause deletes the line, too.
+    deleted = f"{ENDED_EARLY} {report['subject'].get('removed_early', '')}"
+    is_deleted = SESSIONS_STAY_OPEN in shown and named == deleted
+    if named and not (waits or is_deleted):
         return named
     if SESSIONS_STAY_OPEN in shown and (
         _has_waited(row)

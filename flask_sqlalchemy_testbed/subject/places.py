@@ -155,9 +155,16 @@ def places(subject: Subject) -> Places:
             mentions.engine_uses(trees, engine.target, engine.at, replaced) if engine and is_global else ""
         ),
         removed_late=usage.removed_late(trees, factory.target if factory else "", name),
-        removed_early=next(iter(usage.called_in_hooks(trees, usage.REQUEST_ENDS, end)), "") if end else "",
+        removed_early=_removed_early(trees, end),
         commit_at=usage.committed_in_hooks(trees, (*usage.REQUEST_ENDS, "teardown_appcontext"), name),
     )
+
+
+def _removed_early(trees: dict[str, ast.Module], end: str) -> str:
+    """Return the line that ends the session with a request, as `file:line`; empty if there is none."""
+    ends = dict.fromkeys([end, f"{end.removesuffix('.remove()')}.close()"]) if end.endswith("()") else ()
+    found = [at for one in ends for at in usage.called_in_hooks(trees, usage.REQUEST_ENDS, one)]
+    return next(iter(found), "")
 
 
 def _trees(modules: Iterable[str]) -> Iterator[tuple[str, ast.Module]]:

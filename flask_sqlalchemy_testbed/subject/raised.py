@@ -35,6 +35,7 @@ CALLED = {
     "do_teardown_request": "at the end of the request",
     "do_teardown_appcontext": "at the end of the app context",
 }
+_ENDS_OF_CONTEXTS = {"AppContext.pop", "Flask.do_teardown_appcontext"}
 # Flask calls the view, and all that the view calls.
 _VIEW = "dispatch_request"
 # In the message of an error: a table is missing, as SQLite, PostgreSQL and MySQL say it.
@@ -127,6 +128,25 @@ def by_handler() -> str:
     frames = [frame for frame, _ in walk_stack(sys._getframe(1))]  # noqa: SLF001 - inspect.stack() reads each file
     when, hook = _hook(reversed(frames))
     return _handler(hook) if hook is not None and when == _FOR_ERROR else ""
+
+
+def line_before_context_ends(frame: FrameType | None) -> str:
+    """Return the line of the app that is being run, as `file:line`; empty at the end of an app context.
+
+    Args:
+        frame: The top of the stack.
+    """
+    place = ""
+    for one, line in walk_stack(frame):
+        code = one.f_code
+        is_of_flask = one.f_globals.get("__name__", "").partition(".")[0] == "flask"
+        if is_of_flask and code.co_qualname in _ENDS_OF_CONTEXTS:
+            return ""
+        if place and is_of_flask:
+            break
+        if not place and is_own(code.co_filename):
+            place = f"{shown(code.co_filename)}:{line}"
+    return place
 
 
 def handler_of(app: Flask, error: BaseException) -> str:

@@ -12,6 +12,7 @@ from _pytest.terminal import TerminalReporter
 from flask_sqlalchemy_testbed.checks.causes import (
     BUSY_THREADS,
     CAUSES,
+    DETACHED,
     ERROR_HANDLER,
     FOREIGN_KEYS_OFF,
     NO_CONNECTION_LEFT,
@@ -191,8 +192,11 @@ def test_a_session_that_some_contexts_leave_open_is_the_cause_though_requests_en
 
     (group,) = groups(with_rows(*consequences, failed(shown_by, f"Failed: {LEAK}"), **at))
     others = groups(with_rows(*consequences, failed(shown_by, "RuntimeError: no request"), **at))
+    detached = failed("isolation.objects-of-fixtures", f"DetachedInstanceError: {DETACHED} shop.py:16")
+    deleted = groups(with_rows(detached, failed(shown_by, f"Failed: {LEAK}"), **at))
 
     assert (group.rows[0]["id"], group.at) == (shown_by, "shop.py:8")
+    assert ids(deleted) == [[shown_by, "isolation.objects-of-fixtures"]]
     assert group.summary == CAUSES[SESSIONS_STAY_OPEN].summary
     assert "remove_at_the_end" in group.code
     assert group.remedy.endswith(

@@ -306,8 +306,9 @@ HOOKED = {
 }
 
 
+@pytest.mark.parametrize("end", ["remove", "close"])
 @pytest.mark.parametrize("hooked", HOOKED.values(), ids=HOOKED)
-def test_calls_at_the_end_of_requests_are_found(write: Write, hooked: str) -> None:
+def test_calls_at_the_end_of_requests_are_found(write: Write, hooked: str, end: str) -> None:
     line = 9 if "(\n        close)" in hooked else 16 if "def" in hooked else 15
     write(
         shop=f"""
@@ -326,7 +327,7 @@ def create_app(config):
     app = Flask("shop")
     {hooked}
     return app
-""".replace("END", "db_session.remove(), g.db.commit()")
+""".replace("END", f"db_session.{end}(), g.db.commit()")
     )
 
     found = places(Subject("shop:create_app", session_path="shop:db_session", modules=("shop",)))
