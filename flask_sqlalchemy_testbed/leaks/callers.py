@@ -9,11 +9,12 @@ from traceback import walk_tb
 from typing import TYPE_CHECKING
 
 import _pytest
+import flask
 import pluggy
 import sqlalchemy
 
 from flask_sqlalchemy_testbed.subject.raised import is_of_harness, is_own
-from flask_sqlalchemy_testbed.subject.shown import shown
+from flask_sqlalchemy_testbed.subject.shown import TESTBED, shown
 
 if TYPE_CHECKING:
     from types import CodeType, FrameType
@@ -28,6 +29,7 @@ _LEFT_OUT = (
 # Beyond a test's own function all frames are pytest's.
 _END = (str(Path(_pytest.__file__).parent), str(Path(pluggy.__file__).parent))
 DEPTH = 4
+_FLASK = str(Path(flask.__file__).parent)
 
 Callers = list[tuple["CodeType", int]]
 
@@ -61,12 +63,6 @@ def of_error(error: BaseException) -> Callers:
     return found[:DEPTH]
 
 
-def of_user(callers: Callers) -> Callers:
-    """Return the callers outside the harness."""
-    package = str(_HERE.parent)
-    return [(code, line) for code, line in callers if not code.co_filename.startswith(package)]
-
-
 def line_of_app(callers: Callers) -> str:
     """Return the nearest line of the app's own code, as `file:line`; empty if the harness's is nearer."""
     for code, line in callers:
@@ -78,8 +74,16 @@ def line_of_app(callers: Callers) -> str:
 
 
 def lines(callers: Callers) -> list[str]:
-    """Return a line for each caller; paths in the working directory are relative to it."""
-    return [f"{_short(code.co_filename)}:{line} in {code.co_name}" for code, line in callers]
+    """Return a line for each caller; paths in the working directory are relative to it.
+
+    The testbed's own code, such as a view of the battery, has no place of interest, and Flask calls all code.
+    """
+    found = [
+        TESTBED if is_of_harness(code.co_filename) else f"{_short(code.co_filename)}:{line} in {code.co_name}"
+        for code, line in callers
+        if not code.co_filename.startswith(_FLASK)
+    ]
+    return list(dict.fromkeys(found))
 
 
 def _short(filename: str) -> str:

@@ -727,3 +727,26 @@ def test_an_error_of_the_function_that_logs_in_is_one_cause_of_its_own(
 
 def test_a_cause_in_several_places_is_annotated_at_the_first(tmp_path: Path) -> None:
     assert located("audit.py:8, db.py:9", tmp_path) == located("audit.py:8", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("end", "check", "evidence"),
+    [
+        (
+            "db_session.close()",
+            "lifecycle.request-ends",
+            "is closed or was never used, first used in code of the testbed",
+        ),
+        ("None", "portability.characters", "session, the first opened in code of the testbed"),
+    ],
+)
+def test_evidence_names_no_line_of_the_battery_or_of_flask(
+    project_on_one: Project, end: str, check: str, evidence: str
+) -> None:
+    hook = f"    app.after_request(lambda response: {end} or response)\n    return app"
+    project_on_one.write(WITHOUT_REMOVE.replace("    return app", hook), "shop.py")
+
+    outcome = project_on_one.run(*BATTERY, "--testbed-check", check)
+
+    assert evidence in " ".join(outcome.text.split()), outcome.text
+    assert not re.search(r"(flask|battery|testbed)/\w+\.py:\d+ in ", outcome.text), outcome.text
