@@ -25,6 +25,10 @@ class Part(StrEnum):
     SESSION = "session"
     FACTORY = "factory"
     APP = "app"
+    # The function that makes the app returns it there.
+    RETURN = "returned"
+    # The library gets the app there.
+    LIBRARY = "given"
     COMMIT = "commit"
 
 
@@ -328,7 +332,7 @@ _ALL = (
         ENGINES_STAY,
         "Engines keep their connections when their app is gone.",
         f"{IN_FACTORY}, have the engine disposed of when the app is garbage-collected.",
-        part=Part.FACTORY,
+        part=Part.RETURN,
         code=changes.DISPOSE,
     ),
     Cause(
@@ -420,7 +424,7 @@ _ALL = (
         HELD_STREAM,
         "A streamed response that stays unclosed shares its context with later requests on its thread.",
         f"{IN_FACTORY}, run each request and its body in a context of its own.",
-        part=Part.FACTORY,
+        part=Part.RETURN,
         code=changes.STREAM,
     ),
     Cause(

@@ -201,7 +201,7 @@ def _with_changes(found: list[Group], report: Matrix) -> list[Group]:
                 remedy += f" The code has the arguments for {others}, too."
             shown[change] = number
         moved = _library(report).after_engine and "AFTER_ENGINE" in cause.remedy
-        part = Part.FACTORY if moved else cause.part
+        part = Part.LIBRARY if moved else cause.part
         result.append(replace(group, remedy=remedy, code=code, at=_at(part, group.rows, report)))
     return result
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flask_sqlalchemy_testbed.checks.libraries import LIBRARIES, NO_LIBRARY
-from flask_sqlalchemy_testbed.subject import mentions, usage
+from flask_sqlalchemy_testbed.subject import making, mentions, usage
 from flask_sqlalchemy_testbed.subject.discovery import file_of
 from flask_sqlalchemy_testbed.subject.shown import shown
 
@@ -37,6 +37,10 @@ class Places:
     factory_at: str = ""
     app_at: str = ""
     """The call that makes the app."""
+    returned_at: str = ""
+    """The line at which the function that makes the app returns it."""
+    given_at: str = ""
+    """The call that gives the app to its library."""
     engine_name: str = ""
     """The expression for the engine in the app's own code."""
     session_name: str = ""
@@ -115,6 +119,7 @@ def places(subject: Subject) -> Places:
     )
     name = session or (_named(library.session, held) if held else made.target if made else "")
     scoped, maker, flask = (calls.get(one) for one in (*SESSION_MAKERS, "Flask"))
+    app_name = flask.target if flask else ""
     bound_at = usage.bound_at(trees)
     engines = {call.target for maker, call in found if maker in ENGINE_MAKERS} - {""}
     used, outside = (
@@ -136,10 +141,12 @@ def places(subject: Subject) -> Places:
         session_at=made.at if made else "",
         factory_at=factory.at if factory else "",
         app_at=flask.at if flask else "",
+        returned_at=making.returned_at(trees, flask.node, flask.target) if flask and flask.node else "",
+        given_at=making.given_at(trees, held.target, held.node, app_name) if held and held.node else "",
         engine_name=_named(library.engine, held) if held else engine.target if engine else "",
         session_name=name,
         session_import=_import(name, made, flask, modules),
-        app_name=flask.target if flask else "",
+        app_name=app_name,
         session_end=end,
         session_factory=usage.first_argument(scoped.node) if scoped else "",
         session_options=usage.other_options(maker.node) if maker else "",

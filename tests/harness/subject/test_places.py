@@ -74,7 +74,43 @@ def test_a_library_holds_both_in_another_module_than_the_factory(
 
     assert (found.library, found.session_name, found.engine_name[:3]) == (library, session, "db.")
     assert (found.engine_at, found.session_at) == ("shop/models.py:3", "shop/models.py:3")
-    assert found.factory_at == "shop/factory.py:4"
+    assert (found.factory_at, found.given_at) == ("shop/factory.py:4", "shop/factory.py:5")
+
+
+def test_the_lines_that_give_the_app_to_its_library_and_return_it_are_found(write: Write) -> None:
+    write(
+        shop="""
+            from flask_sqlalchemy import SQLAlchemy
+
+            db = SQLAlchemy()
+
+
+            def create_app():
+                application = Flask("shop")
+                migrate.init_app(application, db)
+                if early:
+                    return application
+                db.init_app(application)
+
+                @application.get("/")
+                def view():
+                    return application
+
+                return application
+        """
+    )
+
+    found = places(Subject("shop:create_app", modules=("shop",)))
+
+    assert (found.given_at, found.returned_at) == ("shop.py:11", "shop.py:17")
+
+
+def test_an_app_that_an_import_makes_is_given_to_its_library_where_that_is_made(write: Write) -> None:
+    write(shop="from flask_sqlalchemy import SQLAlchemy\napp = Flask(__name__)\ndb = SQLAlchemy(app=app)\n")
+
+    found = places(Subject("shop:app", modules=("shop",)))
+
+    assert (found.given_at, found.returned_at, found.factory_at) == ("shop.py:3", "", "shop.py:2")
 
 
 def test_a_session_of_sqlalchemy_beside_a_library_is_the_app_s_own(write: Write) -> None:
