@@ -11,6 +11,7 @@ from flask_sqlalchemy_testbed.checks.libraries import LIBRARIES, NO_LIBRARY
 from flask_sqlalchemy_testbed.subject import making, mentions, usage
 from flask_sqlalchemy_testbed.subject.discovery import file_of
 from flask_sqlalchemy_testbed.subject.shown import shown
+from flask_sqlalchemy_testbed.subject.usage import module_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -45,7 +46,7 @@ class Places:
     """The expression for the engine in the app's own code."""
     session_name: str = ""
     session_import: str = ""
-    """The statement that imports the session where the app is made; empty if it is defined there."""
+    """The statement that imports the session where the app is made; empty if the module has the name."""
     app_name: str = ""
     """The variable of the app where it is made."""
     session_end: str = ""
@@ -145,7 +146,7 @@ def places(subject: Subject) -> Places:
         given_at=making.given_at(trees, held.target, held.node, app_name) if held and held.node else "",
         engine_name=_named(library.engine, held) if held else engine.target if engine else "",
         session_name=name,
-        session_import=_import(name, made, flask, modules),
+        session_import=_import(name, made, flask, modules, trees),
         app_name=app_name,
         session_end=end,
         session_factory=usage.first_argument(scoped.node) if scoped else "",
@@ -265,13 +266,29 @@ def _first(calls: dict[str, _Call], makers: Iterable[str]) -> _Call | None:
     return next((calls[maker] for maker in makers if maker in calls), None)
 
 
-def _import(name: str, made: _Call | None, flask: _Call | None, modules: Iterable[str]) -> str:
-    """Return the import of a name, for the module that makes the app, from the one that makes the session."""
+def _import(
+    name: str,
+    made: _Call | None,
+    flask: _Call | None,
+    modules: Iterable[str],
+    trees: dict[str, ast.Module],
+) -> str:
+    """Return the import of a name, for the module that makes the app, from the one that makes the session.
+
+    It is empty if the module has it already.
+    """
     file = made.at.rpartition(":")[0] if made else ""
     module = next((one for one in modules if one and _relative(file_of(one)) == file), "")
     if not (name and module and flask) or flask.at.rpartition(":")[0] == file:
         return ""
-    return f"from {module} import {name.partition('.')[0]}"
+    first, here = name.partition(".")[0], trees[flask.at.rpartition(":")[0]]
+    is_there = any(
+        (alias.asname or alias.name) == first and (node.module or "").rpartition(".")[2] == module_of(file)
+        for node in here.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    )
+    return "" if is_there else f"from {module} import {first}"
 
 
 def _named(expression: str, call: _Call) -> str:

@@ -224,19 +224,31 @@ def test_an_engine_that_an_import_makes_is_no_name_for_later_apps(write: Write) 
     assert found.used_outside == "shop.py:4"
 
 
-def test_a_session_of_another_module_than_the_app_s_is_imported(write: Write) -> None:
+@pytest.mark.parametrize(
+    ("imported", "statement"),
+    [
+        ("", "from shop.db import Session"),
+        ("from other import Session", "from shop.db import Session"),
+        ("from .db import Session", ""),
+        ("from shop.db import start, Session", ""),
+    ],
+)
+def test_a_session_of_another_module_than_the_app_s_is_imported(
+    write: Write, imported: str, statement: str
+) -> None:
     write(
         shop____init__="""
             from flask import Flask
 
             from shop import db
+            IMPORT
 
 
             def create_app(config):
                 app = Flask("shop")
                 db.start(config)
                 return app
-        """,
+        """.replace("IMPORT", imported),
         shop__db="""
             from sqlalchemy.orm import scoped_session, sessionmaker
 
@@ -249,7 +261,7 @@ def test_a_session_of_another_module_than_the_app_s_is_imported(write: Write) ->
         Subject("shop:create_app", session_path="shop.cli:Session", modules=("shop", "shop.cli", "shop.db"))
     )
 
-    assert found.session_import == "from shop.db import Session"
+    assert found.session_import == statement
 
 
 GLOBAL_ENGINE = {
