@@ -356,7 +356,7 @@ SPECIAL_COLUMNS = """
 """.strip()
 SENTENCE = (
     "The app cannot be tried on sqlite: its first request was answered with 302 FOUND to /login:"
-    " shop.only_who_is_logged_in (shop.py, line 54) answered it before the view. If it wants a login, name a"
+    " shop.only_who_is_logged_in (shop.py, line 55) answered it before the view. If it wants a login, name a"
     " function that logs a client in: --testbed-as-user module:function (called with the app and a"
     " test client)."
 )
@@ -491,7 +491,7 @@ def create_app(config):
 @pytest.mark.parametrize(
     ("source", "name"),
     [
-        (USERS.replace("HOOK", "return None"), "shop.load (shop.py, line 22)"),
+        (USERS.replace("HOOK", "return None"), "shop.load (shop.py, line 23)"),
         (BINDING + RECEIVER, "code of the app"),
     ],
     ids=["hook", "receiver"],
