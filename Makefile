@@ -88,8 +88,7 @@ test-development: $(VENV)-development/.ready ## Run the tests on SQLite with unr
 
 .PHONY: test-podman
 test-podman: ## Run the tests on PostgreSQL and MySQL with Podman in place of Docker
-	systemctl --user start podman.socket
-	DOCKER_HOST=unix://$${XDG_RUNTIME_DIR:?}/podman/podman.sock $(MAKE) test-postgresql test-mysql
+	@TESTS_OF_BACKENDS=1 docker/with-podman $(MAKE) test-postgresql test-mysql
 
 .PHONY: test-wheel
 test-wheel: dist ## Install the wheel into an empty environment and run the battery on one app

@@ -285,3 +285,94 @@ def test_a_full_disk_is_one_sentence(tmp_path: Path) -> None:
     assert run.stderr == (
         f"Only 150 MiB are free in {tmp_path}. Free 2000 MiB, for example with 'docker system prune'.\n"
     )
+
+
+# --- docker/with-podman -----------------------------------------------------------------------
+
+# A service that does not end by itself, and whose process is known.
+PODMAN = "#!/bin/sh\necho $$ >{folder}/service\nexec sleep 600\n"
+# It answers once it runs.
+DOCKER_ASKS_IT = '#!/bin/sh\ntest ! -s {folder}/service || echo " Podman Engine:"\n'
+
+
+def with_podman(
+    folder: Path, *command: str, host: str = "", alone: bool = False
+) -> subprocess.CompletedProcess[str]:
+    """Run docker/with-podman with the programs of the folder, and with no other of their names if `alone`."""
+    (folder / "bash").symlink_to(str(shutil.which("bash")))
+    path = str(folder) if alone else f"{folder}:{os.environ['PATH']}"
+    return subprocess.run(
+        [ROOT / "docker/with-podman", *command],
+        env={"PATH": path, **({"DOCKER_HOST": host} if host else {})},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(("there", "missing"), [("docker", "podman"), ("podman", "docker")])
+def test_a_missing_program_is_one_sentence(tmp_path: Path, there: str, missing: str) -> None:
+    write_program(tmp_path / there, "#!/bin/sh\n")
+
+    run = with_podman(tmp_path, "true", alone=True)
+
+    assert run.stderr == (
+        f"'{missing}' is not installed."
+        " Install both Podman and Docker's command line, which the tests use with Podman.\n"
+    )
+    assert run.returncode == 1
+
+
+def test_the_tests_on_podman_say_that_it_is_missing(tmp_path: Path) -> None:
+    (tmp_path / "bash").symlink_to(str(shutil.which("bash")))
+
+    run = subprocess.run(
+        [str(shutil.which("make")), "test-podman"],
+        cwd=ROOT,
+        env={"PATH": str(tmp_path)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert "'podman' is not installed." in run.stderr
+    assert run.returncode == 2
+
+
+def test_the_service_of_podman_ends_with_the_command(tmp_path: Path) -> None:
+    write_program(tmp_path / "podman", PODMAN.format(folder=tmp_path))
+    write_program(tmp_path / "docker", DOCKER_ASKS_IT.format(folder=tmp_path))
+
+    run = with_podman(tmp_path, "sh", "-c", "echo $DOCKER_HOST; exit 3")
+
+    socket_path = Path(run.stdout.strip().removeprefix("unix://"))
+    assert len(str(socket_path)) <= 107
+    assert not socket_path.parent.exists()
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "service").read_text()), 0)
+    assert (run.returncode, run.stderr) == (3, "")
+
+
+def test_a_service_of_podman_that_answers_is_used(tmp_path: Path) -> None:
+    write_program(tmp_path / "podman", "#!/bin/sh\nexit 1\n")
+    write_program(tmp_path / "docker", '#!/bin/sh\necho " Podman Engine:"\n')
+
+    run = with_podman(tmp_path, "sh", "-c", "echo $DOCKER_HOST", host="unix:///mine")
+
+    assert (run.returncode, run.stdout, run.stderr) == (0, "unix:///mine\n", "")
+
+
+def test_a_service_of_podman_that_ends_is_one_sentence(tmp_path: Path) -> None:
+    write_program(tmp_path / "podman", "#!/bin/sh\necho no storage >&2\nexit 125\n")
+    write_program(tmp_path / "docker", "#!/bin/sh\n")
+
+    run = with_podman(tmp_path, "true")
+
+    assert run.stderr == (
+        "Podman's service ended or did not answer within 30 s. The end of its log: no storage\n"
+    )
+    assert run.returncode == 1

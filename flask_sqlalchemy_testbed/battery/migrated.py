@@ -23,7 +23,6 @@ from flask_sqlalchemy_testbed.battery.own_tables import (
     first_line,
     lacking,
     remedy_for,
-    with_line,
 )
 from flask_sqlalchemy_testbed.servers.processes import end_with
 from flask_sqlalchemy_testbed.subject import guard
@@ -203,7 +202,7 @@ def _check(config: Any, engine: Engine, outcome: Migrated, models: list[MetaData
             try:
                 check_columns(metadata, engine.dialect)
             except OwnTablesError as error:  # The error of alembic names neither table nor column.
-                outcome.failure = f"`check` fails: {with_line(error, metadata)}"
+                outcome.failure = f"`check` fails: {error}"
                 return
 
 

@@ -23,6 +23,7 @@ from sqlalchemy.orm.mapper import _all_registries
 from sqlalchemy.schema import CreateColumn, CreateSchema
 
 from flask_sqlalchemy_testbed.backends import BACKENDS
+from flask_sqlalchemy_testbed.battery.variants import variant_of
 from flask_sqlalchemy_testbed.subject.shown import line_of_definition, shown
 
 if TYPE_CHECKING:
@@ -31,13 +32,13 @@ if TYPE_CHECKING:
     from sqlalchemy import Column, Dialect, MetaData
     from sqlalchemy.engine import Engine
 
+# The error of SQLAlchemy about a type that the database does not have; a compiler is shown with its address.
+NO_TYPE = r"can't render element of type"
+COMPILER = re.compile(rf"Compiler <.*?> (?={NO_TYPE})")
 # The smallest change, by a pattern of the error that SQLAlchemy or the database raises.
 REMEDIES = {
     r"requires a length": "Give it a length: String(255).",
-    r"can't render element of type": (
-        "Use a type that each database has, such as JSON, or give it a variant:"
-        " JSON().with_variant(JSONB(), 'postgresql')."
-    ),
+    NO_TYPE: "Use a type that each database has, or give it a variant for this database: with_variant().",
     r"type requires a name|requires a name": "Give the type a name: Enum(..., name='...').",
     r"key was too long|index row size": (
         "Shorten the columns of the key, or index the beginning: Index(..., mysql_length=255)."
@@ -75,12 +76,7 @@ WITHOUT_SCHEMA = {None, "main"}
 
 
 class OwnTablesError(Exception):
-    """A table cannot be created or dropped; the message names table and column, and says what to do."""
-
-    def __init__(self, message: str, table: str = "") -> None:
-        super().__init__(message)
-        self.table = table
-        """Its full name; empty if it is not known."""
+    """A table cannot be created or dropped; the message names column and model, and says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +87,23 @@ class Problem:
     columns: tuple[str, ...]
     reason: str
     doing: str = "be created"
+    variant: str = ""
+    """The column's type with a base that each database has, as code; empty if no base is known."""
+
+    @property
+    def place(self) -> str:
+        """Return the table with its columns."""
+        return f"{self.table}.{'+'.join(self.columns)}" if self.columns else f"table {self.table}"
+
+    @property
+    def remedy(self) -> str:
+        """Return the smallest change, in one sentence."""
+        if self.variant and re.search(NO_TYPE, self.reason):
+            return f"Use a type that each database has, or give it a variant: {self.variant}."
+        return remedy_for(self.reason) or OTHERWISE
 
     def __str__(self) -> str:
-        place = f"{self.table}.{'+'.join(self.columns)}" if self.columns else f"table {self.table}"
-        return f"{place} cannot {self.doing}: {self.reason}. {remedy_for(self.reason) or OTHERWISE}"
+        return f"{self.place} cannot {self.doing}: {self.reason}. {self.remedy}"
 
 
 def remedy_for(reason: str) -> str:
@@ -111,7 +120,7 @@ def first_line(error: BaseException) -> str:
     error = getattr(error, "orig", None) or error
     # Drivers have (number, text) as arguments, or the text alone.
     text = str(error.args[-1] if error.args else "").strip() or str(error).strip() or type(error).__name__
-    return text.splitlines()[0].rstrip(".")
+    return COMPILER.sub("SQLAlchemy ", text.splitlines()[0]).rstrip(".")
 
 
 def lacking(error: BaseException | None, dialect: str) -> str:
@@ -148,17 +157,14 @@ def create_and_drop(metadata: MetaData, engine: Engine) -> None:
             warnings.simplefilter("ignore", SAWarning)
             metadata.create_all(engine)
     except SQLAlchemyError as error:
-        problem = _problem(error, last, metadata)
-        raise OwnTablesError(str(problem), problem.table) from error
+        raise OwnTablesError(_in_words([_problem(error, last, metadata)], metadata)) from error
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SAWarning)
             metadata.drop_all(engine)
     except SQLAlchemyError as error:
-        problem = _problem(error, [], metadata)
-        raise OwnTablesError(
-            str(replace(problem, doing="be dropped by drop_all()")), problem.table
-        ) from error
+        problem = replace(_problem(error, [], metadata), doing="be dropped by drop_all()")
+        raise OwnTablesError(_in_words([problem], metadata)) from error
 
 
 def check_columns(metadata: MetaData, dialect: Dialect) -> None:
@@ -172,7 +178,7 @@ def check_columns(metadata: MetaData, dialect: Dialect) -> None:
         OwnTablesError: It cannot; the message names the first columns.
     """
     if problems := [problem for table in metadata.tables.values() for problem in _uncompiled(table, dialect)]:
-        raise OwnTablesError(_in_words(problems), problems[0].table)
+        raise OwnTablesError(_in_words(problems, metadata))
 
 
 def create_possible(metadata: Iterable[MetaData], uri: str) -> None:
@@ -209,23 +215,10 @@ def impossible_elsewhere(metadata: MetaData, names: Iterable[str]) -> str:
             for problem in _uncompiled(table, dialect, (UnsupportedCompilationError,))
         ]
         if problems:
-            line = line_of_model(metadata, problems[0].table)
-            text = f"{_in_words(problems)}{f' The model is at {line}.' if line else ''}"
-            found.setdefault(text, []).append(name)
+            found.setdefault(_in_words(problems, metadata), []).append(name)
     return " ".join(
         f"The run does not include {' and '.join(names)}. There {text}" for text, names in found.items()
     )
-
-
-def with_line(error: OwnTablesError, metadata: MetaData) -> str:
-    """Return an error with the place of the table's class, if it has one.
-
-    Args:
-        error: The error.
-        metadata: The metadata that holds the table.
-    """
-    line = line_of_model(metadata, error.table)
-    return f"{error}{f' The model is at {line}.' if line else ''}"
 
 
 def line_of_model(metadata: MetaData, table: str) -> str:
@@ -256,15 +249,26 @@ def _uncompiled(
         except ignored:
             pass
         except SQLAlchemyError as error:
-            yield Problem(table.fullname, (column.name,), first_line(error))
+            yield Problem(table.fullname, (column.name,), first_line(error), variant=variant_of(column.type))
 
 
-def _in_words(problems: list[Problem]) -> str:
-    others = [f"{problem.table}.{problem.columns[0]}" for problem in problems[1:4]]
-    if not others:
-        return str(problems[0])
-    more = f" and {len(problems) - 4} more" if len(problems) > len(others) + 1 else ""
-    return f"{problems[0]} The same applies to: {', '.join(others)}{more}."
+def _in_words(problems: list[Problem], metadata: MetaData) -> str:
+    """Return the problems, one sentence for each remedy."""
+    groups: dict[str, list[Problem]] = {}
+    for problem in problems:
+        groups.setdefault(problem.remedy, []).append(problem)
+    return " ".join(_group_in_words(group, metadata) for group in groups.values())
+
+
+def _group_in_words(group: list[Problem], metadata: MetaData) -> str:
+    """Return problems that have the same remedy."""
+    others = ", ".join(problem.place for problem in group[1:4])
+    more = f" and {len(group) - 4} more" if len(group) > 4 else ""  # noqa: PLR2004 - those above
+    line = line_of_model(metadata, group[0].table)
+    return (
+        f"{group[0]}{f' The same applies to: {others}{more}.' if others else ''}"
+        f"{f' The model is at {line}.' if line else ''}"
+    )
 
 
 def _create_schemas(metadata: MetaData, engine: Engine) -> None:
@@ -278,7 +282,7 @@ def _create_schemas(metadata: MetaData, engine: Engine) -> None:
     for name, table in wanted.items():
         if engine.dialect.name not in WITH_SCHEMAS:
             reason = f"it is in the schema {name!r}, and a database of {engine.dialect.name} has no schemas"
-            raise OwnTablesError(str(Problem(table.name, (), reason)), table.fullname)
+            raise OwnTablesError(_in_words([Problem(table.fullname, (), reason)], metadata))
         with engine.begin() as connection:
             connection.execute(CreateSchema(str(name), if_not_exists=True))
 

@@ -88,6 +88,8 @@ class Answer:
 
     Empty for one that is a response.
     """
+    met: str = ""
+    """An error outside the view that other code may have caused, in words, with the line of the app."""
     handler: str = ""
     """The error handler of the app that Flask calls for the error of the view, as a phrase."""
     value: Any = None
@@ -100,8 +102,8 @@ class Answer:
 
     @property
     def failure(self) -> str:
-        """Return the status, with the error that was raised."""
-        return ": ".join(filter(None, [self.status, self.error]))
+        """Return the status, with the error that was raised or met."""
+        return ": ".join(filter(None, [self.status, self.error or self.met]))
 
     @property
     def is_success(self) -> bool:
@@ -139,6 +141,8 @@ def address_of(app: Flask) -> Address:
 
 def reach_at(app: Flask, address: Address) -> None:
     """Send later requests to the app there, past the protections that extensions let tests switch off."""
+    if ADDRESS not in app.extensions:
+        _note_handled(app)
     app.extensions[ADDRESS] = address
     # https://flask-wtf.readthedocs.io/en/latest/config/
     app.config["WTF_CSRF_ENABLED"] = False
@@ -256,6 +260,10 @@ def client_of(app: Flask) -> FlaskClient:
                 environ["SCRIPT_NAME"], environ["PATH_INFO"] = "", address.prefix + environ["PATH_INFO"]
             return super().run_wsgi_app(environ, buffered=True)
 
+        def session_transaction(self, *arguments: Any, **options: Any) -> Any:
+            options = options if arguments else {"base_url": address.base_url, **options}
+            return super().session_transaction(*arguments, **options)
+
     client = Client(app, app.response_class, use_cookies=True)
     client.environ_base.update({name: value for name, value in address.headers.items() if name != COOKIE})
     for cookie in filter(None, address.headers.get(COOKIE, "").split("; ")):
@@ -281,8 +289,24 @@ def _answer() -> Answer:
 
 def _note_error(_: Flask, exception: BaseException, **__: object) -> None:
     """Note an error that a function of the app raised before or after the view, or in place of an answer."""
+    answer = _answer()
     if clause := by_hook(exception):
-        _answer().error = f"{in_words(exception)}{clause}"
+        answer.error = f"{in_words(exception)}{clause}"
+    elif line := line_of_app(exception):
+        answer.met = f"{in_words(exception)}, met in {line}"
+
+
+def _note_handled(app: Flask) -> None:
+    """Note the errors that error handlers of the app answer, too: Flask sends no signal for them."""
+    watched: Any = app
+    handle = watched.handle_user_exception
+
+    def noting(error: Exception) -> Any:
+        if not isinstance(error, HTTPException):
+            _note_error(app, error)
+        return handle(error)
+
+    watched.handle_user_exception = noting
 
 
 got_request_exception.connect(_note_error)

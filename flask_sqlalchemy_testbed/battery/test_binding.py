@@ -76,9 +76,12 @@ def test_two_apps(trial: Trial) -> None:
 
     found = trial.committed(), trial.committed(trial.other)
     assert found == (["first"], ["second"]), f"the databases of the first and second app contain {found}"
-    for app, name in ((first, "first"), (second, "second")):
-        response = get(app, "/testbed/names")
-        assert response == [name], f"the {name} app does not read its own database: it returned {response}"
+    for app, name, database in ((first, "first", trial.database), (second, "second", trial.other)):
+        with trial.only_on(database):
+            response = get(app, "/testbed/names")
+            assert response == [name], (
+                f"the {name} app does not read its own database: it returned {response}"
+            )
 
 
 @check("binding.app-inside-app")

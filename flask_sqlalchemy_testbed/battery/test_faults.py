@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from flask_sqlalchemy_testbed.battery.obstacles import Witness, in_turn
 from flask_sqlalchemy_testbed.battery.own_pair import OwnPair
 from flask_sqlalchemy_testbed.battery.own_server import OwnServer, OwnServers, lent
 from flask_sqlalchemy_testbed.battery.pools import limit_wait, limited_to, most_connections
-from flask_sqlalchemy_testbed.battery.requests import ERROR, OK, add_view, ask, route
+from flask_sqlalchemy_testbed.battery.requests import ERROR, OK, Answer, add_view, ask, route
 from flask_sqlalchemy_testbed.battery.tables import OLD_ITEM, Item
 from flask_sqlalchemy_testbed.battery.threads import WITHIN, Task, at_once, poll
 from flask_sqlalchemy_testbed.battery.trial import CONNECTIONS, Trial
@@ -139,14 +140,19 @@ def app(trial: Trial) -> Flask:
     return trial.app_with_views()
 
 
-def status(app: Flask, path: str = "/testbed/names") -> int:
+def status(app: Flask, path: str = "/testbed/names", answer: Answer | None = None) -> int:
     """Return 200 if the view returned; else the status that a client gets, which is at least 500.
 
     An app may have pages of its own for errors, with another status. A server also answers 500 if a teardown
     callback raises.
+
+    Args:
+        app: An app with a view at the path.
+        path: The path of the view.
+        answer: The answer to fill in; a new one by default.
     """
     try:
-        answer = ask(app, path)
+        answer = ask(app, path, answer)
     except DBAPIError:
         return ERROR
     return OK if answer.is_success else max(ERROR, answer.code)
@@ -248,8 +254,8 @@ def test_swallowed_loss(trial: Trial, app: Flask) -> None:
             trial.session.execute(select(Item.id))
         return ""
 
-    found = status(app, "/testbed/swallow")
-    assert found == 200, f"the request that swallowed its error was answered with {found}"
+    found = failure(app, "/testbed/swallow")
+    assert not found, f"the request that swallowed its error was answered with {found}"
     assert_answers(app)
 
 
@@ -548,6 +554,13 @@ def test_statement_timeout(trial: Trial, app: Flask) -> None:
     assert not error.value.connection_invalidated, "after the timeout, a working connection was discarded"
 
 
+def _first_failure(answers: Iterable[Answer]) -> str:
+    """Return a clause on the first request of those answered that failed; empty if there is none."""
+    failures = (answer.failure for answer in answers if answer.status and not answer.is_success)
+    found = next(failures, "")
+    return f": one was answered with {found}" if found else ""
+
+
 @check("faults.pool-exhausted")
 def test_pool_exhausted(trial: Trial, app: Flask) -> None:
     engine = trial.engine(app)
@@ -568,10 +581,12 @@ def test_pool_exhausted(trial: Trial, app: Flask) -> None:
         return ""
 
     with limited_to(engine, most):
-        holders = [Task(lambda: status(app, "/testbed/hold")) for _ in range(most)]
+        answers = [Answer() for _ in range(most)]
+        holders = [Task(partial(status, app, "/testbed/hold", answer)) for answer in answers]
         try:
             assert all(has_one.acquire(timeout=WITHIN) for _ in holders), (
                 f"the pool is for {most} connections, and not all of {most} simultaneous requests got one"
+                f"{_first_failure(answers)}"
             )
             began = time.monotonic()
             assert Task(lambda: status(app)).result() in {200, 500, 503}
@@ -579,7 +594,8 @@ def test_pool_exhausted(trial: Trial, app: Flask) -> None:
             assert took < WITHIN, f"the request that found the pool empty took {took:.1f} s"
         finally:
             done.set()
-        assert {holder.result() for holder in holders} == {200}
+        found = {holder.result() for holder in holders}
+        assert found == {OK}, f"requests that had got a connection failed{_first_failure(answers)}"
     trial.assert_nothing_open()
     trial.use_connections(app, most)
 
@@ -594,11 +610,12 @@ def fill(trial: Trial, app: Flask, size: int, prepare: str = "SELECT 1") -> None
         trial.session.commit()
         return ""
 
-    statuses = [status(app, "/testbed/fill")]
-    while statuses[-1] == 200 and len(statuses) < 100:
+    first = failure(app, "/testbed/fill")
+    assert not first, f"with room for its row, the first request was answered with {first}"
+    statuses = [OK]
+    while statuses[-1] == OK and len(statuses) < 100:
         statuses.append(status(app, "/testbed/fill"))
 
-    assert statuses[0] == 200, f"with room for its row, the first request was answered with {statuses[0]}"
     assert statuses[-1] >= ERROR, f"{len(statuses)} requests wrote to a full database, and none failed"
     trial.assert_nothing_open()
     assert_answers(app)

@@ -19,7 +19,6 @@ from flask_sqlalchemy_testbed.battery.own_tables import (
     create_and_drop,
     impossible_elsewhere,
     lacking,
-    with_line,
 )
 from flask_sqlalchemy_testbed.battery.preflight import Preflight
 from flask_sqlalchemy_testbed.checks.check import check
@@ -101,6 +100,10 @@ def test_own_tables(request: pytest.FixtureRequest, maker: AppMaker, empty_datab
         if not found:
             reason = f"the app's own tables were not found; {flag('metadata')} names their metadata"
             state.not_applicable(request.node, reason)
+        present = {one.family or one.name for one in request.config.stash[state.BACKENDS]}
+        absent = sorted(name for name, one in BACKENDS.items() if (one.family or name) not in present)
+        every = [metadata for several in found.values() for metadata in several]
+        note = " ".join(filter(None, (impossible_elsewhere(metadata, absent) for metadata in every)))
         for name in found.keys() & on.engines.keys():
             for metadata in found[name]:
                 try:
@@ -110,14 +113,8 @@ def test_own_tables(request: pytest.FixtureRequest, maker: AppMaker, empty_datab
                         state.not_applicable(request.node, f"the server lacks what the tables need: {reason}")
                     if OF_AN_EXTENSION.search(str(error)) and place_of(on.app):
                         state.not_applicable(request.node, f"migrations create what the tables need: {error}")
-                    pytest.fail(with_line(error, metadata), pytrace=False)
-        absent = BACKENDS.keys() - {one.name for one in request.config.stash[state.BACKENDS]}
-        notes = (
-            impossible_elsewhere(metadata, sorted(absent))
-            for several in found.values()
-            for metadata in several
-        )
-        request.node.stash[state.NOTE] = " ".join(filter(None, notes))
+                    pytest.fail(f"{error} {note}".strip(), pytrace=False)
+        request.node.stash[state.NOTE] = note
 
 
 @check("schema.migrations")

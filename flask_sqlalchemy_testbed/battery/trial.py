@@ -12,7 +12,7 @@ from weakref import WeakSet
 import pytest
 from flask import Flask, current_app, has_request_context
 from sqlalchemy import select
-from sqlalchemy.engine import Engine
+from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.orm import Session, object_session
 
 from flask_sqlalchemy_testbed.battery.further import Binds
@@ -22,7 +22,7 @@ from flask_sqlalchemy_testbed.battery.requests import ADDRESS, Address, add_view
 from flask_sqlalchemy_testbed.battery.tables import OLD_ITEM, OWN, Item
 from flask_sqlalchemy_testbed.battery.threads import WITHIN, Task, at_once, poll, wait_for_tasks
 from flask_sqlalchemy_testbed.battery.users import log_in
-from flask_sqlalchemy_testbed.checks.causes import KEPT
+from flask_sqlalchemy_testbed.checks.causes import KEPT, MISPLACED
 from flask_sqlalchemy_testbed.checks.check import check_of
 from flask_sqlalchemy_testbed.databases import DISCONNECT_DELAY, Database
 from flask_sqlalchemy_testbed.leaks.probe import describe
@@ -172,16 +172,14 @@ class Trial:
         """Run the user's function for requests, if there is one, on a database without the user's rows."""
         if not self._as_user or self._preflight.address is None:
             return
-        if not self.subject.makes_several_apps:
-            # An app that creates its tables on import does so again: those of the test before are dropped.
-            self._maker.start(database.uri, self._binds.uris)
-        app = self._maker.make(database.uri)
-        self._binds.create_tables(app, self._maker)
-        self._addresses[database] = log_in(self._as_user, app, self._preflight.address)
-        self.engine(app).dispose()
-        self._binds.dispose(app)
-        if not self.subject.makes_several_apps:
-            self._maker.start(self.database.uri, self._binds.uris)
+        several = self.subject.makes_several_apps
+        # An app that creates its tables on import does so again: those of the test before are dropped.
+        with contextlib.nullcontext() if several else self._maker.started(database.uri, self._binds.uris):
+            app = self._maker.make(database.uri)
+            self._binds.create_tables(app, self._maker)
+            self._addresses[database] = log_in(self._as_user, app, self._preflight.address)
+            self.engine(app).dispose()
+            self._binds.dispose(app)
 
     def not_applicable(self, reason: str) -> NoReturn:
         """End the check: its claim cannot be observed through this app.
@@ -329,6 +327,29 @@ class Trial:
             yield found
         finally:
             detached.remove()
+
+    @contextlib.contextmanager
+    def only_on(self, database: Database) -> Iterator[None]:
+        """Fail the check if the block connects an engine of the app's code to the database of another app."""
+        __tracebackhide__ = True
+        own, found = (database, *self._binds.databases.values()), dict[str, None]()
+        thread = threading.current_thread()
+
+        def note(connection: Connection) -> None:
+            name = connection.engine.url.database or ""
+            is_own = engines.RUN not in name or any(one.is_named_in(name) for one in own)
+            # Other threads may be those of another app.
+            if not is_own and thread is threading.current_thread():
+                found[engines.made_at(connection.engine)] = None
+
+        connections = Subscription([(Engine, "engine_connect", note)])
+        connections.install()
+        try:
+            yield
+        finally:
+            connections.remove()
+        if places := ", ".join(filter(None, found)):
+            pytest.fail(f"a request {MISPLACED} {places}")
 
     def next_test(self) -> None:
         """Clean the database as the harness does between two tests."""

@@ -85,8 +85,12 @@ BESIDE = "opened not by the app's session, but in"
 KEPT = "connections are kept by the engine made in"
 # In the evidence, before the lines of the app that took a fixture's object out of its session in a request.
 DETACHED = "taken out of its session in"
+# In the evidence, before the lines of the app that made the engines of a request on another app's database.
+MISPLACED = "used the database of another app, with the engine made in"
 # In the evidence of a failure whose request got no connection of the pool.
 POOL_WAIT = "QueuePool limit of size"
+# The advice for a transaction of SQLite that reads and then writes.
+BEGIN_IMMEDIATE = 'begin it with SESSION.connection(execution_options={"sqlite_begin": "IMMEDIATE"})'
 # Arguments of drivers that hold several settings, and the text between two.
 _BETWEEN = {"options": " ", "init_command": ", "}
 
@@ -164,6 +168,20 @@ class Cause:
         if "ENGINE" in lines and not terms.get("ENGINE"):
             lines = f"{changes.NAMED}\n\n{lines}"
         return _in_terms(lines, terms)
+
+
+def remedy_of_lock(terms: Mapping[str, str]) -> str:
+    """Return the remedy of a line that found SQLite's database locked.
+
+    Args:
+        terms: As for `Cause.remedy_in`.
+    """
+    return _in_terms(
+        "SQLite has one writer at a time. If this request reads first, in a transaction of BEGIN DEFERRED, it"
+        f" fails at once while another one writes: {BEGIN_IMMEDIATE}, before its first read. Else write less"
+        " often here, or end the other transaction sooner.",
+        terms,
+    )
 
 
 def _in_terms(text: str, terms: Mapping[str, str]) -> str:
@@ -280,7 +298,7 @@ _ALL = (
     ),
     Cause(
         OTHER_ENGINE,
-        "Another engine than that of the app keeps its connections.",
+        "Another engine than that of the app keeps its connections, or is on the database of another app.",
         "In place of the engine that is made in OPENED_AT, use that of the current app: SESSION.get_bind()."
         " If you need two, make the other one in the factory, for each app, with poolclass=NullPool: it then"
         " keeps no connection when the app's engine is disposed of.",
@@ -409,8 +427,8 @@ _ALL = (
         code=changes.BEGIN,
         backends=("sqlite",),
         note=(
-            "A request that reads and then writes may then fail at once with 'database is locked': begin it"
-            ' with SESSION.connection(execution_options={"sqlite_begin": "IMMEDIATE"}).'
+            "A request that reads and then writes may then fail at once with 'database is locked':"
+            f" {BEGIN_IMMEDIATE}."
         ),
     ),
     Cause(

@@ -13,11 +13,13 @@ import flask
 import pluggy
 import sqlalchemy
 
-from flask_sqlalchemy_testbed.subject.raised import is_of_harness, is_own
-from flask_sqlalchemy_testbed.subject.shown import TESTBED, shown
+from flask_sqlalchemy_testbed.subject.raised import is_of_harness
+from flask_sqlalchemy_testbed.subject.shown import TESTBED
 
 if TYPE_CHECKING:
-    from types import CodeType, FrameType
+    from types import FrameType
+
+    from flask_sqlalchemy_testbed.subject.raised import Call
 
 _HERE = Path(__file__).parent
 # Frames that are left out: SQLAlchemy's own, those of code that it generates, and the harness's.
@@ -29,9 +31,10 @@ _LEFT_OUT = (
 # Beyond a test's own function all frames are pytest's.
 _END = (str(Path(_pytest.__file__).parent), str(Path(pluggy.__file__).parent))
 DEPTH = 4
-_FLASK = str(Path(flask.__file__).parent)
+# With the separator: flask_login is another package.
+_FLASK = str(Path(flask.__file__).parent / "_").removesuffix("_")
 
-Callers = list[tuple["CodeType", int]]
+Callers = list["Call"]
 
 
 def of_this_call() -> Callers:
@@ -61,16 +64,6 @@ def of_error(error: BaseException) -> Callers:
         if not name.startswith(left_out) and ("-packages" in name or not name.startswith(standard)):
             found.insert(0, (frame.f_code, line))
     return found[:DEPTH]
-
-
-def line_of_app(callers: Callers) -> str:
-    """Return the nearest line of the app's own code, as `file:line`; empty if the harness's is nearer."""
-    for code, line in callers:
-        if is_of_harness(code.co_filename):
-            break
-        if is_own(code.co_filename):
-            return f"{shown(code.co_filename)}:{line}"
-    return ""
 
 
 def lines(callers: Callers) -> list[str]:

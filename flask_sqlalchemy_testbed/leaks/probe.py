@@ -16,6 +16,7 @@ from flask_sqlalchemy_testbed.leaks.destinations import Destinations
 from flask_sqlalchemy_testbed.leaks.sessions import NamedRegistry, Sessions
 from flask_sqlalchemy_testbed.statements import Statements
 from flask_sqlalchemy_testbed.subject import app_threads
+from flask_sqlalchemy_testbed.subject.raised import nearest_line
 from flask_sqlalchemy_testbed.subject.shown import TESTBED
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ class Probe:
             ]
             for each in connections:
                 # A connection of a session is opened where the session is begun.
-                place = "" if sessions or not self._recognizes else callers.line_of_app(each.callers)
+                place = "" if sessions or not self._recognizes else nearest_line(each.callers)
                 found.append(f"connection {_with(_describe(each, database), 'taken', _beside(place))}")
             for session, description in sessions:
                 place = f", kept in {registered.pop(id(session))}" if id(session) in registered else ""

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from flask_sqlalchemy_testbed.leaks import callers, threads
 from flask_sqlalchemy_testbed.leaks.checkouts import DATABASE_KEY
 from flask_sqlalchemy_testbed.subject import engines
+from flask_sqlalchemy_testbed.subject.raised import nearest_line
 from flask_sqlalchemy_testbed.timeline.subscription import Subscription
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class Sessions(Subscription):
     def line_of(self, session: Session) -> str:
         """Return the line of the app that began the session, as `file:line`; empty if it is none."""
         with self._lock:
-            return callers.line_of_app(self._begun.get(session, []))
+            return nearest_line(self._begun.get(session, []))
 
     def used(self) -> set[int]:
         """Return the ids of the sessions that began a transaction."""

@@ -15,6 +15,7 @@ from flask_sqlalchemy_testbed.backends import BACKENDS
 from flask_sqlalchemy_testbed.checks.check import check_of
 from flask_sqlalchemy_testbed.options import OPTIONS, flag, in_command, words
 from flask_sqlalchemy_testbed.plugin import settings, state
+from flask_sqlalchemy_testbed.plugin.selection import CATEGORY
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -74,13 +75,14 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_report_teststatus(report: pytest.TestReport, config: pytest.Config) -> tuple[str, str, str] | None:
-    """Count a test that leaves something open once: as failed, though its call has passed."""
+    """Count a test that leaves something open once: as failed, whatever the outcome of its call."""
     if not getattr(report, LEAK_MARK, False):
         return None
     if reporter := config.pluginmanager.get_plugin("terminalreporter"):
-        # It has been counted as passed: pytest knows no other way to take that back.
-        passed = reporter.stats.get("passed", [])
-        passed[:] = [other for other in passed if other.nodeid != report.nodeid]
+        # Its call has been counted: pytest knows no other way to take that back.
+        for category in ("passed", CATEGORY):
+            counted = reporter.stats.get(category, [])
+            counted[:] = [other for other in counted if other.nodeid != report.nodeid]
     # The baseline has changed the report of a known failure.
     return None if hasattr(report, "wasxfail") else ("failed", "F", "FAILED")
 

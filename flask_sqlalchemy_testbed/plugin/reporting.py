@@ -314,11 +314,13 @@ def _judge(
     attempt["seconds"] = round(attempt["seconds"] + report.duration, 6)
     if report.failed or hasattr(report, "wasxfail"):
         # An expected failure is no pass: the claim does not hold.
+        has_failed = attempt["outcome"] in {Outcome.FAILED, Outcome.KNOWN_FAILURE}
         known = hasattr(report, KNOWN_MARK)
         if known and (accepted := getattr(report, KNOWN_MARK)):
             attempt["accepted"] = accepted
         attempt["outcome"] = Outcome.KNOWN_FAILURE if known else Outcome.FAILED
-        attempt["reason"] = attempt["reason"] or _reason(report) + _by_hook(raised)
+        if not has_failed:  # Else its first failure explains more.
+            attempt["reason"] = _reason(report) + _by_hook(raised)
         attempt["failure"] += f"{report.longreprtext}\n"
     elif report.skipped:
         # The reason is said once, among the facts about the app.

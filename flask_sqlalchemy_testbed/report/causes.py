@@ -19,6 +19,7 @@ from flask_sqlalchemy_testbed.checks.causes import (
     LEFT_AFTER_CHECK,
     LEFT_BESIDE,
     LEFT_BY_FACTORY,
+    MISPLACED,
     NO_CONNECTION_LEFT,
     OTHER_ENGINE,
     PART_OF_GROUP,
@@ -27,6 +28,7 @@ from flask_sqlalchemy_testbed.checks.causes import (
     SHARED_ENGINE,
     TEARDOWN_ORDER,
     Part,
+    remedy_of_lock,
 )
 from flask_sqlalchemy_testbed.checks.definition import Severity
 from flask_sqlalchemy_testbed.checks.explanation import severity_of
@@ -36,7 +38,7 @@ from flask_sqlalchemy_testbed.report.migrations import place_in, remedy_of
 from flask_sqlalchemy_testbed.report.summary import failed_on, failures, reasons_of
 from flask_sqlalchemy_testbed.report.terms import terms_of
 from flask_sqlalchemy_testbed.subject.app_threads import MEANWHILE
-from flask_sqlalchemy_testbed.subject.raised import CALLED, HANDLER, NO_TABLE
+from flask_sqlalchemy_testbed.subject.raised import CALLED, HANDLER, LOCKED, NO_TABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -86,7 +88,7 @@ _PLACED = {
         (ENDED_EARLY, DETACHED),
         (ERROR_HANDLER, rf"{HANDLER} \S+ in"),
         (LEFT_BESIDE, BESIDE),
-        (OTHER_ENGINE, KEPT),
+        (OTHER_ENGINE, f"(?:{KEPT}|{MISPLACED})"),
     )
 }
 _FIRST_USED = re.compile(r"left in .*first used at (?P<at>\S+:\d+) in ")
@@ -252,15 +254,17 @@ def _cause_of(row: CheckRow, shown: Mapping[str, str], report: Matrix) -> str:
     """Return the name of the cause of a failure, perhaps with its place; or the id of its check."""
     reasons, backends = reasons_of(row), _backends(report, row)
     named = BUSY_THREADS if _is_of_busy_thread(row, report) else _in_evidence(row)
-    # Sessions that stay open have the connections that an error handler waited for.
+    # Sessions that stay open have the connections that an error handler waited for, and SQLite's locks.
     waits = SESSIONS_STAY_OPEN in shown and _has_waited(row) and named.startswith(ERROR_HANDLER)
+    is_kept_out = SESSIONS_STAY_OPEN in shown and _is_locked(row)
     # The change for the other cause deletes the line, too.
     deleted = f"{ENDED_EARLY} {report['subject'].get('removed_early', '')}"
     is_deleted = SESSIONS_STAY_OPEN in shown and named == deleted
-    if named and not (waits or is_deleted):
+    if named and not (waits or is_kept_out or is_deleted):
         return named
     if SESSIONS_STAY_OPEN in shown and (
         _has_waited(row)
+        or is_kept_out
         or any(map(_LEFT.search, reasons))
         or (not row.get("cause") and all(map(_NOT_MADE.search, reasons)))
     ):
@@ -328,6 +332,11 @@ def _has_waited(row: CheckRow) -> bool:
     return any(POOL_WAIT in reason for reason in reasons_of(row))
 
 
+def _is_locked(row: CheckRow) -> bool:
+    """Return whether SQLite's database was locked for a function of the app in a request of the check."""
+    return bool((found := _raised(row)) and LOCKED.search(found["error"]))
+
+
 def _has_busy_thread(row: CheckRow) -> bool:
     """Return whether a thread of the app used the database while something was left open."""
     return any(_BUSY_THREAD.search(reason) for reason in reasons_of(row))
@@ -386,7 +395,7 @@ def _group(cause: Cause | None, rows: list[CheckRow], report: Matrix) -> Group:
         )
     elif found := _raised(rows[0]):
         summary = f"{found['by'] or 'A view'}{',' if found['by'] else ''} raised {found['error']}."
-        remedy = _remedy_of_error(found["error"])
+        remedy = _remedy_of_error(found["error"], report)
     if found:
         return Group(
             rows=rows, summary=summary, severity=severity, default="", at=found["at"] or "", remedy=remedy
@@ -405,8 +414,10 @@ def _group(cause: Cause | None, rows: list[CheckRow], report: Matrix) -> Group:
     )
 
 
-def _remedy_of_error(error: str) -> str:
-    """Return the remedy of an error that the app's own code raised; its database may lack a table."""
+def _remedy_of_error(error: str, report: Matrix) -> str:
+    """Return the remedy of an error that the app's own code raised."""
+    if LOCKED.search(error):
+        return remedy_of_lock(terms_of(report["subject"], ()))
     if NO_TABLE.search(error):
         return (
             f"The battery did not create this table: name its metadata with {flag('metadata')}"

@@ -6,6 +6,7 @@ import contextlib
 import os
 import threading
 from datetime import UTC, datetime
+from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any
 
 from docker.errors import APIError, DockerException, NotFound
@@ -407,11 +408,11 @@ def sweep(client: docker.DockerClient) -> None:
 
 def _expose(container: DockerContainer, port: int, outside: int | None, network: str) -> None:
     container.with_bind_ports(port, outside)
-    if address := _address(container.get_docker_client(), network):
+    if address := host_to_publish_on(container.get_docker_client(), network):
         container.ports[str(port)] = (address, outside)  # type: ignore[assignment]
 
 
-def _address(client: DockerClient, network: str) -> str | None:
+def host_to_publish_on(client: DockerClient, network: str) -> str | None:
     """Return the only address to publish the port on, because the password is no secret.
 
     None if the engine runs on another machine, which can be reached only through its network.
@@ -421,6 +422,8 @@ def _address(client: DockerClient, network: str) -> str | None:
     if mode == ConnectionMode.bridge_ip or (mode == ConnectionMode.docker_host and client.host() in LOOPBACK):
         return "127.0.0.1"
     if mode == ConnectionMode.gateway_ip:
-        config = client.client.networks.get(network).attrs["IPAM"]["Config"]
-        return next((pool["Gateway"] for pool in config if "Gateway" in pool), None)
+        config = client.client.networks.get(network).attrs["IPAM"]["Config"] or []
+        # Of the bridge that it has just made, Docker names no gateway: it is the first address.
+        gateways = (pool.get("Gateway") or ip_network(pool["Subnet"])[1] for pool in config)
+        return next((str(gateway) for gateway in gateways), None)
     return None

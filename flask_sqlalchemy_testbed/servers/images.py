@@ -11,6 +11,7 @@ import re
 import socket
 import time
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from docker.errors import APIError, DockerException, ImageNotFound
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     import docker
     from docker.models.images import Image
+    from requests import Response
 
     from flask_sqlalchemy_testbed.backends.base import Backend, Recipe
 
@@ -39,6 +41,8 @@ BASE_LABEL = "testbed.base"
 # The Dockerfiles set it first, so the layers of a build that was cut short have it, too.
 LAYER_LABEL = "testbed.backend"
 KEPT_UNUSED = timedelta(days=14)
+# Podman 4.3 says so with status 500 while it removes the container.
+NO_CONTAINER = b"no such container"
 # The engine marks what a command wrote to its standard error.
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 # A layer that no image uses may belong to a build that is running.
@@ -78,7 +82,14 @@ def engine() -> docker.DockerClient:
     except (DockerException, OSError, ValueError) as error:  # ValueError: a port that is no port.
         raise ServerError(_problem(error, address)) from None
     client.api.timeout = BUILD_TIMEOUT
+    client.api.hooks["response"].append(_say_not_found)
     return client
+
+
+def _say_not_found(response: Response, **_: object) -> None:
+    """Give the answer for a container that Podman is removing the status that docker-py expects."""
+    if response.status_code == HTTPStatus.INTERNAL_SERVER_ERROR and NO_CONTAINER in response.content:
+        response.status_code = HTTPStatus.NOT_FOUND
 
 
 def bake(

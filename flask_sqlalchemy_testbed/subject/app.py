@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
 from concurrent.futures import Future
@@ -24,7 +25,7 @@ from flask_sqlalchemy_testbed.subject.start_up import in_this_process
 from flask_sqlalchemy_testbed.subject.subject import Apps, one_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from sqlalchemy import MetaData
 
@@ -48,6 +49,7 @@ class AppMaker:
         )
         self._environment = Environment()
         self._arguments = Arguments(self._place.module)
+        self._uri = ""
         self._binds: Mapping[str, str] = {}
         self._only_app: tuple[str, Flask] | None = None
         if subject.folder and subject.folder not in sys.path:
@@ -70,6 +72,24 @@ class AppMaker:
         by_import = self.subject.by_environment and self.subject.makes_several_apps
         if by_import or self.subject.apps is Apps.ONE_AT_A_TIME:
             self._modules.remove()
+
+    @contextlib.contextmanager
+    def started(self, uri: str, binds: Mapping[str, str] | None = None) -> Iterator[None]:
+        """Begin as `start` does; at the end, make the app from before, and its modules, current again.
+
+        Args:
+            uri: As for `start`.
+            binds: As for `start`.
+        """
+        before, only_app = self._uri, self._only_app
+        with self._modules.kept():
+            try:
+                self.start(uri, binds)
+                yield
+            finally:
+                self._only_app = only_app
+                if self.subject.by_environment:
+                    self._set_variables(before)
 
     def make(self, uri: str) -> Flask:
         """Make an app on the database of `uri`.
@@ -157,6 +177,7 @@ class AppMaker:
         self._arguments.restore()
 
     def _set_variables(self, uri: str) -> None:
+        self._uri = uri
         # Files that the variables name are based on the files that the user's own variables name.
         self._environment.restore()
         self._environment.set(self.subject.environment(uri, self._binds, self._environment))

@@ -26,6 +26,7 @@ from flask_sqlalchemy_testbed.subject.errors import (
     SubjectError,
     remedy_of,
 )
+from flask_sqlalchemy_testbed.subject.raised import line_of_app
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -161,10 +162,14 @@ def find(path: str, option: str) -> Any:
     for name in attributes.split("."):
         try:
             found = getattr(found, name)
-        except AttributeError as error:
-            raise _no_such_name(path, option, where, name, dir(found)) from error
         except Exception as error:  # A property may need a context, or more.
-            message = f"{option} {path!r}: reading {name!r} raised {type(error).__name__}: {error}"
+            if isinstance(error, AttributeError) and inspect.getattr_static(found, name, None) is None:
+                raise _no_such_name(path, option, where, name, dir(found)) from error
+            line = line_of_app(error)
+            message = (
+                f"{option} {path!r}: reading {name!r} raised {type(error).__name__}: {error}"
+                f"{f', at {line}' if line else ''}"
+            )
             raise ReadingError(message) from error
         where = f"{where}{'.' if ':' in where else ':'}{name}"
     return found
@@ -206,7 +211,7 @@ def _parts(path: str, option: str) -> tuple[str, str]:
 
 
 def _no_such_name(path: str, option: str, where: str, name: str, names: Iterable[str]) -> NoSuchNameError:
-    near = get_close_matches(name, names, 1)
+    near = get_close_matches(name, set(names) - {name}, 1)
     hint = f" Did you mean {near[0]}?" if near else ""
     return NoSuchNameError(f"{option} {path!r}: {where!r} has no {name!r}.{hint}")
 

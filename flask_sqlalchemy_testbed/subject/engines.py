@@ -7,17 +7,16 @@ import sys
 import threading
 import weakref
 from pathlib import Path
+from traceback import walk_stack
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.engine import Dialect, Engine
 from sqlalchemy.pool import NullPool
 
-from flask_sqlalchemy_testbed.subject.raised import is_of_harness, is_own
-from flask_sqlalchemy_testbed.subject.shown import shown
+from flask_sqlalchemy_testbed.subject.raised import is_own, nearest_line
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
-    from types import FrameType
 
 # The beginning of the names of databases that a run creates.
 RUN = "testbed_"
@@ -37,7 +36,8 @@ def note_places() -> None:
 
     def noting(_: type[Dialect], engine: Engine) -> None:
         created(engine)
-        if place := _nearest_line():
+        stack = walk_stack(sys._getframe(1))  # noqa: SLF001 - `inspect` is far slower
+        if place := nearest_line((frame.f_code, line) for frame, line in stack):
             with _lock:
                 _made[engine] = place
 
@@ -126,13 +126,3 @@ def has_connections(engine: Engine) -> bool:
     if hasattr(pool, "checkedin"):
         return bool(pool.checkedin() + pool.checkedout())
     return not isinstance(pool, NullPool)
-
-
-def _nearest_line() -> str:
-    """Return the line of the app's own code that led to this call; empty if it is not the app's."""
-    frame: FrameType | None = sys._getframe(2)  # noqa: SLF001 - `inspect` is far slower
-    while frame is not None and not is_of_harness(frame.f_code.co_filename):
-        if is_own(frame.f_code.co_filename):
-            return f"{shown(frame.f_code.co_filename)}:{frame.f_lineno}"
-        frame = frame.f_back
-    return ""

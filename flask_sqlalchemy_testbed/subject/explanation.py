@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import make_url
 
 from flask_sqlalchemy_testbed.options import flag
+from flask_sqlalchemy_testbed.subject.discovery import file_of
 from flask_sqlalchemy_testbed.subject.errors import (
     BindElsewhereError,
     BoundElsewhereError,
@@ -24,6 +25,7 @@ from flask_sqlalchemy_testbed.subject.errors import (
 )
 from flask_sqlalchemy_testbed.subject.guard import ForbiddenDatabaseError
 from flask_sqlalchemy_testbed.subject.lookups import HOST, URI, USER, configuration_variables, uri_variables
+from flask_sqlalchemy_testbed.subject.raised import is_own, line_of_app
 from flask_sqlalchemy_testbed.subject.shown import shown
 from flask_sqlalchemy_testbed.subject.subject import URI_KEYS
 from flask_sqlalchemy_testbed.subject.written import WRITTEN_URI, WrittenUri, written_uris
@@ -205,10 +207,18 @@ def _of_a_name(subject: Subject, errors: Iterable[SubjectError], facts: Facts) -
 
 
 def _of_the_code(subject: Subject, errors: Iterable[SubjectError]) -> SubjectError | None:
-    """Return an error about a name that the factory lacks, whatever its arguments are; else None."""
+    """Return an error about a name that the app's code lacks, whatever the arguments are; else None."""
     causes = (error.__cause__ for error in errors if isinstance(error, FactoryError))
-    cause = next((cause for cause in causes if isinstance(cause, NameError)), None)
+    cause = next((one for one in causes if isinstance(one, NameError) or _is_of_an_own_import(one)), None)
     return SubjectError(f"{subject} raised {_raised(cause)}. Correct the code.") if cause else None
+
+
+def _is_of_an_own_import(error: BaseException | None) -> bool:
+    """Return whether a line of the app imports a name that another module of the app does not have."""
+    if not isinstance(error, ImportError) or not line_of_app(error, last=True):
+        return False
+    package = (error.name or "").partition(".")[0]
+    return is_own(file_of(package) if package else "")
 
 
 def _raised(error: BaseException) -> str:

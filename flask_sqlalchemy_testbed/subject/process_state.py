@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import tempfile
@@ -12,7 +13,7 @@ from flask_sqlalchemy_testbed.subject.discovery import INSTALLED, file_of, find
 from flask_sqlalchemy_testbed.subject.errors import SubjectError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from types import ModuleType
 
 
@@ -115,6 +116,18 @@ class ProjectModules:
         """
         if self.import_twice is not False:
             self._removed |= {name: sys.modules.pop(name) for name in self.names()}
+
+    @contextlib.contextmanager
+    def kept(self) -> Iterator[None]:
+        """Bring back at the end the modules that are imported now, in place of those imported meanwhile."""
+        before = {name: sys.modules[name] for name in self.names()}
+        try:
+            yield
+        finally:
+            self.remove()
+            if before:
+                sys.modules.update(before)
+                self._removed.clear()
 
     def find(self, path: str, option: str) -> Any:
         """Return the object that `module:attribute` names.

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
     from flask import Flask
 
+    # The code of a function, and the line that it is at.
+    Call = tuple[CodeType, int]
+
 _PACKAGE = Path(__file__).parents[1]
 _INSTALLED = [Path(sysconfig.get_path(name)) for name in ("purelib", "platlib", "stdlib")]
 # It wraps the functions of an app that Flask calls.
@@ -40,6 +43,8 @@ _ENDS_OF_CONTEXTS = {"AppContext.pop", "Flask.do_teardown_appcontext"}
 _VIEW = "dispatch_request"
 # In the message of an error: a table is missing, as SQLite, PostgreSQL and MySQL say it.
 NO_TABLE = re.compile(r"no such table|relation \".+\" does not exist|Table '.+' doesn't exist")
+# In the message of an error of SQLite: another transaction writes, or has written since this one read.
+LOCKED = re.compile("database is locked")
 # Errors that other code may have caused: a lost connection, a lock, a failed flush, a table that is missing.
 _OF_OTHERS = {"SQLAlchemyError", "DatabaseError", "InterfaceError"}
 _OF_STATEMENT = {"IntegrityError", "DataError"}
@@ -71,6 +76,32 @@ def is_of_harness(file: str) -> bool:
     return Path(file).is_relative_to(_PACKAGE)
 
 
+def nearest_call(calls: Iterable[Call], *, beyond_harness: bool = False) -> Call | None:
+    """Return the nearest call of the app's own code; None if there is none.
+
+    Args:
+        calls: Calls with their lines, the innermost first.
+        beyond_harness: Also look at the calls outside the first one of the harness's code.
+    """
+    for code, line in calls:
+        if not beyond_harness and is_of_harness(code.co_filename):
+            break
+        if is_own(code.co_filename):
+            return code, line
+    return None
+
+
+def nearest_line(calls: Iterable[Call], *, beyond_harness: bool = False) -> str:
+    """Return the line of `nearest_call` as `file:line`; empty if there is none.
+
+    Args:
+        calls: As for `nearest_call`.
+        beyond_harness: As for `nearest_call`.
+    """
+    found = nearest_call(calls, beyond_harness=beyond_harness)
+    return f"{shown(found[0].co_filename)}:{found[1]}" if found else ""
+
+
 def line_of_app(error: BaseException, *, last: bool = False) -> str:
     """Return the last line of the app's own code in a traceback, as `file:line`; empty if there is none.
 
@@ -78,10 +109,9 @@ def line_of_app(error: BaseException, *, last: bool = False) -> str:
         error: An error that was raised.
         last: Only if this line itself raised the error, and no library that it calls.
     """
-    lines = [(frame.f_code.co_filename, line) for frame, line in walk_tb(error.__traceback__)]
-    if last:
-        lines = lines[-1:]
-    return next((f"{shown(file)}:{line}" for file, line in reversed(lines) if is_own(file)), "")
+    calls = [(frame.f_code, line) for frame, line in walk_tb(error.__traceback__)][::-1]
+    # The harness may have refused a connection of the app, or called the app's function.
+    return nearest_line(calls[:1] if last else calls, beyond_harness=True)
 
 
 def caller_in_app() -> str:
@@ -95,11 +125,11 @@ def function_in_app(frame: FrameType | None) -> str:
     Args:
         frame: The top of the stack.
     """
-    while frame is not None:
-        if is_own(frame.f_code.co_filename):
-            return f"{frame.f_code.co_qualname} ({shown(frame.f_code.co_filename)}, line {frame.f_lineno})"
-        frame = frame.f_back
-    return ""
+    calls = ((one.f_code, line) for one, line in walk_stack(frame)) if frame is not None else ()
+    if (found := nearest_call(calls, beyond_harness=True)) is None:
+        return ""
+    code, line = found
+    return f"{code.co_qualname} ({shown(code.co_filename)}, line {line})"
 
 
 def by_hook(error: BaseException) -> str:
@@ -107,7 +137,7 @@ def by_hook(error: BaseException) -> str:
 
     A function is not named for an error that other code may have caused, such as a session without a
     rollback. An error handler is: it is called after failures, and has to expect them, except that a table is
-    missing.
+    missing. So is a function that found SQLite's database locked: it writes in each request.
 
     Args:
         error: An error that was raised while an app handled a request, or ended a context.
@@ -117,8 +147,8 @@ def by_hook(error: BaseException) -> str:
     when, hook = _hook(frame for frame, _ in walk_tb(error.__traceback__))
     if hook is None:
         return ""
-    lacks_a_table = when == _FOR_ERROR and NO_TABLE.search(str(error))
-    if not lacks_a_table and any(map(_may_be_of_others, _chain(error))):
+    own = NO_TABLE if when == _FOR_ERROR else LOCKED
+    if not own.search(str(error)) and any(map(_may_be_of_others, _chain(error))):
         return f", met {_handler(hook)}" if when == _FOR_ERROR else ""
     return f", raised in {line_of_app(error)} by {_name(hook)}(), which Flask calls {when}"
 

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.orm import scoped_session
 
+from flask_sqlalchemy_testbed.checks.libraries import LIBRARIES
 from flask_sqlalchemy_testbed.options import flag
 from flask_sqlalchemy_testbed.subject.discovery import file_of, find
-from flask_sqlalchemy_testbed.subject.errors import NoSessionError, SubjectError
+from flask_sqlalchemy_testbed.subject.errors import NoSessionError, ReadingError, SubjectError
+from flask_sqlalchemy_testbed.subject.raised import in_words, line_of_app
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -26,6 +28,9 @@ WITHOUT_A_SESSION = (
     " The battery cannot test an app that opens a session for each block:"
     " for it, write tests with the fixtures."
 )
+NAME_A_CALLABLE = "Name a callable that returns the session of the context"
+# How the battery reads the session of an app before the checks, to end a clause.
+WITHOUT_A_REQUEST = " in an app context without a request"
 EXTENSIONS = {"sqlalchemy": "session", "advanced_alchemy": "get_sync_session"}
 
 
@@ -66,16 +71,45 @@ def find_session(app: Flask, modules: Iterable[str]) -> tuple[str, str]:
         return paths[0], f"session {paths[0]}, the only {kind} of its modules"
     what = f"several sessions: {', '.join(paths)}" if paths else "no scoped_session"
     example = paths[0] if paths else "myapp.db:session"
-    unregistered = _objects(modules, _is_an_extension_with_a_session)
-    if not paths and unregistered:
-        path = next(iter(unregistered.values()))
-        message = f"{path} is not registered with the app. Call its init_app(app) in the factory."
+    if not paths and (message := _of_an_extension(app, modules)):
         raise NoSessionError(message)
     message = (
         f"No extension of the app keeps a session, and the app's modules hold {what}."
         f" Name the session: {flag('session')} {example}.{'' if paths else WITHOUT_A_SESSION}"
     )
     raise NoSessionError(message)
+
+
+def _of_an_extension(app: Flask, modules: Iterable[str]) -> str:
+    """Return why the app's extension keeps no session, and what to do; empty if there is no extension."""
+    registered = {id(extension) for extension in app.extensions.values()}
+    for number, path in _objects(modules, _is_an_extension_with_a_session).items():
+        module, _, name = path.partition(":")
+        value = getattr(sys.modules[module], name)
+        if not _is_of_a_library(value):  # Its init_app() need not register it.
+            return (
+                f"{path}.{SESSION} {_complaint(value)}. {NAME_A_CALLABLE}: {flag('session')} module:function."
+            )
+        if number not in registered:
+            return f"{path} is not registered with the app. Call its init_app(app) in the factory."
+    return ""
+
+
+def _is_of_a_library(value: Any) -> bool:
+    known = {library.module for library in LIBRARIES.values()}
+    return any(kind.__module__.partition(".")[0] in known for kind in type(value).__mro__)
+
+
+def _complaint(value: Any) -> str:
+    """Return what is wrong with an attribute `session`, to follow its name."""
+    try:
+        found = value.session
+    except Exception as error:  # noqa: BLE001 - the code of the app may raise any
+        line = line_of_app(error)
+        return f"raised an error{WITHOUT_A_REQUEST}{f', at {line}' if line else ''}: {in_words(error)}"
+    if _is_session(found):
+        return "is another session each time that it is read"
+    return f"is no session{WITHOUT_A_REQUEST}: it is of the type {type(found).__name__}"
 
 
 def _objects(modules: Iterable[str], is_wanted: Callable[[Any], bool]) -> dict[int, str]:
@@ -134,6 +168,9 @@ def check_session(path: str) -> bool:
     """
     try:
         found = find(path, flag("session"))
+    except ReadingError as error:
+        message = f"{error}. It was read{WITHOUT_A_REQUEST}. {NAME_A_CALLABLE}."
+        raise NoSessionError(message) from error
     except SubjectError as error:
         raise NoSessionError(str(error)) from error
     try:

@@ -12,7 +12,7 @@ from flask_sqlalchemy_testbed.report.causes import Group
 ROOT = Path(__file__).parents[2]
 COPIED = re.compile(r"Copy (?P<file>app/database/\w+\.py) from the clone")
 PLACE = re.compile(r"\bshop\.py:(\d+)")
-CALL = re.compile(r"create_engine\((?P<uri>[^,()]+)[^()]*\)")
+CALL = r"\b{}\((?P<uri>[^,()]+)[^()]*\)"
 # The number of a line, how many lines are replaced there, and the new ones.
 Edit = tuple[int, int, str]
 
@@ -88,8 +88,8 @@ def _numbers(text: str) -> list[int]:
     return [int(line) - 1 for line in PLACE.findall(text)]
 
 
-def _call(line: str) -> re.Match[str]:
-    found = CALL.search(line)
+def _call(line: str, function: str = "create_engine") -> re.Match[str]:
+    found = re.search(CALL.format(function), line)
     assert found, line
     return found
 
@@ -152,22 +152,58 @@ def _without_scopefunc(group: Group, lines: list[str]) -> Iterator[Edit]:
 
 
 def _in_two_places(group: Group, lines: list[str]) -> Iterator[Edit]:
-    first, *others = re.split(r"^(?=# (?:In the factory|Delete the line))", group.code, flags=re.MULTILINE)
+    beginning = r"^(?=# (?:In the factory|Return the engine|Delete the line))"
+    first, *others = re.split(beginning, group.code, flags=re.MULTILINE)
     yield _numbers(group.at)[0], 1, first
     for other in others:
         instruction, _, block = other.partition("\n")
-        (number,) = _numbers(instruction)
+        *made, number = _numbers(instruction)
+        for at in made:
+            line = lines[at].strip()
+            yield at, 1, f"{line}\nreturn {line.partition(' = ')[0]}"
         if "after the engine is made" in instruction:
             yield number + 1, 0, block
-        elif "in place of" in instruction:
-            kept, _, rest = block.partition("create_engine(...)")
-            yield number, 1, f"{kept}{_call(lines[number])[0]}{rest}"
+        elif (found := re.search(r"(\w+)\(\.\.\.\)", block)) and "in place of" in instruction:
+            call = _call(lines[number], found[1])[0]
+            yield number, 1, block.replace(found[0], call, 1)
         else:
             yield number, 1, ""
 
 
 def _in_place(group: Group, _lines: list[str]) -> Iterator[Edit]:
     yield _numbers(group.at)[0], 1, group.code
+
+
+def _in_the_handler(group: Group, lines: list[str]) -> Iterator[Edit]:
+    (at,) = _numbers(group.remedy)
+    (handler,) = (
+        node
+        for node in ast.walk(ast.parse("\n".join(lines)))
+        if isinstance(node, ast.FunctionDef) and node.lineno == at + 1
+    )
+    used = [node for node in handler.body if "db_session" in ast.unparse(node)]
+    first, last = used[0].lineno - 1, used[-1].end_lineno or 0
+    block = textwrap.indent(textwrap.dedent("\n".join(lines[first:last])), "    ")
+    rollback = "db_session.rollback()"
+    tried = f"try:\n{block}\nexcept SQLAlchemyError:\n    {rollback}"
+    yield first, last - first, f"from sqlalchemy.exc import SQLAlchemyError\n\n{rollback}\n{tried}"
+
+
+def _in_a_finally_block(group: Group, lines: list[str]) -> Iterator[Edit]:
+    (at,) = _numbers(group.remedy)
+    line = lines[at].strip()
+    yield at, 1, f"try:\n    {line}\nfinally:\n    {line.partition('.')[0]}.close()"
+
+
+def _in_place_of_another_engine(group: Group, lines: list[str]) -> Iterator[Edit]:
+    (at,) = _numbers(group.remedy)
+    name, (engine,) = lines[at].strip().partition(" = ")[0], re.findall(r"\S+\.get_bind\(\)", group.remedy)
+    yield at, 1, ""
+    yield from (
+        (number, 1, line.strip().replace(f"{name}.", f"{engine}."))
+        for number, line in enumerate(lines)
+        if f" {name}." in line
+    )
 
 
 READINGS: dict[str, Callable[[Group, list[str]], Iterator[Edit]]] = {
@@ -181,4 +217,7 @@ READINGS: dict[str, Callable[[Group, list[str]], Iterator[Edit]]] = {
     "Delete `scopefunc` from the session_options": _without_scopefunc,
     "# In place of the line that makes the session:": _in_two_places,
     "in place of the line that makes it": _in_place,
+    "expect that the database is down": _in_the_handler,
+    "call its close() in a `finally` block": _in_a_finally_block,
+    "In place of the engine that is made in": _in_place_of_another_engine,
 }

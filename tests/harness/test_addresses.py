@@ -94,3 +94,22 @@ def test_requests_carry_the_headers_of_the_client(users: ModuleType) -> None:
 
     assert get(app, "/testbed/later") == "later"
     assert ask_with(client_of(app), "/testbed/later").value == "later"
+
+
+@pytest.mark.parametrize(
+    "config", [{}, {"SERVER_NAME": "shop.example:5000"}, {"TRUSTED_HOSTS": ["shop.example"]}]
+)
+def test_the_function_may_write_the_session(users: ModuleType, config: dict[str, Any]) -> None:
+    app = Flask("shop")
+    app.config.update(config, SECRET_KEY="of the tests")
+    app.before_request(lambda: None if "user" in session else Response(status=401))
+
+    def log_in(_: Flask, client: FlaskClient) -> None:
+        with client.session_transaction() as own:
+            own["user"] = "Ada"
+
+    vars(users)["log_in"] = log_in
+    reach(app, create_engine("sqlite://"), "users_of_the_test:log_in")
+    add_view(app, "/testbed/later", lambda: str(session["user"]))
+
+    assert get(app, "/testbed/later") == "Ada"

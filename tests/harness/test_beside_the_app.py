@@ -2,7 +2,8 @@
 
 import pytest
 
-from flask_sqlalchemy_testbed.checks.causes import BESIDE, CAUSES, LEFT_BESIDE
+from flask_sqlalchemy_testbed.backends.base import Backend
+from flask_sqlalchemy_testbed.checks.causes import BESIDE, CAUSES, KEPT, LEFT_BESIDE, MISPLACED, OTHER_ENGINE
 from flask_sqlalchemy_testbed.report.causes import groups
 from tests.harness.projects import Project
 from tests.harness.shops import BINDING, FLASK_SQLALCHEMY, WITHOUT_REMOVE
@@ -42,9 +43,9 @@ def audit(make: str, body: str) -> str:
     return AUDIT.replace("MAKE", make).replace("BODY", body)
 
 
-def run(project: Project, check: str) -> str:
+def run(project: Project, check: str, *options: str) -> str:
     """Return the report in one line."""
-    outcome = project.run(*BATTERY, "--testbed-check", check)
+    outcome = project.run(*BATTERY, "--testbed-check", check, *options)
     return " ".join(outcome.text.partition("battery: shop")[2].split())
 
 
@@ -87,6 +88,43 @@ def test_a_request_that_fails_by_the_engine_of_an_earlier_app_names_the_line_tha
     said = " ".join(outcome.text.split())
     assert f"The engine made in {at} is on the database of an app that was made before: make it" in said
     assert "Let this function accept each request" not in said
+
+
+IF_NONE = """
+from sqlalchemy import create_engine, text
+
+engine = None
+
+
+def init_app(app, uri):
+    global engine
+    if engine is None:
+        engine = create_engine(uri)
+
+    @app.after_request
+    def count(response):
+        with engine.begin() as connection:
+            connection.execute(text("SELECT 1"))
+        return response
+"""
+
+
+def test_a_request_that_uses_the_engine_of_an_earlier_app_names_the_line_that_made_it(
+    project_here: Project, testbed_backend: Backend
+) -> None:
+    project_here.backends = [testbed_backend.name]
+    project_here.write(SHOP, "shop.py")
+    project_here.write(IF_NONE, "audit.py")
+
+    # In a worker, the app that the engine was made for has a database as long as the run.
+    text = run(project_here, check := "binding.two-apps", "-n", "1")
+    project_here.write(audit(FACTORY, USE.replace("ENGINE", OTHER)), "audit.py")
+    mended = run(project_here, check, "-n", "1")
+
+    at = f"audit.py:{line_of(IF_NONE, 'create_engine(uri)')}"
+    assert f"a request used the database of another app, with the engine made in {at}" in text, text
+    assert f"Cause 1 of 1, data at risk: {CAUSES[OTHER_ENGINE].summary} where: {at} " in text
+    assert "1 passed" in mended, mended
 
 
 # The code that opens what stays open, and the same code with an end.
@@ -174,6 +212,17 @@ def test_what_is_left_open_beside_the_app_s_session_has_the_same_consequences() 
     assert first.cause is second.cause is CAUSES[LEFT_BESIDE]
     assert "opened in audit.py:31" in second.remedy
     assert ids(both) == [["lifecycle.context-ends", consequence["id"]], [shown["id"]]]
+
+
+def test_checks_that_fail_by_an_engine_of_another_app_have_one_cause() -> None:
+    places = [f"a request {MISPLACED} audit.py:9", f"still open after dispose(): ['31']; {KEPT} audit.py:9"]
+    checks = ["binding.two-apps", "isolation.nothing-for-the-collector"]
+    consequence = failed("isolation.worker-holds-on", "the app of the next test returned 500")
+
+    (group,) = groups(with_rows(consequence, *map(failed, checks, places)))
+
+    assert (group.cause, group.at) == (CAUSES[OTHER_ENGINE], "audit.py:9")
+    assert ids([group]) == [[*checks, consequence["id"]]]
 
 
 LITE = """

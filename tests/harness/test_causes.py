@@ -386,6 +386,24 @@ def test_the_change_of_sqlite_s_begin_says_which_requests_then_fail_at_once() ->
     )
 
 
+def test_a_lock_that_a_function_meets_is_a_consequence_of_sessions_that_stay_open() -> None:
+    error = "OperationalError: (sqlite3.OperationalError) database is locked"
+    place = "raised in shop.py:9 by seen(), which Flask calls before the view"
+    locked = failed("binding.fork", f"a worker failed: 500 INTERNAL SERVER ERROR: {error}, {place}")
+
+    (alone,) = groups(with_rows(locked, session_name="db.session"))
+    leak = failed("lifecycle.request-ends", f"Failed: {LEAK}")
+
+    assert (alone.at, alone.summary) == (
+        "shop.py:9",
+        f"seen(), which Flask calls before the view, raised {error}.",
+    )
+    assert (
+        'begin it with db.session.connection(execution_options={"sqlite_begin": "IMMEDIATE"})' in alone.remedy
+    )
+    assert ids(groups(with_rows(locked, leak))) == [["lifecycle.request-ends", "binding.fork"]]
+
+
 def test_one_change_for_several_causes_is_shown_once() -> None:
     shared, scoped = failed("binding.two-apps"), failed("lifecycle.async-view")
     late, leak = failed("lifecycle.later-context"), failed("lifecycle.request-ends", f"Failed: {LEAK}")

@@ -198,6 +198,29 @@ def test_warnings_are_counted_by_kind_and_the_first_of_each_is_shown(
     assert "number 1" not in ran.stdout
 
 
+@pytest.mark.parametrize("parallel", [(), ("-n", "2")])
+def test_an_error_that_ends_a_thread_of_the_app_is_a_warning_with_its_line(
+    folder: Path, parallel: tuple[str, ...]
+) -> None:
+    works = """
+    def work():
+        db_session.execute("SELECT 1")  # outside contexts
+
+    threading.Thread(target=work, name="jobs").start()"""
+    source = FACTORY.replace("def create_app(config=None):", f"def create_app(config=None):{works}")
+    (folder / "app.py").write_text(source := f"import threading\n{source}")
+
+    checks = ("--check", "lifecycle.request-ends", "--check", "lifecycle.context-ends")
+    ran = run(folder, *MODULE, "app", "--backend", "sqlite", *checks, "--", *parallel)
+
+    line = next(number for number, text in enumerate(source.splitlines(), 1) if "# outside" in text)
+    found = re.search(r"^  RuntimeError in a thread of the app \((\d+)\): (.+)$", ran.stdout, re.MULTILINE)
+    assert found, ran.stdout
+    assert int(found[1]) > 1
+    assert found[2] == f"app.py:{line}: Working outside of application context."
+    assert "threadexception.py" not in ran.stdout
+
+
 @pytest.mark.parametrize("program", [MODULE, SCRIPT, FLASK])
 def test_each_command_lists_and_explains_checks_without_an_app(
     tmp_path: Path, program: tuple[str, ...]

@@ -210,6 +210,65 @@ def test_the_line_that_meets_a_session_without_a_rollback_is_not_blamed(project:
     assert "count()" not in outcome.text.partition("battery: shop")[2]
 
 
+COUNTS_VISITS = """
+import sqlite3
+
+from flask import request
+from sqlalchemy import event, text
+
+
+def create_app(config=None):
+    app = made(config["DATABASE_URI"])
+    engine = app.extensions["engine"]
+    event.listen(engine, "connect", lambda connection, _: setattr(connection, "isolation_level", None))
+    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN DEFERRED"))
+
+    @app.before_request
+    def count():
+        if request.path.endswith("hold"):
+            db_session.execute(text("SELECT name FROM sqlite_schema"))
+            with sqlite3.connect(engine.url.database) as another:
+                another.execute("PRAGMA user_version = 1")
+            db_session.execute(text("PRAGMA user_version = 2"))
+
+    return app
+"""
+ANSWERS_ERRORS = COUNTS_VISITS.replace(
+    "    return app\n",
+    "    app.register_error_handler(Exception, lambda error: (str(error), 500))\n    return app\n",
+)
+
+
+@pytest.mark.bad_day
+@pytest.mark.parametrize("app", [COUNTS_VISITS, ANSWERS_ERRORS], ids=["raises", "answers"])
+def test_a_function_that_finds_the_database_locked_is_the_cause(project: Project, app: str) -> None:
+    project.write(BINDING + app, "shop.py")
+    line = f"{BINDING}{app}".partition("user_version = 2")[0].count("\n") + 1
+
+    outcome = project.run(*BATTERY, "--testbed-check", "faults.pool-exhausted", COLUMNS="200")
+
+    text = " ".join(outcome.text.split())
+    assert "Cause 1 of 1" in text, outcome.text
+    assert (
+        "500 INTERNAL SERVER ERROR: OperationalError: (sqlite3.OperationalError) database is locked, raised"
+        f" in shop.py:{line} by count(), which Flask calls before the view"
+    ) in text
+    assert f"where:      shop.py:{line}\n" in outcome.text
+    assert 'begin it with db_session.connection(execution_options={"sqlite_begin": "IMMEDIATE"})' in text
+
+
+def test_an_error_that_a_function_meets_is_in_the_evidence(project: Project) -> None:
+    source = NEVER_ROLLS_BACK
+    project.write(source, "shop.py")
+    line = source.partition("db_session.connection()")[0].count("\n") + 1
+
+    outcome = project.run(*BATTERY, "--testbed-check", "lifecycle.failed-flush")
+
+    text = " ".join(outcome.text.split())
+    assert "a later request returned 500 INTERNAL SERVER ERROR: PendingRollbackError: " in text, outcome.text
+    assert f", met in shop.py:{line}" in text
+
+
 Hook = Callable[[Response], Response]
 
 

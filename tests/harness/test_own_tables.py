@@ -19,14 +19,16 @@ from sqlalchemy import (
     Text,
     create_engine,
     inspect,
+    make_url,
 )
-from sqlalchemy.dialects.postgresql import INET, JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, INET, JSONB
 from sqlalchemy.exc import DBAPIError
 
 from flask_sqlalchemy_testbed.backends import BACKENDS
 from flask_sqlalchemy_testbed.backends.base import Backend
 from flask_sqlalchemy_testbed.battery.own_tables import (
     OwnTablesError,
+    check_columns,
     create_and_drop,
     impossible_elsewhere,
     lacking,
@@ -99,8 +101,12 @@ WRONG: dict[str, tuple[Callable[[], Table], dict[str, str]]] = {
         },
     ),
     "type of one database": (
-        lambda: user(Column("address", INET)),
-        dict.fromkeys(("sqlite", "mysql"), "give it a variant: JSON().with_variant(JSONB(), 'postgresql')."),
+        lambda: user(Column("labels", ARRAY(String))),
+        dict.fromkeys(
+            ("sqlite", "mysql"),
+            "user.labels cannot be created: SQLAlchemy can't render element of type ARRAY. Use a type that"
+            " each database has, or give it a variant: JSON().with_variant(ARRAY(String()), 'postgresql').",
+        ),
     ),
     "same index twice": (
         same_index_twice,
@@ -132,9 +138,9 @@ WRONG: dict[str, tuple[Callable[[], Table], dict[str, str]]] = {
     "schema": (
         lambda: user(schema="audit"),
         {
-            "sqlite": "table user cannot be created: it is in the schema 'audit', and a database of sqlite"
-            " has no schemas. Map the schema away there:",
-            "mysql": "table user cannot be created: it is in the schema 'audit', and",
+            "sqlite": "table audit.user cannot be created: it is in the schema 'audit', and a database of"
+            " sqlite has no schemas. Map the schema away there:",
+            "mysql": "table audit.user cannot be created: it is in the schema 'audit', and",
         },
     ),
     "other table missing": (
@@ -228,6 +234,21 @@ def test_a_table_that_cannot_be_created_is_one_sentence_with_its_remedy(
 
     assert message in found
     assert bool(message) == bool(found), found
+
+
+@pytest.mark.bad_day
+def test_columns_that_need_different_changes_each_have_their_own() -> None:
+    columns = Column("name", String), Column("address", INET), Column("nick", String)
+
+    with pytest.raises(OwnTablesError) as raised:
+        check_columns(user(*columns).metadata, make_url("mysql://").get_dialect()())
+
+    assert str(raised.value) == (
+        "user.name cannot be created: VARCHAR requires a length on dialect mysql. Give it a length:"
+        " String(255). The same applies to: user.nick. user.address cannot be created: SQLAlchemy can't"
+        " render element of type INET. Use a type that each database has, or give it a variant:"
+        " String(255).with_variant(INET(), 'postgresql')."
+    )
 
 
 @pytest.mark.bad_day

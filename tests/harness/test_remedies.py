@@ -25,11 +25,14 @@ from flask_sqlalchemy_testbed.checks.causes import (
     ENDED_EARLY,
     ENDLESS_WAIT,
     ENGINES_STAY,
+    ERROR_HANDLER,
     FOREIGN_KEYS_OFF,
     FORKED,
     HELD_STREAM,
     KEPT_SETTINGS,
     LATE_BEGIN,
+    LEFT_BESIDE,
+    OTHER_ENGINE,
     SCOPED_BY_THREAD,
     SESSIONS_STAY_OPEN,
     SHARED_ENGINE,
@@ -87,6 +90,25 @@ UNNAMED = (
         """    db_session.configure(bind=create_engine(app.config["DATABASE_URI"]))
 """,
     )
+)
+BY_FUNCTION = REMOVED.replace(
+    """    engine = create_engine(app.config["DATABASE_URI"])
+    db_session.configure(bind=engine)
+""",
+    """    init_engine(app.config["DATABASE_URI"])
+""",
+).replace(
+    """def create_app(config=None):
+    global engine
+""",
+    """def init_engine(uri):
+    global engine
+    engine = create_engine(uri)
+    db_session.configure(bind=engine)
+
+
+def create_app(config=None):
+""",
 )
 # Each app has its own engine.
 ITS_OWN = """
@@ -183,6 +205,56 @@ ORDINARY = SEEDED.replace(
 def create_app""",
 )
 IN_CONTEXT = ORDINARY.replace("    seed()", "    with app.app_context():\n        seed()")
+AT = "# the place that the report names"
+
+
+def hooked(code: str) -> str:
+    """Return the app of `ITS_OWN` with more lines in its factory."""
+    source = ITS_OWN.replace("MetaData, create_engine", "MetaData, create_engine, text")
+    return source.replace("    return app\n", f"{code}\n    return app\n")
+
+
+# The cause, a check that shows it, and the lines with the mistake.
+IN_ITS_PLACE = [
+    (
+        ERROR_HANDLER,
+        "lifecycle.failed-request-ends",
+        f"""
+    @app.errorhandler(500)
+    def internal(error):  {AT}
+        db_session.execute(text("SELECT 1"))
+        db_session.commit()
+        return "internal", 500
+""",
+    ),
+    (
+        LEFT_BESIDE,
+        "lifecycle.request-ends",
+        f"""
+    kept = []
+
+    @app.after_request
+    def count(response):
+        session = Session(engine)
+        kept.append(session)
+        session.execute(text("SELECT 1"))  {AT}
+        return response
+""",
+    ),
+    (
+        OTHER_ENGINE,
+        "isolation.nothing-for-the-collector",
+        f"""
+    audit = create_engine(app.config["DATABASE_URI"])  {AT}
+
+    @app.after_request
+    def count(response):
+        with audit.begin() as connection:
+            connection.execute(text("SELECT 1"))
+        return response
+""",
+    ),
+]
 on_servers = pytest.mark.testbed_needs("server")
 on_files = pytest.mark.testbed_needs("embedded")
 on_mysql = pytest.mark.testbed_needs("bounded-reads")
@@ -194,6 +266,7 @@ TRIED = [
     pytest.param(SESSIONS_STAY_OPEN, AFTER_REQUESTS, id="sessions-after-requests", marks=on_files),
     pytest.param(SHARED_ENGINE, REMOVED, id="engine", marks=on_any),
     pytest.param(SHARED_ENGINE, UNNAMED, id="engine-without-a-name", marks=on_files),
+    pytest.param(SHARED_ENGINE, BY_FUNCTION, id="engine-of-a-function", marks=on_files),
     pytest.param(SHARED_ENGINE, removed(SEEDED), id="engine-used-outside-contexts", marks=on_files),
     pytest.param(SHARED_ENGINE, removed(ORDINARY), id="engine-used-before-the-removal", marks=on_files),
     pytest.param(SCOPED_BY_THREAD, ITS_OWN, id="scope", marks=on_any),
@@ -279,6 +352,20 @@ def test_the_change_of_a_cause_mends_its_checks(
     changed = obey(project_here.path, found[cause])
 
     assert [row["id"] for group in failures(project_here, checks) for row in group.rows] == [], changed
+
+
+@pytest.mark.parametrize(("cause", "check", "code"), IN_ITS_PLACE, ids=[cause for cause, *_ in IN_ITS_PLACE])
+def test_the_change_in_the_place_of_a_cause_mends_its_check(
+    project_on_one: Project, cause: str, check: str, code: str
+) -> None:
+    project_on_one.write(source := hooked(code), "shop.py")
+
+    (group,) = failures(project_on_one, [check])
+    changed = obey(project_on_one.path, group)
+
+    line = next(number for number, text in enumerate(source.splitlines(), 1) if text.endswith(AT))
+    assert (group.cause, group.at) == (CAUSES[cause], f"shop.py:{line}")
+    assert failures(project_on_one, [check]) == [], changed
 
 
 @pytest.mark.parametrize("code", [changes.RESET, changes.FORK], ids=["settings", "fork"])

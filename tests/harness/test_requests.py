@@ -287,6 +287,24 @@ def login():
     session["user"] = 1
     return "welcome"
 """
+SESSION_OF_MODULE = """
+import os
+
+from flask import Flask
+from flask.globals import app_ctx
+from sqlalchemy import create_engine
+from sqlalchemy.orm import scoped_session, sessionmaker
+
+engine = create_engine(os.environ["DATABASE_URL"])
+db_session = scoped_session(sessionmaker(engine), scopefunc=app_ctx._get_current_object)
+
+
+def create_app():
+    app = Flask(__name__)
+    app.teardown_appcontext(lambda _: db_session.remove())
+    app.add_url_rule("/login", view_func=lambda: "welcome", endpoint="login")
+    return app
+"""
 COMMITS_CONTEXTS = """
 def create_app(config):
     app = made(config)
@@ -525,6 +543,21 @@ def test_a_session_that_a_hook_leaves_open_is_in_the_way_of_a_view_that_begins(p
     assert outcome.lines("Begin with lifecycle.request-ends")
 
 
+def test_a_check_that_is_not_applicable_and_leaves_something_open_has_failed(project_on_one: Project) -> None:
+    source = USERS.replace("HOOK", "return None")
+    source = source.replace("    return app", "    app.teardown_appcontext_funcs.clear()\n    return app")
+    project_on_one.write(source, "shop.py")
+
+    outcome = check(project_on_one, "--testbed-matrix", "matrix.json", checks=BEGINS[:1])
+
+    assert outcome.code == 1, outcome.text
+    assert "not applicable" not in outcome.text
+    assert re.search(r"\b1 failed\b", outcome.text)
+    rows = json.loads((project_on_one.path / "matrix.json").read_text())["checks"]
+    reasons = [reason for row in rows for reason in row["reasons"].values()]
+    assert [reason.partition(": Failed: left ")[0] for reason in reasons] == ["teardown"], reasons
+
+
 FORGIVING = """
 from sqlalchemy.exc import DBAPIError
 
@@ -742,4 +775,17 @@ def test_the_user_of_the_next_test_finds_the_tables_that_an_app_creates_on_impor
         DATABASE_URL="sqlite://",
     )
 
+    assert outcome.code == 0, outcome.text
+
+
+def test_the_log_in_of_the_next_test_leaves_the_session_of_the_app_in_place(project_here: Project) -> None:
+    project_here.write(SESSION_OF_MODULE, "shop.py")
+    project_here.write("def log_in(app, client): client.get('/login')", "users.py")
+    checks = ("isolation.committed-rows-go", "isolation.keys-start-again", "isolation.worker-holds-on")
+
+    outcome = check(
+        project_here, "--testbed-as-user", "users:log_in", checks=checks, DATABASE_URL="sqlite://"
+    )
+
+    assert "apps: one at a time; its modules are imported again for each" in outcome.text
     assert outcome.code == 0, outcome.text

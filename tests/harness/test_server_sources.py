@@ -19,6 +19,7 @@ from sqlalchemy import create_engine
 from sqlalchemy.engine import URL
 from testcontainers.core.config import ConnectionMode, testcontainers_config
 from testcontainers.core.container import DockerContainer
+from testcontainers.core.docker_client import DockerClient
 
 from flask_sqlalchemy_testbed.backends import BACKENDS
 from flask_sqlalchemy_testbed.backends.base import Backend, Condition
@@ -27,7 +28,7 @@ from flask_sqlalchemy_testbed.backends.postgresql import POSTGRESQL
 from flask_sqlalchemy_testbed.databases import Database
 from flask_sqlalchemy_testbed.plugin import state
 from flask_sqlalchemy_testbed.run import Run
-from flask_sqlalchemy_testbed.servers.containers import Container
+from flask_sqlalchemy_testbed.servers.containers import Container, host_to_publish_on
 from flask_sqlalchemy_testbed.servers.given import given_url, variable
 from flask_sqlalchemy_testbed.servers.network import NetworkServer, Server, server_in
 from flask_sqlalchemy_testbed.servers.readiness import ServerError, wait_until_ready
@@ -365,6 +366,21 @@ def test_a_server_beside_the_container_of_the_run_listens_on_the_loopback_addres
     outcome = project.run(TESTCONTAINERS_CONNECTION_MODE="bridge_ip")
 
     assert outcome.code == 0, outcome.text
+
+
+@pytest.mark.bad_day
+@pytest.mark.any_backend
+@pytest.mark.parametrize("named", [{}, {"Gateway": "172.17.0.1"}], ids=["a new bridge", "a bridge"])
+def test_a_server_for_a_run_in_a_container_listens_on_the_gateway_alone(
+    monkeypatch: pytest.MonkeyPatch, named: dict[str, str]
+) -> None:
+    attributes = {"IPAM": {"Config": [{"Subnet": "172.17.0.0/16", **named}]}}
+    networks = SimpleNamespace(get=lambda _: SimpleNamespace(attrs=attributes))
+    monkeypatch.setattr(DockerClient, "client", SimpleNamespace(networks=networks), raising=False)
+    monkeypatch.setattr(DockerClient, "__init__", lambda _: None)
+    monkeypatch.setattr(testcontainers_config, "connection_mode_override", ConnectionMode.gateway_ip)
+
+    assert host_to_publish_on(DockerClient(), "bridge") == "172.17.0.1"
 
 
 @pytest.mark.testbed_needs("server")

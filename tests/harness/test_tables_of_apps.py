@@ -85,6 +85,23 @@ def test_a_column_that_a_database_outside_the_run_cannot_have_is_a_note(project:
     )
 
 
+@pytest.mark.bad_day
+def test_such_a_note_follows_a_failure(project: Project) -> None:
+    models = MODELS.format(length="").replace(
+        "\n\n\ndef", "\n    labels = db.Column(ARRAY(db.String))\n\n\ndef"
+    )
+    project.write(f"from sqlalchemy.dialects.postgresql import ARRAY\n{models}", "shop.py")
+
+    ((outcome, reason),) = verdicts(project, checks=("schema.own-tables",))["schema.own-tables"].values()
+
+    assert outcome == "failed"
+    assert re.fullmatch(
+        r"Failed: user\.labels cannot be created: .* The model is at shop\.py:9\. The run does not include"
+        r" .*\bmysql\. There user\.name cannot be created: VARCHAR requires a length\..*",
+        reason,
+    )
+
+
 @pytest.mark.parametrize("migrated", [True, False])
 def test_a_type_of_an_extension_is_left_to_the_migrations(project_here: Project, migrated: bool) -> None:  # noqa: FBT001
     project_here.write(OF_AN_EXTENSION, "shop.py")

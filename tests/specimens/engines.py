@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import quote
 from weakref import WeakKeyDictionary
 
-from flask import Flask, current_app
+from flask import Flask, Response, current_app
 from sqlalchemy import (
     Column,
     Engine,
@@ -54,6 +54,22 @@ def ask_at_start(app: Flask, _session: Any) -> Engine:
     with first.connect() as connection:
         connection.execute(text("SELECT 1"))
     return first
+
+
+def with_second_engine(kept_in: Callable[[Flask], MutableMapping[str, Engine]]) -> Build:
+    """Build a binding that sends a query after each request, with an engine beside that of the app."""
+
+    def prepare(app: Flask, _session: Any) -> None:
+        engines = kept_in(app)
+        engines["second engine"] = make_engine(app.config["DATABASE_URI"], poolclass=NullPool)
+
+        @app.after_request
+        def count(response: Response) -> Response:
+            with engines["second engine"].connect() as connection:
+                connection.execute(text("SELECT 1"))
+            return response
+
+    return binding(prepare=prepare)
 
 
 def made_on_import(*_: object) -> Any:
@@ -212,6 +228,13 @@ SPECIMENS = {
         caught_by=("binding.uses-the-given-uri",),
         wrong=binding(engine=lambda uri: made.setdefault("the engine", make_engine(uri))),
         corrected=binding(engine=lambda uri: made.setdefault(uri, make_engine(uri))),
+    ),
+    "second_engine_shared": Specimen(
+        "A module keeps a second engine: requests to an app use the database of the app made last, too.",
+        met="no public thread",
+        caught_by=("binding.two-apps",),
+        wrong=with_second_engine(lambda _: made),
+        corrected=with_second_engine(lambda app: app.extensions),
     ),
     "engine_shared_by_apps": Specimen(
         "Engines are kept by URI: a new app gets old connections to a database that was dropped since.",

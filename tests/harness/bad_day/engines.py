@@ -27,7 +27,8 @@ class _Answers(BaseHTTPRequestHandler):
         if self.path.endswith(("/version", "/_ping")):
             self._answer(200, VERSION)
         else:
-            self._answer(404, {"message": "no such image"})
+            kind = "container" if "/containers/" in self.path else "image"
+            self._answer(self.server.missing, {"message": f"no such {kind}"})
 
     def do_POST(self) -> None:
         self.send_response(200)
@@ -71,6 +72,7 @@ class Engine(socketserver.ThreadingUnixStreamServer):
     def __init__(self, path: Path, delay: float, events: int) -> None:
         super().__init__(str(path), _Answers)
         self.path, self.delay, self.events = path, delay, events
+        self.missing = 404
         self.asked, self.over = threading.Event(), threading.Event()
 
     @property

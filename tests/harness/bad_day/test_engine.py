@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from flask_sqlalchemy_testbed.backends import BACKENDS
-from flask_sqlalchemy_testbed.servers import images, recipes
+from flask_sqlalchemy_testbed.servers import containers, images, recipes
 from flask_sqlalchemy_testbed.servers.given import variable
 from flask_sqlalchemy_testbed.servers.readiness import ServerError
 from tests import prepared
@@ -52,6 +52,15 @@ def test_a_user_who_may_not_use_the_engine_reads_the_remedy(monkeypatch: pytest.
         " Add your user to the group docker (`sudo usermod -aG docker $USER`) and log in again,"
         f" or give a server in {variable(KIND)}."
     )
+
+
+@pytest.mark.parametrize("missing", [404, 500])  # Podman 4.3 answers 500 while it removes a container.
+def test_a_server_whose_container_is_missing_has_ended(monkeypatch: pytest.MonkeyPatch, missing: int) -> None:
+    with engine() as one:
+        one.missing = missing
+        monkeypatch.setenv("DOCKER_HOST", one.host)
+
+        assert containers.has_ended(KIND, "gone")
 
 
 def test_an_engine_that_takes_three_seconds_is_used(monkeypatch: pytest.MonkeyPatch) -> None:

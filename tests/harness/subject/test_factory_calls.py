@@ -176,6 +176,37 @@ def test_a_name_that_the_factory_lacks_is_named_whatever_other_calls_raise(write
 
 
 @pytest.mark.bad_day
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [
+        (
+            "from own import gone",
+            r"ImportError in shop\.py, line \d+: cannot import name 'gone' from .*",
+        ),
+        ("import own.gone", r"ModuleNotFoundError in shop\.py, line \d+: No module named 'own\.gone'.*"),
+    ],
+)
+def test_a_name_that_another_module_of_the_app_lacks_is_one_sentence(
+    write: Write, uri: str, code: str, error: str
+) -> None:
+    write("", name="own.py")
+    write(BINDING, f"def create_app():\n    {code}")
+
+    with pytest.raises(
+        SubjectError, match=rf"^--testbed-app 'shop:create_app' raised {error}\. Correct the code\.$"
+    ):
+        resolved(uri, "shop")
+
+
+@pytest.mark.bad_day
+def test_a_module_that_is_not_installed_is_no_mistake_of_the_code(write: Write, uri: str) -> None:
+    write(BINDING, "def create_app():\n    import not_installed")
+
+    with pytest.raises(SubjectError, match=r"No module named 'not_installed'\. .* install its package"):
+        resolved(uri, "shop")
+
+
+@pytest.mark.bad_day
 def test_the_message_on_an_app_with_a_fixed_uri_begins_with_the_line_to_change(
     write: Write, uri: str
 ) -> None:

@@ -121,11 +121,24 @@ def test_a_function_of_the_user_may_make_an_app_whose_session_needs_a_context(wr
     assert works_on(subject, uri)
 
 
-def test_a_property_that_raises_is_one_sentence(write: Write, uri: str) -> None:
-    write(FACTORY, "class Database:\n    session = property(lambda _: 1 / 0)\ndb = Database()")
+@pytest.mark.bad_day
+@pytest.mark.parametrize(
+    ("read", "error"), [("1 / 0", "ZeroDivisionError: division by zero"), ("g.db", "AttributeError: db")]
+)
+def test_a_property_that_raises_is_named_with_its_error(
+    write: Write, uri: str, read: str, error: str
+) -> None:
+    database = f"class Database:\n    session = property(lambda _: {read})\n"
+    write("from flask import g", database, "db = Database()", name="own.py")
+    write(FACTORY, "from own import db")
 
-    with pytest.raises(SubjectError, match=r"reading 'session' raised ZeroDivisionError: division by zero$"):
+    with pytest.raises(SubjectError) as raised:
         resolved(uri, "shop", "shop:db.session")
+
+    assert str(raised.value) == (
+        f"--testbed-session 'shop:db.session': reading 'session' raised {error}, at own.py:3. It was read in"
+        " an app context without a request. Name a callable that returns the session of the context."
+    )
 
 
 def test_a_callable_may_return_the_session(write: Write, uri: str) -> None:
@@ -195,6 +208,46 @@ def test_an_extension_that_is_not_registered_is_named(write: Write, uri: str, pa
 
     with pytest.raises(
         SubjectError, match=r"^shop:db is not registered with the app\. Call its init_app\(app\)"
+    ):
+        resolved(uri, "shop")
+
+
+OWN_EXTENSION = """
+    from flask import g
+
+    class Database:
+        def init_app(self, app):
+            pass
+
+        session = property(lambda _: READ)
+
+    db = Database()
+
+    def create_app(config):
+        app = made(config["DATABASE_URI"])
+        db.init_app(app)
+        return app
+"""
+
+
+@pytest.mark.bad_day
+@pytest.mark.parametrize(
+    ("read", "complaint"),
+    [
+        ("g.db", r"raised an error in an app context without a request, at shop.py:\d+: AttributeError: db"),
+        ("g.get('db')", "is no session in an app context without a request: it is of the type NoneType"),
+        ("Session()", "is another session each time that it is read"),
+    ],
+)
+def test_an_own_extension_without_a_session_in_a_plain_context_is_named(
+    write: Write, uri: str, read: str, complaint: str
+) -> None:
+    write(WITHOUT_SESSION, OWN_EXTENSION.replace("READ", read))
+
+    with pytest.raises(
+        SubjectError,
+        match=rf"^shop:db\.session {complaint}\. Name a callable that returns the session of the context:"
+        r" --testbed-session module:function\.$",
     ):
         resolved(uri, "shop")
 
