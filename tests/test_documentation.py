@@ -132,6 +132,22 @@ def test_the_failure_in_readme_is_real(tmp_path: Path, app: str) -> None:
     assert run.returncode == 1
 
 
+@pytest.mark.bad_day
+def test_the_session_in_g_of_the_page_passes(tmp_path: Path) -> None:
+    page = PAGES["docs/your-app.md"]
+    (source,) = (block for block in blocks("python", page) if block.startswith("# depot.py"))
+    (tmp_path / "depot.py").write_text(source)
+    (words,) = (shlex.split(COMMAND.sub("", line)) for line in ours() if "depot:get_db" in line)
+    ends = ("request-ends", "context-ends", "failed-request-ends", "nested-contexts", "thread", "cli-command")
+    checks = [word for end in ends for word in ("--check", f"lifecycle.{end}")]
+    command = ["flask_sqlalchemy_testbed", *words, "--backend", "sqlite", *checks]
+
+    run = prepared.run(command, cwd=tmp_path, env=os.environ, timeout=60)
+
+    assert "6 checks on 1 backend: 6 passed" in run.stdout, run.stdout
+    assert run.returncode == 0
+
+
 def test_the_example_can_be_made_again_while_a_session_is_open() -> None:
     shop: dict[str, Any] = {}
     source = next(block for block in blocks("python", PAGES["docs/your-app.md"]) if "db_session" in block)

@@ -19,6 +19,7 @@ from flask_sqlalchemy_testbed.battery.requests import Address, ask, reach_at, ro
 from flask_sqlalchemy_testbed.servers.processes import end_with
 from flask_sqlalchemy_testbed.subject import guard
 from flask_sqlalchemy_testbed.subject.app import AppMaker
+from flask_sqlalchemy_testbed.subject.raised import by_hook, in_words
 from flask_sqlalchemy_testbed.subject.subject import Subject
 from flask_sqlalchemy_testbed.timeline.recorder import record_in_this_process
 
@@ -68,18 +69,25 @@ def serve() -> Any:
             "session": str(connection.scalar(text(whoami))),
         }
 
-    answer = ask(app, PATH)
-    if not answer.is_success:
-        message = f"The app failed before the fork: {answer.text}"
-        raise RuntimeError(message)
+    first = _result(app)
 
     def application(_: dict[str, Any], start_response: Any) -> Any:
         """Answer any request with the result of the view, which the app may wrap or format."""
-        answer = ask(app, PATH)
+        # An app that fails before the fork has opened no connection for the workers.
+        result = first if "error" in first else _result(app)
         start_response("200 OK", [("Content-Type", "application/json")])
-        return [json.dumps(answer.value or {"error": answer.failure}).encode()]
+        return [json.dumps(result).encode()]
 
     return application
+
+
+def _result(app: Flask) -> dict[str, Any]:
+    """Return the result of the view, or the error of the request under the key `error`."""
+    try:
+        answer = ask(app, PATH)
+    except Exception as error:  # noqa: BLE001 - any error of the app
+        return {"error": f"{in_words(error)}{by_hook(error)}"}
+    return answer.value if answer.is_success and answer.value else {"error": answer.failure}
 
 
 def _record_process(_connection: DBAPIConnection, record: ConnectionPoolEntry) -> None:

@@ -591,7 +591,9 @@ def test_pool_exhausted(trial: Trial, app: Flask) -> None:
             began = time.monotonic()
             assert Task(lambda: status(app)).result() in {200, 500, 503}
             took = time.monotonic() - began
-            assert took < WITHIN, f"the request that found the pool empty took {took:.1f} s"
+            assert took < WITHIN, (
+                f"the request that found the pool empty took {took:.1f} s, or the machine was busy"
+            )
         finally:
             done.set()
         found = {holder.result() for holder in holders}

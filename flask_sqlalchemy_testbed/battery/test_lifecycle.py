@@ -445,8 +445,9 @@ def test_cli_command(trial: Trial) -> None:
     def command() -> None:
         trial.write()
 
-    result = app.test_cli_runner().invoke(args=["testbed-write"])
-    assert trial.written, f"the command wrote no row: it ended with {result.exception!r}, {result.output!r}"
+    # With its traceback, an error of the app names the line that raised it.
+    ran = app.test_cli_runner().invoke(args=["testbed-write"], catch_exceptions=False)
+    assert trial.written, f"the command wrote no row: its output is {ran.output!r}"
     trial.assert_nothing_left()
 
 

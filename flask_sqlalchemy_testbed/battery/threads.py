@@ -44,7 +44,7 @@ class Task(Generic[T]):
             TimeoutError: The function did not return within that many seconds.
         """
         if not self.ended.wait(within):
-            message = f"The thread did not end within {within:g} s."
+            message = f"The thread did not end within {within:g} s: it waits, or the machine is busy."
             raise TimeoutError(message)
         # The thread's local values go with the thread: the caller may look for them at once.
         self._thread.join(within)

@@ -51,6 +51,7 @@ PART_OF_GROUP: Mapping[str, Part] = MappingProxyType(
 TERMS: Mapping[str, str] = MappingProxyType(
     {
         "SESSION": "session",
+        "CURRENT_SESSION": "session",
         "END": "session.remove()",
         "IMPORT": "",
         "LASTLY": "session.remove()",
@@ -62,6 +63,7 @@ TERMS: Mapping[str, str] = MappingProxyType(
         "KEPT_PLACE": "In the factory, in place of the line that makes the engine",
         "KEPT": "create_engine(...)  # the arguments that it has now",
         "OUTSIDE": "",
+        "STREAMS": "",
         "ENGINE_USES": "",
         "OTHER_URIS": "migrations/env.py, alembic.ini and scripts",
         "AFTER_MAKING": "Directly after the line that makes the app",
@@ -90,7 +92,7 @@ MISPLACED = "used the database of another app, with the engine made in"
 # In the evidence of a failure whose request got no connection of the pool.
 POOL_WAIT = "QueuePool limit of size"
 # The advice for a transaction of SQLite that reads and then writes.
-BEGIN_IMMEDIATE = 'begin it with SESSION.connection(execution_options={"sqlite_begin": "IMMEDIATE"})'
+BEGIN_IMMEDIATE = 'begin it with CURRENT_SESSION.connection(execution_options={"sqlite_begin": "IMMEDIATE"})'
 # Arguments of drivers that hold several settings, and the text between two.
 _BETWEEN = {"options": " ", "init_command": ", "}
 
@@ -228,11 +230,15 @@ INTO_CONTEXT = (
     "put lines that use it there, or the calls of their functions, into a block `with APP.app_context():`."
     " OUTSIDE"
 )
-OUTSIDE = f"Outside contexts the session then raises RuntimeError: {INTO_CONTEXT}"
+OUTSIDE = (
+    "Wrap the generators of streamed responses in stream_with_context()STREAMS: their contexts end before"
+    f" them. Outside contexts the session then raises RuntimeError: {INTO_CONTEXT}"
+)
 # A context that ends before these lines are run leaves its session open.
 REMOVE = (
-    "AFTER_MAKING, have the session removed after all callbacks, also if one raises. This replaces a teardown"
-    " callback that removes the session: do not keep both. LATE"
+    "AFTER_MAKING, have the session removed after all callbacks, also if one raises. This replaces the line"
+    " of a teardown callback that removes the session: do not keep both, but keep the callback's other lines."
+    " LATE"
 )
 DRIVERS = (
     "AFTER_ENGINE, give the drivers these arguments. They win over those of the same name: join the values"
@@ -261,8 +267,9 @@ _ALL = (
         COMMITS_LATE,
         "Requests or contexts end with a commit, also after an error that was handled.",
         "Delete the commit in the teardown callback, or in the after_request callback, and commit in the"
-        " views: no such callback sees an error that was handled. Rows that the callback itself writes need a"
-        " session of their own there (`with Session(engine) as session`).",
+        " views: no such callback sees an error that was handled. A callback that writes rows of its own"
+        " keeps its commit: it first reads what these rows need, and calls CURRENT_SESSION.rollback() before it"
+        " adds them. Its commit then has these rows alone.",
         part=Part.COMMIT,
         shown_by="lifecycle.handled-error",
     ),
@@ -299,9 +306,9 @@ _ALL = (
     Cause(
         OTHER_ENGINE,
         "Another engine than that of the app keeps its connections, or is on the database of another app.",
-        "In place of the engine that is made in OPENED_AT, use that of the current app: SESSION.get_bind()."
-        " If you need two, make the other one in the factory, for each app, with poolclass=NullPool: it then"
-        " keeps no connection when the app's engine is disposed of.",
+        "In place of the engine that is made in OPENED_AT, use that of the current app:"
+        " CURRENT_SESSION.get_bind(). If you need two, make the other one in the factory, for each app, with"
+        " poolclass=NullPool: it then keeps no connection when the app's engine is disposed of.",
         part=Part.ENGINE,
     ),
     Cause(

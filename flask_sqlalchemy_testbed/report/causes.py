@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from flask_sqlalchemy_testbed.checks.catalogue import reported
@@ -56,8 +57,9 @@ _AROUND = ("setup: ", "teardown: ")
 _LEFT_AFTER = re.compile("teardown: .*left (open|in)")
 # The error that the app's own code raised in a view, or in a function that Flask calls, with its line.
 _RAISED = re.compile(
-    r"(?:.*?\b500 (?:[A-Z ]+: |\())?(?:teardown: )?(?P<error>.+?), raised in (?P<at>[^\s'\"]+:\d+)"
-    rf"(?: by (?P<by>\S+\(\), which Flask calls (?:{'|'.join(CALLED.values())})))?"
+    r"(?:.*?(?:\b500 (?:[A-Z ]+: |\()|a worker failed: ))?(?:(?:setup|teardown): )?"
+    r"(?P<error>.+?), raised in (?P<at>[^\s'\"]+:\d+)"
+    rf"(?: by (?P<by>\S+\(\), which Flask calls (?:{'|'.join({*CALLED.values()})})))?"
 )
 # The backends that a product is part of; others concern all backends.
 BACKENDS_OF = {
@@ -152,7 +154,8 @@ def groups(report: Matrix) -> list[Group]:
         for cause in CAUSES.values()
         # A check that got no connection of the pool shows no cause.
         for row in failed
-        if not (_has_waited(row) or _has_busy_thread(row) or _failed_log_in(row))
+        if not (_has_waited(row) or _failed_log_in(row))
+        if not _has_busy_thread(row) or (cause.name == SESSIONS_STAY_OPEN and _is_never_ended(report))
         if _placed(row)[0] != ERROR_HANDLER
         if (row["id"] == cause.shown_by and _own(row))
         or (row["id"] in cause.left_in and any(map(_LEFT.search, _own(row))))
@@ -164,15 +167,20 @@ def groups(report: Matrix) -> list[Group]:
     for row in failed:
         by_cause.setdefault(_cause_of(row, shown, report), []).append(row)
     found = [_group(CAUSES.get(name.partition(" ")[0]), rows, report) for name, rows in by_cause.items()]
-    found.sort(key=_order)
+    found.sort(key=partial(_order, threads_first=not _is_never_ended(report)))
     return _with_changes(found, report)
 
 
-def _order(group: Group) -> tuple[bool, int, int]:
-    """Return the key that sorts groups in the order of `groups`; threads disturb all other checks."""
+def _order(group: Group, *, threads_first: bool) -> tuple[bool, int, int]:
+    """Return the key that sorts groups in the order of `groups`.
+
+    Threads may disturb all other checks, and a function that raises where Flask calls it does.
+    """
     names = list(CAUSES)
     of_cause = names.index(group.cause.name) if group.cause else len(names)
-    is_first = group.cause is CAUSES[BUSY_THREADS]
+    raised = _raised(group.rows[0])
+    is_of_threads = threads_first and group.cause is CAUSES[BUSY_THREADS]
+    is_first = is_of_threads or bool(raised and raised["by"])
     return bool(group.default), -1 if is_first else _weight(group.severity), of_cause
 
 
@@ -204,7 +212,14 @@ def _with_changes(found: list[Group], report: Matrix) -> list[Group]:
             shown[change] = number
         moved = _library(report).after_engine and "AFTER_ENGINE" in cause.remedy
         part = Part.LIBRARY if moved else cause.part
-        result.append(replace(group, remedy=remedy, code=code, at=_at(part, group.rows, report)))
+        result.append(
+            replace(
+                group,
+                remedy=remedy,
+                code=code,
+                at=_at(part, group.rows, report, by_thread=cause is CAUSES[BUSY_THREADS]),
+            )
+        )
     return result
 
 
@@ -231,12 +246,22 @@ def begin_with(report: Matrix) -> str:
     sentences = [
         f"Begin with {check}{f', in {first.at}' if first.at else ''}.",
         first.summary,
-        f"{len(first.rows)} of {total} failed checks have this cause." if len(first.rows) > 1 else "",
+        _count(first, total),
         first.default,
         first.remedy,
         "The code is shown with cause 1." if first.code else "",
     ]
     return " ".join(filter(None, sentences))
+
+
+def _count(group: Group, total: int) -> str:
+    """Return a sentence on the number of checks with a cause; empty for one check."""
+    if len(group.rows) == 1:
+        return ""
+    some = f"{len(group.rows)} of {total} failed checks"
+    if group.cause is CAUSES[BUSY_THREADS]:
+        return f"{some} ran while such a thread used the database: it may be the cause."
+    return f"{some} have this cause."
 
 
 def _backends(report: Matrix, row: CheckRow) -> set[str]:
@@ -253,7 +278,10 @@ def _own(row: CheckRow) -> list[str]:
 def _cause_of(row: CheckRow, shown: Mapping[str, str], report: Matrix) -> str:
     """Return the name of the cause of a failure, perhaps with its place; or the id of its check."""
     reasons, backends = reasons_of(row), _backends(report, row)
-    named = BUSY_THREADS if _is_of_busy_thread(row, report) else _in_evidence(row)
+    left = any(map(_LEFT.search, reasons))
+    never_ended = left and SESSIONS_STAY_OPEN in shown and _is_never_ended(report)
+    by_thread = _is_of_busy_thread(row, report) and not never_ended
+    named = BUSY_THREADS if by_thread else _in_evidence(row)
     # Sessions that stay open have the connections that an error handler waited for, and SQLite's locks.
     waits = SESSIONS_STAY_OPEN in shown and _has_waited(row) and named.startswith(ERROR_HANDLER)
     is_kept_out = SESSIONS_STAY_OPEN in shown and _is_locked(row)
@@ -265,12 +293,12 @@ def _cause_of(row: CheckRow, shown: Mapping[str, str], report: Matrix) -> str:
     if SESSIONS_STAY_OPEN in shown and (
         _has_waited(row)
         or is_kept_out
-        or any(map(_LEFT.search, reasons))
+        or left
         or (not row.get("cause") and all(map(_NOT_MADE.search, reasons)))
     ):
         return shown[SESSIONS_STAY_OPEN]
-    if left := NO_CONNECTION_LEFT if _has_waited(row) else _left_by_factory(reasons, report["subject"]):
-        return left
+    if early := NO_CONNECTION_LEFT if _has_waited(row) else _left_by_factory(reasons, report["subject"]):
+        return early
     # A failing teardown leaves its session by itself.
     if row.get("cause") != TEARDOWN_ORDER and reasons and all(map(_LEFT_AFTER.match, reasons)):
         return LEFT_AFTER_CHECK
@@ -353,6 +381,11 @@ def _is_of_busy_thread(row: CheckRow, report: Matrix) -> bool:
     return _has_busy_thread(row) and not (row.get("default_of") or row["id"] in _library(report).fails)
 
 
+def _is_never_ended(report: Matrix) -> bool:
+    """Return whether no code of the app ends its session: what is left open then needs no thread."""
+    return bool(report["subject"].get("never_ended"))
+
+
 def _has_option(row: CheckRow) -> bool:
     """Return whether the engine has the option that would mend the cause of the check."""
     cause = CAUSES.get(row.get("cause", ""))
@@ -363,12 +396,12 @@ def _library(report: Matrix) -> Library:
     return LIBRARIES.get(report["subject"].get("library", ""), NO_LIBRARY)
 
 
-def _at(part: Part | None, rows: Sequence[CheckRow], report: Matrix) -> str:
+def _at(part: Part | None, rows: Sequence[CheckRow], report: Matrix, *, by_thread: bool = False) -> str:
     """Return where a change is made, as `file:line`; empty if unknown."""
     if found := place_in(rows[0]) or _placed(rows[0])[1]:
         return found
     thread = next(filter(None, map(_BUSY_THREAD.search, reasons_of(rows[0]))), None)
-    if thread and _is_of_busy_thread(rows[0], report):
+    if thread and by_thread:
         return f"{thread['file']}:{thread['line']}"
     if _has_option(rows[0]):
         hook = next(filter(None, map(_HOOK.search, reasons_of(rows[0]))), None)

@@ -29,6 +29,10 @@ def terms_of(subject: Mapping[str, str], causes: Iterable[Cause]) -> dict[str, s
     is_shared = CAUSES[SHARED_ENGINE] in causes and not library.name
     place, kept = _kept(subject, engine)
     imported, arguments = subject.get("session_import", ""), subject.get("engine_arguments", "")
+    streams = subject.get("unwrapped_streams", "")
+    # Two modules cannot import each other's names while they are imported.
+    is_late = bool(imported and subject.get("session_imports_app"))
+    lastly = _lastly(subject.get("session_end", ""))
     made, late = subject.get("app_at", ""), subject.get("removed_late", "")
     removed, why = late, "the app uses the session before that line"
     if not late:
@@ -37,9 +41,12 @@ def terms_of(subject: Mapping[str, str], causes: Iterable[Cause]) -> dict[str, s
     return {
         "APP": app,
         "SESSION": subject.get("session_name", ""),
+        # As in the call that ends it: a function is called for the session.
+        "CURRENT_SESSION": subject.get("session_end", "").rpartition(".")[0]
+        or subject.get("session_name", ""),
         "END": subject.get("session_end", ""),
-        "IMPORT": imported and f"{imported}\n\n\n",
-        "LASTLY": _lastly(subject.get("session_end", "")),
+        "IMPORT": "" if is_late else imported and f"{imported}\n\n\n",
+        "LASTLY": f"{imported}\n\n        {lastly}" if is_late else lastly,
         "ENGINE": f'{app}.extensions["engine"]' if is_shared and not _is_kept(subject, engine) else engine,
         "ENGINE_USES": _engine_uses(subject, app, engine) if is_shared else "",
         "OTHER_URIS": subject.get("other_uris", ""),
@@ -56,6 +63,7 @@ def terms_of(subject: Mapping[str, str], causes: Iterable[Cause]) -> dict[str, s
         "SESSION_AT": subject.get("session_at", ""),
         "EARLY": subject.get("used_early", ""),
         "TARGET": shlex.quote(subject.get("app", "")),
+        "STREAMS": streams and f" ({streams})",
         "OUTSIDE": _outside(subject, is_shared=is_shared),
         "AFTER_MAKING": f"Directly after {made}, the line that makes the app" if made else "",
         "LATE": removed and f"Delete the code for it in {removed}: {why}.",

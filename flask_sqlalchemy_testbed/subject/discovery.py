@@ -157,7 +157,7 @@ def find(path: str, option: str) -> Any:
         NoSuchNameError: the module has no such attribute.
         SubjectError: the module cannot be imported.
     """
-    module, attributes = _parts(path, option)
+    module, attributes = parts_of(path, option)
     found, where = import_module(module, f"{option} {path!r}"), module
     for name in attributes.split("."):
         try:
@@ -185,7 +185,7 @@ def check_name(path: str, option: str) -> None:
     Raises:
         SubjectError: there is no such module, or its code does not have the name.
     """
-    module, attributes = _parts(path, option)
+    module, attributes = parts_of(path, option)
     file, name = file_of(module), attributes.partition(".")[0]
     if not file and find_spec(module.partition(".")[0]) is None:
         message = f"{option} {path!r}: there is no module {module!r}{NOT_INSTALLED}"
@@ -199,8 +199,16 @@ def check_name(path: str, option: str) -> None:
         raise _no_such_name(path, option, module, name, names)
 
 
-def _parts(path: str, option: str) -> tuple[str, str]:
-    """Return the module and the attributes of `module:attribute.path`."""
+def parts_of(path: str, option: str) -> tuple[str, str]:
+    """Return the module and the attributes of `module:attribute.path`.
+
+    Args:
+        path: As for `find`.
+        option: As for `find`.
+
+    Raises:
+        SubjectError: The path has another form, or there is no such file.
+    """
     module, colon, attributes = path.partition(":")
     if module.endswith(".py") and attributes:
         module = Place.parse(path, option).module

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flask_sqlalchemy_testbed.checks.libraries import LIBRARIES, NO_LIBRARY
+from flask_sqlalchemy_testbed.options import flag
 from flask_sqlalchemy_testbed.subject import making, mentions, usage
-from flask_sqlalchemy_testbed.subject.discovery import file_of
+from flask_sqlalchemy_testbed.subject.discovery import file_of, parts_of
 from flask_sqlalchemy_testbed.subject.shown import shown
-from flask_sqlalchemy_testbed.subject.usage import module_of
+from flask_sqlalchemy_testbed.subject.streams import unwrapped_streams
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -47,10 +48,14 @@ class Places:
     session_name: str = ""
     session_import: str = ""
     """The statement that imports the session where the app is made; empty if the module has the name."""
+    session_imports_app: str = ""
+    """Not empty if the module of the session imports that of the app: neither can import first."""
     app_name: str = ""
     """The variable of the app where it is made."""
     session_end: str = ""
     """The call that ends the session."""
+    never_ended: str = ""
+    """Not empty if no code of the app ends the session."""
     session_factory: str = ""
     """The first argument of `scoped_session()`."""
     session_options: str = ""
@@ -73,6 +78,8 @@ class Places:
     """The lines of files outside the app that write a relative URI of the app."""
     engine_uses: str = ""
     """The lines that use an engine which an import makes, except those that make it and the session."""
+    unwrapped_streams: str = ""
+    """The lines that give a response a generator without `stream_with_context`."""
     removed_late: str = ""
     """The line that has the session removed, if the app uses the session before that line."""
     removed_early: str = ""
@@ -102,7 +109,9 @@ def places(subject: Subject) -> Places:
         subject: The app and its session, by name.
     """
     app_module, _, app = subject.app_path.partition(":")
-    session_module, _, session = subject.session_path.partition(":")
+    session_module, session = (
+        parts_of(subject.session_path, flag("session")) if subject.session_path else ("", "")
+    )
     modules = [session_module, app_module, *subject.roots, *sorted(subject.modules)]
     trees = dict(_trees(modules))
     library = _library(trees.values())
@@ -133,6 +142,7 @@ def places(subject: Subject) -> Places:
             trees, engine.node, {(flask and flask.target) or "app"}, factory.target if factory else ""
         )
     is_global = bool(engine and engine.is_global and not held)
+    imported_from = _module_to_import(name, made, flask, [*modules])
     replaced = [one.node for one in (scoped, maker) if one]
     end = library.end if held else "SESSION.remove()" if scoped else "SESSION.close()"
     end = end.replace("SESSION", name + "()" * subject.session_is_callable) if name else ""
@@ -146,9 +156,11 @@ def places(subject: Subject) -> Places:
         given_at=making.given_at(trees, held.target, held.node, app_name) if held and held.node else "",
         engine_name=_named(library.engine, held) if held else engine.target if engine else "",
         session_name=name,
-        session_import=_import(name, made, flask, modules, trees),
+        session_import=_import(trees, imported_from, name.partition(".")[0], flask),
+        session_imports_app="yes" if _imports(trees, imported_from, app_module) else "",
         app_name=app_name,
         session_end=end,
+        never_ended="yes" if name and not held and not usage.is_ended(trees, name) else "",
         session_factory=usage.first_argument(scoped.node) if scoped else "",
         session_options=usage.other_options(maker.node) if maker else "",
         engine_arguments=", ".join(usage.argument_names(engine.node)) if engine and engine.node else "",
@@ -162,6 +174,7 @@ def places(subject: Subject) -> Places:
         engine_uses=(
             mentions.engine_uses(trees, engine.target, engine.at, replaced) if engine and is_global else ""
         ),
+        unwrapped_streams=", ".join(unwrapped_streams(trees)),
         removed_late=usage.removed_late(trees, factory.target if factory else "", name),
         removed_early=_removed_early(trees, end),
         commit_at=usage.committed_in_hooks(trees, (*usage.REQUEST_ENDS, "teardown_appcontext"), name),
@@ -266,29 +279,50 @@ def _first(calls: dict[str, _Call], makers: Iterable[str]) -> _Call | None:
     return next((calls[maker] for maker in makers if maker in calls), None)
 
 
-def _import(
-    name: str,
-    made: _Call | None,
-    flask: _Call | None,
-    modules: Iterable[str],
-    trees: dict[str, ast.Module],
-) -> str:
-    """Return the import of a name, for the module that makes the app, from the one that makes the session.
-
-    It is empty if the module has it already.
-    """
-    file = made.at.rpartition(":")[0] if made else ""
-    module = next((one for one in modules if one and _relative(file_of(one)) == file), "")
-    if not (name and module and flask) or flask.at.rpartition(":")[0] == file:
-        return ""
-    first, here = name.partition(".")[0], trees[flask.at.rpartition(":")[0]]
+def _import(trees: dict[str, ast.Module], module: str, name: str, flask: _Call | None) -> str:
+    """Return the import of a name for the module that makes the app; empty if that module has it already."""
+    here = trees[flask.at.rpartition(":")[0]].body if module and flask else []
     is_there = any(
-        (alias.asname or alias.name) == first and (node.module or "").rpartition(".")[2] == module_of(file)
-        for node in here.body
+        (alias.asname or alias.name) == name
+        and (node.module or "").rpartition(".")[2] == usage.module_of(file_of(module))
+        for node in here
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
     )
-    return "" if is_there else f"from {module} import {first}"
+    return f"from {module} import {name}" if module and not is_there else ""
+
+
+def _module_to_import(name: str, made: _Call | None, flask: _Call | None, modules: list[str]) -> str:
+    """Return the module that the module of the app imports a session from; empty if it is defined there.
+
+    Args:
+        name: The expression for the session.
+        made: The call that makes a session, perhaps another one.
+        flask: The call that makes the app.
+        modules: The modules of the app; that of the session is the first.
+    """
+    file, module = "", ""
+    if made and made.target.partition(".")[0] == name.partition(".")[0]:
+        file = made.at.rpartition(":")[0]
+        module = next((one for one in modules if one and _relative(file_of(one)) == file), "")
+    elif name and modules[0]:  # A function, or an object, that the user named.
+        module = modules[0]
+        file = _relative(file_of(module))
+    return module if flask and flask.at.rpartition(":")[0] != file else ""
+
+
+def _imports(trees: dict[str, ast.Module], module: str, imported: str) -> bool:
+    """Return whether the code of a module imports another one, outside functions."""
+    tree = trees.get(_relative(file_of(module))) if module else None
+    names = {
+        name
+        for node in (tree.body if tree else ())
+        if isinstance(node, (ast.Import, ast.ImportFrom))
+        for name in (
+            [node.module or ""] if isinstance(node, ast.ImportFrom) else [one.name for one in node.names]
+        )
+    }
+    return imported in names
 
 
 def _named(expression: str, call: _Call) -> str:

@@ -37,10 +37,13 @@ CALLED = {
     "handle_exception": _FOR_ERROR,
     "do_teardown_request": "at the end of the request",
     "do_teardown_appcontext": "at the end of the app context",
+    # These call a function that stands in place of a method of the app, such as that of a remedy.
+    "pop": "at the end of the app context",
+    "__call__": "for each request",
 }
 _ENDS_OF_CONTEXTS = {"AppContext.pop", "Flask.do_teardown_appcontext"}
-# Flask calls the view, and all that the view calls.
-_VIEW = "dispatch_request"
+# Flask calls the view, and all that the view calls; or it handles the request itself.
+_OTHERS = {"dispatch_request", "wsgi_app"}
 # In the message of an error: a table is missing, as SQLite, PostgreSQL and MySQL say it.
 NO_TABLE = re.compile(r"no such table|relation \".+\" does not exist|Table '.+' doesn't exist")
 # In the message of an error of SQLite: another transaction writes, or has written since this one read.
@@ -209,8 +212,8 @@ def _hook(frames: Iterable[FrameType]) -> tuple[str, CodeType | None]:
     when, hook = "", None
     for frame in frames:
         code = frame.f_code
-        if frame.f_globals.get("__name__", "").partition(".")[0] == "flask":
-            if code.co_name in {*CALLED, _VIEW}:
+        if _is_of_flask(frame):
+            if _calls_functions(frame):
                 when, hook = CALLED.get(code.co_name, ""), None
         elif hook is None and when and is_own(code.co_filename):
             hook = code
@@ -219,17 +222,33 @@ def _hook(frames: Iterable[FrameType]) -> tuple[str, CodeType | None]:
     return when, hook
 
 
+def _is_of_flask(frame: FrameType) -> bool:
+    return str(frame.f_globals.get("__name__", "")).partition(".")[0] == "flask"
+
+
 def _chain(error: BaseException | None) -> list[BaseException]:
     """Return an error and those that its function caught, and not the one that Flask called it for."""
+    frames = _frames(error)
+    calling = [number for number, frame in enumerate(frames) if _calls_functions(frame)]
+    # An error on its way through one of these frames was not caught by the function.
+    outside = frames[: calling[-1] + 1] if calling else []
     found: list[BaseException] = []
     while error is not None and error not in found:
         found.append(error)
         error = error.__cause__ or error.__context__
-        if error is not None and any(
-            frame.f_code.co_name in {*CALLED, _VIEW} for frame, _ in walk_tb(error.__traceback__)
-        ):
+        earlier = _frames(error)
+        if any(map(_calls_functions, earlier)) or any(frame in outside for frame in earlier[:1]):
             break
     return found
+
+
+def _frames(error: BaseException | None) -> list[FrameType]:
+    return [frame for frame, _ in walk_tb(error.__traceback__)] if error is not None else []
+
+
+def _calls_functions(frame: FrameType) -> bool:
+    """Return whether Flask calls a function of the app, or the view, in a frame."""
+    return _is_of_flask(frame) and frame.f_code.co_name in {*CALLED, *_OTHERS}
 
 
 def _may_be_of_others(error: BaseException) -> bool:

@@ -24,7 +24,7 @@ from flask_sqlalchemy_testbed.subject.errors import (
     lacks_driver,
 )
 from flask_sqlalchemy_testbed.subject.explanation import Facts, failure, refuse_unused_options, without_calls
-from flask_sqlalchemy_testbed.subject.factories import FOR_THE_TESTBED, ON_IMPORT
+from flask_sqlalchemy_testbed.subject.factories import AFTER_IMPORT, FOR_THE_TESTBED, ON_IMPORT
 from flask_sqlalchemy_testbed.subject.importing import import_app, is_written_for_the_testbed
 from flask_sqlalchemy_testbed.subject.lookups import (
     CLASS,
@@ -198,7 +198,8 @@ class _Search:
 
     def _with_other_call(self, found: Subject, calls: Iterable[FactoryCall]) -> Subject:
         """Return the subject; its reason names a configuration that the factory takes beside the variable."""
-        others = [one.description for one in calls if not one.by_environment]
+        of_module = {ON_IMPORT, AFTER_IMPORT}
+        others = [one.description for one in calls if not one.by_environment and one.name not in of_module]
         if not (self._options.uri_env and found.by_environment and found.why_not_several and others):
             return found
         reason = (

@@ -70,13 +70,12 @@ def find_session(app: Flask, modules: Iterable[str]) -> tuple[str, str]:
         kind = "scoped_session" if scoped else "object with a session"
         return paths[0], f"session {paths[0]}, the only {kind} of its modules"
     what = f"several sessions: {', '.join(paths)}" if paths else "no scoped_session"
-    example = paths[0] if paths else "myapp.db:session"
     if not paths and (message := _of_an_extension(app, modules)):
         raise NoSessionError(message)
-    message = (
-        f"No extension of the app keeps a session, and the app's modules hold {what}."
-        f" Name the session: {flag('session')} {example}.{'' if paths else WITHOUT_A_SESSION}"
+    advice = (
+        f"Name the session: {flag('session')} {paths[0]}." if paths else name_a_session() + WITHOUT_A_SESSION
     )
+    message = f"No extension of the app keeps a session, and the app's modules hold {what}. {advice}"
     raise NoSessionError(message)
 
 
@@ -110,6 +109,14 @@ def _complaint(value: Any) -> str:
     if _is_session(found):
         return "is another session each time that it is read"
     return f"is no session{WITHOUT_A_REQUEST}: it is of the type {type(found).__name__}"
+
+
+def name_a_session() -> str:
+    """Return the remedy of an app whose session was not found, in one sentence."""
+    return (
+        "Name the session, or a function that returns it, such as one that returns g.db:"
+        f" {flag('session')} myapp.db:session."
+    )
 
 
 def _objects(modules: Iterable[str], is_wanted: Callable[[Any], bool]) -> dict[int, str]:
@@ -199,8 +206,7 @@ def _check_returned_session(path: str, call: Callable[[], Any]) -> None:
     try:
         first, second = call(), call()
     except Exception as error:
-        message = f"{flag('session')} {path!r} raised {type(error).__name__} when called: {error}"
-        raise NoSessionError(message) from error
+        raise NoSessionError(_refused_call(path, error)) from error
     if first is second and _is_session(first):
         return
     for made in (first, second):
@@ -213,6 +219,22 @@ def _check_returned_session(path: str, call: Callable[[], Any]) -> None:
         f"{'' if first is second else WITHOUT_A_SESSION}"
     )
     raise NoSessionError(message)
+
+
+def _refused_call(path: str, error: Exception) -> str:
+    """Return the fault of a call that raised, and its remedy."""
+    kind, _, text = in_words(error).partition(": ")
+    where = f", in {line}" if (line := line_of_app(error)) else ""
+    remedy = (
+        "The session must exist in such a context, too: have the function open it when it is first asked for,"
+        ' such as with `if "db" not in g: g.db = Session()`.'
+        if where
+        else "Name a callable without arguments that returns the session of the context."
+    )
+    return (
+        f"{flag('session')} {path!r} raised {kind} when called{WITHOUT_A_REQUEST}{where}"
+        f"{f': {text}' if text else ''}. {remedy}"
+    )
 
 
 def _is_session(found: object) -> bool:

@@ -17,7 +17,7 @@ from flask_sqlalchemy_testbed.subject.drivers import with_driver
 from flask_sqlalchemy_testbed.subject.errors import ReadingError, SubjectError
 from flask_sqlalchemy_testbed.subject.factories import FOR_THE_TESTBED
 from flask_sqlalchemy_testbed.subject.lookups import CLASS, FILE, URI, value_of
-from flask_sqlalchemy_testbed.subject.sessions import extension_session
+from flask_sqlalchemy_testbed.subject.sessions import extension_session, name_a_session
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -137,10 +137,7 @@ class Subject:
             return found() if self.session_is_callable else found
         kept = extension_session(current_app)
         if kept is None:
-            message = (
-                f"{self} keeps no session in app.extensions."
-                f" Name the session: {flag('session')} myapp.db:session."
-            )
+            message = f"{self} keeps no session in app.extensions. {name_a_session()}"
             raise SubjectError(message)
         return kept[1]
 

@@ -135,6 +135,36 @@ def removed_late(trees: dict[str, ast.Module], factory: str, session: str) -> st
     return ""
 
 
+def is_ended(trees: dict[str, ast.Module], session: str) -> bool:
+    """Return whether any code may end the app's session: calls that may be of another object count, too.
+
+    Args:
+        trees: The modules of the app, by file.
+        session: The expression for the session.
+    """
+    own = session.rpartition(".")[2].lower()
+    for tree in trees.values():
+        # The elements of a list are removed with an argument.
+        with_arguments = {
+            id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call) and node.args
+        }
+        for node in ast.walk(tree):
+            if isinstance(node, ast.With) and any("session" in _lower(item) for item in node.items):
+                return True
+            if not isinstance(node, ast.Attribute) or id(node) in with_arguments:
+                continue
+            of = _lower(node.value)
+            if node.attr == "remove" or (
+                node.attr == "close" and (own in of or "session" in of or "db" in of)
+            ):
+                return True
+    return False
+
+
+def _lower(node: ast.AST) -> str:
+    return ast.unparse(node).lower()
+
+
 def committed_in_hooks(trees: dict[str, ast.Module], hooks: Collection[str], session: str) -> str:
     """Return where callbacks commit the app's session, as `file:line`; other commits if none does.
 

@@ -51,6 +51,41 @@ def test_a_request_that_is_held_up_fails_no_check_with_time_limits(
     assert outcome.code == 0, outcome.text
 
 
+SLOW_CLEANING = """
+import time
+
+
+def pytest_collection_finish(session):
+    (module,) = {item.module for item in session.items}
+    module.WITHIN = WITHIN_SECONDS
+    at_once = module.Trial.next_test
+
+    def next_test(self):
+        time.sleep(SECONDS)
+        at_once(self)
+
+    module.Trial.next_test = next_test
+"""
+
+
+@pytest.mark.testbed_needs("embedded")
+@pytest.mark.parametrize(("within", "takes", "outcome"), [(3, 3.1, "passed"), (2, 4.2, "failed")])
+def test_the_next_test_may_begin_late_if_it_does_not_wait_for_the_thread(
+    project_here: Project, testbed_backend: Backend, within: int, takes: float, outcome: str
+) -> None:
+    project_here.backends = [testbed_backend.name]
+    project_here.write(FACTORY, "shop.py")
+    slow = SLOW_CLEANING.replace("WITHIN_SECONDS", str(within)).replace("SECONDS", str(takes))
+    project_here.write(slow, "slow_cleaning.py")
+    late = "isolation.worker-holds-on"
+
+    found = verdicts(project_here, "-p", "slow_cleaning", checks=(late,))
+
+    ((verdict, reason),) = found[late].values()
+    assert verdict == outcome, reason
+    assert ("or the machine was busy" in reason) == (outcome == "failed")
+
+
 @pytest.mark.testbed_needs("container")
 def test_a_server_that_is_killed_because_it_stops_too_slowly_fails_no_check(
     project: Project, testbed_backend: Backend

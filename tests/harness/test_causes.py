@@ -90,6 +90,23 @@ def test_the_app_s_mistakes_come_before_defaults_and_the_most_severe_first() -> 
     assert [group.default for group in found] == ["", "", "", "This is a default of SQLite."]
 
 
+@pytest.mark.bad_day
+def test_a_function_of_the_app_that_raises_in_each_request_is_the_first_cause() -> None:
+    raised = "NameError: x, raised in shop.py:7 by end(), which Flask calls at the end of the app context"
+
+    first, second = groups(
+        with_rows(
+            failed("transactions.rolls-back"),
+            failed("faults.pool-exhausted", raised),
+            failed("isolation.keys-start-again", f"setup: {raised}"),
+        )
+    )
+
+    assert first.summary == "end(), which Flask calls at the end of the app context, raised NameError: x."
+    assert (first.at, len(first.rows)) == ("shop.py:7", 2)
+    assert [row["id"] for row in second.rows] == ["transactions.rolls-back"]
+
+
 def test_one_cause_is_one_entry_on_all_backends() -> None:
     found = groups(
         with_rows(
@@ -135,6 +152,33 @@ def test_what_a_thread_of_the_app_has_open_shows_no_other_cause() -> None:
         ["transactions.rolls-back"],
         ["lifecycle.failing-teardown"],
     ]
+
+
+def test_a_session_that_no_code_ends_stays_open_without_a_thread() -> None:
+    used = f"{LEAK}; {MEANWHILE} 'jobs' (shop.py, line 18)"
+    rows = [failed(check, f"Failed: {used}") for check in ("faults.pool-exhausted", "lifecycle.request-ends")]
+    by_default = failed("lifecycle.failing-teardown", f"Failed: {used}")
+
+    (ended,) = groups(with_rows(*rows))
+    kept = failed(
+        "isolation.nothing-for-the-collector", f"Failed: 1 object is left; {used.partition('; ')[2]}"
+    )
+    never, thread = groups(with_rows(kept, *rows, by_default, never_ended="yes", app_at="shop.py:3"))
+
+    assert (ended.cause, ended.at) == (CAUSES[BUSY_THREADS], "shop.py:18")
+    assert ids([never]) == [["lifecycle.request-ends", "faults.pool-exhausted", "lifecycle.failing-teardown"]]
+    assert (never.cause, thread.cause) == (CAUSES[SESSIONS_STAY_OPEN], CAUSES[BUSY_THREADS])
+    assert (never.at, thread.at) == ("shop.py:3", "shop.py:18")
+
+
+def test_the_advice_calls_a_thread_a_possible_cause() -> None:
+    used = f"{LEAK}; {MEANWHILE} 'jobs' (shop.py, line 18)"
+    rows = [failed(check, f"Failed: {used}") for check in ("faults.pool-exhausted", "lifecycle.request-ends")]
+
+    assert (
+        " 2 of 2 failed checks ran while such a thread used the database: it may be the cause. Start them"
+        in begin_with(with_rows(*rows))
+    )
 
 
 @pytest.mark.parametrize("check", CAUSES[SCOPED_BY_THREAD].consequences)
@@ -217,7 +261,7 @@ def test_a_commit_at_the_end_of_requests_is_one_cause_in_the_place_of_the_commit
     assert (first.at, unknown.at) == ("shop.py:19", "shop.py:7")
     assert "Delete the commit in the teardown callback" in first.remedy
     assert "commit in the views" in first.remedy
-    assert "Rows that the callback itself writes need a session of their own there" in first.remedy
+    assert "calls session.rollback() before it adds them" in first.remedy
     assert ids(groups(with_rows(flush))) == [[flush["id"]]]
 
 
@@ -273,11 +317,30 @@ def test_a_remedy_is_written_in_the_terms_of_the_app() -> None:
     assert "db_session.remove()" in plain[0].code
     elsewhere = groups(with_rows(leak, session_import="from shop.db import db_session", **own))
     assert elsewhere[0].code == f"from shop.db import db_session\n\n\n{plain[0].code}"
+    late = groups(
+        with_rows(leak, session_import="from tb import db_session", session_imports_app="yes", **own)
+    )
+    assert "    finally:\n        from tb import db_session\n\n        try:" in late[0].code
     assert 'if engine.name == "sqlite":' in plain[1].code
     assert plain[2].remedy == "Add pool_pre_ping=True to create_engine()."
     assert "db.session.remove()" in flask_sqlalchemy[0].code
     assert 'if db.engine.name == "sqlite":' in flask_sqlalchemy[1].code
     assert flask_sqlalchemy[2].remedy == 'Add engine_options={"pool_pre_ping": True} to SQLAlchemy().'
+
+
+@pytest.mark.bad_day
+def test_a_function_that_returns_the_session_is_called_in_each_remedy() -> None:
+    own = {"session_name": "get_db", "session_end": "get_db().close()"}
+    beside = failed(
+        "lifecycle.nested-contexts", "Failed: connections are kept by the engine made in shop.py:7"
+    )
+
+    found = groups(with_rows(failed("transactions.savepoint-released"), beside, **own))
+
+    text = " ".join(group.remedy for group in found)
+    assert "get_db().connection(execution_options=" in text
+    assert "get_db().get_bind()." in text
+    assert "get_db." not in text
 
 
 @pytest.mark.parametrize("library", [name for name in LIBRARIES if name])
@@ -417,7 +480,7 @@ def test_one_change_for_several_causes_is_shown_once() -> None:
     for before, after in ((engine, scope), (first, second)):
         check = before.rows[0]["id"]
         assert (after.remedy, after.code) == (f"The change for cause 1 ({check}) mends this one, too.", "")
-    assert "replaces a teardown callback that removes the session" in first.remedy
+    assert "replaces the line of a teardown callback that removes the session" in first.remedy
 
 
 def test_the_places_that_use_the_session_outside_contexts_are_named() -> None:
@@ -512,8 +575,9 @@ def test_the_advice_names_the_first_check_its_place_and_its_remedy() -> None:
     assert begin_with(with_rows(failed("portability.foreign-keys"), *leaks, **places)) == (
         "Begin with lifecycle.request-ends, in shop.py:7. Sessions stay open after their app context."
         " 2 of 3 failed checks have this cause. Directly after the line that makes the app, have"
-        " the session removed after all callbacks, also if one raises. This replaces a teardown callback that"
-        " removes the session: do not keep both. The code is shown with cause 1."
+        " the session removed after all callbacks, also if one raises. This replaces the line of a teardown"
+        " callback that removes the session: do not keep both, but keep the callback's other lines. The code"
+        " is shown with cause 1."
     )
     assert begin_with(with_rows(failed("portability.foreign-keys"), **places)).startswith(
         "Begin with portability.foreign-keys, in shop.py:9. Foreign keys are not checked. This is a default"
@@ -741,6 +805,18 @@ def test_an_error_of_the_function_that_logs_in_is_one_cause_of_its_own(
     (own,) = (group for group in found if not group.default)
     assert (own.cause, own.at, len(own.rows)) == (None, at, 2)
     assert own.summary == f"The battery could not log in: {summary}."
+
+
+@pytest.mark.parametrize("check", ["binding.two-apps", "lifecycle.async-view"])
+@pytest.mark.parametrize(
+    ("places", "named"), [({"unwrapped_streams": "shop.py:7, api.py:9"}, " (shop.py:7, api.py:9)"), ({}, "")]
+)
+def test_a_session_that_needs_a_context_has_streams_wrapped(
+    check: str, places: dict[str, str], named: str
+) -> None:
+    (group,) = groups(with_rows(failed(check), **places))
+
+    assert f"generators of streamed responses in stream_with_context(){named}: their" in group.remedy
 
 
 def test_a_cause_in_several_places_is_annotated_at_the_first(tmp_path: Path) -> None:

@@ -153,7 +153,8 @@ def test_an_annotation_is_one_line_without_a_place_in_this_package(tmp_path: Pat
     assert line == (
         "::error title=data at risk%3A lifecycle.request-ends::Sessions stay open after their app context.%0A"
         "Directly after the line that makes the app, have the session removed after all callbacks, also if"
-        " one raises. This replaces a teardown callback that removes the session: do not keep both.%0A"
+        " one raises. This replaces the line of a teardown callback that removes the session: do not keep"
+        " both, but keep the callback's other lines.%0A"
         f"{CAUSES[SESSIONS_STAY_OPEN].code_in({})}%0A".replace("\n", "%0A")
         + "Failed: lifecycle.request-ends, transactions.fresh-reads.%0A"
         "flask-sqlalchemy-testbed --explain lifecycle.request-ends"

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from functools import partial
 from inspect import currentframe
 from typing import Any, NoReturn
 
@@ -334,6 +335,89 @@ def test_a_group_of_errors_has_the_function_of_its_first() -> None:
     group = BaseExceptionGroup("teardown", [raised.value])
     assert by_hook(group) == by_hook(raised.value)
     assert by_hook(group).endswith("by fail(), which Flask calls at the end of the app context")
+
+
+# A remedy that names a session which the module does not import.
+UNKNOWN_NAME = """
+def create_app(config=None):
+    app = made(config["DATABASE_URI"])
+
+    def remove_at_the_end(*args, teardown=app.do_teardown_appcontext, **options):
+        try:
+            teardown(*args, **options)
+        finally:
+            session().close()
+
+    app.do_teardown_appcontext = remove_at_the_end
+    return app
+"""
+
+
+@pytest.mark.bad_day
+def test_a_function_in_place_of_a_method_of_the_app_is_the_one_cause(project: Project) -> None:
+    source = BINDING + UNKNOWN_NAME
+    project.write(source, "shop.py")
+    checks = (
+        "lifecycle.cli-command",
+        "lifecycle.handled-error",
+        "isolation.objects-of-fixtures",
+        "binding.fork",
+    )
+
+    outcome = project.run(*BATTERY, *(f"--testbed-check={check}" for check in checks), COLUMNS="200")
+
+    line = source.splitlines().index("            session().close()") + 1
+    called = "remove_at_the_end(), which Flask calls at the end of the app context"
+    assert f"Cause 1 of 1, data at risk: {called}, raised NameError" in outcome.text, outcome.text
+    assert f"where:      shop.py:{line}\n" in outcome.text
+    assert all(f"{check} failed" in outcome.text or f" {check}\n" in outcome.text for check in checks)
+
+
+def fail_at_the_end(*arguments: object, teardown: Callable[..., object]) -> None:
+    try:
+        teardown(*arguments)
+    finally:
+        fail()
+
+
+@pytest.mark.bad_day
+def test_a_function_in_place_of_flask_s_teardown_is_named() -> None:
+    app = Flask("shop")
+    app.do_teardown_appcontext = partial(  # type: ignore[method-assign]
+        fail_at_the_end, teardown=app.do_teardown_appcontext
+    )
+
+    with pytest.raises(KeyError) as raised, app.app_context():
+        # The end of the context does not come from this error.
+        raise PendingRollbackError
+
+    assert by_hook(raised.value).endswith(
+        "by fail_at_the_end(), which Flask calls at the end of the app context"
+    )
+
+
+def respond(*arguments: object, wsgi_app: Callable[..., object], broken: bool = False) -> object:
+    if broken:
+        fail()
+    return wsgi_app(*arguments)
+
+
+@pytest.mark.bad_day
+@pytest.mark.parametrize("broken", [True, False])
+def test_middleware_is_named_only_for_its_own_error(*, broken: bool) -> None:
+    app = Flask("shop")
+    app.testing = True
+    app.add_url_rule("/", "view", fail)
+    app.wsgi_app = partial(  # type: ignore[method-assign,assignment]
+        respond, wsgi_app=app.wsgi_app, broken=broken
+    )
+
+    with pytest.raises(KeyError) as raised:
+        app.test_client().get("/")
+
+    expected = "by respond(), which Flask calls for each request" if broken else ""
+    assert by_hook(raised.value).endswith(expected)
+    assert bool(by_hook(raised.value)) is broken
 
 
 def test_the_error_of_a_view_names_no_function() -> None:

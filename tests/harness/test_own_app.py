@@ -281,8 +281,8 @@ def test_a_failure_names_a_reported_case_and_the_remedy(project: Project) -> Non
         """
   where:      shop.py:10
   remedy:     Directly after shop.py:10, the line that makes the app, have the session removed after
-              all callbacks, also if one raises. This replaces a teardown callback that removes the
-              session: do not keep both.
+              all callbacks, also if one raises. This replaces the line of a teardown callback that
+              removes the session: do not keep both, but keep the callback's other lines.
   code:       def remove_at_the_end(*args, teardown=app.do_teardown_appcontext, **options):
                   try:
                       teardown(*args, **options)

@@ -3,6 +3,7 @@
 import gc
 import json
 import os
+import re
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -311,12 +312,12 @@ ONE_BY_ONE = (
 )
 
 
-def failures(project: Project, checks: Iterable[str] = ()) -> list[Group]:
+def failures(project: Project, checks: Iterable[str] = (), *options: str) -> list[Group]:
     """Run the battery, or some of its checks; return the causes of the failures."""
     words = [word for check in checks for word in ("--testbed-check", check)]
     # A warning that a session is left is no error for the command, which reads no configuration of pytest.
     words += ["-q", "-o", "filterwarnings=", "--testbed-matrix", "matrix.json"]
-    outcome = project.run(*BATTERY, *words, GITHUB_ACTIONS="")
+    outcome = project.run(*BATTERY, *words, *options, GITHUB_ACTIONS="")
     assert outcome.code in {0, 1}, outcome.text
     assert "MySQLResult.__del__" not in outcome.text
     return groups(json.loads((project.path / "matrix.json").read_text(encoding="utf-8")))
@@ -366,6 +367,47 @@ def test_the_change_in_the_place_of_a_cause_mends_its_check(
     line = next(number for number, text in enumerate(source.splitlines(), 1) if text.endswith(AT))
     assert (group.cause, group.at) == (CAUSES[cause], f"shop.py:{line}")
     assert failures(project_on_one, [check]) == [], changed
+
+
+# The function that returns the session is in another module than the app.
+KEPT_IN_G = {
+    "shop.py": """
+from flask import Flask
+from sqlalchemy import create_engine
+from sqlalchemy.orm import sessionmaker
+
+Session = sessionmaker()
+
+
+def create_app(config=None):
+    app = Flask("shop")
+    Session.configure(bind=create_engine(config["DATABASE_URI"]))
+    return app
+""",
+    "tb.py": """
+from flask import g
+from shop import Session
+
+
+def session():
+    if "db" not in g:
+        g.db = Session()
+    return g.db
+""",
+}
+
+
+@pytest.mark.bad_day
+def test_the_change_imports_the_function_that_returns_the_session(project_on_one: Project) -> None:
+    for name, source in KEPT_IN_G.items():
+        project_on_one.write(source, name)
+    checks, session = ["lifecycle.request-ends", "lifecycle.context-ends"], "--testbed-session=tb:session"
+
+    (found,) = failures(project_on_one, checks, session)
+    changed = obey(project_on_one.path, found)
+
+    assert "from tb import session" in changed
+    assert failures(project_on_one, checks, session) == [], changed
 
 
 @pytest.mark.parametrize("code", [changes.RESET, changes.FORK], ids=["settings", "fork"])
@@ -509,3 +551,31 @@ def test_the_line_that_ends_the_session_with_a_request_is_named_and_its_deletion
     assert (group.at, group.cause) == (at, CAUSES[ENDED_EARLY])
     assert f"Delete the call in {at}, which closes or removes the session" in group.remedy
     assert failures(project, checks) == []
+
+
+@pytest.mark.testbed_needs("embedded")
+def test_a_callback_may_commit_its_own_rows_after_a_rollback(
+    project_here: Project, testbed_backend: Backend
+) -> None:
+    project_here.backends = [testbed_backend.name]
+    audit = """    @app.after_request
+    def audit(response):
+        db_session.add(Book())
+        db_session.commit()
+        return response
+
+    return app
+"""
+    source = removed(SEEDED).replace("    return app\n", audit)
+    project_here.write(source, "shop.py")
+    checks = [check for group in ("lifecycle", "portability") for check in CHECKS if check.startswith(group)]
+
+    before = failures(project_here, checks)
+    (group,) = (one for one in before if one.cause and one.cause.name == COMMITS_LATE)
+    (rollback,) = re.findall(r"calls (db_session\.\w+\(\)) before it adds them", group.remedy)
+    project_here.write(
+        source.replace("        db_session.add", f"        {rollback}\n        db_session.add"), "shop.py"
+    )
+
+    others = {row["id"] for one in before for row in one.rows} - {row["id"] for row in group.rows}
+    assert {row["id"] for one in failures(project_here, checks) for row in one.rows} <= others

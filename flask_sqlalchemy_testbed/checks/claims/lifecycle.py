@@ -194,7 +194,7 @@ CHECKS = (
         severity=DATA,
         cause=COMMITS_LATE,
         cases=(29,),
-        remedy=CAUSES[COMMITS_LATE].remedy,
+        remedy=CAUSES[COMMITS_LATE].remedy_in({}),
     ),
     Check(
         "lifecycle.own-session",

@@ -48,6 +48,7 @@ def test_the_engine_the_session_and_the_factory_of_plain_sqlalchemy(write: Write
         engine_name="app.extensions['engine']",
         session_name="db_session",
         session_end="db_session.remove()",
+        never_ended="yes",
         session_factory="sessionmaker()",
     )
 
@@ -262,6 +263,45 @@ def test_a_session_of_another_module_than_the_app_s_is_imported(
     )
 
     assert found.session_import == statement
+
+
+KEPT_IN_G = """
+    from flask import g
+
+    IMPORT
+
+
+    def session():
+        if "db" not in g:
+            g.db = Session()
+        return g.db
+"""
+
+
+@pytest.mark.bad_day
+@pytest.mark.parametrize(
+    ("path", "imported", "late"),
+    [
+        ("tb:session", "import shop", "yes"),
+        ("tb.py:session", "from flask import Flask", ""),
+        ("tb:session", "from shop import Session", "yes"),
+    ],
+)
+def test_the_function_that_returns_the_session_is_imported_from_its_own_module(
+    write: Write, path: str, imported: str, late: str
+) -> None:
+    write(
+        shop="""
+            app = Flask("shop")
+            Session = sessionmaker(create_engine("sqlite://"))
+        """,
+        tb=KEPT_IN_G.replace("IMPORT", imported),
+    )
+
+    found = places(Subject("shop:app", session_path=path, session_is_callable=True, modules=("shop", "tb")))
+
+    assert (found.session_import, found.session_end) == ("from tb import session", "session().close()")
+    assert found.session_imports_app == late
 
 
 GLOBAL_ENGINE = {
@@ -531,3 +571,24 @@ def test_the_arguments_of_the_engine_are_found(write: Write, arguments: str, nam
     write(shop=f"engine = create_engine({arguments})\napp = Flask(__name__)\n")
 
     assert places(Subject("shop:app", modules=("shop",))).engine_arguments == names
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        "app.teardown_appcontext(lambda error: db_session.remove())",
+        "app.teardown_appcontext(db.Session.remove)",
+        "g.db.close()",
+        "with db_session() as session:\n    session.commit()",
+    ],
+)
+def test_code_that_may_end_the_session_is_found(write: Write, end: str) -> None:
+    write(shop=f"db_session = scoped_session(sessionmaker())\nnames.remove('Ada')\nfile.close()\n{end}\n")
+
+    assert places(Subject("shop:app", session_path="shop:db_session", modules=("shop",))).never_ended == ""
+
+
+def test_a_session_that_no_code_ends_is_found(write: Write) -> None:
+    write(shop="db_session = scoped_session(sessionmaker())\nnames.remove('Ada')\nfile.close()\n")
+
+    assert places(Subject("shop:app", session_path="shop:db_session", modules=("shop",))).never_ended == "yes"

@@ -93,6 +93,15 @@ def test_an_app_in_an_environment_variable_is_told_that_its_factory_takes_a_conf
 
 
 @pytest.mark.bad_day
+def test_an_app_without_a_factory_is_not_told_of_one(write: Write, uri: str) -> None:
+    write(BINDING, READS + "app = made(URI)")
+
+    subject = resolved(uri, "shop:app", uri_env="DATABASE_URL")
+
+    assert subject.why_not_several.endswith("there is no factory of several apps")
+
+
+@pytest.mark.bad_day
 def test_a_session_that_hangs_when_the_app_is_made_keeps_no_process_alive(write: Write, uri: str) -> None:
     notes = "daemons.append(threading.current_thread().daemon) or Session"
     write("import threading\ndaemons = []", BINDING.replace("Session(", f"({notes})("), SHOPS["factory"][0])

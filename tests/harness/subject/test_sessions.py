@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from flask_sqlalchemy_testbed.subject.errors import SubjectError
@@ -177,6 +179,44 @@ def test_a_session_of_flask_is_refused_in_one_sentence(write: Write, uri: str) -
     assert str(raised.value) == (
         "--testbed-session 'shop:session' is not a session of SQLAlchemy: reading its attributes raised"
         " RuntimeError. Name a scoped_session, or a callable that returns the session of the context."
+    )
+
+
+@pytest.mark.bad_day
+def test_an_app_whose_session_is_not_found_may_name_a_function(write: Write, uri: str) -> None:
+    write("from flask import Flask", "app = Flask('shop')")
+
+    with pytest.raises(SubjectError) as raised:
+        resolved(uri, "shop:app")
+
+    assert (
+        " hold no scoped_session. Name the session, or a function that returns it, such as one that returns"
+        " g.db: --testbed-session myapp.db:session."
+    ) in str(raised.value)
+
+
+@pytest.mark.bad_day
+def test_a_session_that_only_requests_have_is_refused_with_its_line_and_a_remedy(
+    write: Write, uri: str
+) -> None:
+    write(
+        FACTORY,
+        """
+        from flask import g
+
+        def kept():
+            return g.db
+        """,
+    )
+    line = Path("shop.py").read_text(encoding="utf-8").splitlines().index("    return g.db") + 1
+
+    with pytest.raises(SubjectError) as raised:
+        resolved(uri, "shop", session="shop:kept")
+
+    assert str(raised.value) == (
+        "--testbed-session 'shop:kept' raised AttributeError when called in an app context without a request,"
+        f" in shop.py:{line}: db. The session must exist in such a context, too: have the function open it"
+        ' when it is first asked for, such as with `if "db" not in g: g.db = Session()`.'
     )
 
 
