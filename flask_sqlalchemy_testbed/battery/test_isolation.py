@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import text, update
+from sqlalchemy.orm.exc import DetachedInstanceError
 
 from flask_sqlalchemy_testbed.backends.base import Backend
 from flask_sqlalchemy_testbed.battery.requests import get, route
 from flask_sqlalchemy_testbed.battery.tables import Item
 from flask_sqlalchemy_testbed.battery.threads import WITHIN, Task, poll
 from flask_sqlalchemy_testbed.battery.trial import CONNECTIONS, Trial
+from flask_sqlalchemy_testbed.checks.causes import DETACHED
 from flask_sqlalchemy_testbed.checks.check import check
 from flask_sqlalchemy_testbed.databases import Database
 from flask_sqlalchemy_testbed.plugin import state
@@ -60,9 +62,14 @@ def test_objects_of_fixtures(trial: Trial) -> None:
     with app.app_context():
         item = trial.commit("made by a fixture")
 
-        found = get(app, "/testbed/names")
+        with trial.noting_detachers() as detachers:
+            found = get(app, "/testbed/names")
         assert found == ["made by a fixture"], f"the request did not read the fixture's row: {found}"
-        assert item.name == "made by a fixture"
+        try:
+            assert item.name == "made by a fixture"
+        except DetachedInstanceError:
+            places = f", {DETACHED} {', '.join(detachers)}" if detachers else ""
+            pytest.fail(f"DetachedInstanceError: after the request the fixture's object is detached{places}")
 
 
 @check("isolation.worker-holds-on")

@@ -2,8 +2,9 @@
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextvars import Context
+from inspect import currentframe
 from itertools import count
 from typing import TYPE_CHECKING, Any, NoReturn
 from weakref import WeakSet
@@ -30,7 +31,7 @@ from flask_sqlalchemy_testbed.plugin.app_option import app_maker
 from flask_sqlalchemy_testbed.subject import app_threads, engines
 from flask_sqlalchemy_testbed.subject.binding import engine_of
 from flask_sqlalchemy_testbed.subject.errors import ObstacleError, SubjectError
-from flask_sqlalchemy_testbed.subject.raised import by_handler
+from flask_sqlalchemy_testbed.subject.raised import by_handler, line_before_context_ends
 from flask_sqlalchemy_testbed.timeline.subscription import Subscription
 
 if TYPE_CHECKING:
@@ -309,6 +310,23 @@ class Trial:
             if engines.has_connections(engine) and self.database.is_named_in(engine.url.database or "")
         ]
         return f"; {KEPT} {', '.join(dict.fromkeys(places))}" if places else ""
+
+    @contextlib.contextmanager
+    def noting_detachers(self) -> Iterator[Collection[str]]:
+        """Note the lines of the app that take items out of a session before its app context ends."""
+        found: dict[str, None] = {}
+
+        def note(_: Session, one: object) -> None:
+            # The app may take objects of its own out of its session.
+            if isinstance(one, Item) and (place := line_before_context_ends(currentframe())):
+                found[place] = None
+
+        detached = Subscription([(Session, "persistent_to_detached", note)])
+        detached.install()
+        try:
+            yield found
+        finally:
+            detached.remove()
 
     @contextlib.contextmanager
     def only_on(self, database: Database) -> Iterator[None]:

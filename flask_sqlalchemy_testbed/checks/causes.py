@@ -25,6 +25,10 @@ class Part(StrEnum):
     SESSION = "session"
     FACTORY = "factory"
     APP = "app"
+    # The function that makes the app returns it there.
+    RETURN = "returned"
+    # The library gets the app there.
+    LIBRARY = "given"
     COMMIT = "commit"
 
 
@@ -81,6 +85,8 @@ HAS_OPTION = "the engine has"
 BESIDE = "opened not by the app's session, but in"
 # In the evidence, before the lines of the app that made other engines than its own.
 KEPT = "connections are kept by the engine made in"
+# In the evidence, before the lines of the app that took a fixture's object out of its session in a request.
+DETACHED = "taken out of its session in"
 # In the evidence, before the lines of the app that made the engines of a request on another app's database.
 MISPLACED = "used the database of another app, with the engine made in"
 # In the evidence of a failure whose request got no connection of the pool.
@@ -214,6 +220,7 @@ ENGINES_STAY, NO_PRE_PING, ENDLESS_WAIT = "engines-stay", "no-pre-ping", "endles
 FOREIGN_KEYS_OFF, TEARDOWN_ORDER, TIME_ZONE = "foreign-keys-off", "teardown-order", "time-zone"
 SQLITE_URL, LATE_BEGIN, FORKED = "sqlite-url", "late-begin", "forked"
 HELD_STREAM, KEPT_SETTINGS, UNNOTICED_LOSS = "held-stream", "kept-settings", "unnoticed-loss"
+ENDED_EARLY = "ended-early"
 EARLY_CONNECTION, UNREAD_ROWS, COMMITS_LATE = "early-connection", "unread-rows", "commits-late"
 BUSY_THREADS, ERROR_HANDLER = "busy-threads", "error-handler"
 
@@ -265,6 +272,14 @@ _ALL = (
         " it adds them. Its commit then has these rows alone.",
         part=Part.COMMIT,
         shown_by="lifecycle.handled-error",
+    ),
+    Cause(
+        ENDED_EARLY,
+        "The app ends its session during a request, though the app context lasts longer.",
+        "Delete the call in OPENED_AT, which closes or removes the session, or expunges its objects: code"
+        " that uses the same app context after the request still needs them. END at the end of the app"
+        " context is enough.",
+        part=Part.SESSION,
     ),
     Cause(
         ERROR_HANDLER,
@@ -342,7 +357,7 @@ _ALL = (
         ENGINES_STAY,
         "Engines keep their connections when their app is gone.",
         f"{IN_FACTORY}, have the engine disposed of when the app is garbage-collected.",
-        part=Part.FACTORY,
+        part=Part.RETURN,
         code=changes.DISPOSE,
     ),
     Cause(
@@ -434,7 +449,7 @@ _ALL = (
         HELD_STREAM,
         "A streamed response that stays unclosed shares its context with later requests on its thread.",
         f"{IN_FACTORY}, run each request and its body in a context of its own.",
-        part=Part.FACTORY,
+        part=Part.RETURN,
         code=changes.STREAM,
     ),
     Cause(

@@ -9,8 +9,12 @@ from traceback import walk_tb
 from typing import TYPE_CHECKING
 
 import _pytest
+import flask
 import pluggy
 import sqlalchemy
+
+from flask_sqlalchemy_testbed.subject.raised import is_of_harness
+from flask_sqlalchemy_testbed.subject.shown import TESTBED
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -27,6 +31,8 @@ _LEFT_OUT = (
 # Beyond a test's own function all frames are pytest's.
 _END = (str(Path(_pytest.__file__).parent), str(Path(pluggy.__file__).parent))
 DEPTH = 4
+# With the separator: flask_login is another package.
+_FLASK = str(Path(flask.__file__).parent / "_").removesuffix("_")
 
 Callers = list["Call"]
 
@@ -60,15 +66,17 @@ def of_error(error: BaseException) -> Callers:
     return found[:DEPTH]
 
 
-def of_user(callers: Callers) -> Callers:
-    """Return the callers outside the harness."""
-    package = str(_HERE.parent)
-    return [(code, line) for code, line in callers if not code.co_filename.startswith(package)]
-
-
 def lines(callers: Callers) -> list[str]:
-    """Return a line for each caller; paths in the working directory are relative to it."""
-    return [f"{_short(code.co_filename)}:{line} in {code.co_name}" for code, line in callers]
+    """Return a line for each caller; paths in the working directory are relative to it.
+
+    The testbed's own code, such as a view of the battery, has no place of interest, and Flask calls all code.
+    """
+    found = [
+        TESTBED if is_of_harness(code.co_filename) else f"{_short(code.co_filename)}:{line} in {code.co_name}"
+        for code, line in callers
+        if not code.co_filename.startswith(_FLASK)
+    ]
+    return list(dict.fromkeys(found))
 
 
 def _short(filename: str) -> str:

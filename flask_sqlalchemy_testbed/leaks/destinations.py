@@ -10,6 +10,7 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.pool import Pool
 
 from flask_sqlalchemy_testbed.leaks.checkouts import DATABASE_KEY
+from flask_sqlalchemy_testbed.subject.engines import made_by_import
 from flask_sqlalchemy_testbed.timeline.subscription import Subscription
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ class Destinations(Subscription):
         """Whether the test has connected to a database that it was given."""
         self.others: dict[str, bool] = {}
         """The URIs of others without passwords, and whether a test may make such a database for itself."""
+        self.made_by_import: dict[str, str] = {}
+        """The modules of the app whose import makes the engine of another URI; empty texts for none."""
         self._tracked: dict[str, Database] = {}
         super().__init__([(Pool, "checkout", self._checkout), (Engine, "engine_connect", self._connected)])
 
@@ -57,7 +60,9 @@ class Destinations(Subscription):
         if any(database.is_named_in(url.database or "") for database in self._tracked.values()):
             self.reached_own = True
         elif url.database or url.get_backend_name() == "sqlite":
-            self.others[url.render_as_string()] = _is_scratch(url)
+            self.others[uri := url.render_as_string()] = _is_scratch(url)
+            if uri not in self.made_by_import:
+                self.made_by_import[uri] = made_by_import(connection.engine)
 
 
 def _is_scratch(url: URL) -> bool:

@@ -17,6 +17,7 @@ from flask_sqlalchemy_testbed.leaks.sessions import NamedRegistry, Sessions
 from flask_sqlalchemy_testbed.statements import Statements
 from flask_sqlalchemy_testbed.subject import app_threads
 from flask_sqlalchemy_testbed.subject.raised import nearest_line
+from flask_sqlalchemy_testbed.subject.shown import TESTBED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -211,7 +212,7 @@ def describe(leaks: list[str]) -> str:
     # The first line is the one that a report shows.
     places = [at.strip() for leak in leaks if f"; {FIRST}\n" in leak for at in leak.splitlines()[1:2]]
     if places:
-        closed += f", {FIRST} {', '.join(dict.fromkeys(places))}"
+        closed += f", {FIRST} {', '.join(dict.fromkeys(places))}".replace(f"at {TESTBED}", f"in {TESTBED}")
     # Only if it explains them all: the app's session may hold the others.
     beside = [found[1] for leak in leaks if (found := _BESIDE.search(leak))]
     if len(beside) == (kinds.get("session", 0) or kinds.get("connection", 0)) and beside and not registered:

@@ -89,10 +89,10 @@ class Sessions(Subscription):
             return {id(session) for session, thread in self._threads.items() if threads.is_another(thread)}
 
     def first_uses(self) -> dict[int, list[str]]:
-        """Return the lines of the user's code that used each session first, by the session's id."""
+        """Return the lines of the code that used each session first, by the session's id."""
         with self._lock:
             first = {id(session): begun for session, begun in self._first.items()}
-        return {key: callers.lines(callers.of_user(begun)) for key, begun in first.items()}
+        return {key: callers.lines(begun) for key, begun in first.items()}
 
     def in_use(self, database: Database) -> list[tuple[Session, str]]:
         """Return the sessions that are in a transaction or hold objects, each with a description."""

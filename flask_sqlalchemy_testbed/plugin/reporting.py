@@ -15,6 +15,7 @@ from flask_sqlalchemy_testbed.plugin.baseline import KNOWN_MARK, is_first_run
 from flask_sqlalchemy_testbed.plugin.selection import backends_of
 from flask_sqlalchemy_testbed.report.findings import Findings
 from flask_sqlalchemy_testbed.report.outcome import Outcome
+from flask_sqlalchemy_testbed.subject.shown import TESTBED
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
@@ -329,7 +330,7 @@ def _judge(
         attempt["outcome"] = Outcome.PASSED
 
 
-_OPENED = re.compile(r"\s+(\S+:\d+ in \S+)")
+_OPENED = re.compile(rf"\s+(\S+:\d+ in \S+|{TESTBED})")
 
 
 def _reason(report: pytest.TestReport) -> str:
@@ -350,7 +351,7 @@ def _reason(report: pytest.TestReport) -> str:
     if report.when == "teardown" and "left open: " in line:
         # The lines after the first leak name the code that opened it, the nearest first.
         found = next(filter(None, (_OPENED.fullmatch(one) for one in more)), None)
-        line += f", the first opened at {found[1]}" if found else ""
+        line += f", the first opened {'in' if found[1] == TESTBED else 'at'} {found[1]}" if found else ""
     return line if report.when == "call" else f"{report.when}: {line}"
 
 

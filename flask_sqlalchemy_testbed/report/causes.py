@@ -13,6 +13,8 @@ from flask_sqlalchemy_testbed.checks.causes import (
     BUSY_THREADS,
     CAUSES,
     COMMITS_LATE,
+    DETACHED,
+    ENDED_EARLY,
     ERROR_HANDLER,
     KEPT,
     LEFT_AFTER_CHECK,
@@ -85,6 +87,7 @@ _BUSY_THREAD = re.compile(f"{MEANWHILE} .*?\\((?P<file>[^()]+), line (?P<line>\\
 _PLACED = {
     cause: re.compile(rf"{words} (?P<at>[^\s,]+:\d+)")
     for cause, words in (
+        (ENDED_EARLY, DETACHED),
         (ERROR_HANDLER, rf"{HANDLER} \S+ in"),
         (LEFT_BESIDE, BESIDE),
         (OTHER_ENGINE, f"(?:{KEPT}|{MISPLACED})"),
@@ -208,7 +211,7 @@ def _with_changes(found: list[Group], report: Matrix) -> list[Group]:
                 remedy += f" The code has the arguments for {others}, too."
             shown[change] = number
         moved = _library(report).after_engine and "AFTER_ENGINE" in cause.remedy
-        part = Part.FACTORY if moved else cause.part
+        part = Part.LIBRARY if moved else cause.part
         result.append(
             replace(
                 group,
@@ -282,7 +285,10 @@ def _cause_of(row: CheckRow, shown: Mapping[str, str], report: Matrix) -> str:
     # Sessions that stay open have the connections that an error handler waited for, and SQLite's locks.
     waits = SESSIONS_STAY_OPEN in shown and _has_waited(row) and named.startswith(ERROR_HANDLER)
     is_kept_out = SESSIONS_STAY_OPEN in shown and _is_locked(row)
-    if named and not waits and not is_kept_out:
+    # The change for the other cause deletes the line, too.
+    deleted = f"{ENDED_EARLY} {report['subject'].get('removed_early', '')}"
+    is_deleted = SESSIONS_STAY_OPEN in shown and named == deleted
+    if named and not (waits or is_kept_out or is_deleted):
         return named
     if SESSIONS_STAY_OPEN in shown and (
         _has_waited(row)

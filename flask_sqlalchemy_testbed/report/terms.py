@@ -31,7 +31,8 @@ def terms_of(subject: Mapping[str, str], causes: Iterable[Cause]) -> dict[str, s
     imported, arguments = subject.get("session_import", ""), subject.get("engine_arguments", "")
     streams = subject.get("unwrapped_streams", "")
     # Two modules cannot import each other's names while they are imported.
-    is_late, lastly = bool(subject.get("session_imports_app")), _lastly(subject.get("session_end", ""))
+    is_late = bool(imported and subject.get("session_imports_app"))
+    lastly = _lastly(subject.get("session_end", ""))
     made, late = subject.get("app_at", ""), subject.get("removed_late", "")
     removed, why = late, "the app uses the session before that line"
     if not late:

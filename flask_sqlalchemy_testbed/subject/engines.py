@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import ast
 import sys
 import threading
 import weakref
+from pathlib import Path
 from traceback import walk_stack
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.engine import Dialect, Engine
 from sqlalchemy.pool import NullPool
 
-from flask_sqlalchemy_testbed.subject.raised import nearest_line
+from flask_sqlalchemy_testbed.subject.raised import is_own, nearest_line
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -80,6 +82,38 @@ def of_earlier_app(engine: Engine) -> str:
         if id(other) in kept and RUN in database and database != engine.url.database:
             return place
     return ""
+
+
+def made_by_import(engine: Engine) -> str:
+    """Return the module of the app whose import makes an engine; empty if no global statement does.
+
+    Args:
+        engine: An engine, perhaps one with options.
+    """
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None) or ""
+        for attribute, value in list(vars(module).items()) if file and is_own(file) else ():
+            # Not isinstance(): a proxy may need a context for it.
+            if issubclass(type(value), Engine) and value.pool is engine.pool and _assigns(file, attribute):
+                return name
+    return ""
+
+
+def _assigns(file: str, name: str) -> bool:
+    """Return whether a global statement of a module assigns the result of a call to a name."""
+    try:
+        statements: list[ast.AST] = [*ast.parse(Path(file).read_text(encoding="utf-8")).body]
+    except (OSError, SyntaxError, ValueError):
+        return False
+    for one in statements:
+        targets = one.targets if isinstance(one, ast.Assign) else [getattr(one, "target", None)]
+        if isinstance(one, (ast.If, ast.Try, ast.ExceptHandler, ast.With)):
+            statements += ast.iter_child_nodes(one)
+        elif any(isinstance(node, ast.Name) and node.id == name for node in targets) and any(
+            isinstance(node, ast.Call) for node in ast.walk(one)
+        ):
+            return True
+    return False
 
 
 def has_connections(engine: Engine) -> bool:

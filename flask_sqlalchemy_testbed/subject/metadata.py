@@ -12,7 +12,8 @@ from flask_sqlalchemy_testbed.options import flag
 from flask_sqlalchemy_testbed.subject.binding import context_of
 from flask_sqlalchemy_testbed.subject.binds import FIRST, further_engines
 from flask_sqlalchemy_testbed.subject.discovery import find
-from flask_sqlalchemy_testbed.subject.errors import SubjectError
+from flask_sqlalchemy_testbed.subject.errors import NoSuchNameError, SubjectError
+from flask_sqlalchemy_testbed.subject.models import module_with_tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -51,7 +52,14 @@ def find_metadata(path: str) -> MetaData:
     Raises:
         SubjectError: It names no metadata.
     """
-    named = find(path, flag("metadata"))
+    module, _, attribute = path.partition(":")
+    try:
+        named = find(path, flag("metadata"))
+    except NoSuchNameError as error:
+        if hasattr(sys.modules.get(module), attribute.partition(".")[0]) or not (example := _example(path)):
+            raise
+        message = f"{error} Name a module that has it, such as {example}."
+        raise NoSuchNameError(message) from error
     if (found := _metadata_in(named)) is None:
         message = f"{flag('metadata')} {path!r} is a {type(named).__name__}, not a MetaData. Name a MetaData."
         raise SubjectError(message)
@@ -69,11 +77,18 @@ def find_tables(path: str) -> MetaData:
     """
     found = find_metadata(path)
     if not found.tables:
-        module, _, attribute = path.partition(":")
-        example = "" if module.endswith("models") else f", such as {module}.models:{attribute}"
-        message = f"{path} has no tables: name the module that defines the models{example}."
+        example = _example(path)
+        such_as = f", such as {example}" if example else ""
+        message = f"{path} has no tables: name the module that defines the models{such_as}."
         raise SubjectError(message)
     return found
+
+
+def _example(path: str) -> str:
+    """Return the path of the same attribute in a module that defines tables with it; empty if none does."""
+    module, _, attribute = path.partition(":")
+    found = module_with_tables(module, attribute.partition(".")[0])
+    return f"{found}:{attribute}" if found else ""
 
 
 def _with_tables(found: dict[str, list[MetaData]]) -> dict[str, list[MetaData]]:

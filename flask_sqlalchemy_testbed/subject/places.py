@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from flask_sqlalchemy_testbed.checks.libraries import LIBRARIES, NO_LIBRARY
 from flask_sqlalchemy_testbed.options import flag
-from flask_sqlalchemy_testbed.subject import mentions, usage
+from flask_sqlalchemy_testbed.subject import making, mentions, usage
 from flask_sqlalchemy_testbed.subject.discovery import file_of, parts_of
 from flask_sqlalchemy_testbed.subject.shown import shown
 from flask_sqlalchemy_testbed.subject.streams import unwrapped_streams
@@ -39,11 +39,15 @@ class Places:
     factory_at: str = ""
     app_at: str = ""
     """The call that makes the app."""
+    returned_at: str = ""
+    """The line at which the function that makes the app returns it."""
+    given_at: str = ""
+    """The call that gives the app to its library."""
     engine_name: str = ""
     """The expression for the engine in the app's own code."""
     session_name: str = ""
     session_import: str = ""
-    """The statement that imports the session where the app is made; empty if it is defined there."""
+    """The statement that imports the session where the app is made; empty if the module has the name."""
     session_imports_app: str = ""
     """Not empty if the module of the session imports that of the app: neither can import first."""
     app_name: str = ""
@@ -125,6 +129,7 @@ def places(subject: Subject) -> Places:
     )
     name = session or (_named(library.session, held) if held else made.target if made else "")
     scoped, maker, flask = (calls.get(one) for one in (*SESSION_MAKERS, "Flask"))
+    app_name = flask.target if flask else ""
     bound_at = usage.bound_at(trees)
     engines = {call.target for maker, call in found if maker in ENGINE_MAKERS} - {""}
     used, outside = (
@@ -147,11 +152,13 @@ def places(subject: Subject) -> Places:
         session_at=made.at if made else "",
         factory_at=factory.at if factory else "",
         app_at=flask.at if flask else "",
+        returned_at=making.returned_at(trees, flask.node, flask.target) if flask and flask.node else "",
+        given_at=making.given_at(trees, held.target, held.node, app_name) if held and held.node else "",
         engine_name=_named(library.engine, held) if held else engine.target if engine else "",
         session_name=name,
-        session_import=f"from {imported_from} import {name.partition('.')[0]}" if imported_from else "",
+        session_import=_import(trees, imported_from, name.partition(".")[0], flask),
         session_imports_app="yes" if _imports(trees, imported_from, app_module) else "",
-        app_name=flask.target if flask else "",
+        app_name=app_name,
         session_end=end,
         never_ended="yes" if name and not held and not usage.is_ended(trees, name) else "",
         session_factory=usage.first_argument(scoped.node) if scoped else "",
@@ -169,9 +176,16 @@ def places(subject: Subject) -> Places:
         ),
         unwrapped_streams=", ".join(unwrapped_streams(trees)),
         removed_late=usage.removed_late(trees, factory.target if factory else "", name),
-        removed_early=next(iter(usage.called_in_hooks(trees, usage.REQUEST_ENDS, end)), "") if end else "",
+        removed_early=_removed_early(trees, end),
         commit_at=usage.committed_in_hooks(trees, (*usage.REQUEST_ENDS, "teardown_appcontext"), name),
     )
+
+
+def _removed_early(trees: dict[str, ast.Module], end: str) -> str:
+    """Return the line that ends the session with a request, as `file:line`; empty if there is none."""
+    ends = dict.fromkeys([end, f"{end.removesuffix('.remove()')}.close()"]) if end.endswith("()") else ()
+    found = [at for one in ends for at in usage.called_in_hooks(trees, usage.REQUEST_ENDS, one)]
+    return next(iter(found), "")
 
 
 def _trees(modules: Iterable[str]) -> Iterator[tuple[str, ast.Module]]:
@@ -263,6 +277,19 @@ def _function_without(
 
 def _first(calls: dict[str, _Call], makers: Iterable[str]) -> _Call | None:
     return next((calls[maker] for maker in makers if maker in calls), None)
+
+
+def _import(trees: dict[str, ast.Module], module: str, name: str, flask: _Call | None) -> str:
+    """Return the import of a name for the module that makes the app; empty if that module has it already."""
+    here = trees[flask.at.rpartition(":")[0]].body if module and flask else []
+    is_there = any(
+        (alias.asname or alias.name) == name
+        and (node.module or "").rpartition(".")[2] == usage.module_of(file_of(module))
+        for node in here
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    )
+    return f"from {module} import {name}" if module and not is_there else ""
 
 
 def _module_to_import(name: str, made: _Call | None, flask: _Call | None, modules: list[str]) -> str:

@@ -41,6 +41,7 @@ CALLED = {
     "pop": "at the end of the app context",
     "__call__": "for each request",
 }
+_ENDS_OF_CONTEXTS = {"AppContext.pop", "Flask.do_teardown_appcontext"}
 # Flask calls the view, and all that the view calls; or it handles the request itself.
 _OTHERS = {"dispatch_request", "wsgi_app"}
 # In the message of an error: a table is missing, as SQLite, PostgreSQL and MySQL say it.
@@ -160,6 +161,25 @@ def by_handler() -> str:
     frames = [frame for frame, _ in walk_stack(sys._getframe(1))]  # noqa: SLF001 - inspect.stack() reads each file
     when, hook = _hook(reversed(frames))
     return _handler(hook) if hook is not None and when == _FOR_ERROR else ""
+
+
+def line_before_context_ends(frame: FrameType | None) -> str:
+    """Return the line of the app that is being run, as `file:line`; empty at the end of an app context.
+
+    Args:
+        frame: The top of the stack.
+    """
+    place = ""
+    for one, line in walk_stack(frame):
+        code = one.f_code
+        is_of_flask = one.f_globals.get("__name__", "").partition(".")[0] == "flask"
+        if is_of_flask and code.co_qualname in _ENDS_OF_CONTEXTS:
+            return ""
+        if place and is_of_flask:
+            break
+        if not place and is_own(code.co_filename):
+            place = f"{shown(code.co_filename)}:{line}"
+    return place
 
 
 def handler_of(app: Flask, error: BaseException) -> str:

@@ -107,7 +107,9 @@ def _no_code(_group: Group, _lines: list[str]) -> Iterator[Edit]:
 
 
 def _before_return(group: Group, lines: list[str]) -> Iterator[Edit]:
-    yield lines.index("    return app"), 0, group.code
+    (at,) = _numbers(group.at)
+    assert lines[at] == "    return app"
+    yield at, 0, group.code
 
 
 def _in_a_command(group: Group, lines: list[str]) -> Iterator[Edit]:
@@ -139,7 +141,8 @@ def _after_engine(group: Group, lines: list[str]) -> Iterator[Edit]:
 
 def _with_the_library(group: Group, lines: list[str]) -> Iterator[Edit]:
     block = textwrap.indent(group.code, "    ")
-    (given,) = (number for number, line in enumerate(lines) if ".init_app(" in line)
+    (given,) = _numbers(group.at)
+    assert ".init_app(" in lines[given]
     yield given + 1, 0, f"with app.app_context():\n{block}"
 
 

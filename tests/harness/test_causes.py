@@ -12,6 +12,7 @@ from _pytest.terminal import TerminalReporter
 from flask_sqlalchemy_testbed.checks.causes import (
     BUSY_THREADS,
     CAUSES,
+    DETACHED,
     ERROR_HANDLER,
     FOREIGN_KEYS_OFF,
     NO_CONNECTION_LEFT,
@@ -235,8 +236,11 @@ def test_a_session_that_some_contexts_leave_open_is_the_cause_though_requests_en
 
     (group,) = groups(with_rows(*consequences, failed(shown_by, f"Failed: {LEAK}"), **at))
     others = groups(with_rows(*consequences, failed(shown_by, "RuntimeError: no request"), **at))
+    detached = failed("isolation.objects-of-fixtures", f"DetachedInstanceError: {DETACHED} shop.py:16")
+    deleted = groups(with_rows(detached, failed(shown_by, f"Failed: {LEAK}"), **at))
 
     assert (group.rows[0]["id"], group.at) == (shown_by, "shop.py:8")
+    assert ids(deleted) == [[shown_by, "isolation.objects-of-fixtures"]]
     assert group.summary == CAUSES[SESSIONS_STAY_OPEN].summary
     assert "remove_at_the_end" in group.code
     assert group.remedy.endswith(
@@ -817,3 +821,26 @@ def test_a_session_that_needs_a_context_has_streams_wrapped(
 
 def test_a_cause_in_several_places_is_annotated_at_the_first(tmp_path: Path) -> None:
     assert located("audit.py:8, db.py:9", tmp_path) == located("audit.py:8", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("end", "check", "evidence"),
+    [
+        (
+            "db_session.close()",
+            "lifecycle.request-ends",
+            "is closed or was never used, first used in code of the testbed",
+        ),
+        ("None", "portability.characters", "session, the first opened in code of the testbed"),
+    ],
+)
+def test_evidence_names_no_line_of_the_battery_or_of_flask(
+    project_on_one: Project, end: str, check: str, evidence: str
+) -> None:
+    hook = f"    app.after_request(lambda response: {end} or response)\n    return app"
+    project_on_one.write(WITHOUT_REMOVE.replace("    return app", hook), "shop.py")
+
+    outcome = project_on_one.run(*BATTERY, "--testbed-check", check)
+
+    assert evidence in " ".join(outcome.text.split()), outcome.text
+    assert not re.search(r"(flask|battery|testbed)/\w+\.py:\d+ in ", outcome.text), outcome.text

@@ -3,7 +3,8 @@
 import re
 from collections.abc import Callable
 from functools import partial
-from typing import NoReturn
+from inspect import currentframe
+from typing import Any, NoReturn
 
 import pytest
 from flask import Flask, Response
@@ -12,7 +13,7 @@ from sqlalchemy.exc import IntegrityError, PendingRollbackError
 from sqlalchemy.orm import Session
 
 from flask_sqlalchemy_testbed.checks.causes import CAUSES, ERROR_HANDLER
-from flask_sqlalchemy_testbed.subject.raised import by_hook
+from flask_sqlalchemy_testbed.subject.raised import by_hook, line_before_context_ends
 from tests.harness.projects import Project
 from tests.harness.shops import BINDING, WITHOUT_REMOVE
 from tests.harness.test_causes import BATTERY
@@ -445,3 +446,19 @@ def test_an_error_handler_that_raises_the_error_of_the_view_again_is_not_named()
         app.test_client().get("/")
 
     assert by_hook(raised.value) == ""
+
+
+def test_a_line_that_is_run_as_an_app_context_ends_is_not_one_of_the_request() -> None:
+    app, found = Flask("shop"), list[str]()
+
+    def note(given: Any = None) -> Any:
+        found.append(line_before_context_ends(currentframe()))
+        return given
+
+    teardown = app.do_teardown_appcontext
+    app.do_teardown_appcontext = lambda *given: note(teardown(*given))  # type: ignore[method-assign]
+    app.after_request(note)
+    app.teardown_appcontext(note)
+    app.test_client().get("/")
+
+    assert [place.partition(":")[0] for place in found] == ["tests/harness/test_hooks.py", "", ""]

@@ -4,7 +4,9 @@ import re
 import textwrap
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 
+import flask
 import pytest
 from sqlalchemy import (
     Column,
@@ -25,6 +27,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, scoped_session, sessionmaker
 
 from flask_sqlalchemy_testbed.databases import Database
+from flask_sqlalchemy_testbed.leaks import callers
 from flask_sqlalchemy_testbed.leaks.checkouts import Checkouts
 from flask_sqlalchemy_testbed.leaks.probe import Probe, describe
 from tests.harness.kinds import HELD, OTHERS
@@ -615,3 +618,12 @@ def test_a_connection_on_which_a_thread_executes_a_statement_ends_no_process(
     assert "1 failed, 1 passed" in outcome.text
     assert ", in worker, taken at" in outcome.text
     assert outcome.code == pytest.ExitCode.TESTS_FAILED
+
+
+def test_lines_of_flask_are_left_out_and_those_of_an_extension_stay() -> None:
+    folder = Path(flask.__file__).parents[1]
+    files = [folder / "flask_login" / "utils.py", folder / "flask" / "app.py", Path(callers.__file__)]
+
+    found = callers.lines([(compile("", str(file), "exec"), 7) for file in files])
+
+    assert [line.rpartition("/")[2] for line in found] == ["utils.py:7 in <module>", "code of the testbed"]

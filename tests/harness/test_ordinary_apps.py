@@ -48,7 +48,7 @@ RIGHT: dict[str, tuple[str, tuple[str, ...], str]] = {
     "two_sessions, named": ("two_sessions:create_app --session two_sessions:reading", REQUESTS[:1], ""),
 }
 REFUSED = {
-    "login_required:create_app": "login_required.only_who_is_logged_in (login_required.py, line 19) answered",
+    "login_required:create_app": "login_required.only_who_is_logged_in (login_required.py, line 20) answered",
     "two_sessions:create_app": "hold several sessions: two_sessions:writing, two_sessions:reading. Name",
     "hard_coded:app": "A URI is written in hard_coded.py, line 7. Read the variable DATABASE_URL there",
     "parts_of_uri:create_app": "The app looked up DB_USER, DB_PASSWORD, DB_HOST and DB_NAME, which got",

@@ -21,7 +21,9 @@ from flask_sqlalchemy_testbed.checks import changes
 from flask_sqlalchemy_testbed.checks.causes import (
     CAUSES,
     COMMITS_LATE,
+    DETACHED,
     EARLY_CONNECTION,
+    ENDED_EARLY,
     ENDLESS_WAIT,
     ENGINES_STAY,
     ERROR_HANDLER,
@@ -520,6 +522,34 @@ def test_a_commit_at_the_end_of_requests_is_named_and_its_deletion_mends_the_app
 
     line = REMOVED.splitlines().index("    return app") + 1
     assert (group.at, group.cause and group.cause.name) == (f"shop.py:{line}", COMMITS_LATE)
+    assert failures(project, checks) == []
+
+
+ENDS = {
+    "after_request": "    app.after_request(lambda response: db_session.close() or response)\n",
+    "teardown_request": "    app.teardown_request(lambda error: db_session.remove())\n",
+    "middleware": (
+        "    wsgi_app = app.wsgi_app\n"
+        "    app.wsgi_app = lambda *given: (wsgi_app(*given), db_session().expunge_all())[0]\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
+def test_the_line_that_ends_the_session_with_a_request_is_named_and_its_deletion_mends_the_app(
+    project: Project, end: str
+) -> None:
+    project.write(source := REMOVED.replace("    return app\n", f"{end}    return app\n"), "shop.py")
+    checks = ("isolation.objects-of-fixtures",)
+
+    (group,) = failures(project, checks)
+    project.write(REMOVED, "shop.py")
+
+    at = f"shop.py:{source.splitlines().index('    return app')}"
+    (reason,) = group.rows[0]["reasons"].values()
+    assert reason.endswith(f"the fixture's object is detached, {DETACHED} {at}"), reason
+    assert (group.at, group.cause) == (at, CAUSES[ENDED_EARLY])
+    assert f"Delete the call in {at}, which closes or removes the session" in group.remedy
     assert failures(project, checks) == []
 
 

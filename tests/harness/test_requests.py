@@ -316,6 +316,16 @@ def create_app(config):
 
     return app
 """
+PRINTS = """
+def create_app(config):
+    app = made(config)
+
+    @app.teardown_appcontext
+    def end(error):
+        print("context ended")
+
+    return app
+"""
 OWN_HANDLING = """
 class Calm(Flask):
     def handle_user_exception(self, error):
@@ -391,6 +401,14 @@ def test_an_app_may_commit_at_the_end_of_each_context(project_here: Project) -> 
     claims = ("request-ends", "context-ends", "thread", "cli-command", "request-inside-context", "exit")
 
     outcome = check(project_here, checks=tuple(f"lifecycle.{claim}" for claim in claims))
+
+    assert outcome.code == 0, outcome.text
+
+
+def test_an_app_may_print_at_the_end_of_each_context(project_on_one: Project) -> None:
+    project_on_one.write(BINDING + PRINTS, "shop.py")
+
+    outcome = check(project_on_one, checks=("lifecycle.cli-command",))
 
     assert outcome.code == 0, outcome.text
 

@@ -1,11 +1,16 @@
 """Tests that got `database_uri`, and whose app connected to another database only, are named at the end."""
 
 import pytest
+from sqlalchemy import Engine, create_engine
 
+from flask_sqlalchemy_testbed.subject.engines import made_by_import
 from tests.harness.bad_day.test_outages import TWO
 from tests.harness.projects import Outcome, Project
 
 pytestmark = pytest.mark.bad_day
+
+ENGINE: Engine
+ON_IMPORT = create_engine("sqlite://")
 
 APP = """
     from flask import Flask
@@ -132,7 +137,51 @@ def test_tests_of_an_app_that_ignores_the_uri_are_named(shop: Project, parallel:
         " test_inner.py::test_index[sqlite], test_inner.py::test_made_before[sqlite]."
         " Have the app use the URI that it is given."
         " If a class of its configuration reads a variable on import, set the attribute of the class."
+        " For an app that is made on import, see docs/harness.md#an-app-that-is-made-at-import."
     )
+
+
+@pytest.mark.parametrize("parallel", [(), TWO], ids=["one process", "two workers"])
+def test_the_module_that_makes_the_engine_on_import_is_named(
+    shop: Project, parallel: tuple[str, ...]
+) -> None:
+    shop.write(
+        """
+        import os
+        from sqlalchemy import create_engine
+
+        try:
+            uri = os.environ["SHOP_DB"]
+        except KeyError:
+            engine = create_engine("sqlite:///shop.db").execution_options()
+        """,
+        "shop_db.py",
+    )
+    shop.write(
+        """
+        import shop_db
+
+        def test_index(database_uri, monkeypatch):
+            monkeypatch.setenv("SHOP_DB", database_uri)
+            shop_db.engine.connect().close()
+        """
+    )
+    outcome = shop.run("--testbed-backend", "sqlite", *parallel)
+
+    (line,) = said(outcome)
+    assert outcome.code == pytest.ExitCode.OK
+    assert line.endswith(
+        " The import of shop_db makes this engine, so a variable that a test sets has no effect. Import the"
+        " app's modules again for each test, as the fixture in docs/harness.md#an-app-that-is-made-at-import"
+        " does."
+    )
+
+
+def test_an_engine_that_a_function_makes_is_made_by_no_import() -> None:
+    global ENGINE  # noqa: PLW0603 - as the factory of an app does
+    ENGINE = create_engine("sqlite://")
+
+    assert (made_by_import(ENGINE), made_by_import(ON_IMPORT)) == ("", __name__)
 
 
 def test_other_tests_are_not_named(shop: Project) -> None:

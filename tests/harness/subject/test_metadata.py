@@ -104,6 +104,13 @@ DECLARED = {
     """,
 }
 
+# Ways to define a table with the registry `base` of another module.
+USING = [
+    "class Item(base.generate_base()): pass",
+    "@base.mapped\nclass Item: pass",
+    'Table("item", base.metadata)',
+]
+
 
 def tables(uri: str, metadata: str = "") -> dict[str, list[str]]:
     """Return the names of the tables of the app in `shop`, by engine."""
@@ -152,9 +159,30 @@ def test_named_metadata_without_tables_is_refused(write: Write, uri: str) -> Non
     with pytest.raises(SubjectError) as error:
         tables(uri, "shop:metadata")
 
-    assert str(error.value) == (
-        "shop:metadata has no tables: name the module that defines the models, such as shop.models:metadata."
-    )
+    assert str(error.value) == "shop:metadata has no tables: name the module that defines the models."
+
+
+@pytest.mark.parametrize("declared", USING)
+@pytest.mark.parametrize(
+    ("named", "message"),
+    [
+        ("shop.db", "shop.db:base.metadata has no tables: name the module that defines the models, such as"),
+        ("shop.models", "'shop.models' has no 'base'. Name a module that has it, such as"),
+    ],
+)
+def test_a_module_that_exists_and_defines_the_tables_is_proposed(
+    write: Write, uri: str, declared: str, named: str, message: str
+) -> None:
+    write("from sqlalchemy.orm import registry", "base = registry()", "base.metadata", name="shop/db.py")
+    write(PLAIN, name="shop/__init__.py")
+    write("", name="shop/models/__init__.py")
+    write("from ..db import base", "print(base)", name="shop/models/a.py")
+    write("from ..db import base", declared, name="shop/models/book.py")
+
+    with pytest.raises(SubjectError) as error:
+        tables(uri, f"{named}:base.metadata")
+
+    assert str(error.value).endswith(f"{message} shop.models.book:base.metadata.")
 
 
 def test_the_factory_may_import_the_tables_of_named_metadata(write: Write, uri: str) -> None:

@@ -75,7 +75,43 @@ def test_a_library_holds_both_in_another_module_than_the_factory(
 
     assert (found.library, found.session_name, found.engine_name[:3]) == (library, session, "db.")
     assert (found.engine_at, found.session_at) == ("shop/models.py:3", "shop/models.py:3")
-    assert found.factory_at == "shop/factory.py:4"
+    assert (found.factory_at, found.given_at) == ("shop/factory.py:4", "shop/factory.py:5")
+
+
+def test_the_lines_that_give_the_app_to_its_library_and_return_it_are_found(write: Write) -> None:
+    write(
+        shop="""
+            from flask_sqlalchemy import SQLAlchemy
+
+            db = SQLAlchemy()
+
+
+            def create_app():
+                application = Flask("shop")
+                migrate.init_app(application, db)
+                if early:
+                    return application
+                db.init_app(application)
+
+                @application.get("/")
+                def view():
+                    return application
+
+                return application
+        """
+    )
+
+    found = places(Subject("shop:create_app", modules=("shop",)))
+
+    assert (found.given_at, found.returned_at) == ("shop.py:11", "shop.py:17")
+
+
+def test_an_app_that_an_import_makes_is_given_to_its_library_where_that_is_made(write: Write) -> None:
+    write(shop="from flask_sqlalchemy import SQLAlchemy\napp = Flask(__name__)\ndb = SQLAlchemy(app=app)\n")
+
+    found = places(Subject("shop:app", modules=("shop",)))
+
+    assert (found.given_at, found.returned_at, found.factory_at) == ("shop.py:3", "", "shop.py:2")
 
 
 def test_a_session_of_sqlalchemy_beside_a_library_is_the_app_s_own(write: Write) -> None:
@@ -189,19 +225,31 @@ def test_an_engine_that_an_import_makes_is_no_name_for_later_apps(write: Write) 
     assert found.used_outside == "shop.py:4"
 
 
-def test_a_session_of_another_module_than_the_app_s_is_imported(write: Write) -> None:
+@pytest.mark.parametrize(
+    ("imported", "statement"),
+    [
+        ("", "from shop.db import Session"),
+        ("from other import Session", "from shop.db import Session"),
+        ("from .db import Session", ""),
+        ("from shop.db import start, Session", ""),
+    ],
+)
+def test_a_session_of_another_module_than_the_app_s_is_imported(
+    write: Write, imported: str, statement: str
+) -> None:
     write(
         shop____init__="""
             from flask import Flask
 
             from shop import db
+            IMPORT
 
 
             def create_app(config):
                 app = Flask("shop")
                 db.start(config)
                 return app
-        """,
+        """.replace("IMPORT", imported),
         shop__db="""
             from sqlalchemy.orm import scoped_session, sessionmaker
 
@@ -214,7 +262,7 @@ def test_a_session_of_another_module_than_the_app_s_is_imported(write: Write) ->
         Subject("shop:create_app", session_path="shop.cli:Session", modules=("shop", "shop.cli", "shop.db"))
     )
 
-    assert found.session_import == "from shop.db import Session"
+    assert found.session_import == statement
 
 
 KEPT_IN_G = """
@@ -346,8 +394,9 @@ HOOKED = {
 }
 
 
+@pytest.mark.parametrize("end", ["remove", "close"])
 @pytest.mark.parametrize("hooked", HOOKED.values(), ids=HOOKED)
-def test_calls_at_the_end_of_requests_are_found(write: Write, hooked: str) -> None:
+def test_calls_at_the_end_of_requests_are_found(write: Write, hooked: str, end: str) -> None:
     line = 9 if "(\n        close)" in hooked else 16 if "def" in hooked else 15
     write(
         shop=f"""
@@ -366,7 +415,7 @@ def create_app(config):
     app = Flask("shop")
     {hooked}
     return app
-""".replace("END", "db_session.remove(), g.db.commit()")
+""".replace("END", f"db_session.{end}(), g.db.commit()")
     )
 
     found = places(Subject("shop:create_app", session_path="shop:db_session", modules=("shop",)))
