@@ -57,7 +57,7 @@ _AROUND = ("setup: ", "teardown: ")
 _LEFT_AFTER = re.compile("teardown: .*left (open|in)")
 # The error that the app's own code raised in a view, or in a function that Flask calls, with its line.
 _RAISED = re.compile(
-    r"(?:.*?(?:\b500 (?:[A-Z ]+: |\()|a worker failed: ))?(?:(?:setup|teardown): )?"
+    r"(?:.*?(?:a worker failed: (?:500 [A-Z ]+: )?|\b500 (?:[A-Z ]+: |\()))?(?:(?:setup|teardown): )?"
     r"(?P<error>.+?), raised in (?P<at>[^\s'\"]+:\d+)"
     rf"(?: by (?P<by>\S+\(\), which Flask calls (?:{'|'.join({*CALLED.values()})})))?"
 )
