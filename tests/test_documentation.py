@@ -117,6 +117,28 @@ def test_its_code_runs(
     assert run.returncode == 0, run.stdout
 
 
+@pytest.mark.bad_day
+def test_the_modules_of_an_app_that_is_imported_again_belong_together(tmp_path: Path) -> None:
+    for block in blocks("python", PAGES["docs/harness.md"]):
+        if named := re.match(r"# (stock|conftest)\.py\n", block):
+            (tmp_path / f"{named[1]}.py").write_text(block)
+    (tmp_path / "models.py").write_text("import stock\n")
+    (tmp_path / "test_stock.py").write_text(
+        "import stock as from_before\n"
+        "def test_again(stock):\n"
+        "    import models\n"
+        "    assert models.stock is stock is not from_before\n"
+        "def test_after_it():\n"
+        "    import models\n"
+        "    assert models.stock is from_before\n"
+    )
+
+    words = ["pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(tmp_path)]
+    run = prepared.run(words, cwd=tmp_path, env={**os.environ, "STOCK_DB": "sqlite://"}, timeout=60)
+
+    assert run.returncode == 0, run.stdout
+
+
 @pytest.mark.parametrize("app", ["shop:create_app", "testbed_app.py:app_for"])
 def test_the_failure_in_readme_is_real(tmp_path: Path, app: str) -> None:
     """Run the app of the page about your own app, also with the function that makes it from its URI."""
