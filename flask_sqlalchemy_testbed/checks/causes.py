@@ -47,6 +47,16 @@ PART_OF_GROUP: Mapping[str, Part] = MappingProxyType(
 )
 
 
+# What becomes of a teardown callback that removes the session, if something else removes it later.
+CALLBACK = (
+    "This replaces the line of a teardown callback that removes the session: do not keep both, but keep the"
+    " callback's other lines."
+)
+# The same, if a function of the app returns the session: the callback takes it out of `g`, for example.
+CALLBACK_OF_FUNCTION = (
+    "Keep the app's own teardown callback as it is: this also ends a session that is opened after it."
+)
+
 # The names in the changes, until those of an app are known.
 TERMS: Mapping[str, str] = MappingProxyType(
     {
@@ -60,6 +70,9 @@ TERMS: Mapping[str, str] = MappingProxyType(
         "OPTION": "Add NAME=VALUE to create_engine()",
         "FACTORY": "...",
         "OPTIONS": "",
+        "MAKER_PLACE": "Before the function that returns the session",
+        "MAKER": "",
+        "CALLBACK": CALLBACK,
         "KEPT_PLACE": "In the factory, in place of the line that makes the engine",
         "KEPT": "create_engine(...)  # the arguments that it has now",
         "OUTSIDE": "",
@@ -119,6 +132,8 @@ class Cause:
     """The option of the engine that `OPTION` stands for, such as `pool_pre_ping=True`."""
     code: str = field(default="", kw_only=True)
     """The lines that make the change, with the names of `TERMS`; empty if the remedy has them."""
+    code_in_function: str = field(default="", kw_only=True)
+    """The same, if a function of the app returns the session; empty for the same lines."""
     connect_args: Mapping[str, Mapping[str, object]] = field(default_factory=dict, kw_only=True)
     """Arguments of the drivers that mend it, by the dialect of the engine."""
     backends: tuple[str, ...] = field(default=(), kw_only=True)
@@ -160,7 +175,8 @@ class Cause:
             terms: As for `remedy_in`.
             causes: All causes in the app; the arguments of the drivers for them are in one example.
         """
-        lines = "" if terms.get("LIBRARY") and self.remedy_of_library else self.code
+        code = (terms.get("MAKER") and self.code_in_function) or self.code
+        lines = "" if terms.get("LIBRARY") and self.remedy_of_library else code
         if self.connect_args:
             arguments = _joined({one.name: one for one in (self, *causes)}.values())
             lines = changes.CONNECT_ARGS.replace(
@@ -235,11 +251,7 @@ OUTSIDE = (
     f" them. Outside contexts the session then raises RuntimeError: {INTO_CONTEXT}"
 )
 # A context that ends before these lines are run leaves its session open.
-REMOVE = (
-    "AFTER_MAKING, have the session removed after all callbacks, also if one raises. This replaces the line"
-    " of a teardown callback that removes the session: do not keep both, but keep the callback's other lines."
-    " LATE"
-)
+REMOVE = "AFTER_MAKING, have the session removed after all callbacks, also if one raises. CALLBACK LATE"
 DRIVERS = (
     "AFTER_ENGINE, give the drivers these arguments. They win over those of the same name: join the values"
     " with yours."
@@ -330,6 +342,7 @@ _ALL = (
         ),
         shown_by="binding.two-apps",
         code=changes.BY_APP,
+        code_in_function=changes.BY_APP_IN_FUNCTION,
         includes=(SCOPED_BY_THREAD, ENGINES_STAY, LEFT_BY_FACTORY),
     ),
     Cause(

@@ -34,24 +34,42 @@ from sqlalchemy.orm import scoped_session
 
 SESSION = scoped_session(FACTORY, scopefunc=app_ctx._get_current_object)"""
 
-BY_APP = """\
+_APP_SESSION = """\
+class AppSession(orm.Session):
+    def __init__(self, bind=None, **options):
+        super().__init__(bind=bind or current_app.extensions["engine"], **options)
+"""
+_KEPT = """\
+# KEPT_PLACE:
+APP.extensions["engine"] = KEPT"""
+
+BY_APP = f"""\
 # In place of the line that makes the session:
 from flask import current_app
 from flask.globals import app_ctx
 from sqlalchemy import orm
 
 
-class AppSession(orm.Session):
-    def __init__(self, bind=None, **options):
-        super().__init__(bind=bind or current_app.extensions["engine"], **options)
-
+{_APP_SESSION}
 
 SESSION = orm.scoped_session(
     orm.sessionmaker(class_=AppSessionOPTIONS), scopefunc=app_ctx._get_current_object
 )
 
-# KEPT_PLACE:
-APP.extensions["engine"] = KEPT"""
+{_KEPT}"""
+
+# For a session that a function of the app returns, which has a scope of its own.
+BY_APP_IN_FUNCTION = f"""\
+# MAKER_PLACE:
+from flask import current_app
+from sqlalchemy import orm
+
+
+{_APP_SESSION}
+
+MAKER
+
+{_KEPT}"""
 
 DISPOSE = """\
 from weakref import finalize

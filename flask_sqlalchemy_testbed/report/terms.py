@@ -6,7 +6,7 @@ import re
 import shlex
 from typing import TYPE_CHECKING
 
-from flask_sqlalchemy_testbed.checks.causes import CAUSES, SHARED_ENGINE
+from flask_sqlalchemy_testbed.checks.causes import CALLBACK, CALLBACK_OF_FUNCTION, CAUSES, SHARED_ENGINE
 from flask_sqlalchemy_testbed.checks.libraries import LIBRARIES, NO_LIBRARY
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ def terms_of(subject: Mapping[str, str], causes: Iterable[Cause]) -> dict[str, s
     imported, arguments = subject.get("session_import", ""), subject.get("engine_arguments", "")
     streams = subject.get("unwrapped_streams", "")
     # Two modules cannot import each other's names while they are imported.
+    session, maker = subject.get("session_name", ""), subject.get("session_maker", "")
+    is_function = subject.get("session_end", "") == f"{session}().close()"
     is_late = bool(imported and subject.get("session_imports_app"))
     lastly = _lastly(subject.get("session_end", ""))
     made, late = subject.get("app_at", ""), subject.get("removed_late", "")
@@ -40,10 +42,9 @@ def terms_of(subject: Mapping[str, str], causes: Iterable[Cause]) -> dict[str, s
         why = "Flask does not call it at the end of every app context"
     return {
         "APP": app,
-        "SESSION": subject.get("session_name", ""),
+        "SESSION": session,
         # As in the call that ends it: a function is called for the session.
-        "CURRENT_SESSION": subject.get("session_end", "").rpartition(".")[0]
-        or subject.get("session_name", ""),
+        "CURRENT_SESSION": subject.get("session_end", "").rpartition(".")[0] or session,
         "END": subject.get("session_end", ""),
         "IMPORT": "" if is_late else imported and f"{imported}\n\n\n",
         "LASTLY": f"{imported}\n\n        {lastly}" if is_late else lastly,
@@ -53,6 +54,9 @@ def terms_of(subject: Mapping[str, str], causes: Iterable[Cause]) -> dict[str, s
         "OPTIONS": subject.get("session_options", ""),
         "OPTION": _option(library.option, arguments.split(", ")),
         "ARGUMENTS": arguments,
+        "MAKER_PLACE": f"In place of the line that makes {maker}" if maker else f"Before {session}()",
+        "MAKER": _maker(subject) if is_function else "",
+        "CALLBACK": CALLBACK_OF_FUNCTION if is_function else CALLBACK,
         "FACTORY": subject.get("session_factory", ""),
         "KEPT_PLACE": place,
         "KEPT": kept,
@@ -104,6 +108,16 @@ def _kept(subject: Mapping[str, str], engine: str) -> tuple[str, str]:
     if bound and (bound != subject.get("engine_at") or _is_kept(subject, engine)):
         kept += f"\n\n# Delete the line that binds the sessions to an engine ({bound})."
     return place, kept
+
+
+def _maker(subject: Mapping[str, str]) -> str:
+    """Return the line that makes the sessions that a function returns."""
+    if maker := subject.get("session_maker", ""):
+        return f"{maker} = orm.sessionmaker(class_=AppSession{subject.get('session_options', '')})"
+    return (
+        f"# In {subject['session_name']}(), in place of the call that makes the session:\n"
+        "AppSession(...)  # the arguments that it has now, without the engine"
+    )
 
 
 def _option(words: str, arguments: Iterable[str]) -> str:

@@ -58,6 +58,8 @@ class Places:
     """Not empty if no code of the app ends the session."""
     session_factory: str = ""
     """The first argument of `scoped_session()`."""
+    session_maker: str = ""
+    """The global name of the `sessionmaker()` for a session that a function returns."""
     session_options: str = ""
     """The other arguments of `sessionmaker()` than the engine, with a comma before each."""
     engine_arguments: str = ""
@@ -123,6 +125,9 @@ def places(subject: Subject) -> Places:
     held = None if own else _first(calls, reversed(library.makers))
     engine = (held and _first(calls, library.makers)) or next(iter(bound), _first(calls, ENGINE_MAKERS))
     made = held or _first(calls, SESSION_MAKERS)
+    in_function = subject.session_is_callable and "scoped_session" not in calls
+    if in_function and not (made and made.is_global):
+        made = _definition(trees, session) or made
     module = _relative(file_of(app_module))
     factory = (
         _definition(trees, app.partition("(")[0]) or calls.get("Flask") or (module and _Call(f"{module}:1"))
@@ -162,6 +167,7 @@ def places(subject: Subject) -> Places:
         session_end=end,
         never_ended="yes" if name and not held and not usage.is_ended(trees, name) else "",
         session_factory=usage.first_argument(scoped.node) if scoped else "",
+        session_maker=maker.target if maker and maker.is_global and in_function else "",
         session_options=usage.other_options(maker.node) if maker else "",
         engine_arguments=", ".join(usage.argument_names(engine.node)) if engine and engine.node else "",
         engine_function=maker_of_engine[0],

@@ -115,7 +115,7 @@ def name_a_session() -> str:
     """Return the remedy of an app whose session was not found, in one sentence."""
     return (
         "Name the session, or a function that returns it, such as one that returns g.db:"
-        f" {flag('session')} myapp.db:session."
+        f" {flag('session')} myapp.db:get_db."
     )
 
 

@@ -152,11 +152,16 @@ def _without_scopefunc(group: Group, lines: list[str]) -> Iterator[Edit]:
 
 
 def _in_two_places(group: Group, lines: list[str]) -> Iterator[Edit]:
-    beginning = r"^(?=# (?:In the factory|Return the engine|Delete the line))"
+    beginning = r"^(?=# (?:In the factory|In \w+\(\)|Return the engine|Delete the line))"
     first, *others = re.split(beginning, group.code, flags=re.MULTILINE)
-    yield _numbers(group.at)[0], 1, first
+    (at,) = _numbers(group.at)
+    yield at, int(not first.startswith("# Before")), first
     for other in others:
         instruction, _, block = other.partition("\n")
+        if instruction.startswith("# In get_db()"):
+            at = next(number for number, line in enumerate(lines) if " Session(engine" in line)
+            yield at, 1, lines[at].strip().replace("Session(engine)", "AppSession()")
+            continue
         *made, number = _numbers(instruction)
         for at in made:
             line = lines[at].strip()
@@ -216,6 +221,8 @@ READINGS: dict[str, Callable[[Group, list[str]], Iterator[Edit]]] = {
     "such as by init_app(), in a block `with app.app_context():`": _with_the_library,
     "Delete `scopefunc` from the session_options": _without_scopefunc,
     "# In place of the line that makes the session:": _in_two_places,
+    "# In place of the line that makes SessionLocal:": _in_two_places,
+    "# Before get_db():": _in_two_places,
     "in place of the line that makes it": _in_place,
     "expect that the database is down": _in_the_handler,
     "call its close() in a `finally` block": _in_a_finally_block,

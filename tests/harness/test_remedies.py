@@ -256,6 +256,42 @@ IN_ITS_PLACE = [
 """,
     ),
 ]
+# Its session is in `g`, and a function returns it.
+IN_G = """
+from flask import Flask, g
+from sqlalchemy import create_engine
+from sqlalchemy.orm import Session, sessionmaker
+
+engine = None
+SessionLocal = sessionmaker()
+
+
+def get_db():
+    if "db" not in g:
+        g.db = SessionLocal()
+    return g.db
+
+
+def close_db(error=None):
+    db = g.pop("db", None)
+    if db is not None:
+        db.close()
+
+
+def create_app(config=None):
+    global engine
+    app = Flask("shop")
+    app.config.from_mapping(config)
+    engine = create_engine(app.config["DATABASE_URI"])
+    SessionLocal.configure(bind=engine)
+    app.teardown_appcontext(close_db)
+    return app
+"""
+MADE_IN_G = (
+    IN_G.replace("SessionLocal = sessionmaker()\n", "")
+    .replace("    SessionLocal.configure(bind=engine)\n", "")
+    .replace("SessionLocal()", "Session(engine)")
+)
 on_servers = pytest.mark.testbed_needs("server")
 on_files = pytest.mark.testbed_needs("embedded")
 on_mysql = pytest.mark.testbed_needs("bounded-reads")
@@ -316,6 +352,8 @@ def failures(project: Project, checks: Iterable[str] = (), *options: str) -> lis
     """Run the battery, or some of its checks; return the causes of the failures."""
     words = [word for check in checks for word in ("--testbed-check", check)]
     # A warning that a session is left is no error for the command, which reads no configuration of pytest.
+    if "def get_db" in (project.path / "shop.py").read_text(encoding="utf-8"):
+        words += ["--testbed-session", "shop:get_db"]
     words += ["-q", "-o", "filterwarnings=", "--testbed-matrix", "matrix.json"]
     outcome = project.run(*BATTERY, *words, *options, GITHUB_ACTIONS="")
     assert outcome.code in {0, 1}, outcome.text
@@ -467,7 +505,11 @@ def test_a_transaction_can_take_the_lock_of_sqlite_at_its_beginning(tmp_path: Pa
 
 
 @pytest.mark.testbed_needs("embedded")
-@pytest.mark.parametrize("source", [SEEDED, FLASK_SQLALCHEMY], ids=["plain", "Flask-SQLAlchemy"])
+@pytest.mark.parametrize(
+    "source",
+    [SEEDED, FLASK_SQLALCHEMY, IN_G, MADE_IN_G],
+    ids=["plain", "Flask-SQLAlchemy", "in g", "made in g"],
+)
 def test_an_ordinary_app_passes_the_battery_after_the_changes_of_one_report(
     project_here: Project, testbed_backend: Backend, source: str
 ) -> None:

@@ -191,7 +191,7 @@ def test_an_app_whose_session_is_not_found_may_name_a_function(write: Write, uri
 
     assert (
         " hold no scoped_session. Name the session, or a function that returns it, such as one that returns"
-        " g.db: --testbed-session myapp.db:session."
+        " g.db: --testbed-session myapp.db:get_db."
     ) in str(raised.value)
 
 
