@@ -52,6 +52,11 @@ CALLBACK = (
     "This replaces the line of a teardown callback that removes the session: do not keep both, but keep the"
     " callback's other lines."
 )
+# The same, if a library makes the session.
+CALLBACK_OF_LIBRARY = (
+    "The callback of LIBRARY stays. This replaces the line of a callback of your own that removes the"
+    " session: do not keep both, but keep the callback's other lines."
+)
 # The same, if a function of the app returns the session: the callback takes it out of `g`, for example.
 CALLBACK_OF_FUNCTION = (
     "Keep the app's own teardown callback as it is: this also ends a session that is opened after it."
@@ -491,8 +496,9 @@ _ALL = (
         EARLY_CONNECTION,
         "The app connects to its database while it is made.",
         "Move the lines that connect there (EARLY), or the calls of their functions, to a command of the app,"
-        " and run it once: flask --app TARGET create-tables. Tests that relied on these lines"
-        " call them themselves. An app whose database is in memory keeps them where they are: each process"
+        " and run it once: flask --app TARGET create-tables. A `with app.app_context():` around them goes:"
+        " Flask runs a command in a context. Tests that relied on these lines call them themselves, in a"
+        " context. An app whose database is in memory keeps them where they are: each process"
         " has its own database.",
         part=Part.FACTORY,
         code=changes.TABLES,

@@ -470,7 +470,7 @@ def _remedy_of_check(row: CheckRow, report: Matrix) -> str:
         return CAUSES[LEFT_AFTER_CHECK].remedy_in(terms_of(report["subject"], ())) if left else ""
     if not cause or not cause.shown_by or any(one["id"] == cause.shown_by for one in report["checks"]):
         return remedy_of(row)
-    return f"{row['remedy']} Run {cause.shown_by}, too: if it fails, the report shows the code of the change."
+    return f"{row['remedy']} Run {cause.shown_by}, too: if it fails, the output shows the code of the change."
 
 
 def _product(row: CheckRow, cause: Cause | None, library: Library, backends: set[str]) -> str:

@@ -6,7 +6,13 @@ import re
 import shlex
 from typing import TYPE_CHECKING
 
-from flask_sqlalchemy_testbed.checks.causes import CALLBACK, CALLBACK_OF_FUNCTION, CAUSES, SHARED_ENGINE
+from flask_sqlalchemy_testbed.checks.causes import (
+    CALLBACK,
+    CALLBACK_OF_FUNCTION,
+    CALLBACK_OF_LIBRARY,
+    CAUSES,
+    SHARED_ENGINE,
+)
 from flask_sqlalchemy_testbed.checks.libraries import LIBRARIES, NO_LIBRARY
 
 if TYPE_CHECKING:
@@ -33,6 +39,9 @@ def terms_of(subject: Mapping[str, str], causes: Iterable[Cause]) -> dict[str, s
     # Two modules cannot import each other's names while they are imported.
     session, maker = subject.get("session_name", ""), subject.get("session_maker", "")
     is_function = subject.get("session_end", "") == f"{session}().close()"
+    callback = CALLBACK_OF_FUNCTION if is_function else CALLBACK
+    if library.name:
+        callback = CALLBACK_OF_LIBRARY.replace("LIBRARY", library.name)
     is_late = bool(imported and subject.get("session_imports_app"))
     lastly = _lastly(subject.get("session_end", ""))
     made, late = subject.get("app_at", ""), subject.get("removed_late", "")
@@ -56,7 +65,7 @@ def terms_of(subject: Mapping[str, str], causes: Iterable[Cause]) -> dict[str, s
         "ARGUMENTS": arguments,
         "MAKER_PLACE": f"In place of the line that makes {maker}" if maker else f"Before {session}()",
         "MAKER": _maker(subject) if is_function else "",
-        "CALLBACK": CALLBACK_OF_FUNCTION if is_function else CALLBACK,
+        "CALLBACK": callback,
         "FACTORY": subject.get("session_factory", ""),
         "KEPT_PLACE": place,
         "KEPT": kept,
@@ -128,10 +137,10 @@ def _option(words: str, arguments: Iterable[str]) -> str:
 
 
 def _engine_uses(subject: Mapping[str, str], app: str, engine: str) -> str:
-    """Return the replacement of an engine that a module has no longer; empty if its name stays."""
-    if not engine.isidentifier() or _is_kept(subject, engine):
-        return ""
+    """Return the replacement of a module's engine that has gone, or is the last app's; may be empty."""
     places = subject.get("engine_uses", "")
+    if not engine.isidentifier() or (_is_kept(subject, engine) and not places):
+        return ""
     return (
         f' Write current_app.extensions["engine"] in place of other uses of'
         f' {engine}{f" ({places})" if places else ""}, and {app}.extensions["engine"] outside contexts.'

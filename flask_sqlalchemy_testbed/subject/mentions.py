@@ -45,7 +45,7 @@ def other_uris(trees: Mapping[str, ast.Module]) -> str:
 
 
 def engine_uses(
-    trees: Mapping[str, ast.Module], engine: str, at: str, replaced: Iterable[ast.Call | None]
+    trees: Mapping[str, ast.Module], engine: str, at: str, replaced: Iterable[ast.AST | None]
 ) -> str:
     """Return where code uses the engine of a module, except where a change replaces it; empty if nowhere.
 
@@ -53,11 +53,11 @@ def engine_uses(
         trees: The modules of the app, by file.
         engine: The name of the engine in its module.
         at: The line that makes the engine, as `file:line`.
-        replaced: The calls that a change replaces.
+        replaced: The code in which a change replaces the engine, or need not.
     """
     home = at.rpartition(":")[0]
     module = module_of(home)
-    left_out = {id(node) for call in replaced if call for node in ast.walk(call)}
+    left_out = {id(node) for code in replaced if code for node in ast.walk(code)}
     found = []
     for file, tree in {**trees, **dict(_other_trees(trees))}.items():
         if file == home:

@@ -58,7 +58,7 @@ def find_metadata(path: str) -> MetaData:
     except NoSuchNameError as error:
         if hasattr(sys.modules.get(module), attribute.partition(".")[0]) or not (example := _example(path)):
             raise
-        message = f"{error} Name a module that has it, such as {example}."
+        message = f"{error} Name one with the tables, such as {example}."
         raise NoSuchNameError(message) from error
     if (found := _metadata_in(named)) is None:
         message = f"{flag('metadata')} {path!r} is a {type(named).__name__}, not a MetaData. Name a MetaData."
@@ -85,10 +85,18 @@ def find_tables(path: str) -> MetaData:
 
 
 def _example(path: str) -> str:
-    """Return the path of the same attribute in a module that defines tables with it; empty if none does."""
+    """Return the path of the same attribute, or of Flask-SQLAlchemy's object, in a module with tables.
+
+    Empty if no module of the project defines tables with it.
+    """
     module, _, attribute = path.partition(":")
-    found = module_with_tables(module, attribute.partition(".")[0])
-    return f"{found}:{attribute}" if found else ""
+    if found := module_with_tables(module, attribute.partition(".")[0]):
+        return f"{found}:{attribute}"
+    for name, value in vars(sys.modules.get(module)).items() if module in sys.modules else ():
+        if type(value).__module__.partition(".")[0] == "flask_sqlalchemy":
+            found = module_with_tables(module, name) or (module if value.metadata.tables else "")
+            return f"{found}:{name}.metadata" if found else ""
+    return ""
 
 
 def _with_tables(found: dict[str, list[MetaData]]) -> dict[str, list[MetaData]]:

@@ -147,6 +147,8 @@ def places(subject: Subject) -> Places:
             trees, engine.node, {(flask and flask.target) or "app"}, factory.target if factory else ""
         )
     is_global = bool(engine and engine.is_global and not held)
+    # A function that makes the engine of a module for each app: only other code gets that of the last app.
+    around = _functions_with_global(trees, engine) if engine and not held else []
     imported_from = _module_to_import(name, made, flask, [*modules])
     replaced = [one.node for one in (scoped, maker) if one]
     end = library.end if held else "SESSION.remove()" if scoped else "SESSION.close()"
@@ -178,7 +180,9 @@ def places(subject: Subject) -> Places:
         used_outside=", ".join(place for place in outside if place != bound_at),
         other_uris=mentions.other_uris(trees),
         engine_uses=(
-            mentions.engine_uses(trees, engine.target, engine.at, replaced) if engine and is_global else ""
+            mentions.engine_uses(trees, engine.target, engine.at, [*replaced, *around])
+            if engine and (is_global or around)
+            else ""
         ),
         unwrapped_streams=", ".join(unwrapped_streams(trees)),
         removed_late=usage.removed_late(trees, factory.target if factory else "", name),
@@ -252,6 +256,18 @@ def _definition(trees: dict[str, ast.Module], name: str) -> _Call | None:
             if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name == name:
                 return _Call(f"{file}:{node.lineno}", name)
     return None
+
+
+def _functions_with_global(trees: dict[str, ast.Module], engine: _Call) -> list[ast.AST]:
+    """Return the functions around the call that makes an engine if they keep it under a global name."""
+    return [
+        function
+        for tree in trees.values()
+        for function in ast.walk(tree)
+        if isinstance(function, usage.FUNCTIONS)
+        and any(node is engine.node for node in ast.walk(function))
+        and any(isinstance(node, ast.Global) and engine.target in node.names for node in ast.walk(function))
+    ]
 
 
 def _function_without(

@@ -167,7 +167,7 @@ def test_named_metadata_without_tables_is_refused(write: Write, uri: str) -> Non
     ("named", "message"),
     [
         ("shop.db", "shop.db:base.metadata has no tables: name the module that defines the models, such as"),
-        ("shop.models", "'shop.models' has no 'base'. Name a module that has it, such as"),
+        ("shop.models", "'shop.models' has no 'base'. Name one with the tables, such as"),
     ],
 )
 def test_a_module_that_exists_and_defines_the_tables_is_proposed(
@@ -183,6 +183,37 @@ def test_a_module_that_exists_and_defines_the_tables_is_proposed(
         tables(uri, f"{named}:base.metadata")
 
     assert str(error.value).endswith(f"{message} shop.models.book:base.metadata.")
+
+
+@pytest.mark.bad_day
+@pytest.mark.parametrize(
+    ("named", "message"),
+    [
+        ("shop.models", "'shop.models' has no 'Base'. Name one with the tables, such as"),
+        ("shop.db", "name the module that defines the models, such as"),
+    ],
+)
+def test_the_metadata_of_flask_sqlalchemy_is_proposed(
+    write: Write, uri: str, named: str, message: str
+) -> None:
+    write(
+        "from flask_sqlalchemy import SQLAlchemy",
+        "from sqlalchemy.orm import DeclarativeBase",
+        "class Base(DeclarativeBase): pass",
+        "db = SQLAlchemy(model_class=Base)",
+        name="shop/db.py",
+    )
+    write(PLAIN, name="shop/__init__.py")
+    write(
+        "from shop.db import db",
+        "class Item(db.Model): id = db.Column(db.Integer, primary_key=True)",
+        name="shop/models.py",
+    )
+
+    with pytest.raises(SubjectError) as error:
+        tables(uri, f"{named}:Base.metadata")
+
+    assert str(error.value).endswith(f"{message} shop.models:db.metadata.")
 
 
 def test_the_factory_may_import_the_tables_of_named_metadata(write: Write, uri: str) -> None:

@@ -378,6 +378,35 @@ def test_a_folder_with_a_dot_in_its_name_has_no_other_code(write: Write, tmp_pat
     assert folder not in found.engine_uses + found.other_uris
 
 
+@pytest.mark.bad_day
+def test_other_code_that_uses_the_engine_of_the_last_app_is_found(write: Write) -> None:
+    write(
+        shop__db="""
+            engine = None
+
+            def init_engine(uri):
+                global engine
+                engine = create_engine(uri)
+                db_session.configure(bind=engine)
+                return engine
+
+            def init_db():
+                Base.metadata.create_all(bind=engine)
+        """,
+        shop____init__="""
+            from shop.db import init_db, init_engine
+
+            def create_app():
+                init_engine(URI)
+                init_db()
+        """,
+    )
+
+    found = places(Subject("shop:create_app", modules=("shop", "shop.db")))
+
+    assert found.engine_uses == "shop/db.py:10"
+
+
 def test_an_engine_of_the_factory_has_no_other_uses(write: Write) -> None:
     write(shop="def create_app():\n    engine = create_engine('sqlite://')\n    engine.connect()\n")
 
