@@ -14,7 +14,7 @@ OF_THE_APP = "tests/binding tests/ledger flask_sqlalchemy_testbed/battery"
 ALONE = "binding, ledger and battery alone"
 # Each with its make target, the tests that it names, and its goal in seconds.
 #
-# README of commit 8f7a000, when issue 15 began, gave 5 to 6 minutes for `make test` and 10 for
+# README of commit 8f7a000, when the goals were set, gave 5 to 6 minutes for `make test` and 10 for
 # `make test-all` on two processors. Half of these times are the goals.
 COMMANDS = {
     "test-all": ("test-all", "", 300.0),
