@@ -12,7 +12,7 @@ from werkzeug.exceptions import HTTPException
 
 from flask_sqlalchemy_testbed.battery.requests import BAD_REQUEST, OK, Answer, ask
 from flask_sqlalchemy_testbed.subject.raised import line_of_app
-from flask_sqlalchemy_testbed.subject.shown import line_of_definition, shown
+from flask_sqlalchemy_testbed.subject.shown import definition_of, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -166,10 +166,10 @@ def name_of(code: Any) -> str:
         code = type(code)
     name = f"{code.__module__}.{code.__qualname__.rpartition('<locals>.')[2]}"
     try:
-        file, line = inspect.getsourcefile(code) or "", inspect.getsourcelines(code)[1]
+        file, line = definition_of(code)
     except (OSError, TypeError):  # Made in C, or by exec.
         return name
-    return f"{name} ({shown(file)}, line {line_of_definition(file, line)})"
+    return f"{name} ({file}, line {line})"
 
 
 def _in_words(error: BaseException) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import inspect
 import re
 import warnings
 from dataclasses import dataclass, replace
@@ -24,7 +23,7 @@ from sqlalchemy.schema import CreateColumn, CreateSchema
 
 from flask_sqlalchemy_testbed.backends import BACKENDS
 from flask_sqlalchemy_testbed.battery.variants import variant_of
-from flask_sqlalchemy_testbed.subject.shown import line_of_definition, shown
+from flask_sqlalchemy_testbed.subject.shown import definition_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -233,9 +232,8 @@ def line_of_model(metadata: MetaData, table: str) -> str:
     for mapper in mappers:
         if mapper.local_table is metadata.tables.get(table):
             with contextlib.suppress(OSError, TypeError):  # Made by exec.
-                file = inspect.getsourcefile(mapper.class_) or ""
-                first = inspect.getsourcelines(mapper.class_)[1]
-                return f"{shown(file)}:{line_of_definition(file, first)}"
+                file, line = definition_of(mapper.class_)
+                return f"{file}:{line}"
     return ""
 
 

@@ -321,12 +321,8 @@ class Trial:
             if isinstance(one, Item) and (place := line_before_context_ends(currentframe())):
                 found[place] = None
 
-        detached = Subscription([(Session, "persistent_to_detached", note)])
-        detached.install()
-        try:
+        with Subscription([(Session, "persistent_to_detached", note)]).installed():
             yield found
-        finally:
-            detached.remove()
 
     @contextlib.contextmanager
     def only_on(self, database: Database) -> Iterator[None]:
@@ -342,12 +338,8 @@ class Trial:
             if not is_own and thread is threading.current_thread():
                 found[engines.made_at(connection.engine)] = None
 
-        connections = Subscription([(Engine, "engine_connect", note)])
-        connections.install()
-        try:
+        with Subscription([(Engine, "engine_connect", note)]).installed():
             yield
-        finally:
-            connections.remove()
         if places := ", ".join(filter(None, found)):
             pytest.fail(f"a request {MISPLACED} {places}")
 

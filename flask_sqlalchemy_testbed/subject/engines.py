@@ -6,7 +6,6 @@ import ast
 import sys
 import threading
 import weakref
-from pathlib import Path
 from traceback import walk_stack
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from sqlalchemy.engine import Dialect, Engine
 from sqlalchemy.pool import NullPool
 
 from flask_sqlalchemy_testbed.subject.raised import is_own, nearest_line
+from flask_sqlalchemy_testbed.subject.source import parsed
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -101,10 +101,8 @@ def made_by_import(engine: Engine) -> str:
 
 def _assigns(file: str, name: str) -> bool:
     """Return whether a global statement of a module assigns the result of a call to a name."""
-    try:
-        statements: list[ast.AST] = [*ast.parse(Path(file).read_text(encoding="utf-8")).body]
-    except (OSError, SyntaxError, ValueError):
-        return False
+    tree = parsed(file)
+    statements: list[ast.AST] = [*tree.body] if tree else []
     for one in statements:
         targets = one.targets if isinstance(one, ast.Assign) else [getattr(one, "target", None)]
         if isinstance(one, (ast.If, ast.Try, ast.ExceptHandler, ast.With)):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import inspect
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flask_sqlalchemy_testbed.options import flag
@@ -15,6 +14,7 @@ from flask_sqlalchemy_testbed.subject.factories import FOR_THE_TESTBED, factory_
 from flask_sqlalchemy_testbed.subject.guard import guarded_start
 from flask_sqlalchemy_testbed.subject.metadata import find_metadata
 from flask_sqlalchemy_testbed.subject.process_state import Arguments, Environment
+from flask_sqlalchemy_testbed.subject.source import parsed
 from flask_sqlalchemy_testbed.subject.start_up import in_this_process
 
 if TYPE_CHECKING:
@@ -66,13 +66,9 @@ def is_written_for_the_testbed(place: Place) -> bool:
         place: The place of the app; its module is not imported.
     """
     file = file_of(place.module)
-    if not (place.attribute and file.endswith(".py")):
-        return False
-    try:
-        tree = ast.parse(Path(file).read_bytes())
-    except (OSError, SyntaxError, ValueError):  # The import says what is wrong.
-        return False
-    for node in tree.body:
+    # The import says what is wrong with a file that cannot be parsed.
+    tree = parsed(file) if place.attribute and file.endswith(".py") else None
+    for node in tree.body if tree else ():
         if isinstance(node, ast.FunctionDef) and node.name == place.attribute:
             positional = [*node.args.posonlyargs, *node.args.args]
             required = positional[: len(positional) - len(node.args.defaults)]

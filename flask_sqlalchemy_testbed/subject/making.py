@@ -5,10 +5,10 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING
 
-from flask_sqlalchemy_testbed.subject.usage import FUNCTIONS, LATER
+from flask_sqlalchemy_testbed.subject.source import FUNCTIONS, own_nodes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
 
 def given_at(trees: Mapping[str, ast.Module], library: str, made: ast.Call, app: str) -> str:
@@ -43,20 +43,12 @@ def returned_at(trees: Mapping[str, ast.Module], made: ast.Call, app: str) -> st
     """
     for file, tree in trees.items():
         for function in ast.walk(tree):
-            nodes = list(_own_nodes(function)) if isinstance(function, FUNCTIONS) else []
+            nodes = list(own_nodes(function)) if isinstance(function, FUNCTIONS) else []
             if any(node is made for node in nodes):
                 returns = [node for node in nodes if isinstance(node, ast.Return)]
                 lines = [one.lineno for one in returns if getattr(one.value, "id", "") == app]
                 return f"{file}:{max(lines)}" if lines else ""
     return ""
-
-
-def _own_nodes(function: ast.AST) -> Iterator[ast.AST]:
-    """Yield the nodes of a function, and not those of the functions inside."""
-    for child in ast.iter_child_nodes(function):
-        if not isinstance(child, LATER):
-            yield child
-            yield from _own_nodes(child)
 
 
 def _names(*nodes: ast.AST) -> set[str]:

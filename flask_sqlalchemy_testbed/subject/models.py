@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flask_sqlalchemy_testbed.subject.discovery import file_of
+from flask_sqlalchemy_testbed.subject.source import parsed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,11 +33,8 @@ def _modules_beside(module: str) -> Iterator[tuple[str, ast.Module]]:
         parts = path.relative_to(root).with_suffix("").parts
         if not all(part.isidentifier() for part in parts):
             continue
-        try:
-            tree = ast.parse(path.read_text(encoding="utf-8"))
-        except (OSError, SyntaxError, ValueError):
-            continue
-        yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts), tree
+        if tree := parsed(path):
+            yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts), tree
 
 
 def _defines_tables(tree: ast.Module, name: str) -> bool:

@@ -12,6 +12,7 @@ from flask_sqlalchemy_testbed.options import flag
 from flask_sqlalchemy_testbed.subject import making, mentions, usage
 from flask_sqlalchemy_testbed.subject.discovery import file_of, parts_of
 from flask_sqlalchemy_testbed.subject.shown import shown
+from flask_sqlalchemy_testbed.subject.source import FUNCTIONS, parsed
 from flask_sqlalchemy_testbed.subject.streams import unwrapped_streams
 
 if TYPE_CHECKING:
@@ -201,11 +202,8 @@ def _removed_early(trees: dict[str, ast.Module], end: str) -> str:
 def _trees(modules: Iterable[str]) -> Iterator[tuple[str, ast.Module]]:
     """Yield each file that can be parsed with its tree, in the order of the modules."""
     for file in dict.fromkeys(file_of(module) for module in modules if module):
-        try:
-            tree = ast.parse(Path(file).read_bytes())
-        except (OSError, ValueError, SyntaxError):
-            continue
-        yield _relative(file), tree
+        if tree := parsed(file):
+            yield _relative(file), tree
 
 
 def _relative(file: str) -> str:
@@ -237,7 +235,7 @@ def _calls(trees: dict[str, ast.Module], makers: set[str]) -> Iterator[tuple[str
         inside = {
             id(node)
             for function in ast.walk(tree)
-            if isinstance(function, usage.FUNCTIONS)
+            if isinstance(function, FUNCTIONS)
             for node in ast.walk(function)
         }
         for node in ast.walk(tree):
@@ -264,7 +262,7 @@ def _functions_with_global(trees: dict[str, ast.Module], engine: _Call) -> list[
         function
         for tree in trees.values()
         for function in ast.walk(tree)
-        if isinstance(function, usage.FUNCTIONS)
+        if isinstance(function, FUNCTIONS)
         and any(node is engine.node for node in ast.walk(function))
         and any(isinstance(node, ast.Global) and engine.target in node.names for node in ast.walk(function))
     ]

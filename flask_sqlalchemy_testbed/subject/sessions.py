@@ -6,7 +6,6 @@ import ast
 import contextlib
 import inspect
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.orm import scoped_session
@@ -16,6 +15,7 @@ from flask_sqlalchemy_testbed.options import flag
 from flask_sqlalchemy_testbed.subject.discovery import file_of, find
 from flask_sqlalchemy_testbed.subject.errors import NoSessionError, ReadingError, SubjectError
 from flask_sqlalchemy_testbed.subject.raised import in_words, line_of_app
+from flask_sqlalchemy_testbed.subject.source import parsed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -134,11 +134,8 @@ def _objects(modules: Iterable[str], is_wanted: Callable[[Any], bool]) -> dict[i
 
 def _assigns(module: str, name: str) -> bool:
     """Return whether the code of a module assigns a name; an import only repeats it."""
-    try:
-        tree = ast.parse(Path(file_of(module)).read_bytes())
-    except (OSError, ValueError, SyntaxError):
-        return False
-    return any(
+    tree = parsed(file_of(module))
+    return tree is not None and any(
         isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Store)
         for node in ast.walk(tree)
     )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import linecache
 import re
 from pathlib import Path
+from typing import Any
 
 # In place of a line of the testbed's own code, such as a view of the battery.
 TESTBED = "code of the testbed"
@@ -19,6 +21,20 @@ def shown(path: str | Path) -> str:
     """
     file, here = Path(path), Path.cwd()
     return str(file.relative_to(here) if file.is_relative_to(here) else file)
+
+
+def definition_of(code: Any) -> tuple[str, int]:
+    """Return the file, as messages show it, and the line of the definition of a function or a class.
+
+    Args:
+        code: The function, the method or the class.
+
+    Raises:
+        OSError: The source cannot be read.
+        TypeError: It was made in C, or by `exec`.
+    """
+    file = inspect.getsourcefile(code) or ""
+    return shown(file), line_of_definition(file, inspect.getsourcelines(code)[1])
 
 
 def line_of_definition(path: str, first: int) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING
 
-from flask_sqlalchemy_testbed.subject.usage import FUNCTIONS, LATER
+from flask_sqlalchemy_testbed.subject.source import FUNCTIONS, own_nodes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -31,7 +31,7 @@ def _bodies(tree: ast.Module) -> Iterator[ast.expr]:
     """Yield the expressions for the bodies of responses: the results of views, and arguments of responses."""
     for node in ast.walk(tree):
         if isinstance(node, FUNCTIONS) and any(_name(one) in ROUTES for one in node.decorator_list):
-            yield from (one.value for one in _own(node) if isinstance(one, ast.Return) and one.value)
+            yield from (one.value for one in own_nodes(node) if isinstance(one, ast.Return) and one.value)
         elif isinstance(node, ast.Call) and _name(node) in RESPONSES:
             yield from node.args[:1]
             yield from (keyword.value for keyword in node.keywords if keyword.arg == "response")
@@ -48,16 +48,8 @@ def _generators(tree: ast.Module) -> set[str]:
         for node in ast.walk(tree)
         if isinstance(node, FUNCTIONS)
         and not node.decorator_list
-        and any(isinstance(one, (ast.Yield, ast.YieldFrom)) for one in _own(node))
+        and any(isinstance(one, (ast.Yield, ast.YieldFrom)) for one in own_nodes(node))
     }
-
-
-def _own(function: ast.AST) -> Iterator[ast.AST]:
-    """Yield the nodes of a function, except those of functions inside it."""
-    for child in ast.iter_child_nodes(function):
-        if not isinstance(child, LATER):
-            yield child
-            yield from _own(child)
 
 
 def _name(node: ast.expr) -> str:

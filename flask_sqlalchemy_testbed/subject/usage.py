@@ -7,13 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flask_sqlalchemy_testbed.subject.source import FUNCTIONS, LATER
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
-FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
-# Code in these runs later, perhaps in a context.
-LATER = (*FUNCTIONS, ast.ClassDef, ast.Lambda)
 REQUEST_ENDS = ("after_request", "after_app_request", "teardown_request", "teardown_app_request")
 CONTEXTS = ("app_context(", "request_context(")
 

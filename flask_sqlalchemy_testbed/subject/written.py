@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from flask_sqlalchemy_testbed.subject.shown import shown
+from flask_sqlalchemy_testbed.subject.source import parsed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,9 +36,7 @@ def written_uris(file: Path) -> Iterator[WrittenUri]:
     Args:
         file: A module.
     """
-    try:
-        tree = ast.parse(file.read_bytes())
-    except (OSError, SyntaxError, ValueError):
+    if (tree := parsed(file)) is None:
         return
     docstrings = {node.value for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     keys = {id(part): key for key, value in _settings(tree) for part in ast.walk(value) if key.isupper()}

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import event
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from blinker import Signal
 
@@ -35,6 +36,15 @@ class Subscription:
             event.listen(target, name, listener)
         for signal, receiver in self._signals:
             signal.connect(receiver)
+
+    @contextmanager
+    def installed(self) -> Iterator[None]:
+        """Have all listeners registered during a `with` block."""
+        self.install()
+        try:
+            yield
+        finally:
+            self.remove()
 
     def remove(self) -> None:
         """Remove all listeners."""
