@@ -56,6 +56,9 @@ IMPATIENT: dict[str, dict[str, object]] = {
     "mariadb": {"DATABASE_ENGINE_OPTIONS": {"connect_args": {"read_timeout": 1}}},
 }
 
+# The type of a text of megabytes.
+LARGE = {"postgresql": "TEXT", "mysql": "LONGTEXT", "mariadb": "LONGTEXT"}
+
 # Starts a pair and waits to be killed.
 PROGRAM = """
 import sys
@@ -66,6 +69,11 @@ pair = run.start_pair(BACKENDS["postgresql"])
 print(run.name, flush=True)
 sys.stdin.read()
 """
+
+
+# 256 MB, which take a standby longer to receive than it takes to cut it off.
+ROWS = 64
+ONE_TRANSACTION = " UNION ALL ".join(["SELECT REPEAT('x', 4000000)"] * ROWS)
 
 
 @pytest.fixture(params=BACKENDS)
@@ -156,3 +164,24 @@ def test_a_pair_is_removed_when_its_process_is_killed(client: docker.DockerClien
             and not client.networks.list(filters=label)
         )
     )
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_standby_that_was_cut_off_in_the_middle_of_a_transaction_is_promoted_at_once(
+    backend: str, start_pair: Callable[..., tuple[Pair, float]]
+) -> None:
+    pair, _ = start_pair(backend, synchronous=False)
+    pair.primary.execute(f"CREATE TABLE large (content {LARGE[backend]})", "CREATE TABLE small (id INTEGER)")
+    pair.wait_for_standby(applied=True)
+    pair.primary.execute(f"INSERT INTO large {ONE_TRANSACTION}")
+    pair.stop_receiving()
+    pair.primary.kill()
+
+    began = time.monotonic()
+    pair.promote()
+    pair.standby.execute("INSERT INTO small VALUES (1)", "INSERT INTO large VALUES ('y')")
+
+    # MySQL waits 60 s for the rest of the transaction.
+    assert time.monotonic() - began < 30
+    # The other databases may have received all of it.
+    assert pair.standby.value("SELECT COUNT(*) FROM large WHERE content <> 'y'") in {0, ROWS}
