@@ -452,8 +452,10 @@ _ALL = (
         code=changes.BEGIN,
         backends=("sqlite",),
         note=(
-            "A request that reads and then writes may then fail at once with 'database is locked':"
-            f" {BEGIN_IMMEDIATE}."
+            "Requests with methods such as POST then wait for each other from their first statement on. A GET"
+            " request, or code outside requests, that reads and then writes may fail at once with"
+            f" 'database is locked': {BEGIN_IMMEDIATE}. A second session in a POST request can only read:"
+            ' begin it with "DEFERRED".'
         ),
     ),
     Cause(

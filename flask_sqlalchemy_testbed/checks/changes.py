@@ -84,22 +84,27 @@ if ENGINE.name == "sqlite":
         ENGINE, "connect", lambda connection, _: connection.execute("PRAGMA foreign_keys = ON")
     )"""
 
-# As SQLAlchemy's documentation of SQLite describes it.
+# As SQLAlchemy's documentation of SQLite describes it. After a read, SQLite refuses the lock for writers at
+# once while another transaction has it; BEGIN IMMEDIATE waits for it.
 BEGIN = """\
+from flask import has_request_context, request
 from sqlalchemy import StaticPool, event
+
+
+def begin_sqlite(connection):
+    # A request that reads and then writes must take the lock of SQLite before it reads.
+    may_write = has_request_context() and request.method not in {"GET", "HEAD", "OPTIONS"}
+    options = connection.get_execution_options()
+    mode = options.get("sqlite_begin", "IMMEDIATE" if may_write else "DEFERRED")
+    connection.exec_driver_sql(f"BEGIN {mode}")
+
 
 # Threads that share one connection share its transaction, too.
 if ENGINE.name == "sqlite" and not isinstance(ENGINE.pool, StaticPool):
     event.listen(
         ENGINE, "connect", lambda connection, _: setattr(connection, "isolation_level", None)
     )
-    event.listen(
-        ENGINE,
-        "begin",
-        lambda connection: connection.exec_driver_sql(
-            f"BEGIN {connection.get_execution_options().get('sqlite_begin', 'DEFERRED')}"
-        ),
-    )"""
+    event.listen(ENGINE, "begin", begin_sqlite)"""
 
 SQLITE_URL = """\
 from pathlib import Path

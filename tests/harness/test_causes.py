@@ -444,8 +444,10 @@ def test_the_change_of_sqlite_s_begin_says_which_requests_then_fail_at_once() ->
     (begin,) = groups(with_rows(failed("transactions.savepoint-released"), session_name="db.session"))
 
     assert begin.remedy.endswith(
-        "A request that reads and then writes may then fail at once with 'database is locked': begin it with"
-        ' db.session.connection(execution_options={"sqlite_begin": "IMMEDIATE"}).'
+        "A GET request, or code outside requests, that reads and then writes may fail at once with"
+        " 'database is locked': begin it with"
+        ' db.session.connection(execution_options={"sqlite_begin": "IMMEDIATE"}). A second session in a POST'
+        ' request can only read: begin it with "DEFERRED".'
     )
 
 

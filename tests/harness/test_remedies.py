@@ -6,10 +6,12 @@ import os
 import re
 import sys
 from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
+from flask import Flask
 from sqlalchemy import create_engine, inspect, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
@@ -501,6 +503,30 @@ def test_a_transaction_can_take_the_lock_of_sqlite_at_its_beginning(tmp_path: Pa
         second.connection(execution_options=immediate)
         with pytest.raises(OperationalError, match="database is locked"), Session(engine) as third:
             third.connection(execution_options=immediate)
+    engine.dispose()
+
+
+@pytest.mark.bad_day
+@pytest.mark.parametrize(
+    ("method", "seen"),
+    [
+        ("POST", pytest.raises(OperationalError, match="database is locked")),
+        ("DELETE", pytest.raises(OperationalError, match="database is locked")),
+        ("GET", nullcontext()),
+    ],
+    ids=["POST", "DELETE", "GET"],
+)
+def test_a_request_that_may_write_has_the_lock_of_sqlite_before_its_first_read(
+    tmp_path: Path, method: str, seen: AbstractContextManager[object]
+) -> None:
+    engine = create_engine(f"sqlite:///{tmp_path / 'app.db'}", connect_args={"timeout": 0})
+    exec(changes.BEGIN.replace("ENGINE", "engine"), {"engine": engine})  # noqa: S102 - as the report shows it
+
+    with Session(engine) as session, Session(engine) as writer:
+        with Flask("shop").test_request_context(method=method):
+            session.execute(text("SELECT name FROM sqlite_schema"))
+        with seen:
+            writer.connection(execution_options={"sqlite_begin": "IMMEDIATE"})
     engine.dispose()
 
 

@@ -44,7 +44,8 @@ CHECKS = (
         cases=(34,),
         remedy=(
             "On SQLite set isolation_level = None on each connection, and send BEGIN in a listener for the"
-            " engine's `begin`. On others take isolation_level=\"AUTOCOMMIT\" out of the engine's options."
+            " engine's `begin`: BEGIN IMMEDIATE in requests that may write, such as POST. On others take"
+            ' isolation_level="AUTOCOMMIT" out of the engine\'s options.'
         ),
         default_of="Python's SQLite driver",
     ),
