@@ -84,6 +84,7 @@ TERMS: Mapping[str, str] = MappingProxyType(
         "STREAMS": "",
         "ENGINE_USES": "",
         "OTHER_URIS": "migrations/env.py, alembic.ini and scripts",
+        "IMPORTED": "",
         "AFTER_MAKING": "Directly after the line that makes the app",
         "LATE": "",
         "AFTER_ENGINE": "After the line that makes the engine (imports at the top of the module)",
@@ -256,7 +257,9 @@ OUTSIDE = (
     f" them. Outside contexts the session then raises RuntimeError: {INTO_CONTEXT}"
 )
 # A context that ends before these lines are run leaves its session open.
-REMOVE = "AFTER_MAKING, have the session removed after all callbacks, also if one raises. CALLBACK LATE"
+REMOVE = (
+    "AFTER_MAKINGIMPORTED, have the session removed after all callbacks, also if one raises. CALLBACK LATE"
+)
 DRIVERS = (
     "AFTER_ENGINE, give the drivers these arguments. They win over those of the same name: join the values"
     " with yours."

@@ -79,6 +79,7 @@ def terms_of(subject: Mapping[str, str], causes: Iterable[Cause]) -> dict[str, s
         "STREAMS": streams and f" ({streams})",
         "OUTSIDE": _outside(subject, is_shared=is_shared),
         "AFTER_MAKING": f"Directly after {made}, the line that makes the app" if made else "",
+        "IMPORTED": " (imports at the top of the module)" if imported and not is_late else "",
         "LATE": removed and f"Delete the code for it in {removed}: {why}.",
     }
 

@@ -212,7 +212,7 @@ def _in_place_of_another_engine(group: Group, lines: list[str]) -> Iterator[Edit
 
 
 READINGS: dict[str, Callable[[Group, list[str]], Iterator[Edit]]] = {
-    "the line that makes the app, have the session removed": _after_making,
+    "have the session removed after all callbacks": _after_making,
     "The end of a context removes the session": _no_code,
     "(in a factory, before it returns app; imports at the top of the module)": _before_return,
     "to a command of the app": _in_a_command,

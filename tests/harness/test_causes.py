@@ -317,6 +317,9 @@ def test_a_remedy_is_written_in_the_terms_of_the_app() -> None:
     assert "db_session.remove()" in plain[0].code
     elsewhere = groups(with_rows(leak, session_import="from shop.db import db_session", **own))
     assert elsewhere[0].code == f"from shop.db import db_session\n\n\n{plain[0].code}"
+    at_the_top = "the line that makes the app (imports at the top of the module), have the session removed"
+    assert at_the_top in elsewhere[0].remedy
+    assert "imports" not in plain[0].remedy
     late = groups(
         with_rows(leak, session_import="from tb import db_session", session_imports_app="yes", **own)
     )
