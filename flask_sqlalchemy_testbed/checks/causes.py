@@ -87,6 +87,7 @@ TERMS: Mapping[str, str] = MappingProxyType(
         "IMPORTED": "",
         "AFTER_MAKING": "Directly after the line that makes the app",
         "LATE": "",
+        "FIRST": "",
         "AFTER_ENGINE": "After the line that makes the engine (imports at the top of the module)",
         "MAKES_ENGINE": "create_engine()",
         "AS_TEXT": "",
@@ -341,8 +342,8 @@ _ALL = (
     Cause(
         SHARED_ENGINE,
         "All apps of a process share one engine: the last app that is made moves the others.",
-        "Keep each app's engine in its extensions, and bind each session to the engine of the current app."
-        f"ENGINE_USES {OUTSIDE}",
+        "FIRSTKeep each app's engine in its extensions, and bind each session to the engine of the current"
+        f" app.ENGINE_USES {OUTSIDE}",
         part=Part.SESSION,
         remedy_of_library=(
             "Make the object of LIBRARY in the factory, one for each app; keep it in the extensions of the"
@@ -356,11 +357,11 @@ _ALL = (
     Cause(
         SCOPED_BY_THREAD,
         "Sessions are scoped by the thread, not by the app context.",
-        f"Scope the session by the context, in place of the line that makes it. {OUTSIDE}",
+        f"FIRSTScope the session by the context, in place of the line that makes it. {OUTSIDE}",
         part=Part.SESSION,
         remedy_of_library=(
-            "Delete `scopefunc` from the session_options in SESSION_AT, or the code that replaces SESSION:"
-            f" LIBRARY scopes its session by the context. {OUTSIDE}"
+            "FIRSTDelete `scopefunc` from the session_options in SESSION_AT, or the code that replaces"
+            f" SESSION: LIBRARY scopes its session by the context. {OUTSIDE}"
         ),
         shown_by="lifecycle.async-view",
         # The context inside, also one in a factory, has the session of the thread.
@@ -371,7 +372,7 @@ _ALL = (
     Cause(
         LEFT_BY_FACTORY,
         "The app uses its session outside app contexts while it is made, and leaves it there.",
-        f"The end of a context removes the session: {INTO_CONTEXT}",
+        f"FIRSTThe end of a context removes the session: {INTO_CONTEXT}",
         part=Part.FACTORY,
     ),
     Cause(

@@ -188,7 +188,8 @@ def _with_changes(found: list[Group], report: Matrix) -> list[Group]:
     """Return the groups with their changes; a change that mends several causes is shown with the first."""
     known = [group.cause for group in found if group.cause]
     including = {name: cause for cause in known for name in cause.includes}
-    terms = terms_of(report["subject"], known)
+    numbers = {one.cause.name: number for number, one in reversed([*enumerate(found, 1)]) if one.cause}
+    terms = terms_of(report["subject"], numbers)
     shown: dict[str, int] = {}
     result = []
     for number, group in enumerate(found, 1):
@@ -450,7 +451,7 @@ def _group(cause: Cause | None, rows: list[CheckRow], report: Matrix) -> Group:
 def _remedy_of_error(error: str, report: Matrix) -> str:
     """Return the remedy of an error that the app's own code raised."""
     if LOCKED.search(error):
-        return remedy_of_lock(terms_of(report["subject"], ()))
+        return remedy_of_lock(terms_of(report["subject"], {}))
     if NO_TABLE.search(error):
         return (
             f"The battery did not create this table: name its metadata with {flag('metadata')}"
@@ -467,7 +468,7 @@ def _remedy_of_check(row: CheckRow, report: Matrix) -> str:
     if cause and cause.backends and not _backends(report, row) & set(cause.backends):
         # The check's remedy is for other drivers.
         left = any(map(_LEFT.search, reasons_of(row)))
-        return CAUSES[LEFT_AFTER_CHECK].remedy_in(terms_of(report["subject"], ())) if left else ""
+        return CAUSES[LEFT_AFTER_CHECK].remedy_in(terms_of(report["subject"], {})) if left else ""
     if not cause or not cause.shown_by or any(one["id"] == cause.shown_by for one in report["checks"]):
         return remedy_of(row)
     return f"{row['remedy']} Run {cause.shown_by}, too: if it fails, the output shows the code of the change."

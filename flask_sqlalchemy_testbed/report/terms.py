@@ -10,29 +10,31 @@ from flask_sqlalchemy_testbed.checks.causes import (
     CALLBACK,
     CALLBACK_OF_FUNCTION,
     CALLBACK_OF_LIBRARY,
-    CAUSES,
+    LEFT_BY_FACTORY,
+    SCOPED_BY_THREAD,
+    SESSIONS_STAY_OPEN,
     SHARED_ENGINE,
+    TEARDOWN_ORDER,
 )
 from flask_sqlalchemy_testbed.checks.libraries import LIBRARIES, NO_LIBRARY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from flask_sqlalchemy_testbed.checks.causes import Cause
-
+REMOVED_FIRST = "the line that removes the session before its first use"
 IN_PLACE = "in place of the line that makes the engine"
 
 
-def terms_of(subject: Mapping[str, str], causes: Iterable[Cause]) -> dict[str, str]:
+def terms_of(subject: Mapping[str, str], numbers: Mapping[str, int]) -> dict[str, str]:
     """Return the names of an app for `checks.causes.TERMS`; unknown ones are missing or empty.
 
     Args:
         subject: The places of the app, as the report has them.
-        causes: All causes in the app: the change of one may rename what another uses.
+        numbers: All causes in the app, by name: the change of one may rename what another uses.
     """
     app, engine = subject.get("app_name") or "app", subject.get("engine_name", "")
     library = LIBRARIES.get(subject.get("library", ""), NO_LIBRARY)
-    is_shared = CAUSES[SHARED_ENGINE] in causes and not library.name
+    is_shared = SHARED_ENGINE in numbers and not library.name
     place, kept = _kept(subject, engine)
     imported, arguments = subject.get("session_import", ""), subject.get("engine_arguments", "")
     streams = subject.get("unwrapped_streams", "")
@@ -45,10 +47,11 @@ def terms_of(subject: Mapping[str, str], causes: Iterable[Cause]) -> dict[str, s
     is_late = bool(imported and subject.get("session_imports_app"))
     lastly = _lastly(subject.get("session_end", ""))
     made, late = subject.get("app_at", ""), subject.get("removed_late", "")
-    removed, why = late, "the app uses the session before that line"
-    if not late:
-        removed = subject.get("removed_early", "")
-        why = "Flask does not call it at the end of every app context"
+    removed, why = late, ": the app uses the session before that line"
+    if not late and (removed := subject.get("removed_early", "")):
+        why = ": Flask does not call it at the end of every app context"
+    elif not late and not is_function:
+        removed, why = subject.get("teardown_at", ""), ""
     return {
         "APP": app,
         "SESSION": session,
@@ -80,7 +83,8 @@ def terms_of(subject: Mapping[str, str], causes: Iterable[Cause]) -> dict[str, s
         "OUTSIDE": _outside(subject, is_shared=is_shared),
         "AFTER_MAKING": f"Directly after {made}, the line that makes the app" if made else "",
         "IMPORTED": " (imports at the top of the module)" if imported and not is_late else "",
-        "LATE": removed and f"Delete the code for it in {removed}: {why}.",
+        "LATE": removed and f"Delete the code for it in {removed}{why}.",
+        "FIRST": _first(subject, numbers),
     }
 
 
@@ -114,10 +118,12 @@ def _kept(subject: Mapping[str, str], engine: str) -> tuple[str, str]:
         place = f"Return the engine from {function}(){at}. In the factory, in place of its call{called}"
         name = f"{engine} = " if engine.isidentifier() else ""
         kept = f"{name}{function}(...)  # the arguments that it has now"
-    bound = subject.get("bound_at", "")
+    deleted, bound = [], subject.get("bound_at", "")
     if bound and (bound != subject.get("engine_at") or _is_kept(subject, engine)):
-        kept += f"\n\n# Delete the line that binds the sessions to an engine ({bound})."
-    return place, kept
+        deleted.append(f"the line that binds the sessions to an engine ({bound})")
+    if removed := subject.get("removed_first", ""):
+        deleted.append(f"{REMOVED_FIRST} ({removed})")
+    return place, "\n".join([kept, *([""] if deleted else []), *(f"# Delete {one}." for one in deleted)])
 
 
 def _maker(subject: Mapping[str, str]) -> str:
@@ -148,13 +154,47 @@ def _engine_uses(subject: Mapping[str, str], app: str, engine: str) -> str:
     )
 
 
+def _first(subject: Mapping[str, str], numbers: Mapping[str, int]) -> str:
+    """Return the step before a change that has contexts end where the app is made; may be empty."""
+    late = subject.get("removed_late", "")
+    replacing = _number(numbers, SESSIONS_STAY_OPEN, TEARDOWN_ORDER)
+    own = _number(numbers, SHARED_ENGINE, SCOPED_BY_THREAD, LEFT_BY_FACTORY)
+    # An earlier change has deleted that code.
+    if not late or 0 < replacing < own:
+        return ""
+    after = subject.get("app_at") or "the line that makes the app"
+    later = f"; the change for cause {replacing} replaces it" if replacing else ""
+    return f"First move the code that removes the session, in {late}, to directly after {after}{later}. "
+
+
+def _number(numbers: Mapping[str, int], *causes: str) -> int:
+    """Return the number of the first of these causes; 0 if the report has none of them."""
+    return min((numbers[one] for one in causes if one in numbers), default=0)
+
+
 def _outside(subject: Mapping[str, str], *, is_shared: bool) -> str:
     """Return where the app uses the session outside contexts while it is made; may be empty."""
-    used = subject.get("used_outside", "")
+    used = _list(subject.get("used_outside", ""))
+    called = subject.get("engine_called_at", "") if is_shared else ""
+    # A report of an older version has only the uses.
+    uses = dict(zip(used, _list(subject.get("reached_from", "")) or used, strict=False))
+    early = [use for use, reached_from in uses.items() if reached_from == called]
     bound = "" if is_shared else subject.get("bound_at", "")
-    places = ", ".join(filter(None, [bound, used]))
-    found = f"The app uses it outside contexts in {places}." if places else ""
-    if late := subject.get("removed_late", ""):
-        after = f"directly after {subject.get('app_at') or 'the line that makes the app'}"
-        found += f" First move the code that removes the session, in {late}, to {after}."
-    return found.strip()
+    places = [*filter(None, [bound]), *(use for use in uses if use not in early)]
+    block = dict.fromkeys([*filter(None, [bound]), *(uses[use] for use in uses if use not in early)])
+    sentences = []
+    if places:
+        put = f": put {', '.join(block)} into the block" if list(block) != places else ""
+        sentences.append(f"The app uses it outside contexts in {', '.join(places)}{put}.")
+    if early:
+        sentences.append(
+            f"Move {', '.join(early)} out of {subject['engine_function']}(), into the block after its call:"
+            " before, the app has no engine."
+        )
+    if (removed := subject.get("removed_first", "")) and not is_shared:
+        sentences.append(f"Delete {REMOVED_FIRST} ({removed}).")
+    return " ".join(sentences)
+
+
+def _list(places: str) -> list[str]:
+    return places.split(", ") if places else []

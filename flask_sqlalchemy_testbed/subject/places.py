@@ -77,14 +77,20 @@ class Places:
     """The lines that use the database while the app is made."""
     used_outside: str = ""
     """The lines that use the session outside app contexts while the app is made."""
+    reached_from: str = ""
+    """For each of these lines the one of the factory that is it, or that calls its function."""
+    removed_first: str = ""
+    """The lines that remove the session outside app contexts before any of these uses."""
     other_uris: str = ""
     """The lines of files outside the app that write a relative URI of the app."""
     engine_uses: str = ""
     """The lines that use an engine which an import makes, except those that make it and the session."""
     unwrapped_streams: str = ""
     """The lines that give a response a generator without `stream_with_context`."""
+    teardown_at: str = ""
+    """The line that has the session removed at the end of app contexts."""
     removed_late: str = ""
-    """The line that has the session removed, if the app uses the session before that line."""
+    """The same line, if the app uses the session before it."""
     removed_early: str = ""
     """The line that removes the session at the end of requests, and not of app contexts."""
     commit_at: str = ""
@@ -142,6 +148,8 @@ def places(subject: Subject) -> Places:
         usage.used_by_factory(trees, factory.target if factory else "", name, engines, in_contexts=one)
         for one in (True, False)
     )
+    removed, outside = usage.split_at_first_use([use for use in outside if use.at != bound_at])
+    teardown_at, is_late = usage.teardown_callback(trees, factory.target if factory else "", name)
     maker_of_engine = ("", "")
     if engine and engine.node and not held:
         maker_of_engine = _function_without(
@@ -177,8 +185,10 @@ def places(subject: Subject) -> Places:
         engine_called_at=maker_of_engine[1],
         engine_is_global="yes" if is_global else "",
         bound_at=bound_at,
-        used_early=", ".join(used),
-        used_outside=", ".join(place for place in outside if place != bound_at),
+        used_early=", ".join(use.at for use in usage.split_at_first_use(used)[1]),
+        used_outside=", ".join(use.at for use in outside),
+        reached_from=", ".join(use.reached_from for use in outside),
+        removed_first=", ".join(use.at for use in removed),
         other_uris=mentions.other_uris(trees),
         engine_uses=(
             mentions.engine_uses(trees, engine.target, engine.at, [*replaced, *around])
@@ -186,7 +196,8 @@ def places(subject: Subject) -> Places:
             else ""
         ),
         unwrapped_streams=", ".join(unwrapped_streams(trees)),
-        removed_late=usage.removed_late(trees, factory.target if factory else "", name),
+        teardown_at=teardown_at,
+        removed_late=teardown_at if is_late else "",
         removed_early=_removed_early(trees, end),
         commit_at=usage.committed_in_hooks(trees, (*usage.REQUEST_ENDS, "teardown_appcontext"), name),
     )

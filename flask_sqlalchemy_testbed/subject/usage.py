@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ast
 from dataclasses import dataclass, field
+from itertools import dropwhile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from flask_sqlalchemy_testbed.subject.source import FUNCTIONS, LATER
 
@@ -15,6 +16,17 @@ if TYPE_CHECKING:
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 REQUEST_ENDS = ("after_request", "after_app_request", "teardown_request", "teardown_app_request")
 CONTEXTS = ("app_context(", "request_context(")
+
+
+class Use(NamedTuple):
+    """A use of the database in code that runs while an app is made."""
+
+    at: str
+    """The line, as `file:line`."""
+    reached_from: str
+    """The line of the factory that is this use, or that calls its function, as `file:line`."""
+    is_removal: bool
+    """Whether the session is removed, and not used."""
 
 
 def module_of(file: str) -> str:
@@ -89,8 +101,8 @@ def used_by_factory(
     engines: Collection[str] = (),
     *,
     in_contexts: bool,
-) -> list[str]:
-    """Return where the app uses its database while it is made, as `file:line`.
+) -> list[Use]:
+    """Return where the app uses its database while it is made.
 
     Args:
         trees: The modules of the app, by file.
@@ -107,11 +119,27 @@ def used_by_factory(
         in_contexts=in_contexts,
         of_tables=in_contexts,
     )
-    return list(dict.fromkeys(at for file, body in bodies for one in body for at in search.uses(one, file)))
+    found: dict[str, Use] = {}
+    for file, body in bodies:
+        for use in (use for one in body for use in search.uses(one, file)):
+            found.setdefault(use.at, use)
+    return list(found.values())
 
 
-def removed_late(trees: dict[str, ast.Module], factory: str, session: str) -> str:
-    """Return where the app has its session removed if it uses the session before, as `file:line`; else empty.
+def split_at_first_use(uses: list[Use]) -> tuple[list[Use], list[Use]]:
+    """Return the removals of the session before it is used, and the uses after them.
+
+    Args:
+        uses: The uses, in the order in which they run.
+    """
+    after = list(dropwhile(lambda use: use.is_removal, uses))
+    return uses[: len(uses) - len(after)], after
+
+
+def teardown_callback(trees: dict[str, ast.Module], factory: str, session: str) -> tuple[str, bool]:
+    """Return where a teardown callback ends the session, and whether the session is used before that line.
+
+    The place is `file:line`; empty if there is none.
 
     Args:
         trees: The modules of the app, by file.
@@ -121,17 +149,16 @@ def removed_late(trees: dict[str, ast.Module], factory: str, session: str) -> st
     bodies, defined = _run_at_start(trees, factory)
     texts = {name: ast.unparse(found[0][1]) for name, found in defined.items()}
     search = _Search(session, defined, in_contexts=True)
+    ends = [f"{session}.remove(", f"{session}.close(", f"{session}().close("] if session else []
     for file, body in bodies:
         is_used = False
         for one in body:
             names = [node.id for node in ast.walk(one) if isinstance(node, ast.Name)]
             text = "".join([ast.unparse(one), *(texts.get(name, "") for name in names)])
-            if "teardown_appcontext" in text and session and session in text:
-                if is_used:
-                    return f"{file}:{one.lineno}"
-                break
-            is_used |= any([*search.uses(one, file)])
-    return ""
+            if "teardown_appcontext" in text and any(end in text for end in ends):
+                return f"{file}:{one.lineno}", is_used
+            is_used |= any(not use.is_removal for use in search.uses(one, file))
+    return "", False
 
 
 def is_ended(trees: dict[str, ast.Module], session: str) -> bool:
@@ -251,18 +278,20 @@ class _Search:
     of_tables: bool = field(default=False, kw_only=True)
     """Whether the creation of tables, and a connection of the engine, are uses, too."""
 
-    def uses(self, node: ast.AST, file: str) -> Iterator[str]:
-        """Yield the place of each use; enter each function that is called."""
+    def uses(self, node: ast.AST, file: str, reached_from: str = "") -> Iterator[Use]:
+        """Yield each use; enter each function that is called."""
         if isinstance(node, LATER) or self._is_left_out(node):
             return
         if isinstance(node, ast.Call):
+            at = f"{file}:{node.lineno}"
             if self._is_use(node.func):
-                yield f"{file}:{node.lineno}"
+                is_removal = f".{ast.unparse(node.func)}".endswith(f".{self.session}.remove")
+                yield Use(at, reached_from or at, is_removal)
             where, called = self._enter(node.func, file)
             for one in called:
-                yield from self.uses(one, where)
+                yield from self.uses(one, where, reached_from or at)
         for child in ast.iter_child_nodes(node):
-            yield from self.uses(child, file)
+            yield from self.uses(child, file, reached_from)
 
     def _is_left_out(self, node: ast.AST) -> bool:
         if isinstance(node, ast.With) and not self.in_contexts:

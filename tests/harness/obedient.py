@@ -11,6 +11,7 @@ from flask_sqlalchemy_testbed.report.causes import Group
 
 ROOT = Path(__file__).parents[2]
 COPIED = re.compile(r"Copy (?P<file>app/database/\w+\.py) from the clone")
+FIRST = re.compile(r"First move the code that removes the session, in \S+, to directly after [^\s;]+")
 PLACE = re.compile(r"\bshop\.py:(\d+)")
 CALL = r"\b{}\((?P<uri>[^,()]+)[^()]*\)"
 # The number of a line, how many lines are replaced there, and the new ones.
@@ -54,13 +55,12 @@ def _edits(group: Group, lines: list[str]) -> Iterator[Edit]:
     else:
         raise AssertionError(group.remedy)
     _, _, outside = group.remedy.partition("outside contexts in ")
-    places, _, late = outside.partition(" First move the code that removes the session, in ")
-    if places:
-        used = _in_factory(places, lines)
+    uses, put, calls = outside.partition(". ")[0].partition(": put ")
+    if used := sorted({*_numbers(calls if put else uses)}):
         block = "\n    ".join(lines[number].strip() for number in used)
         yield used[0], used[-1] + 1 - used[0], f"with app.app_context():\n    {block}"
-    if late:
-        before, after = _numbers(late)
+    if late := FIRST.match(group.remedy):
+        before, after = _numbers(late[0])
         yield before, 1, ""
         yield after + 1, 0, lines[before].strip()
 

@@ -722,7 +722,47 @@ def test_code_that_removes_the_session_after_its_first_use_is_moved() -> None:
     assert leak.remedy.endswith(
         "Delete the code for it in shop.py:35: the app uses the session before that line."
     )
-    assert "the code that removes the session, in shop.py:35, to directly after shop.py:29." in shared.remedy
+    first = "First move the code that removes the session, in shop.py:35, to directly after shop.py:29"
+    assert shared.remedy.startswith(f"{first}. Keep each app's engine")
+
+
+@pytest.mark.bad_day
+def test_a_move_of_code_that_a_later_cause_deletes_says_so() -> None:
+    at = {"app_at": "shop.py:29", "removed_late": "shop.py:35", "teardown_at": "shop.py:35"}
+    shared, raising = failed("binding.two-apps"), failed("lifecycle.failing-teardown")
+    leak = failed("lifecycle.request-ends", f"Failed: {LEAK}")
+
+    engine, _ = groups(with_rows(shared, raising, **at))
+    _, after = groups(with_rows(leak, shared, **at))
+
+    assert "to directly after shop.py:29; the change for cause 2 replaces it. Keep" in engine.remedy
+    assert after.remedy.startswith("Keep each app's engine")
+
+
+@pytest.mark.bad_day
+def test_code_that_removes_the_session_is_named_where_it_is_replaced() -> None:
+    (late,) = groups(with_rows(failed("lifecycle.later-context"), teardown_at="shop.py:35"))
+
+    assert late.remedy.endswith(" but keep the callback's other lines. Delete the code for it in shop.py:35.")
+
+
+@pytest.mark.bad_day
+def test_the_call_in_the_factory_that_needs_a_context_is_named() -> None:
+    at = {"used_outside": "db.py:5, db.py:9", "reached_from": "shop.py:20, shop.py:24"}
+    at |= {"removed_first": "db.py:4", "engine_function": "init_engine", "engine_called_at": "shop.py:24"}
+
+    (scope,) = groups(with_rows(failed("lifecycle.async-view"), **at))
+    (engine,) = groups(with_rows(failed("binding.two-apps"), **at))
+
+    assert scope.remedy.endswith(
+        "The app uses it outside contexts in db.py:5, db.py:9: put shop.py:20, shop.py:24 into the block."
+        " Delete the line that removes the session before its first use (db.py:4)."
+    )
+    assert engine.remedy.endswith(
+        "The app uses it outside contexts in db.py:5: put shop.py:20 into the block. Move db.py:9 out of"
+        " init_engine(), into the block after its call: before, the app has no engine."
+    )
+    assert engine.code.endswith("# Delete the line that removes the session before its first use (db.py:4).")
 
 
 @pytest.mark.bad_day

@@ -205,8 +205,43 @@ def test_uses_of_the_session_outside_contexts_are_found(write: Write) -> None:
     )
 
     assert found.used_outside == "shop.py:20, shop_data.py:5, shop_data.py:10, setup.py:3"
+    assert found.reached_from == "shop.py:20, shop.py:21, shop.py:21, shop.py:22"
     assert (found.bound_at, found.engine_at, found.app_name) == ("shop.py:11", "shop.py:10", "application")
     assert found.session_options == ", autoflush=False"
+
+
+@pytest.mark.bad_day
+def test_a_removal_of_the_session_before_its_first_use_is_no_use(write: Write) -> None:
+    write(
+        shop__database="""
+            db_session = scoped_session(sessionmaker())
+
+
+            def init_engine(uri):
+                db_session.remove()
+                return create_engine(uri)
+        """,
+        shop____init__="""
+            from . import database
+
+
+            def create_app():
+                app = Flask("shop")
+                database.init_engine("sqlite://")
+
+                @app.teardown_appcontext
+                def shutdown(error):
+                    database.db_session.remove()
+
+                return app
+        """,
+    )
+    path, modules = "shop.database:db_session", ("shop", "shop.database")
+
+    found = places(Subject("shop:create_app", session_path=path, modules=modules))
+
+    assert (found.used_outside, found.used_early, found.removed_late) == ("", "", "")
+    assert (found.removed_first, found.teardown_at) == ("shop/database.py:5", "shop/__init__.py:9")
 
 
 def test_an_engine_that_an_import_makes_is_no_name_for_later_apps(write: Write) -> None:
