@@ -148,9 +148,12 @@ def _engine_uses(subject: Mapping[str, str], app: str, engine: str) -> str:
     places = subject.get("engine_uses", "")
     if not engine.isidentifier() or (_is_kept(subject, engine) and not places):
         return ""
+    calls = subject.get("engine_calls", "")
     return (
-        f' Write current_app.extensions["engine"] in place of other uses of'
-        f' {engine}{f" ({places})" if places else ""}, and {app}.extensions["engine"] outside contexts.'
+        f' Write {app}.extensions["engine"] in the factory, and current_app.extensions["engine"] elsewhere,'
+        f" in place of other uses of {engine}{f' ({places})' if places else ''}. Put calls of such functions"
+        f" outside contexts, also those in tests, into a block `with {app}.app_context():`"
+        f"{f' ({calls})' if calls else ''}."
     )
 
 

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flask_sqlalchemy_testbed.subject.usage import module_of
+from flask_sqlalchemy_testbed.subject.usage import CONTEXTS, module_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -17,6 +17,12 @@ OTHER_FILES = ("*.py", "*/*.py", "*.ini", "*/*.ini")
 RELATIVE_URI = re.compile(r"sqlite(\+\w+)?:///(?!/|:memory:|file:)\S+")
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 MOST_PLACES = 8
+# Decorators of functions that run in an app context.
+CALLED_BY_FLASK = re.compile(
+    r"(.*\.)?(route|get|post|put|patch|delete|errorhandler|cli\.command|with_appcontext|before_(app_)?request"
+    r"|after_(app_)?request|teardown_(app_)?request|teardown_appcontext)(\(.*)?",
+    re.DOTALL,
+)
 
 
 def other_uris(trees: Mapping[str, ast.Module]) -> str:
@@ -66,6 +72,55 @@ def engine_uses(
             lines = set(_uses_elsewhere(tree, engine, module, Path(file).parent.name, left_out))
         found += [f"{file}:{line}" for line in sorted(lines)]
     return _listed(found)
+
+
+def outside_calls(trees: Mapping[str, ast.Module], engine_uses: str, factory: str) -> str:
+    """Return calls of the functions that use an engine, except those that run in an app context.
+
+    Args:
+        trees: The modules of the app, by file.
+        engine_uses: The lines that use it, as `engine_uses` returns them.
+        factory: The name of the factory: it calls them with an engine of its own.
+
+    Returns:
+        The lines as `file:line`; empty if there is none.
+    """
+    every = {**trees, **dict(_other_trees(trees))}
+    used = set(engine_uses.split(", "))
+    names = {
+        (function.name, module_of(file))
+        for file, tree in every.items()
+        for function in tree.body
+        if isinstance(function, FUNCTIONS[:2]) and function.name != factory
+        if any(f"{file}:{getattr(node, 'lineno', 0)}" in used for node in ast.walk(function))
+    }
+    found = [
+        f"{file}:{line}"
+        for file, tree in every.items()
+        for line in sorted(set(_calls_outside(tree, names, module_of(file))))
+    ]
+    return _listed(found)
+
+
+def _calls_outside(node: ast.AST, names: Collection[tuple[str, str]], module: str) -> Iterator[int]:
+    """Yield the lines of calls that no app context is around, as far as the code shows."""
+    for child in ast.iter_child_nodes(node):
+        if _runs_in_context(child):
+            continue
+        if isinstance(child, ast.Call):
+            of, _, name = ast.unparse(child.func).rpartition(".")
+            known = [home for one, home in names if one == name]
+            if known and (not of or of.rpartition(".")[2] in known):
+                yield child.lineno
+        yield from _calls_outside(child, names, module)
+
+
+def _runs_in_context(node: ast.AST) -> bool:
+    """Return whether this is a block with a context, or a function that Flask calls in one."""
+    if isinstance(node, ast.With):
+        return any(word in ast.unparse(item.context_expr) for item in node.items for word in CONTEXTS)
+    decorators = node.decorator_list if isinstance(node, FUNCTIONS[:2]) else []
+    return any(CALLED_BY_FLASK.fullmatch(ast.unparse(one)) for one in decorators)
 
 
 def _listed(places: Iterable[str]) -> str:

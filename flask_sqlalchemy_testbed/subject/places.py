@@ -85,6 +85,8 @@ class Places:
     """The lines of files outside the app that write a relative URI of the app."""
     engine_uses: str = ""
     """The lines that use an engine which an import makes, except those that make it and the session."""
+    engine_calls: str = ""
+    """Calls of the functions in these lines, except those that run in an app context."""
     unwrapped_streams: str = ""
     """The lines that give a response a generator without `stream_with_context`."""
     teardown_at: str = ""
@@ -162,6 +164,9 @@ def places(subject: Subject) -> Places:
     replaced = [one.node for one in (scoped, maker) if one]
     end = library.end if held else "SESSION.remove()" if scoped else "SESSION.close()"
     end = end.replace("SESSION", name + "()" * subject.session_is_callable) if name else ""
+    engine_uses = ""
+    if engine and (is_global or around):
+        engine_uses = mentions.engine_uses(trees, engine.target, engine.at, [*replaced, *around])
     return Places(
         library=library.name if held else "",
         engine_at=engine.at if engine else "",
@@ -190,11 +195,8 @@ def places(subject: Subject) -> Places:
         reached_from=", ".join(use.reached_from for use in outside),
         removed_first=", ".join(use.at for use in removed),
         other_uris=mentions.other_uris(trees),
-        engine_uses=(
-            mentions.engine_uses(trees, engine.target, engine.at, [*replaced, *around])
-            if engine and (is_global or around)
-            else ""
-        ),
+        engine_uses=engine_uses,
+        engine_calls=mentions.outside_calls(trees, engine_uses, factory.target if factory else ""),
         unwrapped_streams=", ".join(unwrapped_streams(trees)),
         teardown_at=teardown_at,
         removed_late=teardown_at if is_late else "",

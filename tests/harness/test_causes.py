@@ -769,13 +769,17 @@ def test_the_call_in_the_factory_that_needs_a_context_is_named() -> None:
 @pytest.mark.parametrize("engine_uses", ["", "shop/db.py:9, tests/conftest.py:8"])
 def test_the_change_of_a_global_engine_says_what_replaces_its_other_uses(engine_uses: str) -> None:
     at = {"engine_name": "engine", "engine_is_global": "yes", "app_name": "application"}
+    if engine_uses:
+        at["engine_calls"] = "tests/conftest.py:12"
     (engine,) = groups(with_rows(failed("binding.two-apps"), engine_uses=engine_uses, **at))
     (kept,) = groups(with_rows(failed("binding.two-apps"), engine_name="engine"))
 
     places = f" ({engine_uses})" if engine_uses else ""
+    calls = " (tests/conftest.py:12)" if engine_uses else ""
     assert (
-        f' Write current_app.extensions["engine"] in place of other uses of engine{places}, and'
-        ' application.extensions["engine"] outside contexts. '
+        ' Write application.extensions["engine"] in the factory, and current_app.extensions["engine"]'
+        f" elsewhere, in place of other uses of engine{places}. Put calls of such functions outside contexts,"
+        f" also those in tests, into a block `with application.app_context():`{calls}. "
     ) in engine.remedy
     assert "other uses" not in kept.remedy
 

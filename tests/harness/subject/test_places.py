@@ -442,6 +442,46 @@ def test_other_code_that_uses_the_engine_of_the_last_app_is_found(write: Write) 
     assert found.engine_uses == "shop/db.py:10"
 
 
+@pytest.mark.bad_day
+def test_calls_of_functions_that_use_the_engine_are_found_outside_contexts(write: Write) -> None:
+    write(
+        **{
+            **GLOBAL_ENGINE,
+            "shop____init__": """
+                from shop import db
+
+
+                def create_app(config=None):
+                    app = Flask("shop")
+
+                    @app.cli.command("init-db")
+                    def init_db_command():
+                        db.init_db()
+
+                    return app
+            """,
+            "tests__conftest": """
+                from shop.db import init_db
+
+
+                def app():
+                    app = create_app()
+                    init_db()
+                    with app.app_context():
+                        init_db()
+                    other.init_db()
+            """,
+        }
+    )
+
+    found = places(Subject("shop:create_app", session_path="shop.db:db_session", modules=("shop", "shop.db")))
+
+    assert (found.engine_uses, found.engine_calls) == (
+        "shop/db.py:9, migrations/env.py:3",
+        "tests/conftest.py:6",
+    )
+
+
 def test_an_engine_of_the_factory_has_no_other_uses(write: Write) -> None:
     write(shop="def create_app():\n    engine = create_engine('sqlite://')\n    engine.connect()\n")
 
