@@ -71,6 +71,7 @@ TERMS: Mapping[str, str] = MappingProxyType(
         "IMPORT": "",
         "LASTLY": "session.remove()",
         "ENGINE": "engine",
+        "APPS_ENGINE": "engine",
         "APP": "app",
         "OPTION": "Add NAME=VALUE to create_engine()",
         "FACTORY": "...",

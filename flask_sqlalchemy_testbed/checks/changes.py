@@ -1,8 +1,8 @@
 """The lines of code that mend causes, with placeholders for the names of the app.
 
 `TERMS` in `causes.py` has the placeholders: `SESSION`, `END`, `ENGINE` and `APP` stand for the app's session,
-the call that ends it, its engine and the variable of the app; `IMPORT` for the import of a session that
-another module defines.
+the call that ends it, its engine and the variable of the app; `APPS_ENGINE` for its engine where the app is
+made; `IMPORT` for the import of a session that another module defines.
 """
 
 CLONE = "the clone of the testbed's repository"
@@ -74,7 +74,7 @@ MAKER
 DISPOSE = """\
 from weakref import finalize
 
-finalize(APP, ENGINE.dispose)"""
+finalize(APP, APPS_ENGINE.dispose)"""
 
 FOREIGN_KEYS = """\
 from sqlalchemy import event

@@ -35,6 +35,7 @@ def terms_of(subject: Mapping[str, str], numbers: Mapping[str, int]) -> dict[str
     app, engine = subject.get("app_name") or "app", subject.get("engine_name", "")
     library = LIBRARIES.get(subject.get("library", ""), NO_LIBRARY)
     is_shared = SHARED_ENGINE in numbers and not library.name
+    named = f'{app}.extensions["engine"]' if is_shared and not _is_kept(subject, engine) else engine
     place, kept = _kept(subject, engine)
     imported, arguments = subject.get("session_import", ""), subject.get("engine_arguments", "")
     streams = subject.get("unwrapped_streams", "")
@@ -60,7 +61,8 @@ def terms_of(subject: Mapping[str, str], numbers: Mapping[str, int]) -> dict[str
         "END": subject.get("session_end", ""),
         "IMPORT": "" if is_late else imported and f"{imported}\n\n\n",
         "LASTLY": f"{imported}\n\n        {lastly}" if is_late else lastly,
-        "ENGINE": f'{app}.extensions["engine"]' if is_shared and not _is_kept(subject, engine) else engine,
+        "ENGINE": named,
+        "APPS_ENGINE": subject.get("engine_called_as") or named,
         "ENGINE_USES": _engine_uses(subject, app, engine) if is_shared else "",
         "OTHER_URIS": subject.get("other_uris", ""),
         "OPTIONS": subject.get("session_options", ""),
@@ -116,13 +118,16 @@ def _kept(subject: Mapping[str, str], engine: str) -> tuple[str, str]:
     if function := subject.get("engine_function", ""):
         called = f" ({subject['engine_called_at']})" if subject.get("engine_called_at") else ""
         place = f"Return the engine from {function}(){at}. In the factory, in place of its call{called}"
-        name = f"{engine} = " if engine.isidentifier() else ""
-        kept = f"{name}{function}(...)  # the arguments that it has now"
+        kept = f"{function}(...)  # the arguments that it has now"
     deleted, bound = [], subject.get("bound_at", "")
     if bound and (bound != subject.get("engine_at") or _is_kept(subject, engine)):
         deleted.append(f"the line that binds the sessions to an engine ({bound})")
     if removed := subject.get("removed_first", ""):
         deleted.append(f"{REMOVED_FIRST} ({removed})")
+    if unused := subject.get("unused_maker_at", ""):
+        deleted.append(f"the line that makes the sessionmaker, which nothing uses now ({unused})")
+    if names := subject.get("engine_global_at", ""):
+        deleted.append(f"the global name {engine} ({names}): the engine is a local variable now")
     return place, "\n".join([kept, *([""] if deleted else []), *(f"# Delete {one}." for one in deleted)])
 
 

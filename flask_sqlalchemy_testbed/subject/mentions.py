@@ -50,16 +50,16 @@ def other_uris(trees: Mapping[str, ast.Module]) -> str:
     )
 
 
-def engine_uses(
-    trees: Mapping[str, ast.Module], engine: str, at: str, replaced: Iterable[ast.AST | None]
+def uses_of_global(
+    trees: Mapping[str, ast.Module], name: str, at: str, replaced: Iterable[ast.AST | None]
 ) -> str:
-    """Return where code uses the engine of a module, except where a change replaces it; empty if nowhere.
+    """Return where code uses a global name of a module, except where a change replaces it; empty if nowhere.
 
     Args:
         trees: The modules of the app, by file.
-        engine: The name of the engine in its module.
-        at: The line that makes the engine, as `file:line`.
-        replaced: The code in which a change replaces the engine, or need not.
+        name: The name, such as that of an engine.
+        at: The line that assigns it, as `file:line`.
+        replaced: The code in which a change replaces the name, or need not.
     """
     home = at.rpartition(":")[0]
     module = module_of(home)
@@ -67,9 +67,9 @@ def engine_uses(
     found = []
     for file, tree in {**trees, **dict(_other_trees(trees))}.items():
         if file == home:
-            lines = set(_loads(tree, engine, left_out))
+            lines = set(_loads(tree, name, left_out))
         else:
-            lines = set(_uses_elsewhere(tree, engine, module, Path(file).parent.name, left_out))
+            lines = set(_uses_elsewhere(tree, name, module, Path(file).parent.name, left_out))
         found += [f"{file}:{line}" for line in sorted(lines)]
     return _listed(found)
 
@@ -79,7 +79,7 @@ def outside_calls(trees: Mapping[str, ast.Module], engine_uses: str, factory: st
 
     Args:
         trees: The modules of the app, by file.
-        engine_uses: The lines that use it, as `engine_uses` returns them.
+        engine_uses: The lines that use it, as `uses_of_global` returns them.
         factory: The name of the factory: it calls them with an engine of its own.
 
     Returns:
@@ -171,22 +171,22 @@ def _locals(function: ast.AST) -> set[str]:
 
 
 def _uses_elsewhere(
-    tree: ast.Module, engine: str, module: str, folder: str, left_out: Collection[int]
+    tree: ast.Module, name: str, module: str, folder: str, left_out: Collection[int]
 ) -> Iterator[int]:
-    """Yield the lines that import the engine, or use it, in another module than its own."""
+    """Yield the lines that import a global name, or use it, in another module than its own."""
     imported: set[str] = set()
     for node in ast.walk(tree):
         if not isinstance(node, (ast.Import, ast.ImportFrom)):
             continue
         package = (node.module or folder) if isinstance(node, ast.ImportFrom) else ""
         for alias in node.names:
-            if alias.name == engine and package.rpartition(".")[2] == module:
+            if alias.name == name and package.rpartition(".")[2] == module:
                 yield node.lineno
-                yield from _loads(tree, alias.asname or engine, left_out)
+                yield from _loads(tree, alias.asname or name, left_out)
             elif alias.name.rpartition(".")[2] == module:
                 imported.add(alias.asname or alias.name)
     for node in ast.walk(tree):
         if id(node) in left_out or not isinstance(node, ast.Attribute):
             continue
-        if node.attr == engine and ast.unparse(node.value) in imported:
+        if node.attr == name and ast.unparse(node.value) in imported:
             yield node.lineno

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from flask_sqlalchemy_testbed.checks.libraries import LIBRARIES, NO_LIBRARY
 from flask_sqlalchemy_testbed.options import flag
-from flask_sqlalchemy_testbed.subject import making, mentions, usage
+from flask_sqlalchemy_testbed.subject import leftovers, making, mentions, usage
 from flask_sqlalchemy_testbed.subject.discovery import file_of, parts_of
 from flask_sqlalchemy_testbed.subject.shown import shown
 from flask_sqlalchemy_testbed.subject.source import FUNCTIONS, parsed
@@ -61,6 +61,8 @@ class Places:
     """The first argument of `scoped_session()`."""
     session_maker: str = ""
     """The global name of the `sessionmaker()` for a session that a function returns."""
+    unused_maker_at: str = ""
+    """The line that makes a sessionmaker for the scoped session alone."""
     session_options: str = ""
     """The other arguments of `sessionmaker()` than the engine, with a comma before each."""
     engine_arguments: str = ""
@@ -69,6 +71,10 @@ class Places:
     """The function that makes the engine, as it is called, if the app has no name there."""
     engine_called_at: str = ""
     """The first call of that function."""
+    engine_called_as: str = ""
+    """The expression that this call is assigned to."""
+    engine_global_at: str = ""
+    """The lines that make the name of the engine global, if only the function that makes it assigns it."""
     engine_is_global: str = ""
     """Not empty if the engine is made when a module is imported."""
     bound_at: str = ""
@@ -152,7 +158,7 @@ def places(subject: Subject) -> Places:
     )
     removed, outside = usage.split_at_first_use([use for use in outside if use.at != bound_at])
     teardown_at, is_late = usage.teardown_callback(trees, factory.target if factory else "", name)
-    maker_of_engine = ("", "")
+    maker_of_engine = ("", "", "")
     if engine and engine.node and not held:
         maker_of_engine = _function_without(
             trees, engine.node, {(flask and flask.target) or "app"}, factory.target if factory else ""
@@ -166,7 +172,7 @@ def places(subject: Subject) -> Places:
     end = end.replace("SESSION", name + "()" * subject.session_is_callable) if name else ""
     engine_uses = ""
     if engine and (is_global or around):
-        engine_uses = mentions.engine_uses(trees, engine.target, engine.at, [*replaced, *around])
+        engine_uses = mentions.uses_of_global(trees, engine.target, engine.at, [*replaced, *around])
     return Places(
         library=library.name if held else "",
         engine_at=engine.at if engine else "",
@@ -184,10 +190,26 @@ def places(subject: Subject) -> Places:
         never_ended="yes" if name and not held and not usage.is_ended(trees, name) else "",
         session_factory=usage.first_argument(scoped.node) if scoped else "",
         session_maker=maker.target if maker and maker.is_global and in_function else "",
+        unused_maker_at=(
+            maker.at
+            if scoped
+            and scoped.node
+            and maker
+            and maker.is_global
+            and maker.target.isidentifier()
+            and leftovers.is_unused_without(trees, maker.target, maker.at, scoped.node)
+            else ""
+        ),
         session_options=usage.other_options(maker.node) if maker else "",
         engine_arguments=", ".join(usage.argument_names(engine.node)) if engine and engine.node else "",
         engine_function=maker_of_engine[0],
         engine_called_at=maker_of_engine[1],
+        engine_called_as=maker_of_engine[2],
+        engine_global_at=(
+            leftovers.global_name_at(trees, engine.target, engine.at.rpartition(":")[0], around)
+            if engine
+            else ""
+        ),
         engine_is_global="yes" if is_global else "",
         bound_at=bound_at,
         used_early=", ".join(use.at for use in usage.split_at_first_use(used)[1]),
@@ -283,8 +305,11 @@ def _functions_with_global(trees: dict[str, ast.Module], engine: _Call) -> list[
 
 def _function_without(
     trees: dict[str, ast.Module], node: ast.Call, app: set[str], factory: str
-) -> tuple[str, str]:
-    """Return the function around a call, and its own call; empty texts if it can name the app."""
+) -> tuple[str, str, str]:
+    """Return the function around a call, its own call and that call's target.
+
+    They are empty if the function can name the app.
+    """
     around = [
         function
         for tree in trees.values()
@@ -298,14 +323,11 @@ def _function_without(
         if isinstance(one, ast.arg) or (isinstance(one, ast.Name) and isinstance(one.ctx, ast.Store))
     }
     if not around or app & names or factory in {one.name for one in around}:
-        return "", ""
-    for file, tree in trees.items():
-        for call in ast.walk(tree):
-            if isinstance(call, ast.Call):
-                name = getattr(call.func, "id", getattr(call.func, "attr", ""))
-                if name == around[-1].name:
-                    return ast.unparse(call.func), f"{file}:{call.lineno}"
-    return around[-1].name, ""
+        return "", "", ""
+    for _, call in _calls(trees, {around[-1].name}):
+        if call.node:
+            return ast.unparse(call.node.func), call.at, call.target
+    return around[-1].name, "", ""
 
 
 def _first(calls: dict[str, _Call], makers: Iterable[str]) -> _Call | None:

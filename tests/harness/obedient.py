@@ -152,12 +152,16 @@ def _without_scopefunc(group: Group, lines: list[str]) -> Iterator[Edit]:
 
 
 def _in_two_places(group: Group, lines: list[str]) -> Iterator[Edit]:
-    beginning = r"^(?=# (?:In the factory|In \w+\(\)|Return the engine|Delete the line))"
+    beginning = r"^(?=# (?:In the factory|In \w+\(\)|Return the engine|Delete the))"
     first, *others = re.split(beginning, group.code, flags=re.MULTILINE)
     (at,) = _numbers(group.at)
     yield at, int(not first.startswith("# Before")), first
     for other in others:
         instruction, _, block = other.partition("\n")
+        if instruction.startswith("# Delete"):
+            for one in other.splitlines():
+                yield from ((number, 1, "") for number in _numbers(one))
+            continue
         if instruction.startswith("# In get_db()"):
             at = next(number for number, line in enumerate(lines) if " Session(engine" in line)
             yield at, 1, lines[at].strip().replace("Session(engine)", "AppSession()")
@@ -171,8 +175,6 @@ def _in_two_places(group: Group, lines: list[str]) -> Iterator[Edit]:
         elif (found := re.search(r"(\w+)\(\.\.\.\)", block)) and "in place of" in instruction:
             call = _call(lines[number], found[1])[0]
             yield number, 1, block.replace(found[0], call, 1)
-        else:
-            yield number, 1, ""
 
 
 def _in_place(group: Group, _lines: list[str]) -> Iterator[Edit]:

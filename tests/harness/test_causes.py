@@ -375,7 +375,28 @@ def test_an_engine_that_another_function_makes_is_returned_to_the_factory() -> N
     assert group.code.endswith(
         "# Return the engine from init_engine() (shop/db.py:12)."
         " In the factory, in place of its call (shop/__init__.py:9):\n"
-        'app.extensions["engine"] = engine = init_engine(...)  # the arguments that it has now'
+        'app.extensions["engine"] = init_engine(...)  # the arguments that it has now'
+    )
+
+
+@pytest.mark.bad_day
+def test_an_engine_that_another_function_makes_has_its_name_in_the_factory() -> None:
+    places = {"engine_name": "engine", "engine_called_as": "app.extensions['engine']"}
+
+    (group,) = groups(with_rows(failed("binding.dropped-apps"), **places))
+
+    assert group.code.endswith("finalize(app, app.extensions['engine'].dispose)")
+
+
+@pytest.mark.bad_day
+def test_the_change_of_a_global_engine_deletes_what_it_leaves() -> None:
+    places = {"engine_name": "engine", "engine_global_at": "db.py:4, db.py:17", "unused_maker_at": "db.py:5"}
+
+    (group,) = groups(with_rows(failed("binding.two-apps"), **places))
+
+    assert group.code.endswith(
+        "# Delete the line that makes the sessionmaker, which nothing uses now (db.py:5).\n"
+        "# Delete the global name engine (db.py:4, db.py:17): the engine is a local variable now."
     )
 
 

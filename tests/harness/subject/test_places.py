@@ -442,6 +442,39 @@ def test_other_code_that_uses_the_engine_of_the_last_app_is_found(write: Write) 
     assert found.engine_uses == "shop/db.py:10"
 
 
+LEFT_OVER = """
+    engine = None
+    make_session = sessionmaker(autoflush=False)
+    db_session = scoped_session(make_session)
+
+
+    def init_engine(uri):
+        global engine
+        engine = create_engine(uri)
+        make_session.configure(bind=engine)
+"""
+
+
+@pytest.mark.bad_day
+@pytest.mark.parametrize(
+    ("more", "names", "maker"),
+    [
+        ("", "shop.py:1, shop.py:7", "shop.py:2"),
+        ("    def other():\n        return make_session()", "shop.py:1, shop.py:7", ""),
+        ("    def end():\n        global engine\n        engine = None", "", "shop.py:2"),
+    ],
+    ids=["nothing else", "another use", "another assignment"],
+)
+def test_code_that_nothing_needs_after_a_change_is_found(
+    write: Write, more: str, names: str, maker: str
+) -> None:
+    write(shop=f"{LEFT_OVER}\n\n{more}")
+
+    found = places(Subject("shop:create_app", session_path="shop:db_session", modules=("shop",)))
+
+    assert (found.engine_global_at, found.unused_maker_at) == (names, maker)
+
+
 @pytest.mark.bad_day
 def test_calls_of_functions_that_use_the_engine_are_found_outside_contexts(write: Write) -> None:
     write(
@@ -638,10 +671,11 @@ def test_a_callback_is_the_function_of_its_own_module(write: Write) -> None:
 
 
 @pytest.mark.parametrize(
-    ("parameter", "function", "called_at"), [("uri", "db.init_engine", "shop/__init__.py:6"), ("app", "", "")]
+    ("parameter", "function", "called_at", "called_as"),
+    [("uri", "db.init_engine", "shop/__init__.py:6", "app.engine"), ("app", "", "", "")],
 )
 def test_a_function_that_makes_the_engine_without_the_app_is_found(
-    write: Write, parameter: str, function: str, called_at: str
+    write: Write, parameter: str, function: str, called_at: str, called_as: str
 ) -> None:
     write(
         shop__db=f"def init_engine({parameter}):\n    engine = create_engine(URI, echo=True)\n",
@@ -651,7 +685,7 @@ def test_a_function_that_makes_the_engine_without_the_app_is_found(
 
             def create_app():
                 app = Flask(__name__)
-                db.init_engine(app.config["URI"])
+                app.engine = db.init_engine(app.config["URI"])
                 return app
         """,
     )
@@ -659,6 +693,7 @@ def test_a_function_that_makes_the_engine_without_the_app_is_found(
     found = places(Subject("shop:create_app", modules=("shop", "shop.db")))
 
     assert (found.engine_function, found.engine_called_at) == (function, called_at)
+    assert found.engine_called_as == called_as
     assert found.engine_arguments == "echo"
 
 
