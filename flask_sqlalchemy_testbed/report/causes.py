@@ -251,6 +251,7 @@ def begin_with(report: Matrix) -> str:
         first.default,
         first.remedy,
         "The code is shown with cause 1." if first.code else "",
+        "Run again after each change: it moves the lines that later causes name." if len(found) > 1 else "",
     ]
     return " ".join(filter(None, sentences))
 

@@ -603,8 +603,9 @@ def test_the_advice_names_the_first_check_its_place_and_its_remedy() -> None:
         " 2 of 3 failed checks have this cause. Directly after the line that makes the app, have"
         " the session removed after all callbacks, also if one raises. This replaces the line of a teardown"
         " callback that removes the session: do not keep both, but keep the callback's other lines. The code"
-        " is shown with cause 1."
+        " is shown with cause 1. Run again after each change: it moves the lines that later causes name."
     )
+    assert "Run again" not in begin_with(with_rows(*leaks, **places))
     assert begin_with(with_rows(failed("portability.foreign-keys"), **places)).startswith(
         "Begin with portability.foreign-keys, in shop.py:9. Foreign keys are not checked. This is a default"
     )
