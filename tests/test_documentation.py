@@ -4,8 +4,10 @@ import os
 import re
 import shlex
 import shutil
+import tomllib
 import warnings
 from collections.abc import Iterator
+from configparser import ConfigParser
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,12 +16,14 @@ import pytest
 
 from flask_sqlalchemy_testbed.backends import BACKENDS
 from flask_sqlalchemy_testbed.backends.base import Backend
+from flask_sqlalchemy_testbed.checks.causes import CAUSES
 from flask_sqlalchemy_testbed.checks.claims import CHECKS
 from flask_sqlalchemy_testbed.checks.explanation import MISTAKES
 from flask_sqlalchemy_testbed.checks.links import anchor
 from flask_sqlalchemy_testbed.databases import Database
 from flask_sqlalchemy_testbed.options import OPTIONS
 from flask_sqlalchemy_testbed.servers.network import Server
+from flask_sqlalchemy_testbed.subject.subject import URI_KEYS, URI_VARIABLES
 from tests import checks_page, prepared
 from tests.harness.projects import Project
 
@@ -281,6 +285,34 @@ def test_a_backend_can_be_added_by_following_the_page(
     outcome = project.run(TESTBED_AURORA_URI=uri, PYTHONPATH=str(tmp_path))
 
     assert "1 passed" in outcome.text
+
+
+def test_both_forms_of_the_configuration_name_the_same_backends() -> None:
+    (ini,), (toml,) = (blocks(language, PAGES["docs/harness.md"]) for language in ("ini", "toml"))
+    config = ConfigParser()
+    config.read_string(ini)
+
+    options = tomllib.loads(toml)["tool"]["pytest"]["ini_options"]
+
+    assert options == {name: value.split() for name, value in config["pytest"].items()}
+
+
+def test_the_names_of_the_uri_in_the_readme_are_tried() -> None:
+    names = re.search(r"The names (.+?) are known", PAGES["README.md"], re.DOTALL)
+
+    assert names
+    assert {*re.findall("`(.+?)`", names[1])} == {*URI_VARIABLES} & {*URI_KEYS}
+
+
+@pytest.mark.parametrize("file", ["reset", "errors", "streams"])
+def test_a_file_that_a_remedy_has_copied_names_no_function_of_another_file(file: str) -> None:
+    assert f"Copy app/database/{file}.py" in "".join(cause.remedy for cause in CAUSES.values())
+    assert "make_engine" not in (ROOT / "app" / "database" / f"{file}.py").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/your-app.md"])
+def test_a_new_run_after_each_change_is_advised(page: str) -> None:
+    assert re.search("Run again after each change|after a change, run the battery again", PAGES[page])
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/your-app.md"])

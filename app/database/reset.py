@@ -76,7 +76,7 @@ def reset_at_return(engine: Engine, *, always: bool) -> None:
     connection is closed, and the pool opens another.
 
     Args:
-        engine: The engine; ``make_engine`` says which statements it is watched for.
+        engine: The engine; ``CHANGES`` has the statements that it is watched for.
         always: Reset at every return, without watching statements.
     """
     if not always:
