@@ -559,6 +559,14 @@ def test_a_remedy_that_names_a_file_of_this_repository_says_where_that_is() -> N
         assert re.search(rf"app/database/\w+\.py from {CLONE}", remedy)
 
 
+def test_an_explanation_begins_with_the_file_that_the_report_has_copied() -> None:
+    copied = re.compile(rf"Copy app/database/\w+\.py from {CLONE}")
+
+    for check in CHECKS.values():
+        if check.cause and (found := copied.match(CAUSES[check.cause].remedy)):
+            assert check.remedy.startswith(found[0]), check.id
+
+
 def test_a_failure_on_another_database_is_no_default_of_sqlite() -> None:
     (elsewhere,) = groups(with_rows(failed("portability.foreign-keys", "assert 1 == 2", "postgresql")))
     (both,) = groups(with_rows(failed("portability.foreign-keys", "assert 1 == 2", "sqlite", "postgresql")))
