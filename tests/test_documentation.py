@@ -19,6 +19,7 @@ from flask_sqlalchemy_testbed.checks.explanation import MISTAKES
 from flask_sqlalchemy_testbed.checks.links import anchor
 from flask_sqlalchemy_testbed.databases import Database
 from flask_sqlalchemy_testbed.options import OPTIONS
+from flask_sqlalchemy_testbed.plugin.schema import VARIABLES
 from flask_sqlalchemy_testbed.servers.network import Server
 from tests import checks_page, prepared
 from tests.harness.projects import Project
@@ -244,6 +245,14 @@ def test_the_table_of_options_is_complete() -> None:
         key = f"`{option.key}`" if option.default is not None else ""
 
         assert f"\n| {short} | `{flag}` | {option.help} | {key} |\n" in PAGES["docs/your-app.md"]
+
+
+def test_the_variables_of_a_schema_command_are_named() -> None:
+    for text in (PAGES["docs/harness.md"], OPTIONS["schema-command"].help):
+        of_command = " ".join(text.partition("flask --app shop db upgrade")[2].split())
+        first, *others = VARIABLES
+
+        assert of_command.index(first) < of_command.index(others[-1]) < of_command.index("--testbed-uri-env")
 
 
 @pytest.mark.testbed_needs("server")
