@@ -7,10 +7,12 @@ import shutil
 import warnings
 from collections.abc import Iterator
 from functools import partial
+from importlib.metadata import files
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import create_engine, make_url
 
 from flask_sqlalchemy_testbed.backends import BACKENDS
 from flask_sqlalchemy_testbed.backends.base import Backend
@@ -253,6 +255,17 @@ def test_the_variables_of_a_schema_command_are_named() -> None:
         first, *others = VARIABLES
 
         assert of_command.index(first) < of_command.index(others[-1]) < of_command.index("--testbed-uri-env")
+
+
+def test_the_engine_for_migrations_replaces_a_line_of_flask_migrate() -> None:
+    page = " ".join(PAGES["docs/binding.md"].split())
+    (found,) = re.findall(r"add `([^`]+)`, and write `([^`]+)` in place of `([^`]+)`", page)
+    (env,) = (file for file in files("Flask-Migrate") or () if file.match("templates/flask/env.py"))
+
+    assert env.read_text().count(f"\n    {found[2]}\n") == 1
+    made: dict[str, Any] = {"get_engine": lambda: create_engine("sqlite://")}
+    exec("\n".join(found[:2]), made)  # noqa: S102 - the page is this project's
+    assert made["connectable"].url == make_url("sqlite://")
 
 
 @pytest.mark.testbed_needs("server")

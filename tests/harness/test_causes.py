@@ -428,6 +428,7 @@ def test_causes_that_need_arguments_of_the_driver_share_one_example() -> None:
     assert first.remedy.endswith(" The code has the arguments for cause 2 (faults.half-open), too.")
     assert (second.code, second.remedy[:24]) == ("", "The change for cause 1 (")
     assert "a statement of more than 30 s then fails" in second.remedy
+    assert second.remedy.endswith("(docs/binding.md, Time limits). No check needs that engine.")
 
 
 def test_the_example_has_the_arguments_for_the_causes_of_the_report_alone() -> None:
