@@ -484,6 +484,29 @@ def test_one_change_for_several_causes_is_shown_once() -> None:
     assert "replaces the line of a teardown callback that removes the session" in first.remedy
 
 
+@pytest.mark.parametrize("library", ["", "Flask-SQLAlchemy"])
+def test_the_first_cause_names_the_others_whose_lines_have_the_same_place(library: str) -> None:
+    checks = (
+        "portability.foreign-keys",
+        "transactions.savepoint-released",
+        "faults.half-open",
+        "faults.restart",
+    )
+    places = {"library": library, "engine_at": "shop.py:6", "given_at": "shop.py:9", "engine_name": "engine"}
+
+    found = groups(with_rows(*map(failed, checks), **places))
+    alone = groups(with_rows(failed(checks[0]), **places))
+    shared = [group.remedy for group in found if " the same place: add " in group.remedy]
+
+    assert shared == [found[0].remedy]
+    assert found[0].remedy.endswith(
+        "Cause 2 (transactions.savepoint-released) and cause 4 (faults.half-open) have the same place: add"
+        " their lines below these, in any order, without the imports and assignments that are there already."
+    )
+    assert " the same place: " not in alone[0].remedy
+    assert all(("one block for" in group.remedy) == bool(library) for group in found if group.code)
+
+
 def test_the_places_that_use_the_session_outside_contexts_are_named() -> None:
     at = {"used_outside": "shop.py:21", "bound_at": "shop.py:19", "engine_at": "shop.py:18"}
     names = {"engine_name": "engine", "session_name": "db_session"}
