@@ -314,6 +314,11 @@ def test_the_environment_is_activated_before_the_first_command(page: str) -> Non
     assert not any(line.startswith("$ testbed-venv/bin/") for line in lines)
 
 
+@pytest.mark.parametrize("page", ["README.md", "docs/harness.md"])
+def test_it_says_in_which_environment_all_tests_run(page: str) -> None:
+    assert re.search(r"Run all tests of your app in th(e|at) environment", " ".join(PAGES[page].split()))
+
+
 @pytest.mark.parametrize("page", ["README.md", "docs/your-app.md"])
 def test_it_says_that_the_views_of_the_app_are_not_called(page: str) -> None:
     assert "write tests with the fixtures" in PAGES[page]
