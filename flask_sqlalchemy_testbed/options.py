@@ -157,7 +157,8 @@ _ALL = (
     Option(
         "schema-command",
         "create the tables for your own tests with this command, such as 'flask --app shop db upgrade';"
-        " the URI is in the environment variable of --testbed-uri-env",
+        " the URI is in the environment variables DATABASE_URI, DATABASE_URL and SQLALCHEMY_DATABASE_URI, or"
+        " in that of --testbed-uri-env",
         "COMMAND",
         default="",
         own_tests=True,

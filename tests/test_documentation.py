@@ -9,10 +9,12 @@ import warnings
 from collections.abc import Iterator
 from configparser import ConfigParser
 from functools import partial
+from importlib.metadata import files
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import create_engine, make_url
 
 from flask_sqlalchemy_testbed.backends import BACKENDS
 from flask_sqlalchemy_testbed.backends.base import Backend
@@ -22,6 +24,7 @@ from flask_sqlalchemy_testbed.checks.explanation import MISTAKES
 from flask_sqlalchemy_testbed.checks.links import anchor
 from flask_sqlalchemy_testbed.databases import Database
 from flask_sqlalchemy_testbed.options import OPTIONS
+from flask_sqlalchemy_testbed.plugin.schema import VARIABLES
 from flask_sqlalchemy_testbed.servers.network import Server
 from flask_sqlalchemy_testbed.subject.subject import URI_KEYS, URI_VARIABLES
 from tests import checks_page, prepared
@@ -250,6 +253,25 @@ def test_the_table_of_options_is_complete() -> None:
         assert f"\n| {short} | `{flag}` | {option.help} | {key} |\n" in PAGES["docs/your-app.md"]
 
 
+def test_the_variables_of_a_schema_command_are_named() -> None:
+    for text in (PAGES["docs/harness.md"], OPTIONS["schema-command"].help):
+        of_command = " ".join(text.partition("flask --app shop db upgrade")[2].split())
+        first, *others = VARIABLES
+
+        assert of_command.index(first) < of_command.index(others[-1]) < of_command.index("--testbed-uri-env")
+
+
+def test_the_engine_for_migrations_replaces_a_line_of_flask_migrate() -> None:
+    page = " ".join(PAGES["docs/binding.md"].split())
+    (found,) = re.findall(r"add `([^`]+)`, and write `([^`]+)` in place of `([^`]+)`", page)
+    (env,) = (file for file in files("Flask-Migrate") or () if file.match("templates/flask/env.py"))
+
+    assert env.read_text().count(f"\n    {found[2]}\n") == 1
+    made: dict[str, Any] = {"get_engine": lambda: create_engine("sqlite://")}
+    exec("\n".join(found[:2]), made)  # noqa: S102 - the page is this project's
+    assert made["connectable"].url == make_url("sqlite://")
+
+
 @pytest.mark.testbed_needs("server")
 def test_a_backend_can_be_added_by_following_the_page(
     tmp_path: Path, testbed_database: Database, testbed_backend: Backend
@@ -322,6 +344,11 @@ def test_the_environment_is_activated_before_the_first_command(page: str) -> Non
 
     assert not any(COMMAND.match(line.removeprefix("$ ")) for line in lines[:activated])
     assert not any(line.startswith("$ testbed-venv/bin/") for line in lines)
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/harness.md"])
+def test_it_says_in_which_environment_all_tests_run(page: str) -> None:
+    assert re.search(r"Run all tests of your app in th(e|at) environment", " ".join(PAGES[page].split()))
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/your-app.md"])

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import inspect
 
+from flask_sqlalchemy_testbed.battery.dropped_indexes import REFUSED, lines_to_delete
 from flask_sqlalchemy_testbed.battery.own_tables import (
     OwnTablesError,
     check_columns,
@@ -232,9 +233,10 @@ def _failed(step: str, run: Callable[[], None], engine: Engine, outcome: Migrate
     try:
         run()
     except (Exception, SystemExit) as error:  # noqa: BLE001 - the code of a migration may raise any
-        where = f" in {place}" if (place := _place(error)) else ""
-        reason = first_line(error)
-        outcome.failure = f"{when}`{step}` fails{where}: {reason}. {remedy_for(reason)}".strip()
+        place, reason = _place(error), first_line(error)
+        where = f" in {_shown(place[0])}:{place[1]}" if place else ""
+        remedy = _lines_to_delete(*place) if place and REFUSED in reason else ""
+        outcome.failure = f"{when}`{step}` fails{where}: {reason}. {remedy or remedy_for(reason)}".strip()
         if missing := lacking(error, engine.dialect.name):
             outcome.not_applicable = f"the server lacks what its migrations need{where}: {missing}"
         traceback.print_exc()
@@ -242,12 +244,16 @@ def _failed(step: str, run: Callable[[], None], engine: Engine, outcome: Migrate
     return False
 
 
-def _place(error: BaseException) -> str:
-    """Return the line of the migration that raised an error, as `file:line`; empty if none did."""
+def _place(error: BaseException) -> tuple[Path, int] | None:
+    """Return the file and the line of the migration that raised an error; None if none did."""
     found = [(Path(frame.f_code.co_filename), line) for frame, line in traceback.walk_tb(error.__traceback__)]
     own = [(file, line) for file, line in found if file.parent.name == "versions" or file.name == "env.py"]
     migrations = [(file, line) for file, line in own if file.name != "env.py"]
-    return "".join(f"{_shown(file)}:{line}" for file, line in (migrations or own)[-1:])
+    return next(iter((migrations or own)[-1:]), None)
+
+
+def _lines_to_delete(file: Path, line: int) -> str:
+    return lines_to_delete(file.read_text(encoding="utf-8"), line)
 
 
 def _shown(file: Path) -> Path:

@@ -405,7 +405,7 @@ _ALL = (
         },
         note=(
             "On MySQL and MariaDB a statement of more than 30 s then fails: give migrations and long reports"
-            " an engine of their own (docs/binding.md, Time limits)."
+            " an engine of their own (docs/binding.md, Time limits). No check needs that engine."
         ),
     ),
     Cause(

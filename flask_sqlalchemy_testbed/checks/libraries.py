@@ -37,7 +37,7 @@ class Library:
 _OPTIONS = 'engine_options={"NAME": VALUE} to'
 _IN_CONTEXT = (
     "Directly after the library gets APP, such as by init_app(), in a block `with APP.app_context():`"
-    " (imports at the top of the module)"
+    " (one block for all changes with this place; imports at the top of the module)"
 )
 NO_LIBRARY = Library("")
 _ALL = (

@@ -26,7 +26,7 @@ SEVERAL_APPS = "several-apps"
 PACKAGES = ("gunicorn", "gevent")
 LACKS = {
     SEVERAL_APPS: "one process can make one app at a time",
-    **{package: f"{package} is not installed" for package in PACKAGES},
+    **{package: f"{package} is not installed: install it if your app runs in it" for package in PACKAGES},
 }
 # How apps are made of which one process cannot make several; by the values of `Apps`.
 MAKING = {

@@ -16,6 +16,7 @@ from flask_sqlalchemy_testbed.checks.causes import (
     DETACHED,
     ENDED_EARLY,
     ERROR_HANDLER,
+    IN_FACTORY,
     KEPT,
     LEFT_AFTER_CHECK,
     LEFT_BESIDE,
@@ -221,6 +222,27 @@ def _with_changes(found: list[Group], report: Matrix) -> list[Group]:
                 at=_at(part, group.rows, report, by_thread=cause is CAUSES[BUSY_THREADS]),
             )
         )
+    return _with_same_places(result)
+
+
+def _with_same_places(found: list[Group]) -> list[Group]:
+    """Return the groups; the first of those whose lines have the same place names the others."""
+    numbers: dict[tuple[str, str], list[int]] = {}
+    for number, group in enumerate(found):
+        for place in ("AFTER_ENGINE", IN_FACTORY):
+            if group.code and group.cause and place in group.cause.remedy:
+                numbers.setdefault((place, group.at), []).append(number)
+    result = list(found)
+    for first, *others in numbers.values():
+        if others:
+            *names, last = (f"cause {number + 1} ({found[number].rows[0]['id']})" for number in others)
+            has, its = ("have", "their") if names else ("has", "its")
+            words = f"{', '.join(names)} and {last}" if names else last
+            sentence = (
+                f"C{words[1:]} {has} the same place: add {its} lines below these, in any order, without the"
+                " imports and assignments that are there already."
+            )
+            result[first] = replace(found[first], remedy=f"{found[first].remedy} {sentence}")
     return result
 
 

@@ -41,7 +41,7 @@ def render(report: Report) -> str:
         for name, facts in report["servers"].items()
     ]
     lines = [f"## {title(report)}", "", counts(report), "", f"Databases: {', '.join(servers)}.", ""]
-    lines += [line for note in notes(report) for line in (f"Note: {note}", "")]
+    lines += [line for note in notes(report) for line in (f"Note, no failure: {note}", "")]
     if advice := begin_with(report):
         lines += [f"**{advice}**", ""]
     for number, group in enumerate(groups(report), 1):

@@ -50,7 +50,7 @@ def write(terminal: pytest.TerminalReporter, report: Report) -> None:
                 terminal.write(SHORT.get(outcome, outcome).ljust(place), **COLOURS.get(outcome, {}))
             terminal.write_line("")
     for note in notes(report):
-        terminal.write_line(f"note: {note}")
+        terminal.write_line(f"note, no failure: {note}")
     write_advice(terminal, report)
     found = groups(report)
     for number, group in enumerate(found, 1):

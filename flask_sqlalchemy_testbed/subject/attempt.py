@@ -16,6 +16,7 @@ from flask_sqlalchemy_testbed.subject.engines import made_at
 from flask_sqlalchemy_testbed.subject.errors import StartedElsewhereError, SubjectError
 from flask_sqlalchemy_testbed.subject.factories import AFTER_IMPORT, FOR_THE_TESTBED, ON_IMPORT
 from flask_sqlalchemy_testbed.subject.sessions import check_session, find_session
+from flask_sqlalchemy_testbed.subject.shown import shown
 from flask_sqlalchemy_testbed.subject.subject import Apps
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ class Attempt:
             roots=tuple(self._modules.roots),
             modules=tuple(sorted(self._modules.names())),
             imports_once=self._modules.import_twice is False,
-            notes=(*found.notes, self._note()),
+            notes=(*found.notes, self._note(), *self._configuration()),
         )
         return self.maker.subject
 
@@ -154,3 +155,10 @@ class Attempt:
         names = ", ".join(self._subject.binds)
         binds = f", with a further database for {names}" if names else ""
         return f"{made} {self.call.description}{where}{binds}"
+
+    def _configuration(self) -> list[str]:
+        """Return which configuration of the app is tested, in words; nothing if that is unknown."""
+        if not (configuration := self.call.configuration):
+            return []
+        file = self._subject.config
+        return [f"configuration: {configuration}{f', with the values of {shown(file)}' if file else ''}"]

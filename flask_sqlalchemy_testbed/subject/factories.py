@@ -35,6 +35,7 @@ CONFIGURATION_NAMES = ("testing", "test", "default", "development", "production"
 FOR_THE_TESTBED = "uri"
 # The two "calls" of an app that is a module global.
 ON_IMPORT, AFTER_IMPORT = "on import", "after import"
+DEFAULT = "the factory's default"
 KINDS = {
     "mapping": r"Mapping|[Dd]ict\b|\bAny\b",
     "text": r"\bstr\b|Path|\bAny\b",
@@ -62,6 +63,8 @@ class FactoryCall:
     """The app reads the URI from environment variables."""
     by_argument: bool = False
     """The URI itself is an argument."""
+    configuration: str = ""
+    """The configuration of the app whose other values are kept, in words; empty if unknown or described."""
 
 
 def factory_calls(
@@ -83,11 +86,15 @@ def factory_calls(
         return
     signature = _signature_of(found)
     if _required(signature) == [FOR_THE_TESTBED]:
-        yield replace(_by_uri(found, FOR_THE_TESTBED), name=FOR_THE_TESTBED)
+        yield replace(_by_uri(found, FOR_THE_TESTBED), name=FOR_THE_TESTBED, configuration="")
         return
     parameters = [_Parameter.of(found, signature, one) for one in _candidates(signature)]
     without_arguments = FactoryCall(
-        "nothing", "with nothing but the environment", lambda *_: found(), by_environment=True
+        "nothing",
+        "with nothing but the environment",
+        lambda *_: found(),
+        by_environment=True,
+        configuration=DEFAULT,
     )
     needs_none = _accepts(signature)
     if environment and needs_none:
@@ -108,13 +115,24 @@ def _by_keyword(factory: Callable[..., Any], signature: inspect.Signature) -> It
     for name, parameter in signature.parameters.items():
         if parameter.kind is parameter.VAR_KEYWORD:
             if _accepts(signature):
-                yield FactoryCall("keywords", "with keyword arguments", lambda mapping, _: factory(**mapping))
+                yield FactoryCall(
+                    "keywords",
+                    "with keyword arguments",
+                    lambda mapping, _: factory(**mapping),
+                    configuration=DEFAULT,
+                )
         elif URI_PARAMETER.fullmatch(name) and _accepts(signature, name):
             yield _by_uri(factory, name)
 
 
 def _by_uri(factory: Callable[..., Any], name: str) -> FactoryCall:
-    return FactoryCall(f"{name}=", f"with {name}=", partial(_call_with_uri, factory, name), by_argument=True)
+    return FactoryCall(
+        f"{name}=",
+        f"with {name}=",
+        partial(_call_with_uri, factory, name),
+        by_argument=True,
+        configuration=DEFAULT,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +163,14 @@ class _Parameter:
     ) -> FactoryCall:
         """Return a call with this parameter, whose value is described in words."""
         description = f"with {value}" if self.is_first else f"with {value} as {self.name}"
-        return FactoryCall(name if self.is_first else f"{name} as {self.name}", description, make, **options)
+        is_named = isinstance(self.base, (type, ModuleType))
+        return FactoryCall(
+            name if self.is_first else f"{name} as {self.name}",
+            description,
+            make,
+            configuration=self.base.__name__ if is_named else DEFAULT,
+            **options,
+        )
 
     def with_mapping(self, mapping: Mapping[str, Any], _: str) -> Any:
         """Call the factory with a mapping."""
@@ -183,7 +208,8 @@ class _Parameter:
             return
         for name in CONFIGURATION_NAMES:
             if name != self.base:
-                yield self.call(name, repr(name), partial(self._give_name, name), by_environment=True)
+                call = self.call(name, repr(name), partial(self._give_name, name), by_environment=True)
+                yield replace(call, configuration="")
 
     def _has_default(self) -> bool:
         return self.signature.parameters[self.name].default is not inspect.Parameter.empty

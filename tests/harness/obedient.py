@@ -4,7 +4,8 @@ import ast
 import re
 import shutil
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from flask_sqlalchemy_testbed.report.causes import Group
@@ -13,17 +14,24 @@ ROOT = Path(__file__).parents[2]
 COPIED = re.compile(r"Copy (?P<file>app/database/\w+\.py) from the clone")
 FIRST = re.compile(r"First move the code that removes the session, in \S+, to directly after [^\s;]+")
 PLACE = re.compile(r"\bshop\.py:(\d+)")
+SENTENCE = re.compile(r"(?<=\.) (?=[A-Z])")
+SAME_PLACE = re.compile(
+    r"(?P<causes>Cause .*) ha(?:s|ve) the same place: add (?:its|their) lines below these, in any order,"
+    r" without the imports and assignments that are there already\."
+)
+OTHER = re.compile(r"ause \d+ \(([\w.-]+)\)")
 CALL = r"\b{}\((?P<uri>[^,()]+)[^()]*\)"
 # The number of a line, how many lines are replaced there, and the new ones.
 Edit = tuple[int, int, str]
 
 
-def obey(folder: Path, *found: Group) -> str:
+def obey(folder: Path, *found: Group, upwards: bool = False) -> str:
     """Make the changes of causes in `shop.py`, and return its new source.
 
     Args:
         folder: The folder of the app.
         found: The causes of one report.
+        upwards: Add the lines of later causes with the same place above those of the first, not below.
     """
     path = folder / "shop.py"
     lines = path.read_text(encoding="utf-8").splitlines()
@@ -31,6 +39,7 @@ def obey(folder: Path, *found: Group) -> str:
     for group in found:
         if copied := COPIED.search(group.remedy):
             shutil.copy(ROOT / copied["file"], folder)
+    for group in _in_their_places(found, upwards=upwards):
         edits += _edits(group, lines)
     moved = {number for number, replaced, code in edits if replaced and not code}
     for number, replaced, code in sorted(edits, reverse=True):
@@ -42,6 +51,29 @@ def obey(folder: Path, *found: Group) -> str:
         lines[number : number + replaced] = new
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path.read_text(encoding="utf-8")
+
+
+def _in_their_places(found: Iterable[Group], *, upwards: bool) -> Iterator[Group]:
+    """Yield the causes; the first of those with the same place has the lines of all."""
+    left = {group.rows[0]["id"]: group for group in found}
+    while left:
+        group = left.pop(next(iter(left)))
+        others = next(filter(None, map(SAME_PLACE.fullmatch, SENTENCE.split(group.remedy))), None)
+        checks = OTHER.findall(others["causes"]) if others else []
+        codes = [group.code, *(left.pop(check).code for check in checks if check in left)]
+        yield replace(group, code=_without_repetition("\n\n".join(codes[::-1] if upwards else codes)))
+
+
+def _without_repetition(code: str) -> str:
+    """Return lines without the imports and assignments that are there already."""
+    seen: set[str] = set()
+    repeated: set[int] = set()
+    for node in ast.parse(code).body:
+        if isinstance(node, (ast.Import, ast.ImportFrom, ast.Assign)):
+            if (text := ast.unparse(node)) in seen:
+                repeated |= {*range(node.lineno, (node.end_lineno or node.lineno) + 1)}
+            seen.add(text)
+    return "\n".join(line for number, line in enumerate(code.splitlines(), 1) if number not in repeated)
 
 
 def _edits(group: Group, lines: list[str]) -> Iterator[Edit]:
@@ -220,7 +252,7 @@ READINGS: dict[str, Callable[[Group, list[str]], Iterator[Edit]]] = {
     "to a command of the app": _in_a_command,
     "complete the URI of SQLite first": _before_engine,
     "After the line that makes the engine": _after_engine,
-    "such as by init_app(), in a block `with app.app_context():`": _with_the_library,
+    "such as by init_app(), in a block `with app.app_context():` (one block for": _with_the_library,
     "Delete `scopefunc` from the session_options": _without_scopefunc,
     "# In place of the line that makes the session:": _in_two_places,
     "# In place of the line that makes SessionLocal:": _in_two_places,

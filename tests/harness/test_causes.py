@@ -452,6 +452,7 @@ def test_causes_that_need_arguments_of_the_driver_share_one_example() -> None:
     assert first.remedy.endswith(" The code has the arguments for cause 2 (faults.half-open), too.")
     assert (second.code, second.remedy[:24]) == ("", "The change for cause 1 (")
     assert "a statement of more than 30 s then fails" in second.remedy
+    assert second.remedy.endswith("(docs/binding.md, Time limits). No check needs that engine.")
 
 
 def test_the_example_has_the_arguments_for_the_causes_of_the_report_alone() -> None:
@@ -507,6 +508,29 @@ def test_one_change_for_several_causes_is_shown_once() -> None:
         check = before.rows[0]["id"]
         assert (after.remedy, after.code) == (f"The change for cause 1 ({check}) mends this one, too.", "")
     assert "replaces the line of a teardown callback that removes the session" in first.remedy
+
+
+@pytest.mark.parametrize("library", ["", "Flask-SQLAlchemy"])
+def test_the_first_cause_names_the_others_whose_lines_have_the_same_place(library: str) -> None:
+    checks = (
+        "portability.foreign-keys",
+        "transactions.savepoint-released",
+        "faults.half-open",
+        "faults.restart",
+    )
+    places = {"library": library, "engine_at": "shop.py:6", "given_at": "shop.py:9", "engine_name": "engine"}
+
+    found = groups(with_rows(*map(failed, checks), **places))
+    alone = groups(with_rows(failed(checks[0]), **places))
+    shared = [group.remedy for group in found if " the same place: add " in group.remedy]
+
+    assert shared == [found[0].remedy]
+    assert found[0].remedy.endswith(
+        "Cause 2 (transactions.savepoint-released) and cause 4 (faults.half-open) have the same place: add"
+        " their lines below these, in any order, without the imports and assignments that are there already."
+    )
+    assert " the same place: " not in alone[0].remedy
+    assert all(("one block for" in group.remedy) == bool(library) for group in found if group.code)
 
 
 def test_the_places_that_use_the_session_outside_contexts_are_named() -> None:
@@ -583,6 +607,14 @@ def test_a_remedy_that_names_a_file_of_this_repository_says_where_that_is() -> N
     assert len(naming) > 2
     for remedy in naming:
         assert re.search(rf"app/database/\w+\.py from {CLONE}", remedy)
+
+
+def test_an_explanation_begins_with_the_file_that_the_report_has_copied() -> None:
+    copied = re.compile(rf"Copy app/database/\w+\.py from {CLONE}")
+
+    for check in CHECKS.values():
+        if check.cause and (found := copied.match(CAUSES[check.cause].remedy)):
+            assert check.remedy.startswith(found[0]), check.id
 
 
 def test_a_failure_on_another_database_is_no_default_of_sqlite() -> None:

@@ -60,6 +60,7 @@ def test_an_app_need_not_be_named(project_here: Project) -> None:
         "found in wsgi.py, where flask looks too",
         "session wsgi:db_session, the only scoped_session of its modules",
         f"made with a mapping, the URI under any of {', '.join(URI_KEYS)}",
+        "configuration: the factory's default",
     ]
     matrix = json.loads((project_here.path / "matrix.json").read_text())
     assert matrix["subject"]["app"] == "wsgi:create_app"

@@ -532,18 +532,26 @@ def test_a_request_that_may_write_has_the_lock_of_sqlite_before_its_first_read(
 
 @pytest.mark.testbed_needs("embedded")
 @pytest.mark.parametrize(
-    "source",
-    [SEEDED, FLASK_SQLALCHEMY, IN_G, MADE_IN_G],
-    ids=["plain", "Flask-SQLAlchemy", "in g", "made in g"],
+    ("source", "upwards"),
+    [
+        (SEEDED, False),
+        (FLASK_SQLALCHEMY, False),
+        (FLASK_SQLALCHEMY, True),
+        (IN_G, False),
+        (MADE_IN_G, True),
+    ],
+    ids=["plain", "Flask-SQLAlchemy", "Flask-SQLAlchemy upwards", "in g", "made in g"],
 )
 def test_an_ordinary_app_passes_the_battery_after_the_changes_of_one_report(
-    project_here: Project, testbed_backend: Backend, source: str
+    project_here: Project, testbed_backend: Backend, source: str, *, upwards: bool
 ) -> None:
     project_here.backends = [testbed_backend.name]
     project_here.write(source, "shop.py")
 
-    changed = obey(project_here.path, *(group for group in failures(project_here) if group.code))
+    with_code = (group for group in failures(project_here) if group.code)
+    changed = obey(project_here.path, *with_code, upwards=upwards)
 
+    assert changed.count("in_memory = ") == 1
     assert [row["id"] for group in failures(project_here) for row in group.rows] == [], changed
 
 

@@ -35,7 +35,7 @@ def test_the_note_of_a_check_that_passed_is_in_each_report() -> None:
     found["checks"][0]["reasons"] = {"postgresql": "One step fails."}
 
     assert notes(found) == ["binding.holds (postgresql): One step fails."]
-    assert "\nNote: binding.holds (postgresql): One step fails.\n" in markdown.render(found)
+    assert "\nNote, no failure: binding.holds (postgresql): One step fails.\n" in markdown.render(found)
     assert "<small>One step fails.</small>" in html.render(found, power=[])
 
 

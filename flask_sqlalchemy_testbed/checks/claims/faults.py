@@ -89,8 +89,9 @@ CHECKS = (
         cases=(57,),
         needs=("container", "replicates"),
         remedy=(
-            "Confirm no write before its commit has succeeded, and drop connections to a server that refuses"
-            f" to write: copy app/database/errors.py from {CLONE}, and call its act_on_errors(engine)."
+            f"Copy app/database/errors.py from {CLONE}, and call its act_on_errors(engine):"
+            " SQLAlchemy then drops a connection to a server that refuses to write. Confirm no write before"
+            " its commit has succeeded."
         ),
         default_of="SQLAlchemy",
         stops_server=True,

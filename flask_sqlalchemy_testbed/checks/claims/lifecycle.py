@@ -71,8 +71,9 @@ CHECKS = (
         cause=UNREAD_ROWS,
         cases=(84,),
         remedy=(
-            "PyMySQL reads all rows when it closes a streaming cursor: call session.connection().invalidate()"
-            " before, or select no more rows than you read."
+            f"Copy app/database/streams.py from {CLONE}, and call its discard_unread_rows(engine). Or"
+            " call session.connection().invalidate() before the streaming cursor is closed: PyMySQL then"
+            " reads no further rows. Or select no more rows than you read."
         ),
         default_of="PyMySQL",
     ),
@@ -232,9 +233,9 @@ CHECKS = (
         cases=(79,),
         needs=("own-sessions",),
         remedy=(
-            "Write SET LOCAL name = value on PostgreSQL: it ends with the transaction. For the others, copy"
-            f" app/database/reset.py from {CLONE}, and call its reset_at_return(engine, always=False);"
-            " or make the engine with poolclass=NullPool."
+            f"Copy app/database/reset.py from {CLONE}, and call its reset_at_return(engine, always=False)."
+            " Or write SET LOCAL name = value on PostgreSQL, which ends with the transaction; or make the"
+            " engine with poolclass=NullPool."
         ),
         default_of="SQLAlchemy",
     ),

@@ -1,7 +1,7 @@
 """Claims about transactions and locks."""
 
 from flask_sqlalchemy_testbed.checks.causes import LATE_BEGIN, SESSIONS_STAY_OPEN, UNNOTICED_LOSS
-from flask_sqlalchemy_testbed.checks.changes import REMOVE_LAST
+from flask_sqlalchemy_testbed.checks.changes import CLONE, REMOVE_LAST
 from flask_sqlalchemy_testbed.checks.definition import AVAILABILITY, DATA, PORTABILITY, Check
 
 CHECKS = (
@@ -104,8 +104,9 @@ CHECKS = (
         cases=(85, 38),
         needs=("server",),
         remedy=(
-            "Roll back after such an error. On MySQL a listener for `handle_error` can do it: after 1205 and"
-            " 1213, on MariaDB also 1020, it sets is_active = False on the connection's transaction."
+            f"Copy app/database/errors.py from {CLONE}, and call its act_on_errors(engine): after the errors"
+            " 1205 and 1213, and 1020 of MariaDB, the transaction can then only be rolled back. Or roll back"
+            " after each such error in your own code."
         ),
         default_of="MySQL",
     ),

@@ -118,3 +118,38 @@ def test_the_defaults_of_the_factory_keep_their_other_values(
 
     assert not subject.by_environment
     assert works_on(subject, uri, other_uri)
+
+
+UPDATED = "app.config.from_object(settings); app.config.update(config or {})"
+
+
+@pytest.mark.parametrize(
+    ("factory", "configuration"),
+    [
+        (shop("config=None", UPDATED), ["configuration: the factory's default"]),
+        (shop(*BASES["class"]), ["configuration: Own"]),
+        (shop(*BASES["mapping"]), ["configuration: the factory's default"]),
+        ("def create_app(uri=None):\n    return made(uri)\n", ["configuration: the factory's default"]),
+        ("def create_app(uri):\n    return made(uri)\n", []),
+    ],
+    ids=["mapping", "class", "mapping with values", "URI", "for the testbed"],
+)
+def test_the_notes_name_the_configuration_that_is_tested(
+    write: Write, uri: str, factory: str, configuration: list[str]
+) -> None:
+    write(SETTINGS, name="settings.py")
+    write(BINDING, factory)
+
+    notes = resolved(uri, "shop").notes
+
+    assert [note for note in notes if note.startswith("configuration: ")] == configuration
+
+
+def test_the_notes_name_the_file_of_other_values(write: Write, uri: str) -> None:
+    write(SETTINGS, name="settings.py")
+    write(BINDING, shop("config=None", UPDATED))
+    write(FILES["shop.cfg"], name="shop.cfg")
+
+    notes = resolved(uri, "shop", config=str(Path("shop.cfg").absolute())).notes
+
+    assert notes[-1] == "configuration: the factory's default, with the values of shop.cfg"
