@@ -8,6 +8,7 @@ import atexit
 import contextlib
 import gc
 import importlib
+import inspect
 import json
 import os
 import pkgutil
@@ -271,6 +272,8 @@ if __name__ == "__main__":
     del sys.path[0]  # this folder
     pytest.main(["-c", os.devnull], plugins=[_Imports()])
     sys.dont_write_bytecode = True
+    # The first traceback of a process looks up the file of each module; it finds them known.
+    inspect.getmodule(_serve.__code__)
     # Otherwise the garbage collector copies most of the memory of each fork.
     gc.collect()
     gc.freeze()

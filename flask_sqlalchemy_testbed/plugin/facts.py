@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import platform
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -33,6 +34,7 @@ def subject(config: pytest.Config) -> dict[str, str]:
     }
 
 
+@functools.cache
 def software() -> dict[str, str]:
     """Return the versions of Python and of the installed packages."""
     found = {"Python": platform.python_version()}

@@ -262,7 +262,7 @@ class Reporter:
                 **facts.subject(self._config),
                 **{f"not run on {name}": why for name, why in outage.outages(self._config).items()},
             },
-            "software": facts.software(),
+            "software": dict(facts.software()),
             "servers": facts.servers(run, ask=ask) if run else {},
             "checks": self._findings.rows(),
             "made": facts.now(),

@@ -15,10 +15,11 @@ from flask_sqlalchemy_testbed.checks.definition import PROMISES, Check
 from flask_sqlalchemy_testbed.options import flag
 from flask_sqlalchemy_testbed.plugin import settings, state
 from flask_sqlalchemy_testbed.plugin.app_option import LACKS, lacking, promises
-from flask_sqlalchemy_testbed.plugin.containment import names_battery
+from flask_sqlalchemy_testbed.plugin.containment import BATTERY, names_battery
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Mapping
+    from pathlib import Path
 
 # How many tests were left out for which reason. A worker that ends well sends it in `workeroutput`: all
 # workers count the same.
@@ -39,6 +40,18 @@ def backends_of(item: pytest.Item) -> list[str]:
     """Return the backend that a test runs on, by name; all if it does not depend on one."""
     backend = backend_of(item)
     return [chosen.name for chosen in ([backend] if backend else item.config.stash[state.BACKENDS])]
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Ignore modules of the battery without a check that the user names: their import takes a while."""
+    wanted = set(settings.given(config, "check") or ())
+    if not wanted or collection_path.parent != BATTERY or collection_path.suffix != ".py":
+        return None
+    from flask_sqlalchemy_testbed.checks.claims import CHECKS  # noqa: PLC0415 - on use
+
+    if not wanted <= CHECKS.keys():
+        return None  # The message on an unknown check needs all.
+    return collection_path.stem not in {f"test_{CHECKS[name].group}" for name in wanted} or None
 
 
 @pytest.hookimpl(wrapper=True)

@@ -104,10 +104,10 @@ class ProjectModules:
 
     def names(self) -> set[str]:
         """Return the names of the project's modules that are imported now."""
-        below = {
-            name for name in sys.modules if any(f"{name}.".startswith(f"{root}.") for root in self.roots)
-        }
-        return below | (self._known & sys.modules.keys()) | (_modules_of(self.roots) - self._before)
+        beginnings = tuple(f"{root}." for root in self.roots)
+        below = {name for name in sys.modules if f"{name}.".startswith(beginnings)}
+        beside = _modules_of(self.roots, set(sys.modules) - self._before)
+        return below | (self._known & sys.modules.keys()) | beside
 
     def remove(self) -> None:
         """Remove the modules, so that the next use imports them again.
@@ -175,16 +175,16 @@ class ProjectModules:
         return True
 
 
-def _modules_of(roots: Iterable[str]) -> set[str]:
-    """Return the imported modules that are in or beside these, but none that is installed."""
+def _modules_of(roots: Iterable[str], imported: Iterable[str]) -> set[str]:
+    """Return those of the imported modules that are in or beside the roots, but none that is installed."""
     found = set()
     for root in {root.partition(".")[0] for root in roots}:
-        found |= {name for name in sys.modules if name == root or name.startswith(f"{root}.")}
+        found |= {name for name in imported if name == root or name.startswith(f"{root}.")}
         folder = _folder_of(root)
         beside = os.path.join(os.path.normpath(folder), "") if folder else None  # noqa: PTH118 - as below
-        for name, module in list(sys.modules.items()) if beside else ():
+        for name in imported if beside else ():
             # Thousands of modules are compared each time that an app is made: strings are ten times as fast.
-            path = os.path.normpath(getattr(module, "__file__", None) or "/")
+            path = os.path.normpath(getattr(sys.modules.get(name), "__file__", None) or "/")
             if beside and path.startswith(beside) and not INSTALLED & set(Path(path[len(beside) :]).parts):
                 found.add(name)
     return {name for name in found if name.partition(".")[0] not in {"flask_sqlalchemy_testbed", "__main__"}}

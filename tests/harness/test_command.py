@@ -138,6 +138,14 @@ def test_an_environment_inside_another_project_reads_no_conftest_of_it(tmp_path:
     assert f"rootdir: {installed}" in ran.stdout
 
 
+def test_only_the_modules_of_the_checks_that_are_named_are_collected(folder: Path) -> None:
+    ran = run(folder, *MODULE, "app:create_app", *ONE)
+
+    (collected,) = re.findall(r"collected (\d+) items", ran.stdout)
+    lifecycle = [check for check in CHECKS.values() if check.group == "lifecycle"]
+    assert len(lifecycle) <= int(collected) < len(CHECKS) / 2
+
+
 def test_a_plugin_of_pytest_that_is_installed_beside_the_app_is_not_loaded(folder: Path) -> None:
     # By the command, by a worker, and by the process of one check.
     (folder / "once.py").write_text(ONE_SHOT)
