@@ -32,6 +32,8 @@ _NAME = r"[\w.-]{0,60}(?:password|passwd|pwd)"
 # A quote inside is doubled or has a backslash. Without its end, it ends with the line.
 _LITERAL = r"""'(?:[^'\\]|''|\\.){0,999}'|"(?:[^"\\]|""|\\.){0,999}"|['"][^\n]{0,999}"""
 _IS_PASSWORD = re.compile(f"(?!(?:OLD)?PWD$){_NAME}$", re.IGNORECASE)
+# Each text that `_pattern` matches contains one of these, and few other texts do.
+_SIGN = re.compile("://|identified|passw|pwd|replace", re.IGNORECASE)
 # The forms of all known passwords, the longest first, with a pattern for those that may be parts of words.
 _known: list[tuple[str, re.Pattern[str] | None]] = []
 
@@ -83,7 +85,7 @@ def redact(text: str) -> str:
     for form, pattern in _known:
         if form in text:
             text = pattern.sub(STARS, text) if pattern else text.replace(form, STARS)
-    return _pattern().sub(_starred, text)
+    return _pattern().sub(_starred, text) if _SIGN.search(text) else text
 
 
 def redact_all(value: Any) -> Any:
