@@ -40,6 +40,90 @@ NO_CACHE = "PYTHONDONTWRITEBYTECODE"
 _local = threading.local()
 
 
+class Process:
+    """A process that is forked from the prepared one, with the part of `subprocess.Popen` that tests use."""
+
+    def __init__(self, words: list[str], status: int, outputs: list[int]) -> None:
+        self.args, self.returncode = words, -signal.SIGKILL
+        self._outputs = outputs
+        self._status = os.fdopen(status, "rb", buffering=0)
+        self.pid = int(self._status.readline())
+
+    def send_signal(self, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Return the exit status; `self.returncode` has it, too.
+
+        Raises:
+            subprocess.TimeoutExpired: The process did not end in so many seconds.
+        """
+        if not self._status.closed:
+            if not select.select([self._status], [], [], timeout)[0]:
+                raise subprocess.TimeoutExpired(self.args, timeout or 0.0)
+            with self._status:
+                self.returncode = int(self._status.readline())
+        return self.returncode
+
+    def communicate(self, timeout: float) -> tuple[str, str]:
+        """Wait for the end of the process and of its outputs, and return the outputs.
+
+        Raises:
+            subprocess.TimeoutExpired: It did not end in time, or a child of it holds its output open.
+        """
+        deadline = time.monotonic() + timeout
+        read = dict.fromkeys(self._outputs, b"")
+        while self._outputs:
+            ready, _, _ = select.select(self._outputs, [], [], max(0.0, deadline - time.monotonic()))
+            if not ready:
+                raise subprocess.TimeoutExpired(self.args, timeout, b"".join(read.values()))
+            for output in ready:
+                if chunk := os.read(output, 1 << 16):
+                    read[output] += chunk
+                else:
+                    self._outputs.remove(output)
+                    os.close(output)
+        self.wait(max(0.0, deadline - time.monotonic()))
+        texts = [text.decode() for text in read.values()]
+        return texts[0], "".join(texts[1:])
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        while self._outputs:
+            os.close(self._outputs.pop())
+        self.wait()
+
+
+def start(
+    words: list[str], *, cwd: Path, env: Mapping[str, str], merged: bool = False, given: str = ""
+) -> Process:
+    """Start `python -m` with these words in a process group of its own, as a terminal does.
+
+    Args:
+        words: A module, and its arguments.
+        cwd: The working directory.
+        env: All variables of the environment.
+        merged: Whether the output holds the errors too.
+        given: The text of its standard input.
+    """
+    request = json.dumps([words, str(cwd), {**env, NO_CACHE: "1"}]).encode()
+    pipes = [os.pipe() for _ in range(2 if merged else 3)]
+    with tempfile.TemporaryFile() as file:
+        file.write(given.encode())
+        file.seek(0)
+        socket.send_fds(_server(), [request], [file.fileno(), *(write for _, write in pipes)])
+    for _, write in pipes:
+        os.close(write)
+    (status, _), *outputs = pipes
+    return Process(words, status, [read for read, _ in outputs])
+
+
 def run(  # noqa: PLR0913 - as subprocess.run
     words: list[str],
     *,
@@ -47,54 +131,32 @@ def run(  # noqa: PLR0913 - as subprocess.run
     env: Mapping[str, str],
     timeout: float,
     merged: bool = False,
+    given: str = "",
     meanwhile: Callable[[int], object] = lambda _: None,
 ) -> subprocess.CompletedProcess[str]:
     """Run `python -m` with these words, as `subprocess.run` would.
 
     Args:
-        words: A module, and its arguments.
-        cwd: The working directory.
-        env: All variables of the environment.
+        words: As for `start`, and so are those that are not described here.
+        cwd: The same.
+        env: The same.
         timeout: Seconds, after which the process and its children are killed.
-        merged: Whether the output holds the errors too.
+        merged: The same.
+        given: The same.
         meanwhile: Called with the process id while the process runs; its output waits in a pipe until then.
 
     Raises:
         subprocess.TimeoutExpired: The process did not end in time, or a child of it holds its output open.
     """
-    server = _server()
-    request = json.dumps([words, str(cwd), {**env, NO_CACHE: "1"}]).encode()
-    pipes = [os.pipe() for _ in range(1 if merged else 2)]
-    socket.send_fds(server, [request], [write for _, write in pipes])
-    for _, write in pipes:
-        os.close(write)
-    pid = int(server.recv(64))
-    output = {read: b"" for read, _ in pipes}
-    status = b""
-    try:
-        meanwhile(pid)
-        deadline = time.monotonic() + timeout
-        waiting = {server.fileno(), *output}
-        while waiting:
-            ready, _, _ = select.select(waiting, [], [], max(0.0, deadline - time.monotonic()))
-            if not ready:
-                raise subprocess.TimeoutExpired(words, timeout, b"".join(output.values()))
-            for one in ready:
-                if one == server.fileno():
-                    status = server.recv(64)
-                elif chunk := os.read(one, 1 << 16):
-                    output[one] += chunk
-                    continue
-                waiting.discard(one)
-    finally:
-        # With its workers, which would keep its output open.
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(pid, signal.SIGKILL)
-        status = status or server.recv(64)
-        for read in output:
-            os.close(read)
-    stdout, stderr = [*(text.decode() for text in output.values()), ""][:2]
-    return subprocess.CompletedProcess(words, int(status), stdout, stderr)
+    with start(words, cwd=cwd, env=env, merged=merged, given=given) as process:
+        try:
+            meanwhile(process.pid)
+            stdout, stderr = process.communicate(timeout)
+        finally:
+            # With its workers, which would keep its output open.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+    return subprocess.CompletedProcess(words, process.returncode, stdout, stderr)
 
 
 def can_fork(environment: Mapping[str, str]) -> bool:
@@ -228,32 +290,33 @@ def _offer_spares(number: int) -> None:
 
 
 def _serve(requests: socket.socket) -> str:
-    """Fork a process for each request, and send back its number and, when it has ended, its status.
+    """Fork a process for each request.
 
     Returns:
         In each forked process, once it is set up: the module that it runs.
     """
     while True:
-        request, outputs, _, _ = socket.recv_fds(requests, 1 << 20, 2)
-        if not request:
-            raise SystemExit
-        pid = os.fork()
-        if not pid:
+        request, (stdin, status, *outputs) = _received(requests)
+        if not os.fork():
             break
-        for output in outputs:
-            os.close(output)
-        requests.send(b"%d" % pid)
-        requests.send(b"%d" % os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+        for file in (stdin, status, *outputs):
+            os.close(file)
+        with contextlib.suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
     requests.close()
+    if pid := os.fork():
+        _watch(pid, status, outputs)
+    os.close(status)
     os.setsid()
     # A shell starts background processes with SIGINT ignored, and `nohup` its command with SIGHUP: children
     # inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
-    for number, output in enumerate([outputs[0], outputs[-1]], start=1):
-        os.dup2(output, number)
-    for output in outputs:
-        os.close(output)
+    for number, file in enumerate([stdin, outputs[0], outputs[-1]]):
+        os.dup2(file, number)
+    for file in (stdin, *outputs):
+        os.close(file)
     words, folder, environment = json.loads(request)
     os.chdir(folder)
     os.environ.clear()
@@ -266,6 +329,23 @@ def _serve(requests: socket.socket) -> str:
     parallel = re.search(r" -n ?(\d+)", " ".join(words))
     _offer_spares(any(PACKAGE in word for word in words) + (int(parallel[1]) if parallel else 0))
     return sys.argv[0]
+
+
+def _received(requests: socket.socket) -> tuple[bytes, list[int]]:
+    """Return the next request with its files; end if there is none."""
+    request, files, _, _ = socket.recv_fds(requests, 1 << 20, 4)
+    if not request:
+        raise SystemExit
+    return request, files
+
+
+def _watch(pid: int, status: int, outputs: list[int]) -> NoReturn:
+    """Send the number of a forked process and, when it has ended, its status, which its parent alone gets."""
+    for output in outputs:
+        os.close(output)
+    os.write(status, b"%d\n" % pid)
+    os.write(status, b"%d\n" % os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+    os._exit(0)
 
 
 if __name__ == "__main__":

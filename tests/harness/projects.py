@@ -22,12 +22,6 @@ WITHIN = 60.0
 SLOW_TO_START = ("schemathesis", "hypothesispytest", "anyio", "benchmark")
 
 
-def hear_interrupts() -> None:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    # `nohup` starts its command with this one ignored.
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
-
-
 @dataclass
 class Outcome:
     code: int
@@ -49,19 +43,10 @@ class Project:
     def write(self, source: str, name: str = "test_inner.py") -> None:
         (self.path / name).write_text(textwrap.dedent(source))
 
-    def start(self, *options: str, **environment: str) -> subprocess.Popen[str]:
+    def start(self, *options: str, **environment: str) -> prepared.Process:
         """Start the tests in a process group of their own, as a terminal starts a command."""
-        return subprocess.Popen(
-            [sys.executable, "-m", *self._words(options)],
-            cwd=self.path,
-            env=self._variables(environment),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-            # A shell starts background processes with SIGINT ignored, and their children inherit that.
-            preexec_fn=hear_interrupts,  # noqa: PLW1509 - it takes no lock
-        )
+        variables = self._variables(environment)
+        return prepared.start(self._words(options), cwd=self.path, env=variables, merged=True)
 
     def run(self, *options: str, **environment: str) -> Outcome:
         """Run the tests, in a process that has imported pytest before if the variables allow that."""
@@ -75,7 +60,15 @@ class Project:
 
     def run_anew(self, *options: str, **environment: str) -> Outcome:
         """Run the tests in a process of a new interpreter, which has imported nothing."""
-        with self.start(*options, **environment) as process:
+        with subprocess.Popen(
+            [sys.executable, "-m", *self._words(options)],
+            cwd=self.path,
+            env=self._variables(environment),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        ) as process:
             try:
                 text, _ = process.communicate(timeout=self.within)
             finally:

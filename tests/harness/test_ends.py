@@ -16,6 +16,7 @@ import pytest
 from flask_sqlalchemy_testbed.backends import BACKENDS
 from flask_sqlalchemy_testbed.servers.processes import ProcessId
 from tests.harness.projects import Project, eventually
+from tests.prepared import Process
 
 WITHIN = 30.0
 # On the last backend the test waits, after it has written the URI and the id of a forked process to files.
@@ -137,7 +138,7 @@ def ended_child(project: Project) -> Iterator[Callable[[], int]]:
             os.kill(int(read(project.path / "child")), signal.SIGKILL)
 
 
-def interrupt(process: subprocess.Popen[str]) -> bool:
+def interrupt(process: Process) -> bool:
     """Press Ctrl-C, and return whether the process has ended.
 
     The caller repeats it, because Python loses an interrupt while it runs a finalizer.

@@ -22,7 +22,7 @@ from flask_sqlalchemy_testbed.run import Run
 from flask_sqlalchemy_testbed.servers import images, recipes
 from flask_sqlalchemy_testbed.servers.given import variable
 from flask_sqlalchemy_testbed.servers.readiness import ServerError
-from tests.harness.projects import Project, eventually, hear_interrupts
+from tests.harness.projects import Project, eventually
 
 pytestmark = [pytest.mark.bad_day, pytest.mark.testbed_needs("container")]
 
@@ -172,8 +172,13 @@ def test_an_image_is_removed_two_weeks_after_its_last_use(
 
 
 BUILDS = """
+import signal
 import sys
 from pathlib import Path
+
+# A shell starts background processes with SIGINT ignored, and `nohup` its command with SIGHUP.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 from flask_sqlalchemy_testbed.backends import BACKENDS
 from flask_sqlalchemy_testbed.run import Run
@@ -215,7 +220,6 @@ def test_a_build_that_is_cut_short_leaves_nothing(
         words,
         env=environment,
         process_group=0,
-        preexec_fn=hear_interrupts,  # noqa: PLW1509 - it takes no lock
     ) as process:
         try:
             eventually(lambda: "sleep 61" in commands(engine, label))
