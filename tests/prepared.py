@@ -360,7 +360,10 @@ if __name__ == "__main__":
     with socket.socket(fileno=int(sys.argv[1])) as channel:
         module = _serve(channel)
     try:
-        runpy.run_module(module, run_name="__main__", alter_sys=True)
+        if (imported := sys.modules.get(module)) is not None and not hasattr(imported, "__path__"):
+            imported.main()  # It is rewritten, and runpy cannot run a rewritten module.
+        else:
+            runpy.run_module(module, run_name="__main__", alter_sys=True)
     except SystemExit as ended:
         if not isinstance(ended.code, int | None):
             raise

@@ -1,16 +1,31 @@
 """Projects that are imported into this process, and removed from it again."""
 
 import importlib
+import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
+from subprocess import CompletedProcess
+from types import SimpleNamespace
 
 import pytest
 
+from flask_sqlalchemy_testbed.subject import other_process
 from flask_sqlalchemy_testbed.subject.guard import allow_file
 from flask_sqlalchemy_testbed.subject.subject import URI_VARIABLES
+from tests import prepared
 from tests.harness.subject.resolving import Write
+
+
+@pytest.fixture(autouse=True)
+def forked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fork the process that makes an app once from the prepared one, which has imported no app either."""
+
+    def run(words: list[str], *, input: str, env: dict[str, str], **_: object) -> CompletedProcess[str]:  # noqa: A002 - as there
+        return prepared.run(words[2:], cwd=Path.cwd(), env=env, timeout=60, merged=True, given=input)
+
+    monkeypatch.setattr(other_process, "subprocess", SimpleNamespace(**{**vars(subprocess), "run": run}))
 
 
 @pytest.fixture
