@@ -82,6 +82,7 @@ TERMS: Mapping[str, str] = MappingProxyType(
         "KEPT_PLACE": "In the factory, in place of the line that makes the engine",
         "KEPT": "create_engine(...)  # the arguments that it has now",
         "OUTSIDE": "",
+        "COMMANDS": "",
         "STREAMS": "",
         "ENGINE_USES": "",
         "OTHER_URIS": "migrations/env.py, alembic.ini and scripts",
@@ -252,11 +253,12 @@ BUSY_THREADS, ERROR_HANDLER = "busy-threads", "error-handler"
 IN_FACTORY = "Where the app is made (in a factory, before it returns APP; imports at the top of the module)"
 INTO_CONTEXT = (
     "put lines that use it there, or the calls of their functions, into a block `with APP.app_context():`."
-    " OUTSIDE"
 )
 OUTSIDE = (
     "Wrap the generators of streamed responses in stream_with_context()STREAMS: their contexts end before"
-    f" them. Outside contexts the session then raises RuntimeError: {INTO_CONTEXT}"
+    f" them. Outside contexts the session then raises RuntimeError: {INTO_CONTEXT} If APP is not known there,"
+    " pass it on. A command that cli.add_command() addsCOMMANDS needs no block: put `@with_appcontext` of"
+    " flask.cli below its `@click.command`. OUTSIDE"
 )
 # A context that ends before these lines are run leaves its session open.
 REMOVE = (
@@ -373,7 +375,7 @@ _ALL = (
     Cause(
         LEFT_BY_FACTORY,
         "The app uses its session outside app contexts while it is made, and leaves it there.",
-        f"FIRSTThe end of a context removes the session: {INTO_CONTEXT}",
+        f"FIRSTThe end of a context removes the session: {INTO_CONTEXT} OUTSIDE",
         part=Part.FACTORY,
     ),
     Cause(

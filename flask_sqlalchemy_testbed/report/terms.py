@@ -38,7 +38,7 @@ def terms_of(subject: Mapping[str, str], numbers: Mapping[str, int]) -> dict[str
     named = f'{app}.extensions["engine"]' if is_shared and not _is_kept(subject, engine) else engine
     place, kept = _kept(subject, engine)
     imported, arguments = subject.get("session_import", ""), subject.get("engine_arguments", "")
-    streams = subject.get("unwrapped_streams", "")
+    streams, commands = subject.get("unwrapped_streams", ""), subject.get("engine_commands", "")
     # Two modules cannot import each other's names while they are imported.
     session, maker = subject.get("session_name", ""), subject.get("session_maker", "")
     is_function = subject.get("session_end", "") == f"{session}().close()"
@@ -83,6 +83,7 @@ def terms_of(subject: Mapping[str, str], numbers: Mapping[str, int]) -> dict[str
         "TARGET": shlex.quote(subject.get("app", "")),
         "STREAMS": streams and f" ({streams})",
         "OUTSIDE": _outside(subject, is_shared=is_shared),
+        "COMMANDS": f" ({commands})" if is_shared and commands else "",
         "AFTER_MAKING": f"Directly after {made}, the line that makes the app" if made else "",
         "IMPORTED": " (imports at the top of the module)" if imported and not is_late else "",
         "LATE": removed and f"Delete the code for it in {removed}{why}.",

@@ -839,6 +839,22 @@ def test_the_change_of_a_global_engine_says_what_replaces_its_other_uses(engine_
 
 
 @pytest.mark.bad_day
+@pytest.mark.parametrize("commands", ["", "shop/cli.py:9"])
+def test_a_command_of_click_gets_its_context_from_a_decorator(commands: str) -> None:
+    at = {"engine_name": "engine", "app_name": "application", "engine_commands": commands}
+    (engine,) = groups(with_rows(failed("binding.two-apps"), **at))
+    (scope,) = groups(with_rows(failed("lifecycle.async-view"), **at))
+
+    places = f" ({commands})" if commands else ""
+    assert engine.remedy.endswith(
+        "into a block `with application.app_context():`. If application is not known there, pass it on."
+        f" A command that cli.add_command() adds{places} needs no block: put `@with_appcontext` of"
+        " flask.cli below its `@click.command`."
+    )
+    assert "A command that cli.add_command() adds needs no block" in scope.remedy
+
+
+@pytest.mark.bad_day
 @pytest.mark.parametrize(
     ("subject", "files"),
     [({}, "migrations/env.py, alembic.ini and scripts"), ({"other_uris": "env.py:5"}, "env.py:5")],
