@@ -72,6 +72,8 @@ TERMS: Mapping[str, str] = MappingProxyType(
         "LASTLY": "session.remove()",
         "ENGINE": "engine",
         "APPS_ENGINE": "engine",
+        "CURRENT_ENGINE": "engine",
+        "CREATES_TABLES": "",
         "APP": "app",
         "OPTION": "Add NAME=VALUE to create_engine()",
         "FACTORY": "...",
@@ -461,8 +463,10 @@ _ALL = (
         note=(
             "Requests with methods such as POST then wait for each other from their first statement on. A GET"
             " request, or code outside requests, that reads and then writes may fail at once with"
-            f" 'database is locked': {BEGIN_IMMEDIATE}. A second session in a POST request can only read:"
-            ' begin it with "DEFERRED".'
+            f" 'database is locked': {BEGIN_IMMEDIATE}. Code that uses the engine, such as"
+            " create_all()CREATES_TABLES, gets the option from the engine:"
+            ' metadata.create_all(CURRENT_ENGINE.execution_options(sqlite_begin="IMMEDIATE")). A second'
+            ' session in a POST request can only read: begin it with "DEFERRED".'
         ),
     ),
     Cause(

@@ -75,6 +75,20 @@ def uses_of_global(
     return _listed(found)
 
 
+def creates_tables_at(trees: Mapping[str, ast.Module]) -> str:
+    """Return the calls of `create_all()`, as `file:line`; empty if there is none.
+
+    Args:
+        trees: The modules of the app, by file.
+    """
+    return _listed(
+        f"{file}:{node.lineno}"
+        for file, tree in trees.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "create_all"
+    )
+
+
 def outside_calls(trees: Mapping[str, ast.Module], engine_uses: str, factory: str) -> tuple[str, str]:
     """Return calls of the functions that use an engine, except those that run in an app context.
 

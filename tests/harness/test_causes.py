@@ -471,9 +471,25 @@ def test_the_change_of_sqlite_s_begin_says_which_requests_then_fail_at_once() ->
     assert begin.remedy.endswith(
         "A GET request, or code outside requests, that reads and then writes may fail at once with"
         " 'database is locked': begin it with"
-        ' db.session.connection(execution_options={"sqlite_begin": "IMMEDIATE"}). A second session in a POST'
+        ' db.session.connection(execution_options={"sqlite_begin": "IMMEDIATE"}). Code that uses the engine,'
+        " such as create_all(), gets the option from the engine:"
+        ' metadata.create_all(engine.execution_options(sqlite_begin="IMMEDIATE")). A second session in a POST'
         ' request can only read: begin it with "DEFERRED".'
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "engine"),
+    [("db.engine", "db.engine"), ('app.extensions["engine"]', 'current_app.extensions["engine"]')],
+)
+def test_the_change_of_sqlite_s_begin_names_the_calls_that_create_tables(name: str, engine: str) -> None:
+    at = {"engine_name": name, "creates_tables_at": "shop/db.py:9"}
+    (begin,) = groups(with_rows(failed("transactions.savepoint-released"), **at))
+
+    assert (
+        "such as create_all() (shop/db.py:9), gets the option from the engine:"
+        f' metadata.create_all({engine}.execution_options(sqlite_begin="IMMEDIATE")).'
+    ) in begin.remedy
 
 
 def test_a_lock_that_a_function_meets_is_a_consequence_of_sessions_that_stay_open() -> None:

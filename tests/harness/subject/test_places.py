@@ -515,6 +515,14 @@ def test_calls_of_functions_that_use_the_engine_are_found_outside_contexts(write
     )
 
 
+def test_the_calls_of_the_app_that_create_tables_are_found(write: Write) -> None:
+    write(**GLOBAL_ENGINE)
+
+    found = places(Subject("shop:create_app", session_path="shop.db:db_session", modules=("shop", "shop.db")))
+
+    assert found.creates_tables_at == "shop/db.py:9"
+
+
 @pytest.mark.bad_day
 def test_commands_of_click_that_use_the_engine_are_found_by_themselves(write: Write) -> None:
     write(
