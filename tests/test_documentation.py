@@ -351,6 +351,11 @@ def test_readme_has_an_app_installed_only_if_pip_can_do_so() -> None:
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/harness.md"])
+def test_it_says_which_tests_are_watched_for_leaks(page: str) -> None:
+    assert "test that uses a database fixture" in " ".join(PAGES[page].split())
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/harness.md"])
 def test_it_says_in_which_environment_all_tests_run(page: str) -> None:
     assert re.search(r"Run all tests of your app in th(e|at) environment", " ".join(PAGES[page].split()))
 
