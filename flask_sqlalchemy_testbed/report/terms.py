@@ -79,6 +79,7 @@ def terms_of(subject: Mapping[str, str], numbers: Mapping[str, int]) -> dict[str
         "KEPT_PLACE": place,
         "KEPT": kept,
         "AFTER_ENGINE": library.after_engine.replace("APP", app),
+        "COPIED_TO": library.after_engine and f"beside the module that gives the app to {library.name}",
         "MAKES_ENGINE": library.takes_uri,
         "AS_TEXT": library.takes_uri and "\nurl = url.render_as_string(hide_password=False)",
         "LIBRARY": library.name,

@@ -625,6 +625,17 @@ def test_a_remedy_that_names_a_file_of_this_repository_says_where_that_is() -> N
         assert re.search(rf"app/database/\w+\.py from {CLONE}", remedy)
 
 
+@pytest.mark.parametrize(
+    ("library", "module"),
+    [("", "makes the engine"), ("Flask-SQLAlchemy", "gives the app to Flask-SQLAlchemy")],
+)
+@pytest.mark.parametrize("check", ["lifecycle.clean-connection", "faults.failover", "lifecycle.unread-rows"])
+def test_a_copied_file_is_beside_the_module_that_imports_it(check: str, library: str, module: str) -> None:
+    (group,) = groups(with_rows(failed(check, "assert 1 == 2", "mysql"), library=library))
+
+    assert f".py from {CLONE}, beside the module that {module}. " in group.remedy
+
+
 def test_an_explanation_begins_with_the_file_that_the_report_has_copied() -> None:
     copied = re.compile(rf"Copy app/database/\w+\.py from {CLONE}")
 
