@@ -346,6 +346,15 @@ def test_the_environment_is_activated_before_the_first_command(page: str) -> Non
     assert not any(line.startswith("$ testbed-venv/bin/") for line in lines)
 
 
+def test_readme_has_an_app_installed_only_if_pip_can_do_so() -> None:
+    assert "If your app has a `pyproject.toml` or `setup.py`" in " ".join(PAGES["README.md"].split())
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/harness.md"])
+def test_it_says_which_tests_are_watched_for_leaks(page: str) -> None:
+    assert "test that uses a database fixture" in " ".join(PAGES[page].split())
+
+
 @pytest.mark.parametrize("page", ["README.md", "docs/harness.md"])
 def test_it_says_in_which_environment_all_tests_run(page: str) -> None:
     assert re.search(r"Run all tests of your app in th(e|at) environment", " ".join(PAGES[page].split()))

@@ -72,6 +72,8 @@ TERMS: Mapping[str, str] = MappingProxyType(
         "LASTLY": "session.remove()",
         "ENGINE": "engine",
         "APPS_ENGINE": "engine",
+        "CURRENT_ENGINE": "engine",
+        "CREATES_TABLES": "",
         "APP": "app",
         "OPTION": "Add NAME=VALUE to create_engine()",
         "FACTORY": "...",
@@ -82,6 +84,7 @@ TERMS: Mapping[str, str] = MappingProxyType(
         "KEPT_PLACE": "In the factory, in place of the line that makes the engine",
         "KEPT": "create_engine(...)  # the arguments that it has now",
         "OUTSIDE": "",
+        "COMMANDS": "",
         "STREAMS": "",
         "ENGINE_USES": "",
         "OTHER_URIS": "migrations/env.py, alembic.ini and scripts",
@@ -90,6 +93,7 @@ TERMS: Mapping[str, str] = MappingProxyType(
         "LATE": "",
         "FIRST": "",
         "AFTER_ENGINE": "After the line that makes the engine (imports at the top of the module)",
+        "COPIED_TO": "beside the module that makes the engine",
         "MAKES_ENGINE": "create_engine()",
         "AS_TEXT": "",
         "LIBRARY": "",
@@ -252,11 +256,12 @@ BUSY_THREADS, ERROR_HANDLER = "busy-threads", "error-handler"
 IN_FACTORY = "Where the app is made (in a factory, before it returns APP; imports at the top of the module)"
 INTO_CONTEXT = (
     "put lines that use it there, or the calls of their functions, into a block `with APP.app_context():`."
-    " OUTSIDE"
 )
 OUTSIDE = (
     "Wrap the generators of streamed responses in stream_with_context()STREAMS: their contexts end before"
-    f" them. Outside contexts the session then raises RuntimeError: {INTO_CONTEXT}"
+    f" them. Outside contexts the session then raises RuntimeError: {INTO_CONTEXT} If APP is not known there,"
+    " pass it on. A command that cli.add_command() addsCOMMANDS needs no block: put `@with_appcontext` of"
+    " flask.cli below its `@click.command`. OUTSIDE"
 )
 # A context that ends before these lines are run leaves its session open.
 REMOVE = (
@@ -373,7 +378,7 @@ _ALL = (
     Cause(
         LEFT_BY_FACTORY,
         "The app uses its session outside app contexts while it is made, and leaves it there.",
-        f"FIRSTThe end of a context removes the session: {INTO_CONTEXT}",
+        f"FIRSTThe end of a context removes the session: {INTO_CONTEXT} OUTSIDE",
         part=Part.FACTORY,
     ),
     Cause(
@@ -459,8 +464,10 @@ _ALL = (
         note=(
             "Requests with methods such as POST then wait for each other from their first statement on. A GET"
             " request, or code outside requests, that reads and then writes may fail at once with"
-            f" 'database is locked': {BEGIN_IMMEDIATE}. A second session in a POST request can only read:"
-            ' begin it with "DEFERRED".'
+            f" 'database is locked': {BEGIN_IMMEDIATE}. Code that uses the engine, such as"
+            " create_all()CREATES_TABLES, gets the option from the engine:"
+            ' metadata.create_all(CURRENT_ENGINE.execution_options(sqlite_begin="IMMEDIATE")). A second'
+            ' session in a POST request can only read: begin it with "DEFERRED".'
         ),
     ),
     Cause(
@@ -480,21 +487,21 @@ _ALL = (
     Cause(
         KEPT_SETTINGS,
         "A pooled connection keeps what a request has set on it.",
-        f"Copy app/database/reset.py from {changes.CLONE}. AFTER_ENGINE, call it.",
+        f"Copy app/database/reset.py from {changes.CLONE}, COPIED_TO. AFTER_ENGINE, call it.",
         part=Part.ENGINE,
         code=changes.RESET,
     ),
     Cause(
         UNNOTICED_LOSS,
         "After some errors the app uses a lost transaction further, or a server that takes no writes.",
-        f"Copy app/database/errors.py from {changes.CLONE}. AFTER_ENGINE, call it.",
+        f"Copy app/database/errors.py from {changes.CLONE}, COPIED_TO. AFTER_ENGINE, call it.",
         part=Part.ENGINE,
         code=changes.ERRORS,
     ),
     Cause(
         UNREAD_ROWS,
         "PyMySQL reads all rows of a streamed result when it is closed, also those that nothing needs.",
-        f"Copy app/database/streams.py from {changes.CLONE}. AFTER_ENGINE, call it.",
+        f"Copy app/database/streams.py from {changes.CLONE}, COPIED_TO. AFTER_ENGINE, call it.",
         part=Part.ENGINE,
         code=changes.UNREAD,
         backends=("mysql", "mariadb"),

@@ -38,7 +38,8 @@ def terms_of(subject: Mapping[str, str], numbers: Mapping[str, int]) -> dict[str
     named = f'{app}.extensions["engine"]' if is_shared and not _is_kept(subject, engine) else engine
     place, kept = _kept(subject, engine)
     imported, arguments = subject.get("session_import", ""), subject.get("engine_arguments", "")
-    streams = subject.get("unwrapped_streams", "")
+    streams, commands = subject.get("unwrapped_streams", ""), subject.get("engine_commands", "")
+    creates = subject.get("creates_tables_at", "")
     # Two modules cannot import each other's names while they are imported.
     session, maker = subject.get("session_name", ""), subject.get("session_maker", "")
     is_function = subject.get("session_end", "") == f"{session}().close()"
@@ -62,6 +63,9 @@ def terms_of(subject: Mapping[str, str], numbers: Mapping[str, int]) -> dict[str
         "IMPORT": "" if is_late else imported and f"{imported}\n\n\n",
         "LASTLY": f"{imported}\n\n        {lastly}" if is_late else lastly,
         "ENGINE": named,
+        # Code outside the factory has no variable of the app.
+        "CURRENT_ENGINE": named.replace(f"{app}.extensions", "current_app.extensions", 1),
+        "CREATES_TABLES": creates and f" ({creates})",
         "APPS_ENGINE": subject.get("engine_called_as") or named,
         "ENGINE_USES": _engine_uses(subject, app, engine) if is_shared else "",
         "OTHER_URIS": subject.get("other_uris", ""),
@@ -75,6 +79,7 @@ def terms_of(subject: Mapping[str, str], numbers: Mapping[str, int]) -> dict[str
         "KEPT_PLACE": place,
         "KEPT": kept,
         "AFTER_ENGINE": library.after_engine.replace("APP", app),
+        "COPIED_TO": library.after_engine and f"beside the module that gives the app to {library.name}",
         "MAKES_ENGINE": library.takes_uri,
         "AS_TEXT": library.takes_uri and "\nurl = url.render_as_string(hide_password=False)",
         "LIBRARY": library.name,
@@ -83,6 +88,7 @@ def terms_of(subject: Mapping[str, str], numbers: Mapping[str, int]) -> dict[str
         "TARGET": shlex.quote(subject.get("app", "")),
         "STREAMS": streams and f" ({streams})",
         "OUTSIDE": _outside(subject, is_shared=is_shared),
+        "COMMANDS": f" ({commands})" if is_shared and commands else "",
         "AFTER_MAKING": f"Directly after {made}, the line that makes the app" if made else "",
         "IMPORTED": " (imports at the top of the module)" if imported and not is_late else "",
         "LATE": removed and f"Delete the code for it in {removed}{why}.",

@@ -23,6 +23,7 @@ CALLED_BY_FLASK = re.compile(
     r"|after_(app_)?request|teardown_(app_)?request|teardown_appcontext)(\(.*)?",
     re.DOTALL,
 )
+OF_CLICK = re.compile(r"(click\.)?command(\(.*)?", re.DOTALL)
 
 
 def other_uris(trees: Mapping[str, ast.Module]) -> str:
@@ -74,7 +75,21 @@ def uses_of_global(
     return _listed(found)
 
 
-def outside_calls(trees: Mapping[str, ast.Module], engine_uses: str, factory: str) -> str:
+def creates_tables_at(trees: Mapping[str, ast.Module]) -> str:
+    """Return the calls of `create_all()`, as `file:line`; empty if there is none.
+
+    Args:
+        trees: The modules of the app, by file.
+    """
+    return _listed(
+        f"{file}:{node.lineno}"
+        for file, tree in trees.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "create_all"
+    )
+
+
+def outside_calls(trees: Mapping[str, ast.Module], engine_uses: str, factory: str) -> tuple[str, str]:
     """Return calls of the functions that use an engine, except those that run in an app context.
 
     Args:
@@ -83,7 +98,8 @@ def outside_calls(trees: Mapping[str, ast.Module], engine_uses: str, factory: st
         factory: The name of the factory: it calls them with an engine of its own.
 
     Returns:
-        The lines as `file:line`; empty if there is none.
+        The lines as `file:line`, without those in commands of click that the app adds to its own; and these
+        lines, with those that use the engine there. Each is empty if there is none.
     """
     every = {**trees, **dict(_other_trees(trees))}
     used = set(engine_uses.split(", "))
@@ -94,25 +110,50 @@ def outside_calls(trees: Mapping[str, ast.Module], engine_uses: str, factory: st
         if isinstance(function, FUNCTIONS[:2]) and function.name != factory
         if any(f"{file}:{getattr(node, 'lineno', 0)}" in used for node in ast.walk(function))
     }
-    found = [
-        f"{file}:{line}"
-        for file, tree in every.items()
-        for line in sorted(set(_calls_outside(tree, names, module_of(file))))
-    ]
-    return _listed(found)
+    added = {name for tree in every.values() for name in _added_commands(tree)}
+    calls, in_commands = [], []
+    for file, tree in every.items():
+        called = set(_calls_outside(tree, names))
+        own = {line for line in _lines_of_commands(tree, added) if line in called or f"{file}:{line}" in used}
+        calls += [f"{file}:{line}" for line in sorted(called - own)]
+        in_commands += [f"{file}:{line}" for line in sorted(own)]
+    return _listed(calls), _listed(in_commands)
 
 
-def _calls_outside(node: ast.AST, names: Collection[tuple[str, str]], module: str) -> Iterator[int]:
-    """Yield the lines of calls that no app context is around, as far as the code shows."""
-    for child in ast.iter_child_nodes(node):
-        if _runs_in_context(child):
-            continue
-        if isinstance(child, ast.Call):
-            of, _, name = ast.unparse(child.func).rpartition(".")
+def _calls_outside(tree: ast.Module, names: Collection[tuple[str, str]]) -> Iterator[int]:
+    """Yield the lines of calls that no app context is around."""
+    for node in _nodes_outside(tree):
+        if isinstance(node, ast.Call):
+            of, _, name = ast.unparse(node.func).rpartition(".")
             known = [home for one, home in names if one == name]
             if known and (not of or of.rpartition(".")[2] in known):
-                yield child.lineno
-        yield from _calls_outside(child, names, module)
+                yield node.lineno
+
+
+def _added_commands(tree: ast.Module) -> Iterator[str]:
+    """Yield the names of the functions that are added to the commands of an app or a blueprint."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and node.args and ast.unparse(node.func).endswith("cli.add_command"):
+            yield ast.unparse(node.args[0]).rpartition(".")[2]
+
+
+def _lines_of_commands(tree: ast.Module, names: Collection[str]) -> Iterator[int]:
+    """Yield the lines of click's commands of these names that no app context is around."""
+    for function in _nodes_outside(tree):
+        if (
+            isinstance(function, FUNCTIONS[:2])
+            and function.name in names
+            and any(OF_CLICK.fullmatch(ast.unparse(one)) for one in function.decorator_list)
+        ):
+            yield from (getattr(node, "lineno", 0) for node in _nodes_outside(function))
+
+
+def _nodes_outside(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield the nodes that no app context is around, as far as the code shows."""
+    for child in ast.iter_child_nodes(node):
+        if not _runs_in_context(child):
+            yield child
+            yield from _nodes_outside(child)
 
 
 def _runs_in_context(node: ast.AST) -> bool:

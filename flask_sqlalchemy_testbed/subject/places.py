@@ -93,6 +93,10 @@ class Places:
     """The lines that use an engine which an import makes, except those that make it and the session."""
     engine_calls: str = ""
     """Calls of the functions in these lines, except those that run in an app context."""
+    engine_commands: str = ""
+    """Such calls and uses in commands of click that the app adds to its own without a context."""
+    creates_tables_at: str = ""
+    """The calls of `create_all()`."""
     unwrapped_streams: str = ""
     """The lines that give a response a generator without `stream_with_context`."""
     teardown_at: str = ""
@@ -173,6 +177,7 @@ def places(subject: Subject) -> Places:
     engine_uses = ""
     if engine and (is_global or around):
         engine_uses = mentions.uses_of_global(trees, engine.target, engine.at, [*replaced, *around])
+    calls_outside, in_commands = mentions.outside_calls(trees, engine_uses, factory.target if factory else "")
     return Places(
         library=library.name if held else "",
         engine_at=engine.at if engine else "",
@@ -218,7 +223,9 @@ def places(subject: Subject) -> Places:
         removed_first=", ".join(use.at for use in removed),
         other_uris=mentions.other_uris(trees),
         engine_uses=engine_uses,
-        engine_calls=mentions.outside_calls(trees, engine_uses, factory.target if factory else ""),
+        engine_calls=calls_outside,
+        engine_commands=in_commands,
+        creates_tables_at=mentions.creates_tables_at(trees),
         unwrapped_streams=", ".join(unwrapped_streams(trees)),
         teardown_at=teardown_at,
         removed_late=teardown_at if is_late else "",

@@ -471,9 +471,25 @@ def test_the_change_of_sqlite_s_begin_says_which_requests_then_fail_at_once() ->
     assert begin.remedy.endswith(
         "A GET request, or code outside requests, that reads and then writes may fail at once with"
         " 'database is locked': begin it with"
-        ' db.session.connection(execution_options={"sqlite_begin": "IMMEDIATE"}). A second session in a POST'
+        ' db.session.connection(execution_options={"sqlite_begin": "IMMEDIATE"}). Code that uses the engine,'
+        " such as create_all(), gets the option from the engine:"
+        ' metadata.create_all(engine.execution_options(sqlite_begin="IMMEDIATE")). A second session in a POST'
         ' request can only read: begin it with "DEFERRED".'
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "engine"),
+    [("db.engine", "db.engine"), ('app.extensions["engine"]', 'current_app.extensions["engine"]')],
+)
+def test_the_change_of_sqlite_s_begin_names_the_calls_that_create_tables(name: str, engine: str) -> None:
+    at = {"engine_name": name, "creates_tables_at": "shop/db.py:9"}
+    (begin,) = groups(with_rows(failed("transactions.savepoint-released"), **at))
+
+    assert (
+        "such as create_all() (shop/db.py:9), gets the option from the engine:"
+        f' metadata.create_all({engine}.execution_options(sqlite_begin="IMMEDIATE")).'
+    ) in begin.remedy
 
 
 def test_a_lock_that_a_function_meets_is_a_consequence_of_sessions_that_stay_open() -> None:
@@ -607,6 +623,17 @@ def test_a_remedy_that_names_a_file_of_this_repository_says_where_that_is() -> N
     assert len(naming) > 2
     for remedy in naming:
         assert re.search(rf"app/database/\w+\.py from {CLONE}", remedy)
+
+
+@pytest.mark.parametrize(
+    ("library", "module"),
+    [("", "makes the engine"), ("Flask-SQLAlchemy", "gives the app to Flask-SQLAlchemy")],
+)
+@pytest.mark.parametrize("check", ["lifecycle.clean-connection", "faults.failover", "lifecycle.unread-rows"])
+def test_a_copied_file_is_beside_the_module_that_imports_it(check: str, library: str, module: str) -> None:
+    (group,) = groups(with_rows(failed(check, "assert 1 == 2", "mysql"), library=library))
+
+    assert f".py from {CLONE}, beside the module that {module}. " in group.remedy
 
 
 def test_an_explanation_begins_with_the_file_that_the_report_has_copied() -> None:
@@ -836,6 +863,22 @@ def test_the_change_of_a_global_engine_says_what_replaces_its_other_uses(engine_
         f" also those in tests, into a block `with application.app_context():`{calls}. "
     ) in engine.remedy
     assert "other uses" not in kept.remedy
+
+
+@pytest.mark.bad_day
+@pytest.mark.parametrize("commands", ["", "shop/cli.py:9"])
+def test_a_command_of_click_gets_its_context_from_a_decorator(commands: str) -> None:
+    at = {"engine_name": "engine", "app_name": "application", "engine_commands": commands}
+    (engine,) = groups(with_rows(failed("binding.two-apps"), **at))
+    (scope,) = groups(with_rows(failed("lifecycle.async-view"), **at))
+
+    places = f" ({commands})" if commands else ""
+    assert engine.remedy.endswith(
+        "into a block `with application.app_context():`. If application is not known there, pass it on."
+        f" A command that cli.add_command() adds{places} needs no block: put `@with_appcontext` of"
+        " flask.cli below its `@click.command`."
+    )
+    assert "A command that cli.add_command() adds needs no block" in scope.remedy
 
 
 @pytest.mark.bad_day

@@ -546,6 +546,22 @@ def test_a_leak_fails_its_own_test_and_hides_no_failure(project_here: Project) -
     assert outcome.code == pytest.ExitCode.TESTS_FAILED
 
 
+def test_only_the_databases_of_fixtures_are_watched_for_leaks(project_on_one: Project) -> None:
+    project_on_one.write("""
+        from sqlalchemy import create_engine
+
+        kept = []
+
+        def test_own_file(tmp_path):
+            kept.append(create_engine(f"sqlite:///{tmp_path / 'own.db'}").connect())
+
+        def test_own_file_beside_the_database(tmp_path, database_uri):
+            kept.append(create_engine(f"sqlite:///{tmp_path / 'own.db'}").connect())
+    """)
+
+    assert re.search(r"\b2 passed in ", project_on_one.run().text)
+
+
 CHANGING = """
     from sqlalchemy import NullPool, create_engine, text
 

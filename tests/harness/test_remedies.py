@@ -5,6 +5,7 @@ import json
 import os
 import re
 import sys
+import threading
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from sqlalchemy import create_engine, inspect, text
+from sqlalchemy import Column, Integer, MetaData, Table, create_engine, inspect, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import SingletonThreadPool, StaticPool
@@ -503,6 +504,28 @@ def test_a_transaction_can_take_the_lock_of_sqlite_at_its_beginning(tmp_path: Pa
         second.connection(execution_options=immediate)
         with pytest.raises(OperationalError, match="database is locked"), Session(engine) as third:
             third.connection(execution_options=immediate)
+    engine.dispose()
+
+
+@pytest.mark.bad_day
+def test_tables_are_created_after_another_writer_of_sqlite_with_the_option_in_the_remedy(
+    tmp_path: Path,
+) -> None:
+    engine, metadata = create_engine(f"sqlite:///{tmp_path / 'app.db'}"), MetaData()
+    Table("seats", metadata, Column("id", Integer, primary_key=True))
+    exec(changes.BEGIN.replace("ENGINE", "engine"), {"engine": engine})  # noqa: S102 - as the report shows it
+    (advised,) = re.findall(r"metadata\.create_all\(.*?\)\)", CAUSES[LATE_BEGIN].note_in({}))
+
+    with engine.connect().execution_options(sqlite_begin="IMMEDIATE") as writer:
+        writer.exec_driver_sql("CREATE TABLE other (id INTEGER)")
+        with pytest.raises(OperationalError, match="database is locked"):
+            metadata.create_all(engine)
+        end = threading.Timer(1, writer.commit)
+        end.start()
+        exec(advised, {"engine": engine, "metadata": metadata})  # noqa: S102 - as the report shows it
+        end.join()
+
+    assert inspect(engine).get_table_names() == ["other", "seats"]
     engine.dispose()
 
 

@@ -163,7 +163,10 @@ CHECKS = (
         severity=AVAILABILITY,
         cause=SESSIONS_STAY_OPEN,
         cases=(24,),
-        remedy=f"{REMOVE_LAST} Declare the command with @app.cli.command, which pushes a context.",
+        remedy=(
+            f"{REMOVE_LAST} Declare the command with @app.cli.command, which pushes a context, or put"
+            " @with_appcontext of flask.cli below its @click.command."
+        ),
     ),
     Check(
         "lifecycle.failed-flush",

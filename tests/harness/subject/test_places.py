@@ -515,6 +515,62 @@ def test_calls_of_functions_that_use_the_engine_are_found_outside_contexts(write
     )
 
 
+def test_the_calls_of_the_app_that_create_tables_are_found(write: Write) -> None:
+    write(**GLOBAL_ENGINE)
+
+    found = places(Subject("shop:create_app", session_path="shop.db:db_session", modules=("shop", "shop.db")))
+
+    assert found.creates_tables_at == "shop/db.py:9"
+
+
+@pytest.mark.bad_day
+def test_commands_of_click_that_use_the_engine_are_found_by_themselves(write: Write) -> None:
+    write(
+        **{
+            **GLOBAL_ENGINE,
+            "shop__cli": """
+                import click
+                from flask.cli import with_appcontext
+                from shop import db
+
+
+                @click.command("init-db")
+                def init_db_command():
+                    db.init_db()
+
+
+                @click.command("ping")
+                def ping():
+                    db.engine.connect()
+
+
+                @click.command("in-context")
+                @with_appcontext
+                def in_context():
+                    db.init_db()
+
+
+                @click.command("script")
+                def script():
+                    db.init_db()
+
+
+                def init_app(app):
+                    for one in (ping, in_context):
+                        app.cli.add_command(one)
+                    app.cli.add_command(init_db_command)
+                    app.cli.add_command(ping, name="ping-db")
+                    app.cli.add_command(in_context)
+            """,
+        }
+    )
+    modules = ("shop", "shop.db", "shop.cli")
+
+    found = places(Subject("shop:create_app", session_path="shop.db:db_session", modules=modules))
+
+    assert (found.engine_commands, found.engine_calls) == ("shop/cli.py:8, shop/cli.py:13", "shop/cli.py:24")
+
+
 def test_an_engine_of_the_factory_has_no_other_uses(write: Write) -> None:
     write(shop="def create_app():\n    engine = create_engine('sqlite://')\n    engine.connect()\n")
 
