@@ -44,17 +44,18 @@ def pytest_configure(config: pytest.Config) -> None:
             seconds(config, name)
     linger(config)
     server_timeout(config)
-    _find_modules_in_root(config)
 
 
-def _find_modules_in_root(config: pytest.Config) -> None:
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
     """Put the folder of the configuration file on the import path if the file names a module.
 
-    `python -m pytest` does it in that folder; `pytest` does not, and the tests import the same modules.
+    `python -m pytest` does it in that folder; `pytest` does not, and a conftest.py and the tests import the
+    same modules.
     """
     named = [one for one in OPTIONS.values() if one.metavar.startswith("MODULE") and one.default is not None]
-    root = str(config.rootpath)
-    if root not in sys.path and any(config.getini(one.key) for one in named):
+    root = str(early_config.rootpath)
+    if root not in sys.path and any(early_config.getini(one.key) for one in named):
         sys.path.insert(0, root)
 
 

@@ -77,6 +77,8 @@ def test_the_modules_of_the_configuration_file_are_imported_from_its_folder(
     shop.write(f"[pytest]\ntestbed_metadata = {metadata}\naddopts = -p no:cacheprovider\n", "pytest.ini")
     (shop.path / "tests").mkdir()
     shop.write(TESTS, "tests/test_books.py")
+    # pytest imports it before it configures the plugin.
+    shop.write("import models", "tests/conftest.py")
     (shop.path / "test_inner.py").unlink()
     # `python -m pytest` would put the current folder on the import path.
     words = [str(Path(sys.executable).with_name("pytest")), "--testbed-backend", ",".join(shop.backends)]
