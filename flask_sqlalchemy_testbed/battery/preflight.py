@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from flask import request, request_started
 from sqlalchemy import NullPool, create_engine, inspect
+from sqlalchemy.orm import object_session
 
 from flask_sqlalchemy_testbed.battery import tables
 from flask_sqlalchemy_testbed.battery.further import Binds
@@ -40,7 +41,7 @@ from flask_sqlalchemy_testbed.subject.raised import in_words, line_of_app
 from flask_sqlalchemy_testbed.subject.subject import Apps
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     import pytest
     from flask import Flask
@@ -126,9 +127,11 @@ def _first_app(config: pytest.Config, maker: AppMaker, binds: Binds, database: D
     app.testing = app.debug = False
     app.config["PROPAGATE_EXCEPTIONS"] = False
     at_once: set[str] = set()
+    written: list[Item] = []
 
     def write(name: str) -> str:
-        maker.subject.session.add(Item(name=name))
+        written.append(Item(name=name))
+        maker.subject.session.add(written[-1])
         maker.subject.session.flush()
         # A session in AUTOCOMMIT mode commits the row at once, before the app could.
         at_once.update({name} & set(_names(database)))
@@ -146,6 +149,8 @@ def _first_app(config: pytest.Config, maker: AppMaker, binds: Binds, database: D
         _in_a_thread(lambda: _connect(maker, app), within)
         address = reach(app, engine, settings.setting(config, "as-user"), within)
         succeeds = _in_a_thread(lambda: _succeeds(app, WRITER), within)
+        # A session that the app leaves open would make the next write wait for SQLite's lock.
+        _in_a_thread(lambda: _roll_back(written), within)
         _in_a_thread(write_in_context, within)
     finally:
         engine_of(maker.subject, app).dispose()
@@ -153,6 +158,12 @@ def _first_app(config: pytest.Config, maker: AppMaker, binds: Binds, database: D
     committed = set(_names(database)) - at_once
     address = replace(address, headers={})  # Of a user who is in this database only.
     return Preflight(schema, address, succeeds and REQUEST in committed, CONTEXT in committed)
+
+
+def _roll_back(items: Iterable[Item]) -> None:
+    for session in filter(None, map(object_session, items)):
+        with contextlib.suppress(Exception):  # The app may forbid the use of a session that has ended.
+            session.rollback()
 
 
 def _connect(maker: AppMaker, app: Flask) -> None:
