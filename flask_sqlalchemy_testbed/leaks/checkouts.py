@@ -44,13 +44,16 @@ class Checkout:
 
 
 class Checkouts(Subscription):
-    """The connections that are checked out to the tracked databases; others are ignored."""
+    """The connections that are checked out to the tracked databases; others are ignored.
+
+    There is no lock: in the middle of any function the garbage collector may return a connection to its pool,
+    in the same thread. Each function changes the dictionary in single steps, and reads a copy.
+    """
 
     def __init__(self) -> None:
         self._tracked: dict[str, Database] = {}
         self._current: Database | None = None
         self._checkouts: dict[int, Checkout] = {}
-        self._lock = threading.Lock()
         super().__init__(
             [
                 (Engine, "do_connect", self._do_connect),
@@ -68,14 +71,13 @@ class Checkouts(Subscription):
 
     def of(self, database: Database) -> list[Checkout]:
         """Return the connections that are checked out to this database now."""
-        with self._lock:
-            return [
-                checkout
-                for checkout in self._checkouts.values()
-                if checkout.database == database.name
-                # SQLAlchemy sends no event when the last reference to a detached connection closes it.
-                and (not checkout.detached or checkout.connection() is not None)
-            ]
+        return [
+            checkout
+            for checkout in list(self._checkouts.values())
+            if checkout.database == database.name
+            # SQLAlchemy sends no event when the last reference to a detached connection closes it.
+            and (not checkout.detached or checkout.connection() is not None)
+        ]
 
     def close(self, checkout: Checkout) -> None:
         """Close the connection, also a detached one, and free its place in the pool.
@@ -97,8 +99,9 @@ class Checkouts(Subscription):
                 connection.invalidate()
                 if detached is not None:  # It has no pool that would close it.
                     detached.close()
-        with self._lock:
-            self._checkouts = {key: known for key, known in self._checkouts.items() if known is not checkout}
+        for key, known in list(self._checkouts.items()):
+            if known is checkout:
+                self._checkouts.pop(key, None)
 
     def _find(self, values: Sequence[object]) -> str | None:
         """Return the tracked database that one of these connection arguments names."""
@@ -146,24 +149,19 @@ class Checkouts(Subscription):
         del connection
         if name := (record.record_info or {}).get(DATABASE_KEY):
             thread = threading.current_thread()
-            checkout = Checkout(name, callers.of_this_call(), thread, weakref.ref(proxy))
-            with self._lock:
-                self._checkouts[id(record)] = checkout
+            self._checkouts[id(record)] = Checkout(name, callers.of_this_call(), thread, weakref.ref(proxy))
         app_threads.note_use()
         # A connection of the pool may outlive the check, too.
         app_threads.end_if_over()
 
     def _checkin(self, connection: DBAPIConnection | None, record: ConnectionPoolEntry) -> None:
         del connection
-        with self._lock:
-            self._checkouts.pop(id(record), None)
+        self._checkouts.pop(id(record), None)
 
     def _detach(self, connection: DBAPIConnection, record: ConnectionPoolEntry) -> None:
-        with self._lock:
-            if checkout := self._checkouts.pop(id(record), None):
-                checkout.detached = True
-                self._checkouts[id(connection)] = checkout
+        if checkout := self._checkouts.pop(id(record), None):
+            checkout.detached = True
+            self._checkouts[id(connection)] = checkout
 
     def _close_detached(self, connection: DBAPIConnection) -> None:
-        with self._lock:
-            self._checkouts.pop(id(connection), None)
+        self._checkouts.pop(id(connection), None)

@@ -28,7 +28,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, scop
 
 from flask_sqlalchemy_testbed.databases import Database
 from flask_sqlalchemy_testbed.leaks import callers
-from flask_sqlalchemy_testbed.leaks.checkouts import Checkouts
+from flask_sqlalchemy_testbed.leaks.checkouts import Checkout, Checkouts
 from flask_sqlalchemy_testbed.leaks.probe import Probe, describe
 from tests.harness.kinds import HELD, OTHERS
 from tests.harness.projects import Project
@@ -270,6 +270,31 @@ def test_the_first_use_of_a_session_left_in_its_registry_is_in_the_first_line(
     first = describe(probe.leaks(testbed_database)).splitlines()[0]
 
     assert re.search(r"never used, first used at \S*test_leaks\.py:\d+ in test_the_first_use_of", first)
+
+
+def test_a_connection_may_be_collected_while_connections_are_listed(
+    testbed_database: Database, engine: Engine
+) -> None:
+    checkouts = Checkouts()
+    checkouts.track(testbed_database)
+    found: list[Checkout] = []
+
+    class Collecting:
+        @property
+        def name(self) -> str:
+            if connections:
+                connections.pop().close()
+            return testbed_database.name
+
+    with checkouts.installed():
+        connections = [engine.connect(), engine.connect()]
+        thread = threading.Thread(target=lambda: found.extend(checkouts.of(Collecting())), daemon=True)  # type: ignore[arg-type] # as the collector
+        thread.start()
+        thread.join(10)
+
+        assert not thread.is_alive()
+        assert len(found) == 2
+        assert checkouts.of(testbed_database) == []
 
 
 def test_a_scoped_session_in_use_is_one_leak_and_names_its_registry(
