@@ -73,7 +73,7 @@ TERMS: Mapping[str, str] = MappingProxyType(
         "ENGINE": "engine",
         "APPS_ENGINE": "engine",
         "CURRENT_ENGINE": "engine",
-        "CREATES_TABLES": "",
+        "DEFINES_TABLES": "",
         "APP": "app",
         "OPTION": "Add NAME=VALUE to create_engine()",
         "FACTORY": "...",
@@ -465,7 +465,7 @@ _ALL = (
             "Requests with methods such as POST then wait for each other from their first statement on. A GET"
             " request, or code outside requests, that reads and then writes may fail at once with"
             f" 'database is locked': {BEGIN_IMMEDIATE}. Code that uses the engine, such as"
-            " create_all()CREATES_TABLES, gets the option from the engine:"
+            " create_all() or drop_all()DEFINES_TABLES, gets the option from the engine:"
             ' metadata.create_all(CURRENT_ENGINE.execution_options(sqlite_begin="IMMEDIATE")). A second'
             ' session in a POST request can only read: begin it with "DEFERRED".'
         ),

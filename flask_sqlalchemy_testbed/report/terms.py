@@ -39,7 +39,7 @@ def terms_of(subject: Mapping[str, str], numbers: Mapping[str, int]) -> dict[str
     place, kept = _kept(subject, engine)
     imported, arguments = subject.get("session_import", ""), subject.get("engine_arguments", "")
     streams, commands = subject.get("unwrapped_streams", ""), subject.get("engine_commands", "")
-    creates = subject.get("creates_tables_at", "")
+    creates = subject.get("defines_tables_at", "")
     # Two modules cannot import each other's names while they are imported.
     session, maker = subject.get("session_name", ""), subject.get("session_maker", "")
     is_function = subject.get("session_end", "") == f"{session}().close()"
@@ -65,7 +65,7 @@ def terms_of(subject: Mapping[str, str], numbers: Mapping[str, int]) -> dict[str
         "ENGINE": named,
         # Code outside the factory has no variable of the app.
         "CURRENT_ENGINE": named.replace(f"{app}.extensions", "current_app.extensions", 1),
-        "CREATES_TABLES": creates and f" ({creates})",
+        "DEFINES_TABLES": creates and f" ({creates})",
         "APPS_ENGINE": subject.get("engine_called_as") or named,
         "ENGINE_USES": _engine_uses(subject, app, engine) if is_shared else "",
         "OTHER_URIS": subject.get("other_uris", ""),

@@ -75,8 +75,8 @@ def uses_of_global(
     return _listed(found)
 
 
-def creates_tables_at(trees: Mapping[str, ast.Module]) -> str:
-    """Return the calls of `create_all()`, as `file:line`; empty if there is none.
+def defines_tables_at(trees: Mapping[str, ast.Module]) -> str:
+    """Return the calls of `create_all()` and `drop_all()`, as `file:line`; empty if there is none.
 
     Args:
         trees: The modules of the app, by file.
@@ -85,7 +85,7 @@ def creates_tables_at(trees: Mapping[str, ast.Module]) -> str:
         f"{file}:{node.lineno}"
         for file, tree in trees.items()
         for node in ast.walk(tree)
-        if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "create_all"
+        if isinstance(node, ast.Call) and getattr(node.func, "attr", "") in {"create_all", "drop_all"}
     )
 
 

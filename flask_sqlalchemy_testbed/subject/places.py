@@ -95,8 +95,8 @@ class Places:
     """Calls of the functions in these lines, except those that run in an app context."""
     engine_commands: str = ""
     """Such calls and uses in commands of click that the app adds to its own without a context."""
-    creates_tables_at: str = ""
-    """The calls of `create_all()`."""
+    defines_tables_at: str = ""
+    """The calls of `create_all()` and `drop_all()`."""
     unwrapped_streams: str = ""
     """The lines that give a response a generator without `stream_with_context`."""
     teardown_at: str = ""
@@ -225,7 +225,7 @@ def places(subject: Subject) -> Places:
         engine_uses=engine_uses,
         engine_calls=calls_outside,
         engine_commands=in_commands,
-        creates_tables_at=mentions.creates_tables_at(trees),
+        defines_tables_at=mentions.defines_tables_at(trees),
         unwrapped_streams=", ".join(unwrapped_streams(trees)),
         teardown_at=teardown_at,
         removed_late=teardown_at if is_late else "",

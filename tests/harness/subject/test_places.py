@@ -515,12 +515,14 @@ def test_calls_of_functions_that_use_the_engine_are_found_outside_contexts(write
     )
 
 
-def test_the_calls_of_the_app_that_create_tables_are_found(write: Write) -> None:
-    write(**GLOBAL_ENGINE)
+def test_the_calls_of_the_app_that_create_or_drop_tables_are_found(write: Write) -> None:
+    reset = "from shop.db import Base, engine\nBase.metadata.drop_all(engine)\n"
+    write(**{**GLOBAL_ENGINE, "shop__reset": reset})
 
-    found = places(Subject("shop:create_app", session_path="shop.db:db_session", modules=("shop", "shop.db")))
+    modules = ("shop", "shop.db", "shop.reset")
+    found = places(Subject("shop:create_app", session_path="shop.db:db_session", modules=modules))
 
-    assert found.creates_tables_at == "shop/db.py:9"
+    assert found.defines_tables_at == "shop/db.py:9, shop/reset.py:2"
 
 
 @pytest.mark.bad_day
