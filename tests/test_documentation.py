@@ -347,7 +347,9 @@ def test_the_environment_is_activated_before_the_first_command(page: str) -> Non
 
 
 def test_readme_has_an_app_installed_only_if_pip_can_do_so() -> None:
-    assert "If your app has a `pyproject.toml` or `setup.py`" in " ".join(PAGES["README.md"].split())
+    assert "If your app has a `setup.py`, or a `pyproject.toml` with `[project]`" in " ".join(
+        PAGES["README.md"].split()
+    )
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/harness.md"])

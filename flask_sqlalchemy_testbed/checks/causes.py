@@ -74,6 +74,7 @@ TERMS: Mapping[str, str] = MappingProxyType(
         "APPS_ENGINE": "engine",
         "CURRENT_ENGINE": "engine",
         "DEFINES_TABLES": "",
+        "METADATA": "metadata",
         "APP": "app",
         "OPTION": "Add NAME=VALUE to create_engine()",
         "FACTORY": "...",
@@ -464,9 +465,9 @@ _ALL = (
         note=(
             "Requests with methods such as POST then wait for each other from their first statement on. A GET"
             " request, or code outside requests, that reads and then writes may fail at once with"
-            f" 'database is locked': {BEGIN_IMMEDIATE}. Code that uses the engine, such as"
-            " create_all() or drop_all()DEFINES_TABLES, gets the option from the engine:"
-            ' metadata.create_all(CURRENT_ENGINE.execution_options(sqlite_begin="IMMEDIATE")). A second'
+            f" 'database is locked': {BEGIN_IMMEDIATE}. Give the option to calls of"
+            " create_all() and drop_all(), too, in the appDEFINES_TABLES and in tests:"
+            ' METADATA.create_all(CURRENT_ENGINE.execution_options(sqlite_begin="IMMEDIATE")). A second'
             ' session in a POST request can only read: begin it with "DEFERRED".'
         ),
     ),

@@ -66,6 +66,7 @@ def terms_of(subject: Mapping[str, str], numbers: Mapping[str, int]) -> dict[str
         # Code outside the factory has no variable of the app.
         "CURRENT_ENGINE": named.replace(f"{app}.extensions", "current_app.extensions", 1),
         "DEFINES_TABLES": creates and f" ({creates})",
+        "METADATA": subject.get("metadata_name") or "metadata",
         "APPS_ENGINE": subject.get("engine_called_as") or named,
         "ENGINE_USES": _engine_uses(subject, app, engine) if is_shared else "",
         "OTHER_URIS": subject.get("other_uris", ""),

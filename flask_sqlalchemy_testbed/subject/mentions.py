@@ -75,18 +75,27 @@ def uses_of_global(
     return _listed(found)
 
 
-def defines_tables_at(trees: Mapping[str, ast.Module]) -> str:
-    """Return the calls of `create_all()` and `drop_all()`, as `file:line`; empty if there is none.
+def defines_tables_at(trees: Mapping[str, ast.Module]) -> tuple[str, str]:
+    """Return the calls of `create_all()` and `drop_all()`, as `file:line`, and the metadata of the first.
 
     Args:
         trees: The modules of the app, by file.
+
+    Returns:
+        The lines, and the metadata as the app calls it, such as `Base.metadata`. Both may be empty.
     """
-    return _listed(
-        f"{file}:{node.lineno}"
+    found = [
+        (f"{file}:{node.lineno}", ast.unparse(node.func.value))
         for file, tree in trees.items()
         for node in ast.walk(tree)
-        if isinstance(node, ast.Call) and getattr(node.func, "attr", "") in {"create_all", "drop_all"}
-    )
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr in {"create_all", "drop_all"}
+    ]
+    owner = found[0][1] if found else ""
+    # Flask-SQLAlchemy's object has the methods, too, and they take no connection.
+    metadata = owner if not owner or owner.rpartition(".")[2].startswith("metadata") else f"{owner}.metadata"
+    return _listed(place for place, _ in found), metadata
 
 
 def outside_calls(trees: Mapping[str, ast.Module], engine_uses: str, factory: str) -> tuple[str, str]:

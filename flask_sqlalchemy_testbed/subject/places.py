@@ -97,6 +97,8 @@ class Places:
     """Such calls and uses in commands of click that the app adds to its own without a context."""
     defines_tables_at: str = ""
     """The calls of `create_all()` and `drop_all()`."""
+    metadata_name: str = ""
+    """Their metadata, as the app calls it, such as `Base.metadata`."""
     unwrapped_streams: str = ""
     """The lines that give a response a generator without `stream_with_context`."""
     teardown_at: str = ""
@@ -177,6 +179,7 @@ def places(subject: Subject) -> Places:
     engine_uses = ""
     if engine and (is_global or around):
         engine_uses = mentions.uses_of_global(trees, engine.target, engine.at, [*replaced, *around])
+    defines_tables_at, metadata_name = mentions.defines_tables_at(trees)
     calls_outside, in_commands = mentions.outside_calls(trees, engine_uses, factory.target if factory else "")
     return Places(
         library=library.name if held else "",
@@ -225,7 +228,8 @@ def places(subject: Subject) -> Places:
         engine_uses=engine_uses,
         engine_calls=calls_outside,
         engine_commands=in_commands,
-        defines_tables_at=mentions.defines_tables_at(trees),
+        defines_tables_at=defines_tables_at,
+        metadata_name=metadata_name,
         unwrapped_streams=", ".join(unwrapped_streams(trees)),
         teardown_at=teardown_at,
         removed_late=teardown_at if is_late else "",

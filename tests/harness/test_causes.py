@@ -471,8 +471,8 @@ def test_the_change_of_sqlite_s_begin_says_which_requests_then_fail_at_once() ->
     assert begin.remedy.endswith(
         "A GET request, or code outside requests, that reads and then writes may fail at once with"
         " 'database is locked': begin it with"
-        ' db.session.connection(execution_options={"sqlite_begin": "IMMEDIATE"}). Code that uses the engine,'
-        " such as create_all() or drop_all(), gets the option from the engine:"
+        ' db.session.connection(execution_options={"sqlite_begin": "IMMEDIATE"}). Give the option to calls of'
+        " create_all() and drop_all(), too, in the app and in tests:"
         ' metadata.create_all(engine.execution_options(sqlite_begin="IMMEDIATE")). A second session in a POST'
         ' request can only read: begin it with "DEFERRED".'
     )
@@ -483,12 +483,12 @@ def test_the_change_of_sqlite_s_begin_says_which_requests_then_fail_at_once() ->
     [("db.engine", "db.engine"), ('app.extensions["engine"]', 'current_app.extensions["engine"]')],
 )
 def test_the_change_of_sqlite_s_begin_names_the_calls_that_create_tables(name: str, engine: str) -> None:
-    at = {"engine_name": name, "defines_tables_at": "shop/db.py:9"}
+    at = {"engine_name": name, "defines_tables_at": "shop/db.py:9", "metadata_name": "Base.metadata"}
     (begin,) = groups(with_rows(failed("transactions.savepoint-released"), **at))
 
     assert (
-        "such as create_all() or drop_all() (shop/db.py:9), gets the option from the engine:"
-        f' metadata.create_all({engine}.execution_options(sqlite_begin="IMMEDIATE")).'
+        "calls of create_all() and drop_all(), too, in the app (shop/db.py:9) and in tests:"
+        f' Base.metadata.create_all({engine}.execution_options(sqlite_begin="IMMEDIATE")).'
     ) in begin.remedy
 
 

@@ -523,6 +523,14 @@ def test_the_calls_of_the_app_that_create_or_drop_tables_are_found(write: Write)
     found = places(Subject("shop:create_app", session_path="shop.db:db_session", modules=modules))
 
     assert found.defines_tables_at == "shop/db.py:9, shop/reset.py:2"
+    assert found.metadata_name == "Base.metadata"
+
+
+@pytest.mark.bad_day
+def test_the_metadata_of_flask_sqlalchemy_s_object_is_named(write: Write) -> None:
+    write(shop="db = None  # SQLAlchemy()\n\n\ndef init_db():\n    db.create_all()\n")
+
+    assert places(Subject("shop:create_app", modules=("shop",))).metadata_name == "db.metadata"
 
 
 @pytest.mark.bad_day
