@@ -104,7 +104,8 @@ TERMS: Mapping[str, str] = MappingProxyType(
         "OPENED_AT": "the line in the evidence",
     }
 )
-_TERM = re.compile("|".join(sorted(TERMS, key=len, reverse=True)))
+# No text of a change is a term, such as the method "OPTIONS" of HTTP.
+_TERM = re.compile(rf"(?<![\"'])(?:{'|'.join(sorted(TERMS, key=len, reverse=True))})")
 # In the evidence, before an option that does not mend the failure: the engine has it.
 HAS_OPTION = "the engine has"
 # In the evidence, before the line of the app that opened what stays open.

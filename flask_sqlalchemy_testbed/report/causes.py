@@ -56,6 +56,8 @@ SEVERITIES = [str(severity) for severity in Severity]
 # The evidence of a failure before or after the check itself.
 _AROUND = ("setup: ", "teardown: ")
 _LEFT_AFTER = re.compile("teardown: .*left (open|in)")
+# A call of remove() that raised keeps its session there.
+_LEFT_IN_REGISTRY = re.compile("teardown: .*left in its scoped_session: .* closed or was never used")
 # The error that the app's own code raised in a view, or in a function that Flask calls, with its line.
 _RAISED = re.compile(
     r"(?:.*?(?:a worker failed: (?:500 [A-Z ]+: )?|\b500 (?:[A-Z ]+: |\()))?(?:(?:setup|teardown): )?"
@@ -164,6 +166,8 @@ def groups(report: Matrix) -> list[Group]:
     # A check may show one with a place of its own instead, which then has the same consequences.
     shown = {name: " ".join(_placed(row)) for name, row in showing if any(_placed(row))}
     shown |= {name: name for name, row in showing if not any(_placed(row))}
+    if any(row.get("cause") == TEARDOWN_ORDER for row in failed):
+        shown[TEARDOWN_ORDER] = TEARDOWN_ORDER
     by_cause: dict[str, list[CheckRow]] = {}
     for row in failed:
         by_cause.setdefault(_cause_of(row, shown, report), []).append(row)
@@ -323,9 +327,10 @@ def _cause_of(row: CheckRow, shown: Mapping[str, str], report: Matrix) -> str:
         return shown[SESSIONS_STAY_OPEN]
     if early := NO_CONNECTION_LEFT if _has_waited(row) else _left_by_factory(reasons, report["subject"]):
         return early
-    # A failing teardown leaves its session by itself.
+    # A failing teardown leaves its session by itself, and so does one after a lost connection.
     if row.get("cause") != TEARDOWN_ORDER and reasons and all(map(_LEFT_AFTER.match, reasons)):
-        return LEFT_AFTER_CHECK
+        is_kept = TEARDOWN_ORDER in shown and all(map(_LEFT_IN_REGISTRY.match, reasons))
+        return TEARDOWN_ORDER if is_kept else LEFT_AFTER_CHECK
     cause = CAUSES.get(row.get("cause", ""))
     if cause and not _has_option(row) and (not cause.backends or backends & set(cause.backends)):
         # The commit of a callback fails after a failed flush.

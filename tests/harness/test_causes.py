@@ -478,6 +478,31 @@ def test_the_change_of_sqlite_s_begin_says_which_requests_then_fail_at_once() ->
     )
 
 
+@pytest.mark.bad_day
+def test_no_text_in_a_change_is_taken_for_a_term() -> None:
+    (begin,) = groups(
+        with_rows(failed("transactions.savepoint-released"), session_options=", autoflush=False")
+    )
+
+    assert '{"GET", "HEAD", "OPTIONS"}' in begin.code
+
+
+@pytest.mark.bad_day
+@pytest.mark.parametrize(
+    ("left", "number"),
+    [
+        ("left in its scoped_session: 1 session that is closed or was never used, first used in code", 1),
+        ("left open: session in a transaction", 2),
+    ],
+)
+def test_a_session_that_a_lost_connection_leaves_is_a_consequence_of_a_removal_in_a_callback(
+    left: str, number: int
+) -> None:
+    lost = failed("faults.stopped-mid-query", f"teardown: Failed: {left}")
+
+    assert len(groups(with_rows(lost, failed("lifecycle.failing-teardown")))) == number
+
+
 @pytest.mark.parametrize(
     ("name", "engine"),
     [("db.engine", "db.engine"), ('app.extensions["engine"]', 'current_app.extensions["engine"]')],
