@@ -44,7 +44,8 @@ class Process:
     """A process that is forked from the prepared one, with the part of `subprocess.Popen` that tests use."""
 
     def __init__(self, words: list[str], status: int, outputs: list[int]) -> None:
-        self.args, self.returncode = words, -signal.SIGKILL
+        self.args = words
+        self.returncode: int | None = None
         self._outputs = outputs
         self._status = os.fdopen(status, "rb", buffering=0)
         self.pid = int(self._status.readline())
@@ -62,7 +63,7 @@ class Process:
         Raises:
             subprocess.TimeoutExpired: The process did not end in so many seconds.
         """
-        if not self._status.closed:
+        if self.returncode is None:
             if not select.select([self._status], [], [], timeout)[0]:
                 raise subprocess.TimeoutExpired(self.args, timeout or 0.0)
             with self._status:
@@ -156,7 +157,7 @@ def run(  # noqa: PLR0913 - as subprocess.run
             # With its workers, which would keep its output open.
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-    return subprocess.CompletedProcess(words, process.returncode, stdout, stderr)
+    return subprocess.CompletedProcess(words, process.wait(), stdout, stderr)
 
 
 def can_fork(environment: Mapping[str, str]) -> bool:

@@ -235,7 +235,9 @@ def _failed(step: str, run: Callable[[], None], engine: Engine, outcome: Migrate
     except (Exception, SystemExit) as error:  # noqa: BLE001 - the code of a migration may raise any
         place, reason = _place(error), first_line(error)
         where = f" in {_shown(place[0])}:{place[1]}" if place else ""
-        remedy = _lines_to_delete(*place) if place and REFUSED in reason else ""
+        remedy = ""
+        if place and REFUSED in reason:
+            remedy = lines_to_delete(place[0].read_text(encoding="utf-8"), place[1])
         outcome.failure = f"{when}`{step}` fails{where}: {reason}. {remedy or remedy_for(reason)}".strip()
         if missing := lacking(error, engine.dialect.name):
             outcome.not_applicable = f"the server lacks what its migrations need{where}: {missing}"
@@ -250,10 +252,6 @@ def _place(error: BaseException) -> tuple[Path, int] | None:
     own = [(file, line) for file, line in found if file.parent.name == "versions" or file.name == "env.py"]
     migrations = [(file, line) for file, line in own if file.name != "env.py"]
     return next(iter((migrations or own)[-1:]), None)
-
-
-def _lines_to_delete(file: Path, line: int) -> str:
-    return lines_to_delete(file.read_text(encoding="utf-8"), line)
 
 
 def _shown(file: Path) -> Path:

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flask_sqlalchemy_testbed.subject.source import FUNCTIONS
 from flask_sqlalchemy_testbed.subject.usage import CONTEXTS, module_of
 
 if TYPE_CHECKING:
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 # Migrations, tests and scripts are modules that no app imports.
 OTHER_FILES = ("*.py", "*/*.py", "*.ini", "*/*.ini")
 RELATIVE_URI = re.compile(r"sqlite(\+\w+)?:///(?!/|:memory:|file:)\S+")
-FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 MOST_PLACES = 8
 # Decorators of functions that run in an app context.
 CALLED_BY_FLASK = re.compile(
@@ -116,7 +116,7 @@ def outside_calls(trees: Mapping[str, ast.Module], engine_uses: str, factory: st
         (function.name, module_of(file))
         for file, tree in every.items()
         for function in tree.body
-        if isinstance(function, FUNCTIONS[:2]) and function.name != factory
+        if isinstance(function, FUNCTIONS) and function.name != factory
         if any(f"{file}:{getattr(node, 'lineno', 0)}" in used for node in ast.walk(function))
     }
     added = {name for tree in every.values() for name in _added_commands(tree)}
@@ -150,7 +150,7 @@ def _lines_of_commands(tree: ast.Module, names: Collection[str]) -> Iterator[int
     """Yield the lines of click's commands of these names that no app context is around."""
     for function in _nodes_outside(tree):
         if (
-            isinstance(function, FUNCTIONS[:2])
+            isinstance(function, FUNCTIONS)
             and function.name in names
             and any(OF_CLICK.fullmatch(ast.unparse(one)) for one in function.decorator_list)
         ):
@@ -169,7 +169,7 @@ def _runs_in_context(node: ast.AST) -> bool:
     """Return whether this is a block with a context, or a function that Flask calls in one."""
     if isinstance(node, ast.With):
         return any(word in ast.unparse(item.context_expr) for item in node.items for word in CONTEXTS)
-    decorators = node.decorator_list if isinstance(node, FUNCTIONS[:2]) else []
+    decorators = node.decorator_list if isinstance(node, FUNCTIONS) else []
     return any(CALLED_BY_FLASK.fullmatch(ast.unparse(one)) for one in decorators)
 
 
@@ -205,7 +205,7 @@ def _other_trees(known: Collection[str]) -> Iterator[tuple[str, ast.Module]]:
 
 def _loads(node: ast.AST, name: str, left_out: Collection[int] = ()) -> Iterator[int]:
     """Yield the lines that read a name of the module; a function may have another variable of the name."""
-    if id(node) in left_out or (isinstance(node, FUNCTIONS) and name in _locals(node)):
+    if id(node) in left_out or (isinstance(node, (*FUNCTIONS, ast.Lambda)) and name in _locals(node)):
         return
     if isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Load):
         yield node.lineno

@@ -99,7 +99,7 @@ def test_a_given_server_that_ends_is_said_once(
         gate.shut()
         (project.path / "shut").touch()
         text, _ = process.communicate(timeout=60)
-    outcome = Outcome(process.returncode, text)
+    outcome = Outcome(process.wait(), text)
 
     assert outcome.code == pytest.ExitCode.TESTS_FAILED
     assert re.search(r"= 2 passed, 18 not run in", outcome.lines("=")[-1])
