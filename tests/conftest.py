@@ -4,13 +4,16 @@ With TESTS_OF_BACKENDS=1 in the environment, the tests that `make test` runs in 
 those that no backend changes, and those of SQLite. The battery stays whole, for its report.
 """
 
+import functools
 import os
 from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from flask_sqlalchemy_testbed.plugin.selection import backend_of
+from tests import prepared
 
 HERE = Path(__file__).parent
 # They need a browser, a stack, pairs of servers, charts or environments; some import packages of their own.
@@ -19,9 +22,23 @@ ON_REQUEST = {"bench", "browser", "coexistence", "failover", "stack"}
 # The fixtures of tests that depend on the backends of the run.
 OF_BACKENDS = {"testbed_backend", "testbed_server", "project_here", "project_of_its_own", "pytestconfig"}
 
+_offered = functools.cache(prepared.offer)
+
 # The runs that the tests start would annotate the job of this run.
 for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "GITHUB_WORKSPACE"):
     os.environ.pop(name, None)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Let the workers of a parallel run share one prepared process."""
+    node.workerinput["prepared"] = _offered()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let this worker use the prepared process of its run."""
+    if address := getattr(config, "workerinput", {}).get("prepared"):
+        prepared.send_to(address)
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

@@ -37,7 +37,8 @@ USED = ("flask.testing", "psycopg2.extras", "pymysql", "sqlalchemy.dialects.sqli
 READ_AT_START = ("LANG", "LC_", "PYTHON", "TESTCONTAINERS_")
 # A test may write a module twice in a second: Python would not notice that a compiled file is out of date.
 NO_CACHE = "PYTHONDONTWRITEBYTECODE"
-_local = threading.local()
+_addresses: list[bytes] = []
+_only_one = threading.Lock()
 
 
 class Process:
@@ -118,7 +119,10 @@ def start(
     with tempfile.TemporaryFile() as file:
         file.write(given.encode())
         file.seek(0)
-        socket.send_fds(_server(), [request], [file.fileno(), *(write for _, write in pipes)])
+        files = [file.fileno(), *(write for _, write in pipes)]
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+            sender.connect(_address())
+            socket.send_fds(sender, [request], files)
     for _, write in pipes:
         os.close(write)
     (status, _), *outputs = pipes
@@ -166,27 +170,53 @@ def can_fork(environment: Mapping[str, str]) -> bool:
     return all(os.environ.get(name) == environment.get(name) for name in names - {NO_CACHE})
 
 
-def _server() -> socket.socket:
-    """Return the socket to the prepared process of this thread; it ends with this process."""
-    if server := getattr(_local, "server", None):
-        return server  # type: ignore[no-any-return] # of this function
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with theirs:
-        process = subprocess.Popen(
-            [sys.executable, __file__, str(theirs.fileno())],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            pass_fds=[theirs.fileno()],
-            start_new_session=True,
-        )
+def offer() -> bytes:
+    """Offer a prepared process, which starts at the first request and ends with this process.
 
-    def end() -> None:
-        ours.close()
+    Returns:
+        Where requests go, for `send_to`: one prepared process serves all workers of a parallel run.
+    """
+    requests = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    requests.bind("")  # Linux chooses a name that is not in the file system.
+    address: bytes = requests.getsockname()
+    lifeline, held = os.pipe()
+
+    def serve() -> None:
+        files = [requests.fileno(), lifeline]
+        with requests:
+            if lifeline in select.select(files, [], [])[0]:
+                return
+            process = subprocess.Popen(
+                [sys.executable, __file__, *map(str, files)],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                pass_fds=files,
+                start_new_session=True,
+            )
         process.wait()
 
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+
+    def end() -> None:
+        os.close(held)
+        thread.join()
+
     atexit.register(end)
-    _local.server = ours
-    return ours
+    return address
+
+
+def send_to(address: bytes) -> None:
+    """Send the requests of this process to the prepared process that another one offers."""
+    _addresses.append(address)
+
+
+def _address() -> bytes:
+    """Return where the requests of this process go: to a prepared process of its own, if to no other."""
+    with _only_one:
+        if not _addresses:
+            send_to(offer())
+    return _addresses[0]
 
 
 class _Imports:
@@ -290,14 +320,16 @@ def _offer_spares(number: int) -> None:
         execnet.ThreadExecModel.subprocess = property(lambda _: starts)
 
 
-def _serve(requests: socket.socket) -> str:
-    """Fork a process for each request.
+def _serve(requests: socket.socket, lifeline: int) -> str:
+    """Fork a process for each request, until the lifeline is closed.
 
     Returns:
         In each forked process, once it is set up: the module that it runs.
     """
     while True:
-        request, (stdin, status, *outputs) = _received(requests)
+        if lifeline in select.select([requests.fileno(), lifeline], [], [])[0]:
+            raise SystemExit
+        request, (stdin, status, *outputs), _, _ = socket.recv_fds(requests, 1 << 20, 4)
         if not os.fork():
             break
         for file in (stdin, status, *outputs):
@@ -306,6 +338,7 @@ def _serve(requests: socket.socket) -> str:
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass
     requests.close()
+    os.close(lifeline)
     if pid := os.fork():
         _watch(pid, status, outputs)
     os.close(status)
@@ -332,14 +365,6 @@ def _serve(requests: socket.socket) -> str:
     return sys.argv[0]
 
 
-def _received(requests: socket.socket) -> tuple[bytes, list[int]]:
-    """Return the next request with its files; end if there is none."""
-    request, files, _, _ = socket.recv_fds(requests, 1 << 20, 4)
-    if not request:
-        raise SystemExit
-    return request, files
-
-
 def _watch(pid: int, status: int, outputs: list[int]) -> NoReturn:
     """Send the number of a forked process and, when it has ended, its status, which its parent alone gets."""
     for output in outputs:
@@ -358,8 +383,9 @@ if __name__ == "__main__":
     # Otherwise the garbage collector copies most of the memory of each fork.
     gc.collect()
     gc.freeze()
-    with socket.socket(fileno=int(sys.argv[1])) as channel:
-        module = _serve(channel)
+    channel, lifeline = map(int, sys.argv[1:])
+    with socket.socket(fileno=channel) as requests:
+        module = _serve(requests, lifeline)
     try:
         if (imported := sys.modules.get(module)) is not None and not hasattr(imported, "__path__"):
             imported.main()  # It is rewritten, and runpy cannot run a rewritten module.
