@@ -33,7 +33,7 @@ help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: test
-test: test-sqlite ## Run the tests on SQLite; needs no Docker
+test: test-sqlite ## Run the tests, or the TESTS named, on SQLite; needs no Docker
 
 .PHONY: test-all
 test-all: $(READY) have-engine ## Run all tests, or the TESTS named, on all three backends; on Debian, installs Docker if it is missing

@@ -150,7 +150,8 @@ _ALL = (
         "linger",
         "leave throwaway servers for the next run, until no client was connected for so many seconds, or"
         " forever (default: 0; always 0 if the variable CI is set);"
-        " `python -m flask_sqlalchemy_testbed.servers` lists and removes them",
+        " `python -m flask_sqlalchemy_testbed.servers list` shows them, and `remove` in place of `list` ends"
+        " them",
         "TIME",
         default="0",
     ),

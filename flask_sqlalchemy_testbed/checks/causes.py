@@ -511,11 +511,11 @@ _ALL = (
     Cause(
         EARLY_CONNECTION,
         "The app connects to its database while it is made.",
-        "Move the lines that connect there (EARLY), or the calls of their functions, to a command of the app,"
-        " and run it once: flask --app TARGET create-tables. A `with app.app_context():` around them goes:"
-        " Flask runs a command in a context. Tests that relied on these lines call them themselves, in a"
-        " context. An app whose database is in memory keeps them where they are: each process"
-        " has its own database.",
+        "Move the lines that connect (EARLY), or the calls of the functions that contain them, to a command"
+        " of the app, and run it once: flask --app TARGET create-tables. A `with app.app_context():` around"
+        " them goes: Flask runs a command in a context. Tests that relied on these lines call them"
+        " themselves, in a context. An app whose database is in memory keeps them where they are: each"
+        " process has its own database.",
         part=Part.FACTORY,
         code=changes.TABLES,
     ),

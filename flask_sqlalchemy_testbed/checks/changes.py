@@ -10,8 +10,9 @@ CLONE = "the clone of the testbed's repository"
 
 REMOVE_LAST = (
     "Set app.do_teardown_appcontext to a function that calls the original one in `try`, and session.remove()"
-    " in `finally`, directly after the line that makes the app. It replaces a teardown_appcontext callback:"
-    " do not keep both."
+    " in `finally`, directly after the line that makes the app. It replaces a teardown_appcontext callback of"
+    " your own that removes the session: do not keep both. The callback of a library, such as"
+    " Flask-SQLAlchemy, stays."
 )
 """The change of `REMOVE` in words, for the checks."""
 
@@ -88,7 +89,8 @@ if ENGINE.name == "sqlite":
 # once while another transaction has it; BEGIN IMMEDIATE waits for it.
 BEGIN = """\
 from flask import has_request_context, request
-from sqlalchemy import StaticPool, event
+from sqlalchemy import event
+from sqlalchemy.pool import StaticPool
 
 
 def begin_sqlite(connection):
