@@ -14,6 +14,7 @@ from flask_sqlalchemy_testbed.checks.causes import (
     CAUSES,
     COMMITS_LATE,
     DETACHED,
+    EARLY_CONNECTION,
     ENDED_EARLY,
     ERROR_HANDLER,
     IN_FACTORY,
@@ -216,16 +217,7 @@ def _with_changes(found: list[Group], report: Matrix) -> list[Group]:
             if cause.connect_args and (others := _others_with_arguments(found, number)):
                 remedy += f" The code has the arguments for {others}, too."
             shown[change] = number
-        moved = _library(report).after_engine and "AFTER_ENGINE" in cause.remedy
-        part = Part.LIBRARY if moved else cause.part
-        result.append(
-            replace(
-                group,
-                remedy=remedy,
-                code=code,
-                at=_at(part, group.rows, report, by_thread=cause is CAUSES[BUSY_THREADS]),
-            )
-        )
+        result.append(replace(group, remedy=remedy, code=code, at=_place(cause, group.rows, report)))
     return _with_same_places(result)
 
 
@@ -423,6 +415,15 @@ def _has_option(row: CheckRow) -> bool:
 
 def _library(report: Matrix) -> Library:
     return LIBRARIES.get(report["subject"].get("library", ""), NO_LIBRARY)
+
+
+def _place(cause: Cause, rows: Sequence[CheckRow], report: Matrix) -> str:
+    """Return where the change for a cause is made, as `file:line`; empty if unknown."""
+    if cause is CAUSES[EARLY_CONNECTION] and (used := report["subject"].get("used_early")):
+        return used.partition(",")[0]
+    moved = _library(report).after_engine and "AFTER_ENGINE" in cause.remedy
+    part = Part.LIBRARY if moved else cause.part
+    return _at(part, rows, report, by_thread=cause is CAUSES[BUSY_THREADS])
 
 
 def _at(part: Part | None, rows: Sequence[CheckRow], report: Matrix, *, by_thread: bool = False) -> str:

@@ -13,6 +13,7 @@ from flask_sqlalchemy_testbed.checks.causes import (
     BUSY_THREADS,
     CAUSES,
     DETACHED,
+    EARLY_CONNECTION,
     ERROR_HANDLER,
     FOREIGN_KEYS_OFF,
     NO_CONNECTION_LEFT,
@@ -801,6 +802,18 @@ def test_a_session_that_the_factory_left_is_a_cause_of_its_own() -> None:
     assert ": lifecycle.unread-rows fails." in printed(
         {**with_rows(failed("lifecycle.unread-rows", late)), "evidence": {}}
     )
+
+
+def test_an_app_that_connects_while_it_is_made_is_changed_where_it_connects() -> None:
+    check = "binding.starts-without-its-database"
+    found = with_rows(failed(check), factory_at="shop.py:6", used_early="shop.py:28, shop.py:30")
+
+    (group,) = groups(found)
+    (unknown,) = groups(with_rows(failed(check), factory_at="shop.py:6"))
+
+    assert group.cause is CAUSES[EARLY_CONNECTION]
+    assert (group.at, unknown.at) == ("shop.py:28", "shop.py:6")
+    assert "in shop.py:28." in begin_with(found)
 
 
 def test_one_way_to_remove_the_session_is_in_all_remedies() -> None:
