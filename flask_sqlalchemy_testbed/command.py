@@ -131,8 +131,9 @@ def _parallel(of_pytest: Sequence[str], backends: Sequence[str], checks: Sequenc
     processes = 2 * sum("embedded" not in BACKENDS[name].capabilities for name in backends)
     if not processes or checks or in_one_process:
         return []
-    # Not by backend: the checks of one take twice as long as those of another.
-    return ["-p", "xdist", "-n", str(processes), "--dist", "worksteal"]
+    # Each check goes to the next free process: those of one backend take twice as long as those of another,
+    # and a process that gets many at once may keep the longest ones for the end.
+    return ["-p", "xdist", "-n", str(processes), "--dist", "load", "--maxschedchunk", "1"]
 
 
 def _app_of_flask(ctx: click.Context) -> str | None:

@@ -371,12 +371,15 @@ def test_a_mistyped_check_leaves_the_last_report(folder: Path) -> None:
     assert page.read_text() == "The last report."
 
 
+ONE_BY_ONE = ["--dist", "load", "--maxschedchunk", "1"]
+
+
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["--backend", "sqlite,postgresql"], ["-p", "xdist", "-n", "2", "--dist", "worksteal"]),
-        (["--backend", "sqlite,postgresql,mysql"], ["-p", "xdist", "-n", "4", "--dist", "worksteal"]),
-        (["--backend", "mysql"], ["-p", "xdist", "-n", "2", "--dist", "worksteal"]),
+        (["--backend", "sqlite,postgresql"], ["-p", "xdist", "-n", "2", *ONE_BY_ONE]),
+        (["--backend", "sqlite,postgresql,mysql"], ["-p", "xdist", "-n", "4", *ONE_BY_ONE]),
+        (["--backend", "mysql"], ["-p", "xdist", "-n", "2", *ONE_BY_ONE]),
         (["--backend", "sqlite"], []),
         (["--backend", "sqlite,postgresql", "--check", "lifecycle.thread"], []),
         (["--backend", "sqlite,postgresql", "--", "-n0"], ["-p", "xdist"]),

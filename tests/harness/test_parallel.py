@@ -309,6 +309,40 @@ def test_a_check_that_kills_its_worker_has_failed(project: Project) -> None:
     assert "crashed while running" in found["checks"][0]["reasons"]["sqlite"]
 
 
+def test_a_parallel_run_of_the_command_begins_with_the_checks_that_stop_a_server(project: Project) -> None:
+    project.write(
+        """
+        from pathlib import Path
+        from flask_sqlalchemy_testbed.checks.check import check
+        from flask_sqlalchemy_testbed.checks.definition import Check
+
+        def note(name):
+            with Path("order").open("a") as order:
+                order.write(f"{name} ")
+
+        @check(Check("binding.first", "It is short."))
+        def test_first():
+            note("first")
+
+        @check(Check("faults.long", "It is long.", stops_server=True))
+        def test_long():
+            note("long")
+
+        def test_other():
+            note("other")
+        """
+    )
+    order = project.path / "order"
+
+    ran = project.run("-p", "flask_sqlalchemy_testbed.plugin.command", "-n", "1")
+    parallel = order.read_text()
+    order.unlink()
+    project.run("-p", "flask_sqlalchemy_testbed.plugin.command")
+
+    assert "2 passed" in ran.text
+    assert (parallel, order.read_text()) == ("long first other ", "first long other ")
+
+
 @pytest.mark.testbed_needs("server")
 def test_no_password_is_in_arguments_or_on_the_terminal(project: Project, testbed_server: Server) -> None:
     given(project, testbed_server).write(
