@@ -11,6 +11,7 @@ from flask_sqlalchemy_testbed.subject.raised import function_in_app
 
 T = TypeVar("T")
 WITHIN = 10.0
+LONGEST_PAUSE = 0.1
 
 # Of the tasks that began in this check. They hold no result: checks look for objects that nothing refers to.
 _ends: list[threading.Event] = []
@@ -78,10 +79,15 @@ def wait_for_tasks() -> None:
 
 
 def poll(condition: Callable[[], Any], within: float = WITHIN) -> bool:
-    """Return whether the condition is met within that many seconds."""
+    """Return whether the condition is met within that many seconds.
+
+    To look may cost a request to a worker: each pause is longer than the one before, by a tenth.
+    """
     deadline = time.monotonic() + within
+    pause = 0.005
     while not condition():
         if time.monotonic() > deadline:
             return False
-        time.sleep(0.005)
+        time.sleep(pause)
+        pause = min(1.1 * pause, LONGEST_PAUSE)
     return True
