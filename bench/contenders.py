@@ -14,6 +14,8 @@ from app.database import db_session, init_engine
 from app.database.engines import make_engine
 
 NAME = "tea"
+# The path of a request whose view opens a session and sends no statement.
+OPENS = "/opens"
 # Each process has a database of its own.
 IN_MEMORY = "sqlite://"
 
@@ -44,6 +46,7 @@ def flask_alone(_uri: str) -> Flask:
     """Create the app without a database."""
     app = Flask("flask_alone")
     app.add_url_rule("/", view_func=lambda: NAME)
+    app.add_url_rule(OPENS, endpoint="opens", view_func=lambda: NAME)
     return app
 
 
@@ -58,6 +61,11 @@ def session_in_view(uri: str) -> Flask:
         with Session(engine) as session:
             return session.get_one(Item, 1).name
 
+    @app.get(OPENS)
+    def opens() -> str:
+        with Session(engine):
+            return NAME
+
     return app
 
 
@@ -66,6 +74,7 @@ def binding(uri: str) -> Flask:
     app = Flask("binding")
     fill(init_engine(uri, app=app))
     app.add_url_rule("/", view_func=lambda: db_session.get_one(Item, 1).name)
+    app.add_url_rule(OPENS, endpoint="opens", view_func=lambda: NAME if db_session() else "")
     return app
 
 

@@ -2,7 +2,7 @@
 
 Each contender has a process of its own: Python specializes bytecode for the code that runs in a process, so
 contenders that took turns in one process would slow each other down. The process reads {"contender", "uri"}
-from its standard input, then any number of {"requests", "clock"}, and answers each with {"seconds"}.
+from its standard input, then any number of {"requests", "clock", "path"}, and answers each with {"seconds"}.
 """
 
 import contextlib
@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import IO, Any
 
 from flask import Flask
@@ -33,9 +34,9 @@ class Requester:
         )
         self._ask(contender=contender, uri=uri)
 
-    def seconds(self, requests: int, clock: str) -> float:
+    def seconds(self, requests: int, clock: str, path: str = "/") -> float:
         """Return the mean seconds of a request by a clock of the module `time`."""
-        return float(self._ask(requests=requests, clock=clock)["seconds"]) / requests
+        return float(self._ask(requests=requests, clock=clock, path=path)["seconds"]) / requests
 
     def close(self) -> None:
         """End the process."""
@@ -78,22 +79,22 @@ def serve(orders: IO[str]) -> None:
     from bench.contenders import CONTENDERS, NAME  # noqa: PLC0415
 
     first = json.loads(orders.readline())
-    app, environ = CONTENDERS[first["contender"]](first["uri"]), create_environ("/")
-    for _ in range(WARM):
-        if (body := request(app, environ)) != NAME.encode():
-            message = f"{first['contender']} answered {body!r}"
-            raise RuntimeError(message)
+    app = CONTENDERS[first["contender"]](first["uri"])
+
+    def work(requests: int, environ: dict[str, Any]) -> None:
+        for _ in range(requests):
+            if (body := request(app, environ)) != NAME.encode():
+                message = f"{first['contender']} answered {body!r}"
+                raise RuntimeError(message)
+
+    work(WARM, create_environ("/"))
     gc.collect()
     gc.freeze()
     print(json.dumps({"ready": True}), flush=True)
     for line in orders:
         order = json.loads(line)
-
-        def work(requests: int = order["requests"]) -> None:
-            for _ in range(requests):
-                request(app, environ)
-
-        print(json.dumps({"seconds": timed(work, getattr(time, order["clock"]))}), flush=True)
+        measured = partial(work, order["requests"], create_environ(order["path"]))
+        print(json.dumps({"seconds": timed(measured, getattr(time, order["clock"]))}), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,16 @@
 """Measure the cleaning of a database after commits."""
 
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from bench.bench import Bench
-from bench.cleaning import ALTERNATIVES, DELETE, HARNESS, Cleaner, harness
+from bench.cleaning import ALTERNATIVES, DELETE, HARNESS, IN_A_ROW, Cleaner, harness
 from bench.measurements import Figure, Goal, Row
-from bench.sampling import in_turn
+from bench.sampling import in_turn, timed
 from bench.schema import tables
 from flask_sqlalchemy_testbed.backends.connection import Connection
 from flask_sqlalchemy_testbed.servers.network import Server
@@ -16,6 +18,9 @@ from flask_sqlalchemy_testbed.servers.network import Server
 MILLI = 1000
 # By the number of tables: the most time that a clean-up takes, in multiples of `DELETE` from all tables.
 TIMES = {6: 3.0, 100: 1.0}
+
+# Those of a clean-up on a server, in their order.
+STATEMENTS = ("finds the tables that were written to", "empties them")
 
 
 @dataclass(frozen=True)
@@ -47,7 +52,8 @@ def measure(bench: Bench) -> Row:
 def _measure(bench: Bench, row: Row, server: Server, count: int) -> None:
     case = f"{server.backend.name}, {count} tables"
     metadata = tables(count)
-    ours = harness(bench.run.isolation(server, f"of{count}"), metadata)
+    isolation = bench.run.isolation(server, f"of{count}")
+    ours = harness(isolation, metadata)
     cleaners = {HARNESS: ours}
     # On other servers: creating and dropping tables all the time makes a server slower.
     theirs = bench.rivals.servers[server.backend.name]
@@ -68,6 +74,8 @@ def _measure(bench: Bench, row: Row, server: Server, count: int) -> None:
                 raise RuntimeError(message)
             row.figures.append(Figure(case, name, [some * MILLI for some in samples[name]], "ms"))
         trips = _round_trips(ours)
+        if server.backend.of(PROMISES).round_trips is not None:
+            row.parts += _parts(case, ours, isolation.database.connection, bench.times(30, quick=2))
     promise, taken = server.backend.of(PROMISES), row.median(case, HARNESS)
     row.goals.append(Goal(case, taken, promise.milliseconds, "ms"))
     if promise.round_trips is not None:
@@ -85,14 +93,29 @@ def _round_trips(cleaner: Cleaner) -> int:
     return len(sent)
 
 
+def _parts(case: str, cleaner: Cleaner, connection: Connection, samples: int) -> list[Figure]:
+    """Return the times of the statements of a clean-up, and of a statement that does nothing."""
+    with _statements() as sent:
+        for _ in range(samples):
+            cleaner.sample()
+    if len(sent) != len(STATEMENTS) * samples * IN_A_ROW:
+        message = f"{case}: a clean-up has other statements than these: {', '.join(STATEMENTS)}."
+        raise RuntimeError(message)
+    parts = {name: sent[number :: len(STATEMENTS)] for number, name in enumerate(STATEMENTS)}
+    parts["a statement that does nothing"] = [
+        timed(partial(connection.rows, "SELECT 1")) for _ in range(samples * IN_A_ROW)
+    ]
+    return [Figure(case, name, [some * MILLI for some in taken], "ms") for name, taken in parts.items()]
+
+
 @contextmanager
-def _statements() -> Iterator[list[str]]:
-    """Collect the statements of the harness's own connections; each is one round trip."""
-    sent: list[str] = []
+def _statements() -> Iterator[list[float]]:
+    """Collect the seconds of the statements of the harness's own connections; each is one round trip."""
+    sent: list[float] = []
     before = Connection.listener
 
-    def listen(_connection: Any, statement: str, *_: Any) -> None:
-        sent.append(statement)
+    def listen(_connection: Any, _statement: str, started: float, *_: Any) -> None:
+        sent.append(time.monotonic() - started)
 
     Connection.listener = listen
     try:

@@ -11,6 +11,7 @@ from bench.contenders import (
     FLASK_SQLALCHEMY,
     FLASK_SQLALCHEMY_LITE,
     IN_MEMORY,
+    OPENS,
     SESSION_IN_VIEW,
 )
 from bench.measurements import Figure, Goal, Row
@@ -36,9 +37,11 @@ def measure(bench: Bench) -> Row:
         clock = PROCESSOR if "embedded" in server.capabilities else WALL
         cases[name] = clock, [bench.uri(server, f"request{number}") for number in range(len(CONTENDERS))]
     for case, (clock, uris) in cases.items():
-        added = _added(bench, case, clock, uris)
+        added, opened = _added(bench, case, clock, uris)
         for contender, samples in added.items():
             row.figures.append(Figure(case, contender, samples, "µs"))
+        for contender, samples in opened.items():
+            row.parts.append(Figure(case, f"{contender}: no statement", samples, "µs"))
         ours, session = row.median(case, BINDING), row.median(case, SESSION_IN_VIEW)
         row.goals.append(Goal(f"{case}: of {SESSION_IN_VIEW}", ours / session, LIMITS[clock], "times"))
     ours = row.median(IN_MEMORY_CASE, BINDING)
@@ -48,25 +51,32 @@ def measure(bench: Bench) -> Row:
     return row
 
 
-def _added(bench: Bench, case: str, clock: str, uris: list[str]) -> dict[str, list[float]]:
-    """Return the microseconds that each contender adds to Flask alone.
+def _added(
+    bench: Bench, case: str, clock: str, uris: list[str]
+) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
+    """Return the microseconds that each contender adds to Flask alone, and those of an unused session.
 
     Several generations of processes are measured: the addresses of their objects differ, which makes
     processes a few percent faster or slower.
     """
-    samples: dict[str, list[float]] = {contender: [] for contender in CONTENDERS}
+    reads: dict[str, list[float]] = {contender: [] for contender in CONTENDERS}
+    opens: dict[str, list[float]] = {contender: [] for contender in (BINDING, SESSION_IN_VIEW, FLASK_ALONE)}
     for generation in range(bench.times(3)):
         bench.progress(f"{case}, generation {generation + 1}")
         with requesters(list(CONTENDERS), uris) as processes:
-            taken = in_turn(
-                {
-                    contender: partial(process.seconds, REQUESTS, clock)
-                    for contender, process in processes.items()
-                },
-                rounds=bench.times(50, quick=10),
-                seconds=1.5,
-            )
-        for contender, found in taken.items():
-            samples[contender] += found
+            # The part comes last: Python specializes bytecode for the requests that a process gets.
+            for path, samples in {"/": reads, OPENS: opens}.items():
+                taken = in_turn(
+                    {name: partial(processes[name].seconds, REQUESTS, clock, path) for name in samples},
+                    rounds=bench.times(50, quick=10),
+                    seconds=1.5,
+                )
+                for contender, found in taken.items():
+                    samples[contender] += found
+    return _without_flask(reads), _without_flask(opens)
+
+
+def _without_flask(samples: dict[str, list[float]]) -> dict[str, list[float]]:
+    """Return the microseconds that each contender adds to the median of Flask alone."""
     alone = median(samples.pop(FLASK_ALONE))
     return {contender: [(some - alone) * MICRO for some in taken] for contender, taken in samples.items()}
