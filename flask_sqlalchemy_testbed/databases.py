@@ -57,12 +57,13 @@ class Database:
     def is_named_in(self, text: str) -> bool:
         """Return whether a connection string names this database.
 
-        The name of another database that only begins the same does not count.
+        The name of another database that only begins the same does not count, nor does that of a file which
+        adds an ending to it.
 
         Args:
             text: The connection string, as a URL or in the format of a driver.
         """
-        return re.search(rf"{re.escape(self.name)}(?![\w/])", text) is not None
+        return re.search(rf"{re.escape(self.name)}(?![\w/.])", text) is not None
 
     def open_transactions(self, within: float = DISCONNECT_DELAY) -> list[OpenTransaction]:
         """Return the transactions that are still open on the server after `within` seconds.

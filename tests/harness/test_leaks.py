@@ -20,12 +20,14 @@ from sqlalchemy import (
     create_engine,
     event,
     func,
+    make_url,
     select,
     text,
 )
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, scoped_session, sessionmaker
 
+from flask_sqlalchemy_testbed.backends import BACKENDS
 from flask_sqlalchemy_testbed.databases import Database
 from flask_sqlalchemy_testbed.leaks import callers
 from flask_sqlalchemy_testbed.leaks.checkouts import Checkout, Checkouts
@@ -668,3 +670,38 @@ def test_lines_of_flask_are_left_out_and_those_of_an_extension_stay() -> None:
     found = callers.lines([(compile("", str(file), "exec"), 7) for file in files])
 
     assert [line.rpartition("/")[2] for line in found] == ["utils.py:7 in <module>", "code of the testbed"]
+
+
+@pytest.mark.parametrize(
+    ("connection_string", "is_named"),
+    [
+        ("postgresql://tea@127.0.0.1:5432/testbed_1", True),
+        ("host=127.0.0.1 dbname=testbed_1 user=tea", True),
+        ("testbed_1", True),
+        ("postgresql://tea@127.0.0.1:5432/testbed_10", False),
+        ("/files/testbed_1/testbed_10.db", False),
+        ("/files/testbed_1/testbed_1.db", False),
+    ],
+)
+def test_the_path_of_a_file_names_no_database_of_a_server(connection_string: str, *, is_named: bool) -> None:
+    database = Database(BACKENDS["postgresql"], make_url("postgresql+psycopg2://tea@127.0.0.1/testbed_1"))
+
+    assert database.is_named_in(connection_string) is is_named
+
+
+def test_a_leak_is_found_on_each_backend_in_any_order(project_here: Project) -> None:
+    project_here.write("def pytest_collection_modifyitems(items):\n    items.reverse()\n", "conftest.py")
+    project_here.write(
+        """
+        from sqlalchemy import create_engine
+
+        kept = []
+
+        def test_it(database_uri):
+            kept.append(create_engine(database_uri).connect())
+        """
+    )
+    outcome = project_here.run()
+
+    failures = [f"test_it[{backend}] - Failed: left open: 1 connection" for backend in project_here.backends]
+    assert [each for each in failures if each not in outcome.text] == [], outcome.text
