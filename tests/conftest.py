@@ -4,7 +4,6 @@ With TESTS_OF_BACKENDS=1 in the environment, the tests that `make test` runs in 
 those that no backend changes, and those of SQLite. The battery stays whole, for its report.
 """
 
-import functools
 import os
 from collections.abc import Generator
 from pathlib import Path
@@ -22,8 +21,6 @@ ON_REQUEST = {"bench", "browser", "coexistence", "failover", "stack"}
 # The fixtures of tests that depend on the backends of the run.
 OF_BACKENDS = {"testbed_backend", "testbed_server", "project_here", "project_of_its_own", "pytestconfig"}
 
-_offered = functools.cache(prepared.offer)
-
 # The runs that the tests start would annotate the job of this run.
 for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "GITHUB_WORKSPACE"):
     os.environ.pop(name, None)
@@ -32,7 +29,7 @@ for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "GITHUB_WORKSPACE"):
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     """Let the workers of a parallel run share one prepared process."""
-    node.workerinput["prepared"] = _offered()
+    node.workerinput["prepared"] = prepared.address()
 
 
 def pytest_configure(config: pytest.Config) -> None:

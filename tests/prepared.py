@@ -121,7 +121,7 @@ def start(
         file.seek(0)
         files = [file.fileno(), *(write for _, write in pipes)]
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
-            sender.connect(_address())
+            sender.connect(address())
             socket.send_fds(sender, [request], files)
     for _, write in pipes:
         os.close(write)
@@ -170,15 +170,15 @@ def can_fork(environment: Mapping[str, str]) -> bool:
     return all(os.environ.get(name) == environment.get(name) for name in names - {NO_CACHE})
 
 
-def offer() -> bytes:
+def _offer() -> bytes:
     """Offer a prepared process, which starts at the first request and ends with this process.
 
     Returns:
-        Where requests go, for `send_to`: one prepared process serves all workers of a parallel run.
+        Where its requests go.
     """
     requests = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     requests.bind("")  # Linux chooses a name that is not in the file system.
-    address: bytes = requests.getsockname()
+    name: bytes = requests.getsockname()
     lifeline, held = os.pipe()
 
     def serve() -> None:
@@ -203,19 +203,22 @@ def offer() -> bytes:
         thread.join()
 
     atexit.register(end)
-    return address
+    return name
 
 
-def send_to(address: bytes) -> None:
-    """Send the requests of this process to the prepared process that another one offers."""
-    _addresses.append(address)
+def send_to(other: bytes) -> None:
+    """Send the requests of this process to the prepared process of another one: to its `address()`."""
+    _addresses.append(other)
 
 
-def _address() -> bytes:
-    """Return where the requests of this process go: to a prepared process of its own, if to no other."""
+def address() -> bytes:
+    """Return where the requests of this process go: to a prepared process of its own, if to no other.
+
+    Other processes may send theirs there, too: one prepared process serves all workers of a parallel run.
+    """
     with _only_one:
         if not _addresses:
-            send_to(offer())
+            send_to(_offer())
     return _addresses[0]
 
 
