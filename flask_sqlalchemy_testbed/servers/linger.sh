@@ -44,7 +44,7 @@ trap 'limit=$FOREVER' USR2
 # The parent learns of the server's end at once.
 { "$@"; kill "$$"; } &
 clock
-began=$now since=$now
+began=$now since=$now was=starting
 while [ $((now - since)) -lt "$limit" ]; do
   # Once a second, it would take 2 % of a processor for each server.
   pause=$((limit / 60))
@@ -54,9 +54,11 @@ while [ $((now - since)) -lt "$limit" ]; do
   wait "$!"
   clock
   look
-  case "$state" in
-    busy) since=$now ;;
-    starting) [ $((now - began)) -ge "$START_SECONDS" ] || since=$now ;;
+  # The time starts when no client is seen for the first time: on a busy machine, the call before may be long ago.
+  case "$was-$state" in
+    busy-* | *-busy) since=$now ;;
+    *-starting) [ $((now - began)) -ge "$START_SECONDS" ] || since=$now ;;
   esac
+  was=$state
 done
 echo "linger: no client was connected for $limit s." >&2

@@ -131,12 +131,32 @@ def answers(run: Run) -> bool:
     return database_of(run).connection.rows("SELECT 1") == [(1,)]
 
 
+def client_of(run: Run) -> Callable[[], Connection]:
+    """Return a function that connects to the run's server as another client, also after the run."""
+    url, options = database_of(run).url.set(database="testbed"), server_of(run).backend.connect_options
+
+    def connect() -> Connection:
+        connection = Connection(url, options=options)
+        assert connection.rows("SELECT 1") == [(1,)]
+        return connection
+
+    return connect
+
+
 def has_gone(backend: Backend, container: str) -> bool:
     try:
         images.connect(backend).containers.get(container)
     except NotFound:
         return True
     return False
+
+
+def stays(backend: Backend, container: str) -> None:
+    """Assert that the container is there for twice the time that it may linger."""
+    until = time.monotonic() + 2 * SHORT
+    while time.monotonic() < until:
+        assert not has_gone(backend, container)
+        time.sleep(0.1)
 
 
 def names_of_databases(run: Run) -> list[str]:
@@ -199,15 +219,33 @@ def test_it_ends_in_its_time_after_the_last_client(
 ) -> None:
     run = start(SHORT)
     left = id_of(run)
-    until = time.monotonic() + 2 * SHORT
-    while time.monotonic() < until:  # The run is a client.
-        assert not has_gone(testbed_backend, left)
-        time.sleep(0.1)
-    run.close()
+    stays(testbed_backend, left)  # The run is a client.
+    last = client_of(run)()
+    run.close()  # It may take longer than the server lingers.
+    last.close()
     began = time.monotonic()
     eventually(lambda: has_gone(testbed_backend, left))
 
+    # Its clock counts whole seconds.
     assert SHORT - 1 <= time.monotonic() - began <= SHORT + LATE
+
+
+@pytest.mark.any_backend
+def test_a_busy_machine_takes_nothing_from_its_time(
+    start: Callable[..., Run], testbed_backend: Backend
+) -> None:
+    run = start(SHORT)
+    left, last, container = id_of(run), client_of(run)(), docker(run)
+    run.close()
+    stays(testbed_backend, left)  # It has seen this client: a new one counts as one that came and went.
+    container.pause()
+    time.sleep(2 * SHORT)  # Nothing in it gets the processor for as long.
+    last.close()
+    began = time.monotonic()
+    container.unpause()
+    eventually(lambda: has_gone(testbed_backend, left))
+
+    assert time.monotonic() - began >= SHORT - 1
 
 
 @pytest.mark.any_backend
@@ -215,16 +253,13 @@ def test_a_run_that_comes_and_goes_between_two_looks_counts(
     start: Callable[..., Run], testbed_backend: Backend
 ) -> None:
     run = start(SHORT)
-    left, url = id_of(run), database_of(run).url.set(database="testbed")
-    connection = Connection(url, options=testbed_backend.connect_options)
-    assert connection.rows("SELECT 1") == [(1,)]
+    left, connect = id_of(run), client_of(run)
+    connection = connect()
     run.close()  # It may take longer than the server lingers.
     connection.close()
     until = time.monotonic() + 3 * SHORT
     while time.monotonic() < until:
-        connection = Connection(url, options=testbed_backend.connect_options)
-        assert connection.rows("SELECT 1") == [(1,)]
-        connection.close()
+        connect().close()
         time.sleep(SHORT / 4)
 
     eventually(lambda: has_gone(testbed_backend, left))
@@ -378,10 +413,7 @@ def test_a_kept_database_outlives_the_time(start: Callable[..., Run], testbed_ba
     kept, name = id_of(run), database_of(run).name
     lines = run.keep(testbed_backend.name, name)
     run.close()
-    until = time.monotonic() + 2 * SHORT
-    while time.monotonic() < until:
-        assert not has_gone(testbed_backend, kept)
-        time.sleep(0.1)
+    stays(testbed_backend, kept)
 
     assert id_of(start(SHORT)) != kept
     remove_kept("\n".join(lines))
