@@ -143,7 +143,8 @@ def interrupt(process: Process) -> bool:
 
     The caller repeats it, because Python loses an interrupt while it runs a finalizer.
     """
-    os.killpg(process.pid, signal.SIGINT)
+    with contextlib.suppress(ProcessLookupError):  # It may have ended since the last call.
+        os.killpg(process.pid, signal.SIGINT)
     try:
         process.wait(1)
     except subprocess.TimeoutExpired:
